@@ -1,0 +1,1 @@
+"""What is learned: plans, events, looks, verdicts, and the records that prove them."""

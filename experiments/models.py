@@ -1,0 +1,83 @@
+"""Tables of the experiment domain: experiments, their looks, their records, and the worker's lease."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from flags.database import UtcDateTime
+from flags.models import version_column
+
+_experiment_version = version_column()
+
+
+class Experiment(SQLModel, table=True):
+    """A claim with a deadline, and where it stands."""
+
+    __tablename__: ClassVar[Any] = "experiments"
+    __table_args__ = (sa.UniqueConstraint("environment_id", "key"),)
+    __mapper_args__: ClassVar[Any] = {"version_id_col": _experiment_version}
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="projects.id", index=True)
+    environment_id: int = Field(foreign_key="environments.id", index=True)
+    key: str = Field(max_length=64)
+    flag_key: str = Field(max_length=256, index=True)
+    state: str = Field(max_length=16, index=True)
+    verdict: str | None = Field(default=None, max_length=24)
+    plan: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    plan_hash: str | None = Field(default=None, max_length=64)
+    coverage: float = 0.0
+    ramp_step: int = -1
+    dropped: list[str] = Field(default_factory=list, sa_column=sa.Column(sa.JSON, nullable=False))
+    rule: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
+    note: str = ""
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+    sealed_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    started_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    verdict_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    ended_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    next_look_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    next_ramp_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    version: int | None = Field(default=None, sa_column=_experiment_version)
+
+
+class Look(SQLModel, table=True):
+    """One numbered reading of results. ``(experiment, number)`` is unique: a re-run is a no-op."""
+
+    __tablename__: ClassVar[Any] = "looks"
+    __table_args__ = (sa.UniqueConstraint("experiment_id", "number"),)
+    id: int | None = Field(default=None, primary_key=True)
+    experiment_id: int = Field(foreign_key="experiments.id", index=True)
+    number: int
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    verdict: str = Field(max_length=24)
+    data: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    decision: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+
+
+class DecisionRecord(SQLModel, table=True):
+    """One link of an experiment's hash chain; ``document`` is the canonical JSON that was hashed."""
+
+    __tablename__: ClassVar[Any] = "decision_records"
+    __table_args__ = (sa.UniqueConstraint("experiment_id", "number"),)
+    id: int | None = Field(default=None, primary_key=True)
+    experiment_id: int = Field(foreign_key="experiments.id", index=True)
+    number: int
+    kind: str = Field(max_length=16)
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    document: str = Field(sa_column=sa.Column(sa.Text, nullable=False))
+    previous_hash: str = Field(max_length=64)
+    hash: str = Field(max_length=64)
+
+
+class Lease(SQLModel, table=True):
+    """Who may run the worker's ticks; ``fence`` grows with every new holder."""
+
+    __tablename__: ClassVar[Any] = "leases"
+    name: str = Field(max_length=64, primary_key=True)
+    holder: str = Field(max_length=128)
+    fence: int
+    expires_at: dt.datetime = Field(sa_type=UtcDateTime)

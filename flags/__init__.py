@@ -1,0 +1,1 @@
+"""What is configured: projects, environments, flags, segments, revisions and their audit."""

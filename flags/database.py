@@ -1,0 +1,140 @@
+"""One way to a session: SQLite by default, PostgreSQL for production, the same promises on both.
+
+A write transaction on SQLite starts with ``BEGIN IMMEDIATE`` (with the driver's default, concurrent
+read-modify-write transactions silently lose updates); on PostgreSQL it runs READ COMMITTED, and
+writers lock the row that they read (see :func:`flags.revisions.lock_environment`). Every edited
+table also carries a ``version`` column that SQLAlchemy checks, so that a forgotten lock becomes an
+error and never a lost update.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+from sqlmodel import Session, SQLModel
+
+# Without names, a constraint cannot be altered by a migration on SQLite.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+BUSY_TIMEOUT_SECONDS = 30
+
+
+class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
+    """An aware datetime in UTC, the same on SQLite (which keeps none) and PostgreSQL."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: dt.datetime | None, dialect: sa.Dialect
+    ) -> dt.datetime | None:
+        """Refuse a naive time; store UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            msg = "a naive datetime cannot be stored; give it a time zone"
+            raise ValueError(msg)
+        value = value.astimezone(dt.timezone.utc)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(
+        self, value: dt.datetime | None, dialect: sa.Dialect
+    ) -> dt.datetime | None:
+        """Give back an aware UTC time."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            return value.replace(tzinfo=dt.timezone.utc)
+        return value.astimezone(dt.timezone.utc)
+
+
+def normalise_url(url: str) -> str:
+    """Point a PostgreSQL address at psycopg 3; leave SQLite alone."""
+    parsed = make_url(url)
+    if parsed.drivername in {"postgres", "postgresql"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return parsed.render_as_string(hide_password=False)
+
+
+class Database:
+    """Engine and transactions of one control-plane database.
+
+    Parameters
+    ----------
+    url : str
+        ``sqlite:////path/to/file.db`` or ``postgresql://…``.
+    pool_size : int
+        PostgreSQL connections kept open by this process. SQLite opens one per transaction.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        self.url = normalise_url(url)
+        self.is_sqlite = make_url(self.url).get_backend_name() == "sqlite"
+        options: dict[str, Any] = {}
+        if self.is_sqlite:
+            options["poolclass"] = NullPool
+            options["connect_args"] = {"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
+        else:
+            options["pool_size"] = pool_size
+            options["pool_pre_ping"] = True
+        self.engine = sa.create_engine(self.url, **options)
+        self._write_engine = self.engine
+        if self.is_sqlite:
+            # Both engines share the file; only the writing one begins with the write lock in hand.
+            self._write_engine = sa.create_engine(self.url, **options)
+            for engine, begin in ((self.engine, "BEGIN"), (self._write_engine, "BEGIN IMMEDIATE")):
+                sa.event.listen(engine, "connect", _configure_sqlite)
+                sa.event.listen(engine, "begin", _begin_with(begin))
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Give a session for reading; nothing it does is kept."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+            session.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Give a session whose changes are committed at the end, or all undone by an exception."""
+        with Session(self._write_engine, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+
+    def create_all(self) -> None:
+        """Create every table known to the metadata (tests; the service runs migrations)."""
+        SQLModel.metadata.create_all(self._write_engine)
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+        self._write_engine.dispose()
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    # The driver must not open transactions by itself: BEGIN is ours (see the module's text).
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}")
+    cursor.close()
+
+
+def _begin_with(statement: str) -> Any:
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+    return begin

@@ -1,0 +1,74 @@
+"""The errors that a user of the service can cause, one tree.
+
+::
+
+    FlagstoneError
+    ├── InvalidInputError        the request cannot be understood or would break the model
+    ├── NotFoundError            there is no such project, environment, flag, ...
+    ├── AlreadyExistsError       the key is taken
+    ├── VersionConflictError     the resource moved since the caller read it
+    ├── NotAllowedError          the caller may not do this
+    └── StateError               not possible in the present state of the resource
+
+``web.problems`` turns each class into an HTTP status, by one table.
+"""
+
+from __future__ import annotations
+
+
+class FlagstoneError(Exception):
+    """Base of every error that is the caller's to mend.
+
+    Parameters
+    ----------
+    message : str
+        One sentence that says what is wrong.
+    field : str, optional
+        Path of the offending input, such as ``instructions[0].rule.when.op``.
+    hint : str, optional
+        What to do about it.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, *, field: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.hint = hint
+
+
+class InvalidInputError(FlagstoneError):
+    """The input cannot be understood, or would break the model."""
+
+    code = "invalid_input"
+
+
+class NotFoundError(FlagstoneError):
+    """There is no such thing, or the caller may not know of it."""
+
+    code = "not_found"
+
+
+class AlreadyExistsError(FlagstoneError):
+    """The key is taken."""
+
+    code = "already_exists"
+
+
+class VersionConflictError(FlagstoneError):
+    """The resource moved since the caller read it."""
+
+    code = "version_conflict"
+
+
+class NotAllowedError(FlagstoneError):
+    """The caller is known, but may not do this."""
+
+    code = "not_allowed"
+
+
+class StateError(FlagstoneError):
+    """Not possible in the present state of the resource."""
+
+    code = "wrong_state"

@@ -1,0 +1,149 @@
+"""Tables of the flag domain. Rows are mutable and lazy: they never leave this layer's services.
+
+``version`` columns are optimistic locks (``version_id_col``): an edit of a stale row fails.
+Documents (variants, rules, ...) are JSON in the shape of ``FLAGS.md`` §1; assign a new object to
+change one, since SQLAlchemy does not notice a change in place.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from flags.database import UtcDateTime
+
+
+def version_column() -> sa.Column[int]:
+    """Make a fresh version column (a ``Column`` object belongs to one table)."""
+    return sa.Column("version", sa.Integer, nullable=False)
+
+
+class Project(SQLModel, table=True):
+    """A set of flags with its people."""
+
+    __tablename__: ClassVar[Any] = "projects"
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = Field(max_length=64, unique=True)
+    name: str
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+
+
+_environment_version = version_column()
+
+
+class Environment(SQLModel, table=True):
+    """A separate state of the project's flags; ``revision`` is the number of its newest revision."""
+
+    __tablename__: ClassVar[Any] = "environments"
+    __table_args__ = (sa.UniqueConstraint("project_id", "key"),)
+    __mapper_args__: ClassVar[Any] = {"version_id_col": _environment_version}
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="projects.id", index=True)
+    key: str = Field(max_length=64)
+    name: str
+    production: bool = False
+    position: int = 0
+    revision: int = 0
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+    version: int | None = Field(default=None, sa_column=_environment_version)
+
+
+_flag_version = version_column()
+
+
+class FlagRow(SQLModel, table=True):
+    """What a flag is in every environment: its type, its variants, who owns it."""
+
+    __tablename__: ClassVar[Any] = "flags"
+    __table_args__ = (sa.UniqueConstraint("project_id", "key"),)
+    __mapper_args__: ClassVar[Any] = {"version_id_col": _flag_version}
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="projects.id", index=True)
+    key: str = Field(max_length=256)
+    type: str = Field(max_length=16)
+    name: str = ""
+    description: str = ""
+    owner: str = ""
+    client: bool = False
+    archived: bool = False
+    variants: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+    version: int | None = Field(default=None, sa_column=_flag_version)
+
+
+_flag_environment_version = version_column()
+
+
+class FlagEnvironment(SQLModel, table=True):
+    """How a flag behaves in one environment.
+
+    ``state`` holds ``{"enabled", "killed", "off", "default", "prerequisites", "targets",
+    "rules"}``. ``flag_version`` is the flag's published ``version`` in this environment.
+    """
+
+    __tablename__: ClassVar[Any] = "flag_environments"
+    __table_args__ = (sa.UniqueConstraint("flag_id", "environment_id"),)
+    __mapper_args__: ClassVar[Any] = {"version_id_col": _flag_environment_version}
+    id: int | None = Field(default=None, primary_key=True)
+    flag_id: int = Field(foreign_key="flags.id", index=True)
+    environment_id: int = Field(foreign_key="environments.id", index=True)
+    state: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    flag_version: int = 1
+    updated_at: dt.datetime = Field(sa_type=UtcDateTime)
+    version: int | None = Field(default=None, sa_column=_flag_environment_version)
+
+
+_segment_version = version_column()
+
+
+class SegmentRow(SQLModel, table=True):
+    """A named reusable condition in one environment."""
+
+    __tablename__: ClassVar[Any] = "segments"
+    __table_args__ = (sa.UniqueConstraint("environment_id", "key"),)
+    __mapper_args__: ClassVar[Any] = {"version_id_col": _segment_version}
+    id: int | None = Field(default=None, primary_key=True)
+    environment_id: int = Field(foreign_key="environments.id", index=True)
+    key: str = Field(max_length=64)
+    name: str = ""
+    # A condition may be the bare ``true``, hence ``Any``.
+    condition: Any = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+    version: int | None = Field(default=None, sa_column=_segment_version)
+
+
+class Revision(SQLModel, table=True):
+    """One numbered, immutable state of an environment: the whole published FlagSet, compressed."""
+
+    __tablename__: ClassVar[Any] = "revisions"
+    __table_args__ = (sa.UniqueConstraint("environment_id", "number"),)
+    id: int | None = Field(default=None, primary_key=True)
+    environment_id: int = Field(foreign_key="environments.id", index=True)
+    number: int
+    etag: str = Field(max_length=64)
+    flag_set: bytes = Field(sa_column=sa.Column(sa.LargeBinary, nullable=False))
+    actor: str
+    comment: str = ""
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+
+
+class AuditEntry(SQLModel, table=True):
+    """Who changed what, when, before and after, and why; append-only and hash-chained."""
+
+    __tablename__: ClassVar[Any] = "audit_entries"
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="projects.id", index=True)
+    environment_id: int | None = Field(default=None, foreign_key="environments.id", index=True)
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    actor: str
+    action: str = Field(max_length=64)
+    resource: str = Field(max_length=320, index=True)
+    comment: str = ""
+    before: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
+    after: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
+    revision: int | None = None
+    previous_hash: str = Field(max_length=64)
+    hash: str = Field(max_length=64)

@@ -1,0 +1,65 @@
+"""Tables of people and tokens. Secrets are stored as hashes only."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from flags.database import UtcDateTime
+
+
+class User(SQLModel, table=True):
+    """A person who may sign in. ``role`` is ``viewer``, ``editor`` or ``admin``."""
+
+    __tablename__: ClassVar[Any] = "users"
+    id: int | None = Field(default=None, primary_key=True)
+    email: str = Field(max_length=254, unique=True)
+    name: str = ""
+    role: str = Field(max_length=16)
+    password_hash: str
+    disabled: bool = False
+    failed_logins: int = 0
+    locked_until: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+
+
+class LoginSession(SQLModel, table=True):
+    """A signed-in browser; ``id_hash`` is the SHA-256 (hex) of the cookie's value."""
+
+    __tablename__: ClassVar[Any] = "login_sessions"
+    id_hash: str = Field(max_length=64, primary_key=True)
+    user_id: int = Field(foreign_key="users.id", index=True)
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+    expires_at: dt.datetime = Field(sa_type=UtcDateTime)
+
+
+class Token(SQLModel, table=True):
+    """A program's key; ``secret_hash`` is the SHA-256 (hex) of the whole token.
+
+    ``kind``: ``srv`` (server SDK) and ``cli`` (client) belong to one environment; ``usr`` (REST)
+    carries a role.
+    """
+
+    __tablename__: ClassVar[Any] = "tokens"
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str = Field(max_length=3)
+    name: str
+    secret_hash: str = Field(max_length=64, unique=True)
+    project_id: int | None = Field(default=None, foreign_key="projects.id", index=True)
+    environment_id: int | None = Field(default=None, foreign_key="environments.id", index=True)
+    role: str | None = Field(default=None, max_length=16)
+    created_by: str = ""
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+    expires_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    revoked_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Setting(SQLModel, table=True):
+    """A value that the service keeps for itself, such as the hash of the set-up code."""
+
+    __tablename__: ClassVar[Any] = "settings"
+    name: str = Field(max_length=64, primary_key=True)
+    value: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
