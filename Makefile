@@ -1,0 +1,46 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+.PHONY: help install development demo test bench lint lock clean
+VENV := .venv
+BIN := $(VENV)/bin
+# The folder of the running interpreter decides; an activated environment must not leak in.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+help:
+	@echo 'make demo    a small shop under experiment, live, in about two minutes (ARGS="--seconds 120 --no-browser")'
+	@echo 'make test    lint, types, import contracts and every test, on SQLite, PostgreSQL and Chromium'
+	@echo 'make bench   the benchmarks, each beside a peer or its limit'
+	@echo 'make lint    ruff, mypy and the import contracts alone'
+
+install:
+	@.ci/bootstrap service $(VENV)
+
+demo: install
+	@$(BIN)/flagstone demo $(ARGS)
+
+development:
+	@.ci/bootstrap development $(VENV)
+
+lint: development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest $(ARGS)
+
+bench: development
+	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/serve.py
+	$(BIN)/python benchmarks/intake.py
+	$(BIN)/python benchmarks/stats_speed.py
+
+# Writes the lock files anew from pyproject.toml (needs uv).
+lock:
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  --extra postgresql --group build pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  --extra postgresql --group build --group test --group lint --group bench -c requirements.lock pyproject.toml -o requirements-development.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
