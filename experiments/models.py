@@ -32,7 +32,9 @@ class Experiment(SQLModel, table=True):
     coverage: float = 0.0
     ramp_step: int = -1
     dropped: list[str] = Field(default_factory=list, sa_column=sa.Column(sa.JSON, nullable=False))
+    # What the machine last wrote into the flag, by rule id: anything else is an edit by hand.
     rule: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
+    winner: str | None = Field(default=None, max_length=256)
     note: str = ""
     created_at: dt.datetime = Field(sa_type=UtcDateTime)
     sealed_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -41,6 +43,7 @@ class Experiment(SQLModel, table=True):
     ended_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     next_look_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     next_ramp_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    confirm_by: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     version: int | None = Field(default=None, sa_column=_experiment_version)
 
 
