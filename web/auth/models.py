@@ -63,3 +63,24 @@ class Setting(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "settings"
     name: str = Field(max_length=64, primary_key=True)
     value: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
+
+
+class IdempotentResponse(SQLModel, table=True):
+    """The answer to a POST with an ``Idempotency-Key``, kept to answer a retry the same way.
+
+    Written in the transaction of the change itself: either both exist or neither. ``body`` is null
+    where the answer held a secret, which is never stored.
+    """
+
+    __tablename__: ClassVar[Any] = "idempotent_responses"
+    __table_args__ = (sa.UniqueConstraint("principal", "key"),)
+    id: int | None = Field(default=None, primary_key=True)
+    principal: str = Field(max_length=96)
+    key: str = Field(max_length=255)
+    request_hash: str = Field(max_length=64)
+    status: int | None = None
+    headers: dict[str, str] = Field(
+        default_factory=dict, sa_column=sa.Column(sa.JSON, nullable=False)
+    )
+    body: str | None = Field(default=None, sa_column=sa.Column(sa.Text))
+    created_at: dt.datetime = Field(sa_type=UtcDateTime, index=True)
