@@ -1,4 +1,4 @@
-"""Tables of the experiment domain: experiments, their looks, their records, and the worker's lease."""
+"""Tables of the experiment domain: experiments, looks, decision records, the worker's lease."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Look(SQLModel, table=True):
 
 
 class DecisionRecord(SQLModel, table=True):
-    """One link of an experiment's hash chain; ``document`` is the canonical JSON that was hashed."""
+    """One link of an experiment's hash chain; ``document`` is the JSON that was hashed."""
 
     __tablename__: ClassVar[Any] = "decision_records"
     __table_args__ = (sa.UniqueConstraint("experiment_id", "number"),)

@@ -1,0 +1,60 @@
+"""The errors of the experiments room, one tree.
+
+::
+
+    FlagstoneError                      (flags.errors)
+    ├── InvalidInputError
+    │   ├── PlanError                   a plan or a policy has a fault; ``field`` says where
+    │   ├── RowError                    a row of a replayed file cannot be read
+    │   └── RecordError                 a record file is not one
+    ├── StateError
+    │   └── SealBrokenError             the rule in the flag is not the one that was sealed
+    └── FencedError                     another worker took the lease over
+"""
+
+from __future__ import annotations
+
+from flags.errors import FlagstoneError, InvalidInputError, StateError
+
+
+class PlanError(InvalidInputError):
+    """A plan or a policy has a fault; ``field`` names it and ``hint`` says what to write."""
+
+    code = "invalid_plan"
+
+
+class RowError(InvalidInputError):
+    """A row of a replayed file cannot be read.
+
+    Parameters
+    ----------
+    file, column, reason : str
+        Where and why; ``column`` is empty when the whole row is at fault.
+    line : int
+        Line of the file, counting the header as line 1.
+    """
+
+    code = "invalid_row"
+
+    def __init__(self, file: str, line: int, column: str, reason: str) -> None:
+        self.file, self.line, self.column, self.reason = file, line, column, reason
+        place = f"{file}, line {line}" + (f', column "{column}"' if column else "")
+        super().__init__(f"{place}: {reason}", field=f"{file}:{line}:{column}")
+
+
+class RecordError(InvalidInputError):
+    """A file that should hold an experiment's records does not."""
+
+    code = "invalid_record"
+
+
+class SealBrokenError(StateError):
+    """The rule in the flag is not the one that the experiment wrote."""
+
+    code = "seal_broken"
+
+
+class FencedError(FlagstoneError):
+    """The lease went to another worker; nothing of this tick was kept."""
+
+    code = "fenced"

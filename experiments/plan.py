@@ -1,0 +1,433 @@
+"""The proof contract: what somebody promised to show, to whom, by when – read once, then sealed.
+
+A plan is written as TOML or JSON, parsed here into frozen values (the only door), and sealed as
+canonical JSON with its SHA-256. ``README.md`` shows a whole one.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.document import Reader, format_duration, sha256_of
+from experiments.errors import PlanError
+from experiments.policy import Policy, check_schedule, parse_policy
+
+MAX_SUCCESS_METRICS = 3
+MAX_ARMS = 10
+
+CLAIMS = ("value", "no_harm")
+ROLES = ("success", "guardrail", "safety", "explore")
+KINDS = ("conversion", "mean", "count")
+
+_KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,55}")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of a plan.
+
+    Parameters
+    ----------
+    kind : str
+        ``conversion`` (did the event happen), ``count`` (how often), ``mean`` (sum of its values).
+    window_seconds : float
+        What happens later after a unit's first exposure does not count.
+    mde : float, optional
+        Smallest effect worth having, relative to control (success metrics).
+    margin : float, optional
+        Largest loss still tolerated, relative to control (guardrails).
+    superiority_margin : float
+        Absolute effect that a success metric must beat: the break-even mark.
+    column, covariate : str, optional
+        Columns of a replayed file: the outcome, and the same thing before the experiment.
+    """
+
+    key: str
+    role: str
+    kind: str
+    event: str
+    window_seconds: float
+    direction: str = "up"
+    mde: float | None = None
+    margin: float | None = None
+    superiority_margin: float = 0.0
+    column: str | None = None
+    covariate: str | None = None
+
+    @property
+    def binary(self) -> bool:
+        """Tell whether a unit's outcome is 0 or 1."""
+        return self.kind == "conversion"
+
+    @property
+    def decides(self) -> bool:
+        """Tell whether the metric can move the verdict."""
+        return self.role != "explore"
+
+    def to_document(self) -> dict[str, Any]:
+        """Give the metric as plain data, without what was not said."""
+        document = {
+            "key": self.key,
+            "role": self.role,
+            "kind": self.kind,
+            "event": self.event,
+            "window": format_duration(self.window_seconds),
+            "direction": self.direction,
+            "mde": self.mde,
+            "margin": self.margin,
+            "superiority_margin": self.superiority_margin if self.role == "success" else None,
+            "column": self.column,
+            "covariate": self.covariate,
+        }
+        return {name: value for name, value in document.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class ExposureColumns:
+    """Where a replayed file says who met what."""
+
+    variant: str
+    unit: str | None = None
+    row_number: bool = False
+    time: str | None = None
+    arms: tuple[tuple[str, str], ...] = ()
+
+    def to_document(self) -> dict[str, Any]:
+        """Give the mapping as plain data."""
+        document: dict[str, Any] = {"variant": self.variant}
+        document |= {"unit": self.unit} if self.unit else {"row_number": True}
+        if self.time:
+            document["time"] = self.time
+        if self.arms:
+            document["arms"] = dict(self.arms)
+        return document
+
+
+@dataclass(frozen=True)
+class OutcomeColumns:
+    """Where a replayed file says what happened; ``event`` is given for one row per event."""
+
+    unit: str | None = None
+    row_number: bool = False
+    event: str | None = None
+    time: str | None = None
+    value: str | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        """Give the mapping as plain data."""
+        document: dict[str, Any] = {"unit": self.unit} if self.unit else {"row_number": True}
+        for name in ("event", "time", "value"):
+            if getattr(self, name):
+                document[name] = getattr(self, name)
+        return document
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A proof contract. Made by :func:`parse_plan` only."""
+
+    key: str
+    flag: str
+    environment: str
+    control: str
+    treatments: tuple[str, ...]
+    weights: tuple[tuple[str, int], ...]
+    hypothesis: str
+    customer: str
+    owner: str
+    claim: str
+    metrics: tuple[Metric, ...]
+    prove_by_seconds: float
+    planned_units: int | None
+    coverage: float
+    audience: Any
+    authorised_in_advance: bool
+    policy: Policy
+    exposures: ExposureColumns | None = None
+    outcomes: OutcomeColumns | None = None
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Give the variants, control first."""
+        return (self.control, *self.treatments)
+
+    @property
+    def rule_id(self) -> str:
+        """Give the id of the rule that serves the experiment in its flag."""
+        return f"exp-{self.key}"
+
+    @property
+    def weight_of(self) -> dict[str, int]:
+        """Give the weight of every arm."""
+        return dict(self.weights)
+
+    @property
+    def success_metrics(self) -> tuple[Metric, ...]:
+        """Give the metrics that carry the claim."""
+        return tuple(metric for metric in self.metrics if metric.role == "success")
+
+    @property
+    def enrol_seconds(self) -> float:
+        """Tell when enrolment ends: whoever comes later cannot finish the longest window."""
+        windows = [metric.window_seconds for metric in self.metrics]
+        return self.prove_by_seconds - max(windows)
+
+    def metric(self, key: str) -> Metric:
+        """Find a metric by its key."""
+        return next(metric for metric in self.metrics if metric.key == key)
+
+    def to_document(self) -> dict[str, Any]:
+        """Give the plan as plain data; ``parse_plan`` reads the same plan back."""
+        document: dict[str, Any] = {
+            "key": self.key,
+            "flag": self.flag,
+            "environment": self.environment,
+            "control": self.control,
+            "treatments": list(self.treatments),
+            "weights": dict(self.weights),
+            "hypothesis": self.hypothesis,
+            "customer": self.customer,
+            "owner": self.owner,
+            "claim": self.claim,
+            "metrics": [metric.to_document() for metric in self.metrics],
+            "prove_by": format_duration(self.prove_by_seconds),
+            "coverage": self.coverage,
+            "authorised_in_advance": self.authorised_in_advance,
+            "policy": self.policy.to_document(),
+        }
+        if self.planned_units is not None:
+            document["planned_units"] = self.planned_units
+        if self.audience is not None:
+            document["audience"] = self.audience
+        if self.exposures is not None:
+            document["replay"] = {"exposures": self.exposures.to_document()} | (
+                {} if self.outcomes is None else {"outcomes": self.outcomes.to_document()}
+            )
+        return document
+
+
+def plan_hash(document: Mapping[str, Any]) -> str:
+    """Give the SHA-256 of a plan's canonical JSON: its seal."""
+    return sha256_of(document)
+
+
+def parse_plan(source: Mapping[str, Any] | str) -> Plan:
+    """Read a plan from TOML text or from a mapping of the same shape.
+
+    Raises
+    ------
+    PlanError
+        At the first fault, with the field's path and what to write instead.
+    """
+    if isinstance(source, str):
+        try:
+            source = tomllib.loads(source)
+        except tomllib.TOMLDecodeError as error:
+            raise PlanError(f"the plan is not TOML: {error}") from error
+    reader = Reader(source)
+    key = reader.text("key", hint="a short name, such as checkout-button")
+    if not _KEY.fullmatch(key):
+        raise reader.fault(
+            "key",
+            f"is {key!r}",
+            "1 to 56 of a-z, 0-9, dot, dash and underscore, a letter or digit first",
+        )
+    policy = parse_policy(reader.take("policy", "proof-28d"))
+    prove_by = reader.duration("prove_by", policy.horizon_seconds, least=1.0)
+    check_schedule(policy, prove_by)
+    replayed = reader.has("replay")
+    control, treatments, weights = _read_arms(reader)
+    customer, owner = _read_people(reader)
+    claim = reader.choice("claim", CLAIMS, "value")
+    metrics = tuple(
+        _read_metric(item, prove_by, replayed=replayed) for item in reader.tables("metrics")
+    )
+    _check_metrics(reader, claim, metrics)
+    exposures, outcomes = _read_replay(reader, {control, *treatments}) if replayed else (None, None)
+    planned_units = reader.integer("planned_units", None, least=100)
+    plan = Plan(
+        key=key,
+        # History needs no flag: a replay names one only to say where the numbers came from.
+        flag=reader.text("flag", key) if replayed else reader.text("flag", hint="a flag's key"),
+        environment=reader.text("environment", "production"),
+        control=control,
+        treatments=treatments,
+        weights=weights,
+        hypothesis=reader.text("hypothesis", hint="one sentence: what will get better, and why"),
+        customer=customer,
+        owner=owner,
+        claim=claim,
+        metrics=metrics,
+        prove_by_seconds=prove_by,
+        planned_units=planned_units,
+        coverage=reader.number("coverage", 1.0, above=0, most=1),
+        audience=reader.take("audience", None),
+        authorised_in_advance=reader.boolean("authorised_in_advance", default=False),
+        policy=policy,
+        exposures=exposures,
+        outcomes=outcomes,
+    )
+    reader.finish()
+    return plan
+
+
+def _read_arms(reader: Reader) -> tuple[str, tuple[str, ...], tuple[tuple[str, int], ...]]:
+    control = reader.text("control", hint="the variant that everybody has today")
+    treatments = reader.take("treatments", hint='a list of variants, such as ["new"]')
+    if not isinstance(treatments, list | tuple) or not treatments:
+        raise reader.fault("treatments", "must be a list of variants", 'such as ["new"]')
+    for i, name in enumerate(treatments):
+        if not isinstance(name, str) or not name.strip():
+            raise reader.fault(f"treatments[{i}]", "must be the name of a variant", None)
+    arms = (control, *treatments)
+    if len(set(arms)) < len(arms):
+        raise reader.fault(
+            "treatments",
+            "repeat a variant or name the control",
+            "every arm is another variant; doing nothing is the control",
+        )
+    if len(arms) > MAX_ARMS:
+        raise reader.fault("treatments", f"make {len(arms)} arms", f"at most {MAX_ARMS}")
+    weights = reader.take("weights", dict.fromkeys(arms, 1))
+    if not isinstance(weights, Mapping) or set(weights) != set(arms):
+        raise reader.fault(
+            "weights",
+            "must name every arm exactly once",
+            "such as weights = {" + ", ".join(f"{arm} = 50" for arm in arms) + "}",
+        )
+    for arm, weight in weights.items():
+        if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= 10_000:
+            raise reader.fault(f"weights.{arm}", "must be a whole number from 1 to 10000", None)
+    return control, tuple(treatments), tuple((arm, weights[arm]) for arm in arms)
+
+
+def _read_people(reader: Reader) -> tuple[str, str]:
+    people = []
+    for role, duty in (
+        ("customer", "carries the risk and confirms shipping"),
+        ("owner", "runs the experiment"),
+    ):
+        hint = f"exactly one accountable person, who {duty}"
+        if reader.has(role):
+            people.append(reader.text(role, hint=hint))
+        else:
+            reader.take(role, hint=hint)
+    customer, owner = people
+    if customer.casefold() == owner.casefold():
+        raise reader.fault(
+            "owner",
+            "is the customer as well",
+            "nobody confirms their own work: name another person",
+        )
+    return customer, owner
+
+
+def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
+    key = item.text("key", hint="a short name, such as purchase")
+    role = item.choice("role", ROLES)
+    kind = item.choice("kind", KINDS)
+    if replayed:
+        event, window = item.text("event", key), item.duration("window", 0.0)
+    else:
+        event = item.text("event", hint="the name of a tracked event")
+        window = item.duration("window")
+    if not replayed and not 0 < window < prove_by:
+        raise item.fault(
+            "window",
+            "must be shorter than prove_by, and longer than nothing",
+            "enrolment ends one window before the deadline",
+        )
+    mde = margin = None
+    superiority_margin = 0.0
+    if role == "success":
+        hint = "the smallest relative effect worth having, such as mde = 0.05"
+        mde = item.number("mde", above=0, most=100, hint=hint)
+        superiority_margin = item.number("superiority_margin", 0.0, least=0)
+    elif role == "guardrail":
+        hint = "the largest relative loss still tolerated, such as margin = 0.02"
+        margin = item.number("margin", above=0, below=1, hint=hint)
+    metric = Metric(
+        key=key,
+        role=role,
+        kind=kind,
+        event=event,
+        window_seconds=window,
+        direction=item.choice("direction", ("up", "down"), "up"),
+        mde=mde,
+        margin=margin,
+        superiority_margin=superiority_margin,
+        column=item.text("column", None),
+        covariate=item.text("covariate", None),
+    )
+    if metric.covariate and metric.binary:
+        raise item.fault("covariate", "is for means and counts", None)
+    item.finish()
+    return metric
+
+
+def _check_metrics(reader: Reader, claim: str, metrics: tuple[Metric, ...]) -> None:
+    keys = [metric.key for metric in metrics]
+    for i, key in enumerate(keys):
+        if key in keys[:i]:
+            raise reader.fault(f"metrics[{i}].key", f"repeats {key!r}", "keys are unique")
+    roles = [metric.role for metric in metrics]
+    successes = roles.count("success")
+    if claim == "value" and not 1 <= successes <= MAX_SUCCESS_METRICS:
+        raise reader.fault(
+            "metrics",
+            f"have {successes} success metrics",
+            f'a claim of value stands on 1 to {MAX_SUCCESS_METRICS}: set role = "success"',
+        )
+    if claim == "no_harm" and (successes or "guardrail" not in roles):
+        raise reader.fault(
+            "metrics",
+            "do not fit the claim no_harm",
+            "it is proven by guardrails alone: at least one guardrail, no success metric",
+        )
+
+
+def _read_replay(reader: Reader, arms: set[str]) -> tuple[ExposureColumns, OutcomeColumns]:
+    replay = Reader(reader.take("replay"), "replay")
+    table = Reader(
+        replay.take("exposures", hint="where the exposures' columns are"), "replay.exposures"
+    )
+    names = table.take("arms", {})
+    if not isinstance(names, Mapping) or not set(names.values()) <= arms:
+        raise table.fault("arms", "must lead from values in the file to arms of the plan", None)
+    unit, row_number = _read_unit(table)
+    exposures = ExposureColumns(
+        variant=table.text("variant", hint="the column that says which arm"),
+        unit=unit,
+        row_number=row_number,
+        time=table.text("time", None),
+        arms=tuple((str(value), arm) for value, arm in names.items()),
+    )
+    table.finish()
+    if replay.has("outcomes"):
+        table = Reader(replay.take("outcomes"), "replay.outcomes")
+        unit, row_number = _read_unit(table)
+        outcomes = OutcomeColumns(
+            unit=unit,
+            row_number=row_number,
+            event=table.text("event", None),
+            time=table.text("time", None),
+            value=table.text("value", None),
+        )
+        table.finish()
+    else:
+        outcomes = OutcomeColumns(exposures.unit, exposures.row_number)
+    replay.finish()
+    return exposures, outcomes
+
+
+def _read_unit(table: Reader) -> tuple[str | None, bool]:
+    row_number = table.boolean("row_number", default=False)
+    hint = "the column that says who, or row_number = true"
+    unit = table.text("unit", None)
+    if (unit is None) != row_number:
+        raise table.fault("unit", "is missing or given twice", hint)
+    return unit, row_number
