@@ -1,0 +1,176 @@
+"""What every event store promises, in the words that all of them share.
+
+Errors::
+
+    FlagstoneError
+    ├── InvalidInputError
+    │   └── EventError     a batch cannot be understood; nothing of it was stored
+    └── StoreError         the store cannot do it now
+        └── FullError      it holds as much as it may; try again after a while
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from flags.errors import FlagstoneError, InvalidInputError
+
+if TYPE_CHECKING:
+    # Only for type checkers: the data plane imports this module and must stay light.
+    import duckdb
+
+SECONDS_PER_DAY = 86_400
+MICROSECONDS = 1_000_000
+
+
+class EventError(InvalidInputError):
+    """An event, or the batch around it, cannot be understood."""
+
+    code = "invalid_event"
+
+
+class StoreError(FlagstoneError):
+    """The event store cannot do what was asked, through no fault of the batch."""
+
+    code = "store_unavailable"
+
+
+class FullError(StoreError):
+    """The store cannot take the batch now; nothing of it was stored.
+
+    Parameters
+    ----------
+    message : str
+        One sentence that says what is wrong.
+    retry_after_seconds : int
+        When to try again; the data plane sends it as ``Retry-After``.
+    """
+
+    code = "store_full"
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 5) -> None:
+        super().__init__(message, hint=f"Send it again in {retry_after_seconds} seconds.")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Event(NamedTuple):
+    """An exposure (``flag`` is set) or a tracking event (``name`` is set).
+
+    A named tuple in the order of the inbox's columns: it is bound to SQLite as it is.
+
+    Parameters
+    ----------
+    id : bytes
+        Sixteen bytes of a UUID, chosen by the sender; a repetition is recognised by it.
+    environment_id : int
+        The environment that the event belongs to.
+    time : float
+        POSIX seconds; kept to the microsecond.
+    unit : str
+        Targeting key of the unit.
+    flag, variant, rule, revision
+        What the unit met; ``None`` in a tracking event.
+    name, value
+        What the unit did, and an optional number; ``None`` in an exposure.
+    """
+
+    id: bytes
+    environment_id: int
+    time: float
+    unit: str
+    flag: str | None = None
+    variant: str | None = None
+    rule: str | None = None
+    revision: int | None = None
+    name: str | None = None
+    value: float | None = None
+
+
+def whole_microseconds(time: float) -> float:
+    """Round POSIX seconds to the microsecond, as the store does.
+
+    Waiting rows and drained rows must give equal times to the last bit; so both keep an integer
+    count of microseconds, and this is the number that comes back.
+    """
+    return round(time * MICROSECONDS) / MICROSECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """What became of a batch: all of it is durable, or an error was raised.
+
+    Parameters
+    ----------
+    accepted : int
+        Events stored by this call.
+    duplicates : int
+        Events whose id the store already had; they changed nothing.
+    """
+
+    accepted: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class DrainResult:
+    """What one drain did.
+
+    Parameters
+    ----------
+    events : int
+        Events moved from the inbox to files.
+    files : int
+        Files written for them.
+    compacted : int
+        Small files that were merged into larger ones.
+    swept : int
+        Files deleted: leftovers of a crash, and files that a merge replaced.
+    busy : bool
+        Another process was draining; this call did nothing.
+    """
+
+    events: int = 0
+    files: int = 0
+    compacted: int = 0
+    swept: int = 0
+    busy: bool = False
+
+
+class EventStore(Protocol):
+    """Append a batch durably and idempotently; hand out relations for analysis."""
+
+    def append(self, events: Sequence[Event]) -> AppendResult:
+        """Store a batch; on return every event of it survives a crash.
+
+        Raises
+        ------
+        FullError
+            If the store cannot take the batch now. Nothing of it was stored.
+        """
+        ...
+
+    def drain(self, now: float) -> DrainResult:
+        """Do the housekeeping that keeps appending fast; safe to call from anywhere, any time."""
+        ...
+
+    def relations(
+        self,
+        environment_id: int,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open one consistent snapshot of an environment's events.
+
+        The connection has two views::
+
+            exposures(environment_id, unit, flag, rule, variant, revision, time)
+            tracks(environment_id, unit, name, value, time)
+
+        ``time`` is POSIX seconds. ``since`` and ``until`` let the store skip whole days that lie
+        outside; rows outside them may still be there.
+        """
+        ...
