@@ -57,6 +57,8 @@ class Policy:
         How long the customer has to confirm. Seven days are five working days.
     settle_seconds : float
         A look reads the data as of its instant this much later, when stragglers have arrived.
+    stale_seconds : float
+        A feed older than this is a quality alarm: nothing ships on it.
     day_seconds : float
         Length of a day in the card's words; a demonstration has short days.
     """
@@ -74,6 +76,7 @@ class Policy:
     horizon_seconds: float = 28 * 86400.0
     confirm_within_seconds: float = 7 * 86400.0
     settle_seconds: float = 120.0
+    stale_seconds: float = 6 * 3600.0
     day_seconds: float = 86400.0
     alpha_ship: float = 0.025
     alpha_guardrail: float = 0.025
@@ -104,6 +107,7 @@ class Policy:
             "horizon": format_duration(self.horizon_seconds),
             "confirm_within": format_duration(self.confirm_within_seconds),
             "settle": format_duration(self.settle_seconds),
+            "stale": format_duration(self.stale_seconds),
             "day": format_duration(self.day_seconds),
             **{name: getattr(self, name) for name in _ALPHAS},
             "srm_threshold": self.srm_threshold,
@@ -215,6 +219,7 @@ def parse_policy(document: Any, path: str = "policy") -> Policy:
         horizon_seconds=reader.duration("horizon", base.horizon_seconds, least=1.0),
         confirm_within_seconds=reader.duration("confirm_within", base.confirm_within_seconds),
         settle_seconds=reader.duration("settle", min(base.settle_seconds, shortest / 2)),
+        stale_seconds=reader.duration("stale", base.stale_seconds),
         day_seconds=reader.duration("day", base.day_seconds, least=0.1),
         **{name: reader.number(name, getattr(base, name), above=0, below=0.5) for name in _ALPHAS},
         srm_threshold=reader.number("srm_threshold", base.srm_threshold, least=20),

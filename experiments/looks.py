@@ -1,0 +1,192 @@
+"""From sums to a decision: what ``stats.decide`` is handed, from events and from records alike.
+
+The monitor, the replay and the verifier build their input here and nowhere else, so that a record
+that verifies was decided by the very same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from experiments.lifecycle import Finding, Outcome
+from experiments.plan import Metric, Plan
+from stats import CovariateMoments, Decision, DecisionPlan, LookData, MetricSpec, Moments, Role
+from stats import decide as stats_decide
+
+MOST_QUARANTINED = 0.01
+
+Sums = Mapping[str, Mapping[str, Moments]]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What is known about the data themselves at one look.
+
+    Parameters
+    ----------
+    quarantined : int
+        Units that met several arms; they count nowhere.
+    newest_event_age_seconds : float, optional
+        Age of the newest event at the look; ``None`` when there is none, or no times are known.
+    stale : bool
+        Whether the feed is older than the policy allows.
+    """
+
+    quarantined: int = 0
+    newest_event_age_seconds: float | None = None
+    stale: bool = False
+
+    def alarm(self, counts: Mapping[str, int]) -> str | None:
+        """Say in words why nothing may ship on these data, or ``None``."""
+        seen = sum(counts.values()) + self.quarantined
+        if self.quarantined > MOST_QUARANTINED * seen:
+            return f"{self.quarantined} of {seen} units met several arms"
+        if self.stale:
+            return "no fresh events"
+        return None
+
+    def to_document(self) -> dict[str, Any]:
+        """Give the quality facts as plain data."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def decision_plan(plan: Plan) -> DecisionPlan:
+    """Give the part of a plan that decides."""
+    policy = plan.policy
+    return DecisionPlan(
+        arms=plan.arms,
+        weights=tuple(float(weight) for _arm, weight in plan.weights),
+        metrics=tuple(_spec(metric) for metric in plan.metrics),
+        alpha_ship=policy.alpha_ship,
+        alpha_guardrail=policy.alpha_guardrail,
+        alpha_harm=policy.alpha_harm,
+        beta_futility=policy.beta_futility,
+        epsilon=policy.epsilon,
+        srm_threshold=policy.srm_threshold,
+    )
+
+
+def _spec(metric: Metric) -> MetricSpec:
+    return MetricSpec(
+        key=metric.key,
+        role=Role(metric.role),
+        binary=metric.binary,
+        direction="up" if metric.direction == "up" else "down",
+        mde=metric.mde,
+        margin=metric.margin,
+        superiority_margin=metric.superiority_margin,
+    )
+
+
+def build_look(
+    plan: Plan,
+    *,
+    number: int,
+    offset: float,
+    counts: Mapping[str, int],
+    sums: Sums,
+    quality: Quality,
+    earlier: Sequence[LookData] = (),
+    waits_for_customer: bool = False,
+) -> LookData:
+    """Build one look at a scheduled instant.
+
+    Parameters
+    ----------
+    offset : float
+        Seconds from the start to the scheduled instant.
+    counts, sums
+        Exposed units per arm; sums over matured units per metric and arm.
+    earlier : sequence of LookData
+        The looks before it, for a spending time that never runs backwards.
+    waits_for_customer : bool
+        Whether a proven change waits: such a look can find harm only.
+
+    Notes
+    -----
+    With ``planned_units`` the spending time is the share of them that has matured, else the share
+    of ``prove_by`` that has passed. The deadline spends all that is left.
+    """
+    policy, prove_by = plan.policy, plan.prove_by_seconds
+    ship_instant = policy.may_ship(offset, prove_by)
+    time = offset / prove_by
+    over = offset >= prove_by
+    if plan.planned_units is not None:
+        time = min(time, 1.0) if over else _matured_units(plan, sums) / plan.planned_units
+        over = over or (time >= 1.0 and ship_instant)
+    if earlier:
+        time = max(time, earlier[-1].spending_time)
+    trusted = quality.alarm(counts) is None
+    return LookData(
+        number=number,
+        spending_time=time,
+        may_ship=ship_instant and trusted and not waits_for_customer,
+        may_be_futile=policy.may_be_futile(offset, prove_by) and not waits_for_customer,
+        is_final=over and not waits_for_customer,
+        counts=dict(counts),
+        metrics=sums,
+    )
+
+
+def _matured_units(plan: Plan, sums: Sums) -> float:
+    deciding = [metric.key for metric in plan.metrics if metric.role in {"success", "guardrail"}]
+    return min(sum(arm.n for arm in sums.get(key, {}).values()) for key in deciding)
+
+
+def decide(plan: Plan, looks: Sequence[LookData], dropped: Sequence[str] = ()) -> Decision:
+    """Decide the newest of ``looks`` by the sealed rules."""
+    return stats_decide(decision_plan(plan), looks, dropped=tuple(dropped))
+
+
+def finding_of(decision: Decision, look: LookData) -> Finding:
+    """Give a decision in the words of the lifecycle."""
+    return Finding(
+        verdict=Outcome(decision.verdict.value),
+        winner=decision.winner,
+        harmed=decision.harmed,
+        is_final=look.is_final,
+    )
+
+
+def look_document(look: LookData) -> dict[str, Any]:
+    """Write a look as plain data, every sum in full precision."""
+    return {
+        "number": look.number,
+        "spending_time": look.spending_time,
+        "may_ship": look.may_ship,
+        "may_be_futile": look.may_be_futile,
+        "is_final": look.is_final,
+        "counts": {arm: int(count) for arm, count in look.counts.items()},
+        "metrics": {
+            key: {arm: moments_document(moments) for arm, moments in arms.items()}
+            for key, arms in look.metrics.items()
+        },
+    }
+
+
+def read_look(document: Mapping[str, Any]) -> LookData:
+    """Read back what :func:`look_document` wrote."""
+    return LookData(
+        number=int(document["number"]),
+        spending_time=float(document["spending_time"]),
+        may_ship=bool(document["may_ship"]),
+        may_be_futile=bool(document["may_be_futile"]),
+        is_final=bool(document["is_final"]),
+        counts={arm: int(count) for arm, count in document["counts"].items()},
+        metrics={
+            key: {arm: _read_moments(sums) for arm, sums in arms.items()}
+            for key, arms in document["metrics"].items()
+        },
+    )
+
+
+def moments_document(moments: Moments) -> dict[str, float]:
+    """Write sums as plain data."""
+    return {field.name: float(getattr(moments, field.name)) for field in fields(moments)}
+
+
+def _read_moments(document: Mapping[str, float]) -> Moments:
+    kind = CovariateMoments if "x1" in document else Moments
+    return kind(**{name: float(value) for name, value in document.items()})
