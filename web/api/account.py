@@ -1,0 +1,129 @@
+"""The caller's own door: first set-up, signing in and out, who am I."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from flask import Response, g
+from flask.typing import ResponseReturnValue
+from pydantic import Field
+
+from flags.services import get_project_by_id
+from web.api.blueprint import blueprint
+from web.api.render import document
+from web.auth import guard, service
+from web.auth.caller import Caller
+from web.auth.login import hash_session_id
+from web.auth.models import User
+from web.auth.roles import Role
+from web.body import Body, read_body
+from web.security import count_attempt, csrf_token
+from web.transactions import now, reading, transaction
+
+Text = Annotated[str, Field(max_length=1024)]
+
+
+class SetupBody(Body):
+    """The code that the service printed, and who is to be the first administrator."""
+
+    code: Text
+    email: Text
+    password: Text
+    name: Text = ""
+    project: Text = "default"
+    project_name: Text = "Default"
+
+
+class SignInBody(Body):
+    """Who, and the proof of it."""
+
+    email: Text
+    password: Text
+
+
+class PasswordBody(Body):
+    """The password so far, and the one from now on."""
+
+    current_password: Text
+    new_password: Text
+
+
+@blueprint.post("/setup")
+@guard.public
+def set_up() -> ResponseReturnValue:
+    """Create the first administrator and project, with the one-time code."""
+    body = read_body(SetupBody)
+    count_attempt("setup")
+    first = service.FirstRun(body.email, body.password, body.name, body.project, body.project_name)
+    with transaction() as session:
+        user = service.complete_setup(session, body.code, first, now=now())
+    return document({"user": user_document(user), "project": body.project}, status=201)
+
+
+@blueprint.post("/session")
+@guard.public
+def sign_in() -> ResponseReturnValue:
+    """Open a session: the cookie is for browsers, ``csrf_token`` for their unsafe requests."""
+    body = read_body(SignInBody)
+    user, session_id = guard.sign_in(body.email, body.password)
+    return _signed_in(user, session_id)
+
+
+@blueprint.delete("/session")
+@guard.needs(Role.VIEWER)
+def sign_out() -> ResponseReturnValue:
+    """End the present session."""
+    guard.end_present_session()
+    response = Response(status=204)
+    guard.clear_cookie(response)
+    return response
+
+
+@blueprint.post("/session/password")
+@guard.needs(Role.VIEWER)
+def change_password() -> ResponseReturnValue:
+    """Change one's own password; every session of the person ends, and a new one begins."""
+    body = read_body(PasswordBody)
+    user, session_id = guard.change_password(body.current_password, body.new_password)
+    return _signed_in(user, session_id)
+
+
+@blueprint.get("/whoami")
+@guard.needs(Role.VIEWER)
+def whoami() -> ResponseReturnValue:
+    """Return who is asking, and what they may do."""
+    caller = guard.current_caller()
+    with reading() as session:
+        project = None
+        if caller.project_id is not None:
+            project = get_project_by_id(session, caller.project_id).key
+    return document(_caller_document(caller, project))
+
+
+def user_document(user: User) -> dict[str, Any]:
+    """Return a person as the API shows them: never with the hash."""
+    return {
+        "id": user.id,
+        "email": user.email,
+        "name": user.name,
+        "role": user.role,
+        "disabled": user.disabled,
+        "created_at": user.created_at,
+    }
+
+
+def _caller_document(caller: Caller, project: str | None) -> dict[str, Any]:
+    return {
+        "kind": caller.actor.kind,
+        "name": caller.actor.name,
+        "role": caller.role,
+        "project": project,
+        "csrf_token": csrf_token() if caller.session_id is not None else None,
+    }
+
+
+def _signed_in(user: User, session_id: str) -> Response:
+    g.caller = Caller.of_user(user, hash_session_id(session_id))
+    response = document({"user": user_document(user), "csrf_token": csrf_token()}, status=201)
+    guard.set_cookie(response, session_id)
+    return response

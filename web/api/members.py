@@ -1,0 +1,83 @@
+"""People who may sign in; for administrators."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from flask.typing import ResponseReturnValue
+from pydantic import Field
+
+from web.api.account import user_document
+from web.api.blueprint import blueprint
+from web.api.idempotency import idempotent
+from web.api.render import document, page
+from web.auth import service
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.body import Body, Query, read_body, read_query
+from web.transactions import now, reading, transaction
+
+Text = Annotated[str, Field(max_length=1024)]
+
+
+class MemberBody(Body):
+    """A person to create."""
+
+    email: Text
+    password: Text
+    role: Text
+    name: Text = ""
+
+
+class MemberEdit(Body):
+    """What to change about a person; what is left out stays."""
+
+    role: Text | None = None
+    disabled: bool | None = None
+    password: Text | None = None
+
+
+@blueprint.get("/members")
+@needs(Role.ADMIN)
+def list_members() -> ResponseReturnValue:
+    """List everybody, by address."""
+    read_query(Query)
+    current_caller().require_everywhere()
+    with reading() as session:
+        return document(page([user_document(u) for u in service.list_users(session)], None))
+
+
+@blueprint.post("/members")
+@needs(Role.ADMIN)
+@idempotent()
+def create_member() -> ResponseReturnValue:
+    """Create a person with a first password."""
+    current_caller().require_everywhere()
+    body = read_body(MemberBody)
+    with transaction() as session:
+        user = service.create_user(
+            session,
+            email=body.email,
+            password=body.password,
+            role=service.parse_role(body.role),
+            name=body.name,
+            now=now(),
+        )
+    return document(user_document(user), status=201)
+
+
+@blueprint.patch("/members/<int(max=2147483647):member_id>")
+@needs(Role.ADMIN)
+def change_member(member_id: int) -> ResponseReturnValue:
+    """Change a role, shut a person out or in, give a new password; their sessions end."""
+    current_caller().require_everywhere()
+    body = read_body(MemberEdit)
+    with transaction() as session:
+        user = service.update_user(
+            session,
+            member_id,
+            role=None if body.role is None else service.parse_role(body.role),
+            disabled=body.disabled,
+            password=body.password,
+        )
+    return document(user_document(user))

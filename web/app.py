@@ -1,0 +1,95 @@
+"""The management application: REST and console, one Flask app, framework-free services below."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from flask import Flask, Response, abort, request
+from flask.json.provider import JSONProvider
+
+from flags.database import Database
+from web import problems, security, transactions
+from web.api import blueprint as api_blueprint
+from web.settings import Settings
+
+MAX_BODY_BYTES = 1 << 20
+_JSON_OPTIONS = orjson.OPT_UTC_Z
+
+
+class OrjsonProvider(JSONProvider):
+    """JSON by orjson: times in RFC 3339 with ``Z``, keys in the order that a view gave them."""
+
+    def dumps(self, obj: Any, **_kwargs: Any) -> str:
+        """Return the JSON text of a document."""
+        return orjson.dumps(obj, option=_JSON_OPTIONS).decode()
+
+    def loads(self, s: str | bytes, **_kwargs: Any) -> Any:
+        """Parse JSON text; request bodies go through ``web.body`` instead."""
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        """Return a JSON response without the detour over ``str``."""
+        document = self._prepare_response_obj(args, kwargs)
+        body = orjson.dumps(document, option=_JSON_OPTIONS)
+        return Response(body, content_type="application/json")
+
+
+def utc_now() -> dt.datetime:
+    """Return the present time, aware, in UTC."""
+    return dt.datetime.now(dt.UTC)
+
+
+def create_flask_app(
+    settings: Settings, database: Database, *, clock: Callable[[], dt.datetime] = utc_now
+) -> Flask:
+    """Build the management application over an open database.
+
+    Parameters
+    ----------
+    settings : Settings
+        How this installation runs; the console reads it from ``app.extensions``.
+    database : Database
+        Open, with every table.
+    clock : callable
+        What time it is, asked once per request.
+
+    Returns
+    -------
+    Flask
+        With ``/api/v1`` and, where ``web.console`` exists, its pages.
+    """
+    app = Flask("web", static_folder=None, template_folder=None)
+    app.json = OrjsonProvider(app)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["MAX_FORM_PARTS"] = 200
+    # A flag's key may hold two slashes in a row; it is not to be "mended" by a redirect.
+    app.url_map.merge_slashes = False
+    app.extensions["flagstone.settings"] = settings
+    transactions.bind(app, database, clock)
+    problems.register(app)
+    security.register(app)
+    app.before_request(_refuse_nul)
+    app.register_blueprint(api_blueprint)
+    _register_console(app)
+    return app
+
+
+def _refuse_nul() -> None:
+    # PostgreSQL's text cannot hold it, so that even a look-up with one would be an error.
+    if "\0" in request.path or b"\0" in request.query_string or "%00" in request.full_path:
+        abort(400, "the address holds the character U+0000")
+
+
+def _register_console(app: Flask) -> None:
+    if importlib.util.find_spec("web.console") is None:
+        return
+    console = importlib.import_module("web.console")
+    app.register_blueprint(console.blueprint)
+    render_problem = getattr(console, "render_problem", None)
+    if render_problem is not None:
+        problems.set_html_renderer(app, render_problem)

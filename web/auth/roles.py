@@ -1,0 +1,32 @@
+"""Roles, each with all the rights of the one below."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from flags.errors import InvalidInputError
+
+
+class Role(StrEnum):
+    """``viewer`` reads; ``editor`` writes flags and experiments; ``admin`` also people and keys."""
+
+    VIEWER = "viewer"
+    EDITOR = "editor"
+    ADMIN = "admin"
+
+    def covers(self, needed: Role) -> bool:
+        """Whether this role may do what ``needed`` may."""
+        return _RANK[self] >= _RANK[needed]
+
+
+_RANK = {Role.VIEWER: 0, Role.EDITOR: 1, Role.ADMIN: 2}
+
+
+def parse_role(text: str, *, field: str = "role") -> Role:
+    """Return the role of that name, or say which ones there are."""
+    try:
+        return Role(text)
+    except ValueError:
+        names = ", ".join(Role)
+        message = f"there is no role {text!r}"
+        raise InvalidInputError(message, field=field, hint=f"one of {names}") from None

@@ -1,0 +1,51 @@
+"""The door to people, sessions and keys; nothing here knows of Flask."""
+
+from web.auth.caller import Caller
+from web.auth.login import (
+    SESSION_LIFETIME,
+    authenticate,
+    end_session,
+    find_session,
+    start_session,
+)
+from web.auth.people import create_user, find_user, get_user, list_users, update_user
+from web.auth.roles import Role, parse_role
+from web.auth.setup import FirstRun, complete_setup, ensure_setup_code, is_set_up
+from web.auth.tokens import (
+    TokenKind,
+    create_token,
+    find_token,
+    get_token,
+    hash_token,
+    is_live,
+    list_tokens,
+    revoke_token,
+)
+
+__all__ = [
+    "SESSION_LIFETIME",
+    "Caller",
+    "FirstRun",
+    "Role",
+    "TokenKind",
+    "authenticate",
+    "complete_setup",
+    "create_token",
+    "create_user",
+    "end_session",
+    "ensure_setup_code",
+    "find_session",
+    "find_token",
+    "find_user",
+    "get_token",
+    "get_user",
+    "hash_token",
+    "is_live",
+    "is_set_up",
+    "list_tokens",
+    "list_users",
+    "parse_role",
+    "revoke_token",
+    "start_session",
+    "update_user",
+]
