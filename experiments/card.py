@@ -1,0 +1,277 @@
+"""The verdict card: what a busy owner reads in five seconds (seven parts), as data and as text.
+
+Everything a page needs is here, formatted and raw, so that no page computes: no statistics library
+is imported. Two rules hide numbers on purpose: before the first ship date a running card shows no
+effect, and an INVALID card never does.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from experiments import words
+from experiments.card_parts import (
+    CardStatus,
+    Evidence,
+    Harm,
+    Trust,
+    Worth,
+    cost_part,
+    evidence_part,
+    harm_part,
+    trust_part,
+    worth_part,
+)
+from experiments.lifecycle import PROVEN, Outcome, State
+from experiments.plan import Plan
+
+__all__ = [
+    "Card",
+    "CardStatus",
+    "Evidence",
+    "Harm",
+    "Next",
+    "Trust",
+    "Worth",
+    "build_card",
+    "card_text",
+]
+
+WIDTH = 88
+MARKS = {True: "ok", False: "NOT OK"}
+
+
+@dataclass(frozen=True)
+class Next:
+    """What happens next, when, and who does it."""
+
+    what: str
+    when: str
+    who: str
+    at: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """The verdict card of EXPERIMENTS.md §4.
+
+    Parameters
+    ----------
+    verdict, tone : str
+        The word of the verdict, and ``good``, ``bad``, ``attention`` or ``neutral``; the tone is
+        never the only sign of anything.
+    instruction, audience : str
+        What to do, in plain words, and for whom it is.
+    worth : tuple of Worth
+        Empty while effects are hidden; ``worth_hidden`` then says why.
+    """
+
+    key: str
+    flag: str
+    environment: str
+    hypothesis: str
+    customer: str
+    owner: str
+    state: str
+    verdict: str
+    tone: str
+    instruction: str
+    audience: str
+    sentence: str
+    worth: tuple[Worth, ...]
+    worth_hidden: str | None
+    harm: tuple[Harm, ...]
+    trust: tuple[Trust, ...]
+    cost: str
+    exposed: tuple[tuple[str, int], ...]
+    next: Next
+    evidence: tuple[Evidence, ...]
+    looks: int
+    plan_hash: str | None
+
+
+def build_card(
+    plan: Plan,
+    status: CardStatus,
+    *,
+    look: Mapping[str, Any] | None = None,
+    decision: Mapping[str, Any] | None = None,
+    quality: Mapping[str, Any] | None = None,
+    offset: float | None = None,
+    now: dt.datetime | None = None,
+) -> Card:
+    """Build the card from the newest look's stored documents.
+
+    Parameters
+    ----------
+    look, decision, quality : mapping, optional
+        The newest look as recorded; without one nothing has been seen yet.
+    offset : float, optional
+        Seconds from the start to that look.
+    now : datetime, optional
+        For the words of a card that is still running.
+    """
+    hidden = _hidden(plan, status, look, offset)
+    shown = look is not None and decision is not None
+    worth: tuple[Worth, ...] = ()
+    harm: tuple[Harm, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    if shown and look is not None and decision is not None:
+        if hidden is None:
+            worth = worth_part(plan, look, decision)
+            evidence = evidence_part(plan, decision)
+        if status.verdict != Outcome.INVALID:
+            harm = harm_part(plan, decision, status, blind=hidden is not None)
+    return Card(
+        key=plan.key,
+        flag=plan.flag,
+        environment=plan.environment,
+        hypothesis=plan.hypothesis,
+        customer=plan.customer,
+        owner=plan.owner,
+        state=status.state,
+        verdict=status.verdict or Outcome.CONTINUE.value,
+        tone=_tone(status),
+        instruction=_instruction(plan, status),
+        audience=f"for {plan.customer} (customer); run by {plan.owner} (owner)",
+        sentence=status.sentence or _standing_sentence(plan, status, now),
+        worth=worth,
+        worth_hidden=hidden,
+        harm=harm,
+        trust=trust_part(plan, status, look, decision, quality),
+        cost=cost_part(plan, status, look, decision, offset, hide=hidden is not None),
+        exposed=tuple((arm, int((look or {}).get("counts", {}).get(arm, 0))) for arm in plan.arms),
+        next=_next(plan, status),
+        evidence=evidence,
+        looks=int(look["number"]) if look else 0,
+        plan_hash=status.plan_hash,
+    )
+
+
+def _hidden(
+    plan: Plan, status: CardStatus, look: Mapping[str, Any] | None, offset: float | None
+) -> str | None:
+    if status.verdict == Outcome.INVALID:
+        return "Hidden: the experiment is invalid, and its numbers would mislead."
+    if look is None:
+        return "Nothing has been seen yet."
+    ended = status.verdict is not None
+    if not ended and offset is not None and offset < plan.policy.minimum_seconds:
+        minimum = words.days(plan, plan.policy.minimum_seconds)
+        return f"Not shown before {minimum} have passed: early numbers jump. Harm acts at once."
+    return None
+
+
+def _tone(status: CardStatus) -> str:
+    if status.verdict in PROVEN:
+        return "good"
+    if status.verdict in {Outcome.HARM, Outcome.INVALID}:
+        return "bad"
+    attention = status.state == State.HELD or status.verdict is not None
+    return "attention" if attention else "neutral"
+
+
+def _instruction(plan: Plan, status: CardStatus) -> str:
+    keep, change = plan.control, words.listed(plan.treatments)
+    if status.state == State.ABANDONED:
+        return "Nothing to do: it was given up before anybody met it."
+    if status.verdict in PROVEN:
+        if status.state == State.SHIPPING:
+            return f"Ship {status.winner}: it is being served to 95 %, 5 % stay on {keep}."
+        if status.state == State.ROLLED_BACK:
+            return f"Ask again if you still want {status.winner}: nobody confirmed it in time."
+        return f"Ship {status.winner}: confirm it."
+    by_verdict = {
+        Outcome.HARM: f"Keep {keep}: {change} does harm.",
+        Outcome.FUTILE: f"Keep {keep}: {change} is not worth having.",
+        Outcome.NOT_PROVEN_IN_TIME: f"Keep {keep}: {change} was not proven in time.",
+        Outcome.INVALID: f"Keep {keep} and repair the experiment: its numbers cannot be trusted.",
+        Outcome.OVERRIDE_STOP: f"Keep {keep}: the experiment was stopped by hand.",
+    }
+    if status.verdict is not None and status.verdict != Outcome.CONTINUE:
+        return by_verdict[Outcome(status.verdict)]
+    by_state = {
+        State.DRAFT: "Seal the plan.",
+        State.SEALED: "Start when ready.",
+        State.HELD: "Stop it or let it run out: the rule was edited by hand, the seal is broken.",
+    }
+    return by_state.get(State(status.state), "Wait: nothing is decided yet.")
+
+
+def _standing_sentence(plan: Plan, status: CardStatus, now: dt.datetime | None) -> str:
+    if status.started_at is None:
+        return f"The claim: {plan.hypothesis}"
+    where = ""
+    if now is not None:
+        where = f" It is {words.day_of(plan, (now - status.started_at).total_seconds())}."
+    return (
+        f"Since {words.moment(status.started_at)} {words.percent(status.coverage)} of the audience "
+        f"take part.{where} Without proof it goes back to {plan.control} by itself."
+    )
+
+
+def _next(plan: Plan, status: CardStatus) -> Next:
+    machine = "the machine, by itself"
+    if status.state == State.DRAFT:
+        return Next("seal the plan", "when it is complete", plan.owner)
+    if status.state == State.SEALED:
+        return Next("start", "when ready", plan.owner)
+    if status.state == State.SHIPPING:
+        return Next(
+            f"{status.winner} is served to 95 %; compare with the 5 % held back",
+            "from now on",
+            plan.owner,
+        )
+    if status.state == State.RUNNING and status.verdict in PROVEN:
+        when = words.moment(status.confirm_by) if status.confirm_by else "as soon as possible"
+        return Next(
+            f"confirm that {status.winner} ships; without a word it goes back to {plan.control}",
+            f"until {when}" if status.confirm_by else when,
+            plan.customer,
+            status.confirm_by,
+        )
+    if status.state in {State.ROLLED_BACK, State.ABANDONED}:
+        when = words.moment(status.ended_at) if status.ended_at else "done"
+        done = f"nothing: everybody is on {plan.control}; write down what was learned"
+        if status.replayed:
+            done = f"nothing: keep {plan.control}; this was a replay of recorded data"
+        return Next(done, f"since {when}" if status.ended_at else when, plan.owner)
+    when = words.moment(status.next_look_at) if status.next_look_at else "at the next tick"
+    deadline = ""
+    if status.started_at is not None:
+        end = status.started_at + dt.timedelta(seconds=plan.prove_by_seconds)
+        deadline = f"; the last one {words.moment(end)}"
+    return Next("next look", when + deadline, machine, status.next_look_at)
+
+
+def card_text(card: Card) -> str:
+    """Write the card as plain text, for terminals, mails and the API's ``card.txt``."""
+    lines = [
+        f"{card.verdict.replace('_', ' ')}: {card.instruction}",
+        f"  {card.audience}",
+        "",
+        *_wrap(card.sentence, ""),
+        "",
+    ]
+    hidden = [card.worth_hidden] if card.worth_hidden else []
+    for title, entries in (
+        ("WORTH", [line.text for line in card.worth] or hidden or ["nothing to show"]),
+        ("HARM", [line.text for line in card.harm] or ["nothing to show"]),
+        ("TRUST", [f"{line.name} {MARKS[line.good]}: {line.text}" for line in card.trust]),
+        ("COST", [card.cost]),
+        ("NEXT", [f"{card.next.what} – {card.next.when} – {card.next.who}"]),
+    ):
+        for i, entry in enumerate(entries):
+            lines += _wrap(entry, f"{title if i == 0 else '':<7}")
+    lines += ["", f"Experiment {card.key} on flag {card.flag} in {card.environment}."]
+    return "\n".join(lines) + "\n"
+
+
+def _wrap(text: str, head: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head)) or [
+        head
+    ]

@@ -1,0 +1,330 @@
+"""The parts of the verdict card that hold numbers: worth, harm, trust, cost and evidence."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from experiments import words
+from experiments.lifecycle import Outcome, State
+from experiments.plan import Metric, Plan
+
+SHOWN_SAFE = "shown safe"
+NOT_YET = "not yet shown safe"
+WORSE = "worse"
+
+
+@dataclass(frozen=True)
+class CardStatus:
+    """Where the experiment stands, whoever tells it: a database row or a replay."""
+
+    state: str
+    verdict: str | None = None
+    winner: str | None = None
+    sentence: str = ""
+    coverage: float = 0.0
+    dropped: tuple[str, ...] = ()
+    plan_hash: str | None = None
+    started_at: dt.datetime | None = None
+    ended_at: dt.datetime | None = None
+    next_look_at: dt.datetime | None = None
+    confirm_by: dt.datetime | None = None
+    replayed: bool = False
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What one success metric is worth in one arm, against doing nothing.
+
+    Numbers are in the metric's unit (a conversion: share of units); ``low`` and ``high`` bound the
+    difference at every look together, ``None`` where unbounded. ``break_even`` lies on the same
+    axis.
+    """
+
+    metric: str
+    arm: str
+    unit: str
+    good: str
+    control_mean: float | None
+    treatment_mean: float | None
+    estimate: float | None
+    low: float | None
+    high: float | None
+    relative: float | None
+    relative_low: float | None
+    relative_high: float | None
+    break_even: float | None
+    break_even_label: str
+    proven: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Harm:
+    """One watched metric in one arm, in one of three words."""
+
+    metric: str
+    role: str
+    arm: str
+    word: str
+    margin: float | None
+    low: float | None
+    high: float | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Trust:
+    """One reason to trust the numbers, or not."""
+
+    name: str
+    good: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One test, for those who ask."""
+
+    kind: str
+    metric: str
+    arm: str
+    estimate: float | None
+    se: float | None
+    z: float | None
+    bound: float | None
+    alpha_spent: float
+    passed: bool
+    reason: str | None
+    text: str
+
+
+def worth_part(
+    plan: Plan, look: Mapping[str, Any], decision: Mapping[str, Any]
+) -> tuple[Worth, ...]:
+    """Say what every metric of the claim is worth in every arm."""
+    lines = []
+    roles = ("success",) if plan.claim == "value" else ("guardrail",)
+    for metric in plan.metrics:
+        if metric.role not in roles:
+            continue
+        arm_means = words.means(look, metric.key)
+        for arm in plan.treatments:
+            kind = "ship" if metric.role == "success" else "noninferiority"
+            test = words.find_test(decision, kind, metric.key, arm)
+            lines.append(_worth_line(plan, metric, arm, test, arm_means))
+    return tuple(lines)
+
+
+def _worth_line(
+    plan: Plan,
+    metric: Metric,
+    arm: str,
+    test: Mapping[str, Any] | None,
+    arm_means: Mapping[str, float],
+) -> Worth:
+    control_mean = arm_means.get(plan.control)
+    break_even, label = _break_even(metric, control_mean)
+    known = test if test is not None and test["estimate"] is not None else None
+    if known is None:
+        text = f"{metric.key}, {arm}: too few units yet"
+    else:
+        text = (
+            f"{metric.key}, {arm} against {plan.control}: "
+            f"{words.difference(metric, known['estimate'])}"
+        )
+        if known["relative"] is not None:
+            text += f" ({words.signed_percent(known['relative'])})"
+        text += f", between {_limit(metric, known['low'])} and {_limit(metric, known['high'])}"
+    if break_even is not None:
+        text += f"; {label} {words.difference(metric, break_even)}"
+    fields = ("estimate", "low", "high", "relative", "relative_low", "relative_high")
+    return Worth(
+        metric=metric.key,
+        arm=arm,
+        unit="share of units" if metric.binary else "per unit",
+        good=metric.direction,
+        control_mean=control_mean,
+        treatment_mean=arm_means.get(arm),
+        **{name: known[name] if known else None for name in fields},
+        break_even=break_even,
+        break_even_label=label,
+        proven=bool(known and known["passed"]),
+        text=text,
+    )
+
+
+def _break_even(metric: Metric, control_mean: float | None) -> tuple[float | None, str]:
+    sign = 1 if metric.direction == "up" else -1
+    if metric.superiority_margin:
+        return sign * metric.superiority_margin, "break-even"
+    if metric.mde is not None and control_mean is not None:
+        return sign * metric.mde * abs(control_mean), "least worth having"
+    if metric.margin is not None and control_mean is not None:
+        return -sign * metric.margin * abs(control_mean), "tolerated"
+    return None, ""
+
+
+def _limit(metric: Metric, value: float | None) -> str:
+    return "no bound" if value is None else words.difference(metric, value)
+
+
+def harm_part(
+    plan: Plan, decision: Mapping[str, Any], status: CardStatus, *, blind: bool
+) -> tuple[Harm, ...]:
+    """Say of every watched metric and arm: shown safe, not yet shown safe, or worse."""
+    lines = []
+    for metric in plan.metrics:
+        if not metric.decides:
+            continue
+        for arm in plan.treatments:
+            test = words.find_test(decision, "harm", metric.key, arm)
+            word = _word(metric, arm, decision, test, blind=blind)
+            margin = f" (tolerated loss {words.percent(metric.margin)})" if metric.margin else ""
+            left_out = " – dropped" if arm in status.dropped else ""
+            lines.append(
+                Harm(
+                    metric=metric.key,
+                    role=metric.role,
+                    arm=arm,
+                    word=word,
+                    margin=metric.margin,
+                    low=None if blind or test is None else test["low"],
+                    high=None if blind or test is None else test["high"],
+                    text=f"{metric.key}, {arm}: {word}{margin}{left_out}",
+                )
+            )
+    return tuple(lines)
+
+
+def _word(
+    metric: Metric,
+    arm: str,
+    decision: Mapping[str, Any],
+    test: Mapping[str, Any] | None,
+    *,
+    blind: bool,
+) -> str:
+    if test is not None and test["passed"]:
+        return WORSE
+    if metric.role == "guardrail":
+        shown = words.find_test(decision, "noninferiority", metric.key, arm)
+        return SHOWN_SAFE if shown is not None and shown["passed"] else NOT_YET
+    if blind or test is None:
+        # "Shown safe" would tell the sign of an effect that is not to be seen yet.
+        return NOT_YET
+    worst = test["low"] if metric.direction == "up" else test["high"]
+    if worst is None:
+        return NOT_YET
+    gain = worst if metric.direction == "up" else -worst
+    return SHOWN_SAFE if gain >= 0 else NOT_YET
+
+
+def evidence_part(plan: Plan, decision: Mapping[str, Any]) -> tuple[Evidence, ...]:
+    """Give every test, for those who ask."""
+    rows = []
+    for test in decision["tests"]:
+        metric = plan.metric(test["metric"])
+        head = f"{test['kind']} {test['metric']} {test['arm']}"
+        if test["z"] is None:
+            text = f"{head}: {test['reason'] or 'no test at this look'}"
+        else:
+            bound = "none" if test["bound"] is None else f"{test['bound']:.3f}"
+            sign = "crossed" if test["passed"] else "not crossed"
+            text = (
+                f"{head}: {words.difference(metric, test['estimate'])}, z {test['z']:.3f}, "
+                f"bound {bound} {sign}, alpha spent {test['alpha_spent']:.4f}"
+            )
+        fields = ("kind", "metric", "arm", "estimate", "se", "z", "bound", "alpha_spent")
+        rows.append(
+            Evidence(
+                **{name: test[name] for name in fields},
+                passed=test["passed"],
+                reason=test["reason"],
+                text=text,
+            )
+        )
+    return tuple(rows)
+
+
+def trust_part(
+    plan: Plan,
+    status: CardStatus,
+    look: Mapping[str, Any] | None,
+    decision: Mapping[str, Any] | None,
+    quality: Mapping[str, Any] | None,
+) -> tuple[Trust, ...]:
+    """Say why the numbers may be trusted, or not."""
+    lines = []
+    if look is not None and decision is not None:
+        counts = ", ".join(f"{arm} {look['counts'].get(arm, 0):,}" for arm in plan.arms)
+        limit = plan.policy.srm_threshold
+        evidence = _odds(decision["srm_log_e"])
+        broken = decision["verdict"] == Outcome.INVALID
+        word = "not the planned one" if broken else "as planned"
+        detail = f"evidence against it {evidence}, alarm at {limit:,.0f}"
+        lines.append(Trust("split", not broken, f"{word}: {counts} ({detail})"))
+    if quality is not None:
+        seen = sum(look["counts"].values()) if look else 0
+        bad = quality["quarantined"] > 0.01 * max(1, seen + quality["quarantined"])
+        twice = f"{quality['quarantined']:,} met several arms and count nowhere"
+        lines.append(Trust("people", not bad, f"{seen:,} people count; {twice}"))
+        lines.append(_freshness(quality, replayed=status.replayed))
+    seal = status.plan_hash
+    held = status.state == State.HELD
+    if held:
+        lines.append(Trust("seal", False, "broken: the rule was edited by hand"))
+    elif seal:
+        lines.append(Trust("seal", True, f"unbroken, plan {seal[:12]}"))
+    else:
+        lines.append(Trust("seal", False, "not sealed yet"))
+    return tuple(lines)
+
+
+def _odds(log_e: float | None) -> str:
+    if log_e is None:
+        return "beyond all numbers"
+    return f"{2.718281828459045**log_e:,.3g}" if log_e < 40 else f"e^{log_e:.0f}"
+
+
+def _freshness(quality: Mapping[str, Any], *, replayed: bool) -> Trust:
+    age = quality["newest_event_age_seconds"]
+    if age is None:
+        text = "recorded data without times" if replayed else "no event has come in"
+        return Trust("freshness", replayed, text)
+    stale = quality["stale"]
+    how = "stale" if stale else "fresh"
+    return Trust("freshness", not stale, f"{how}: newest event {age:,.0f} s before the look")
+
+
+def cost_part(
+    plan: Plan,
+    status: CardStatus,
+    look: Mapping[str, Any] | None,
+    decision: Mapping[str, Any] | None,
+    offset: float | None,
+    *,
+    hide: bool,
+) -> str:
+    """Say how many met the change, and what a shown harm has cost."""
+    if look is None or decision is None:
+        return "Nothing yet: nobody has met the change."
+    exposed = [f"{look['counts'].get(arm, 0):,} met {arm}" for arm in plan.treatments]
+    text = f"{words.listed(exposed)}, {look['counts'].get(plan.control, 0):,} {plan.control}"
+    if offset is not None and not status.replayed:
+        text += f", in {words.days(plan, offset)}"
+    if hide:
+        return text + "."
+    losses = []
+    for metric in plan.metrics:
+        for arm in plan.treatments:
+            test = words.find_test(decision, "harm", metric.key, arm)
+            if test is None or not test["passed"] or test["estimate"] is None:
+                continue
+            units = look["counts"].get(arm, 0)
+            total = abs(test["estimate"]) * units
+            way = "fewer" if test["estimate"] < 0 else "more"
+            losses.append(f"about {words.plain(total, 3)} {metric.key} {way} in {arm}")
+    return f"{text}: {words.listed(losses)} than on {plan.control}." if losses else text + "."

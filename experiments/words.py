@@ -1,0 +1,221 @@
+"""Numbers, times and causes in plain words: what records, cards and replays say to people."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.document import format_duration
+from experiments.lifecycle import Outcome
+from experiments.plan import Metric, Plan
+
+MINUS = "−"
+
+
+def plain(value: float, digits: int = 4) -> str:
+    """Write a number for people: ``12,345``, ``0.0812``, ``1,794.34``."""
+    if not math.isfinite(value):
+        return "unbounded"
+    size = abs(value)
+    if size >= 1000:
+        text = f"{size:,.2f}".rstrip("0").rstrip(".")
+    else:
+        text = f"{size:.{digits}g}"
+        if "e" in text:
+            text = f"{size:.{digits}f}".rstrip("0").rstrip(".") if size >= 1e-4 else text
+    return (MINUS if value < 0 else "") + text
+
+
+def signed(value: float) -> str:
+    """Write a number with its sign, also when it is positive."""
+    return plain(value) if value <= 0 else f"+{plain(value)}"
+
+
+def percent(share: float) -> str:
+    """Write a share between 0 and 1 as per cent."""
+    return f"{plain(100 * share, 3)} %"
+
+
+def signed_percent(share: float) -> str:
+    """Write a relative change as per cent, with its sign."""
+    return f"{signed(float(f'{100 * share:.3g}'))} %"
+
+
+def difference(metric: Metric, value: float) -> str:
+    """Write a difference in the metric's unit: percentage points for conversions."""
+    if metric.binary:
+        return f"{signed(float(f'{100 * value:.3g}'))} points"
+    return signed(float(f"{value:.6g}"))
+
+
+def level(metric: Metric, value: float) -> str:
+    """Write a mean in the metric's unit: per cent for conversions."""
+    return percent(value) if metric.binary else plain(float(f"{value:.6g}"))
+
+
+def moment(instant: dt.datetime) -> str:
+    """Write an instant: ``3 March 2026, 14:05 UTC``."""
+    return f"{instant.day} {instant:%B %Y, %H:%M} UTC"
+
+
+def days(plan: Plan, seconds: float) -> str:
+    """Write a stretch of time in the policy's days, and say so where a day is not a day."""
+    day = plan.policy.day_seconds
+    count = f"{seconds / day:.3g}"
+    unit = "day" if count == "1" else "days"
+    return f"{count} {unit}" + ("" if day == 86400 else f" of {format_duration(day)}")
+
+
+def day_of(plan: Plan, offset: float) -> str:
+    """Write where in the experiment an instant lies: ``day 3 of 28``."""
+    day = plan.policy.day_seconds
+    total = max(1, math.ceil(plan.prove_by_seconds / day - 1e-9))
+    return f"day {max(1, math.ceil(offset / day - 1e-9))} of {total}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names: ``a``, ``a and b``, ``a, b and c``."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def means(look: Mapping[str, Any], metric: str) -> dict[str, float]:
+    """Give every arm's mean of a metric at a look, where there are units."""
+    arms = look["metrics"].get(metric, {})
+    return {arm: sums["s1"] / sums["n"] for arm, sums in arms.items() if sums["n"]}
+
+
+def find_test(
+    decision: Mapping[str, Any], kind: str, metric: str, arm: str
+) -> Mapping[str, Any] | None:
+    """Find one test of a decision document."""
+    for test in decision["tests"]:
+        if (test["kind"], test["metric"], test["arm"]) == (kind, metric, arm):
+            return test  # type: ignore[no-any-return]
+    return None
+
+
+def effect(
+    plan: Plan, decision: Mapping[str, Any], look: Mapping[str, Any], key: str, arm: str
+) -> str:
+    """Say what happened to a metric: ``purchase fell by 12.3 % (20.1 % to 17.6 %) in new``."""
+    metric = plan.metric(key)
+    test = next(
+        (
+            t
+            for t in decision["tests"]
+            if t["metric"] == key and t["arm"] == arm and t["estimate"] is not None
+        ),
+        None,
+    )
+    if test is None:
+        return f"{key} in {arm}"
+    estimate = test["estimate"]
+    verb = "rose" if estimate > 0 else "fell"
+    if estimate == 0:
+        return f"{key} did not move in {arm}"
+    by = (
+        percent(abs(float(f"{test['relative']:.3g}")))
+        if test["relative"] is not None
+        else difference(metric, abs(estimate)).lstrip("+")
+    )
+    arm_means = means(look, key)
+    levels = ""
+    if plan.control in arm_means and arm in arm_means:
+        before, after = (level(metric, arm_means[name]) for name in (plan.control, arm))
+        levels = f" ({before} to {after})"
+    return f"{key} {verb} by {by}{levels} in {arm}"
+
+
+def started_sentence(plan: Plan, coverage: float) -> str:
+    """Say that the first units take part."""
+    total = sum(weight for _arm, weight in plan.weights)
+    split = listed([f"{arm} {percent(weight / total)}" for arm, weight in plan.weights])
+    return f"Started: {percent(coverage)} of the audience take part ({split} of them)."
+
+
+def look_sentence(
+    plan: Plan,
+    *,
+    verdict: str | None,
+    offset: float,
+    look: Mapping[str, Any],
+    decision: Mapping[str, Any],
+    winner: str | None = None,
+    newly_dropped: Sequence[str] = (),
+    alarm: str | None = None,
+    held: bool = False,
+) -> str:
+    """Say in one sentence what a look led to: cause, when, consequence.
+
+    Parameters
+    ----------
+    verdict : str, optional
+        The verdict that the experiment ends with, or waits with; ``None`` or ``CONTINUE``: it goes
+        on.
+    newly_dropped : sequence of str
+        Arms that this look dropped.
+    alarm : str, optional
+        What keeps the look from shipping.
+    """
+    when = day_of(plan, offset)
+    back = f"everybody is back on {plan.control}"
+    harms = [
+        effect(plan, decision, look, test["metric"], test["arm"])
+        for test in decision["tests"]
+        if test["kind"] == "harm" and test["passed"]
+    ]
+    cause = listed(harms) or "a harm bound was crossed"
+    if verdict == Outcome.INVALID:
+        if held:
+            return f"The rule was edited by hand, so nothing can be proven: on {when} {back}."
+        return (
+            f"On {when} the split was no longer the planned one "
+            f"({_counts(plan, look)}), so no number can be trusted: {back}."
+        )
+    if verdict == Outcome.HARM:
+        return f"On {when} {cause}, worse than chance explains: {back}."
+    if verdict in {Outcome.VALUE_PROVEN, Outcome.NO_HARM_PROVEN}:
+        return _proven_sentence(plan, verdict, when, look, decision, winner)
+    if verdict == Outcome.FUTILE:
+        goals = listed(
+            [
+                f"{metric.key} can no longer move by {percent(metric.mde or 0)}"
+                for metric in plan.success_metrics
+            ]
+        )
+        return f"By {when} it is clear that {goals}, the least worth having: {back}."
+    if verdict == Outcome.NOT_PROVEN_IN_TIME:
+        what = "harmless" if plan.claim == "no_harm" else "worth having"
+        return f"The time is up ({when}) and the change was not shown {what}: {back}."
+    if newly_dropped:
+        gone = listed(newly_dropped)
+        return f"On {when} {cause}: {gone} dropped, those users are on {plan.control}."
+    doubt = f" Nothing could ship on these data: {alarm}." if alarm else ""
+    return f"Look {look['number']} on {when}: nothing is decided yet.{doubt}"
+
+
+def _proven_sentence(
+    plan: Plan,
+    verdict: str,
+    when: str,
+    look: Mapping[str, Any],
+    decision: Mapping[str, Any],
+    winner: str | None,
+) -> str:
+    if verdict == Outcome.NO_HARM_PROVEN:
+        guards = listed([metric.key for metric in plan.metrics if metric.role == "guardrail"])
+        return f"On {when} {winner} was shown to do no harm to {guards}."
+    proven = [
+        effect(plan, decision, look, test["metric"], test["arm"])
+        for test in decision["tests"]
+        if test["kind"] == "ship" and test["passed"] and test["arm"] == winner
+    ]
+    return f"On {when} {listed(proven) or winner}: shown better than doing nothing."
+
+
+def _counts(plan: Plan, look: Mapping[str, Any]) -> str:
+    return listed([f"{look['counts'].get(arm, 0):,} in {arm}" for arm in plan.arms])
