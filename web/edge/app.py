@@ -1,0 +1,437 @@
+"""The ASGI application: data plane here, everything else over the bridge.
+
+This is the only module that speaks ASGI. The handlers behind it are plain functions from a snapshot
+and bytes to an :class:`~web.edge.problems.Answer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from flags.database import Database
+from web.edge import health, stream
+from web.edge.body import MAX_BODY_BYTES, check_content_type
+from web.edge.bridge import Bridge, WsgiApp
+from web.edge.events import Intake
+from web.edge.flagset import flag_set, is_current
+from web.edge.loader import Loader
+from web.edge.metrics import Metrics
+from web.edge.ofrep import evaluate_all, evaluate_one, failure
+from web.edge.problems import Answer, BodyError, method_not_allowed, problem, too_large
+from web.edge.state import Key, Snapshot, State, hash_secret
+from web.edge.watcher import Watcher
+from web.settings import Settings
+
+logger = logging.getLogger("flagstone.edge")
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+RequestHeaders = dict[bytes, bytes]
+
+BULK = "/ofrep/v1/evaluate/flags"
+SINGLE = BULK + "/"
+FIRST_LOAD_SECONDS = 10.0
+REFRESH_SECONDS = 2.0
+
+_CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"ETag, Retry-After"),
+)
+_PREFLIGHT = Answer(
+    204,
+    (
+        (b"access-control-allow-origin", b"*"),
+        (b"access-control-allow-methods", b"POST, OPTIONS"),
+        (b"access-control-allow-headers", b"authorization, content-type, if-none-match, x-api-key"),
+        (b"access-control-max-age", b"7200"),
+    ),
+    b"",
+)
+_CHALLENGE = ((b"www-authenticate", b'Bearer realm="flagstone"'),)
+
+
+class ClientGoneError(Exception):
+    """The client left before its request was complete; there is nobody to answer."""
+
+
+class Edge:
+    """One web process.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the database and the event store are.
+    wsgi_factory : callable, optional
+        Makes the WSGI application that answers everything but the data plane; without one, such
+        addresses answer 404.
+    clock : callable
+        POSIX seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        wsgi_factory: Callable[[], WsgiApp] | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        heartbeat_seconds: float = stream.HEARTBEAT_SECONDS,
+    ) -> None:
+        self.settings = settings
+        self.state = State()
+        self.metrics = Metrics()
+        self.changes = stream.Changes()
+        self.intake = Intake(settings.events_directory)
+        self.bridge = None if wsgi_factory is None else Bridge(wsgi_factory)
+        self._clock = clock
+        self._heartbeat_seconds = heartbeat_seconds
+        self._watcher: Watcher | None = None
+        self._database: Database | None = None
+        self._refreshing: asyncio.Future[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection's request."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        path: str = scope["path"]
+        with contextlib.suppress(ClientGoneError):
+            if path.startswith("/ofrep/"):
+                await self._ofrep(scope, path, receive, send)
+            elif path.startswith("/sdk/"):
+                await self._sdk(scope, path, receive, send)
+            elif path in ("/healthz", "/readyz", "/metrics"):
+                await self._operate(scope, path, send)
+            else:
+                await self._bridged(scope, receive, send)
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load flag sets and keys, and watch for changes.
+
+        The service starts without a database too: it says so at ``/readyz`` and goes on trying.
+        """
+        loop = asyncio.get_running_loop()
+        self._database = Database(self.settings.database_url, pool_size=1)
+        loaded = asyncio.Event()
+
+        def publish(state: State) -> None:
+            def swap() -> None:
+                self.swap(state)
+                loaded.set()
+
+            loop.call_soon_threadsafe(swap)
+
+        self._watcher = Watcher(Loader(self._database), publish)
+        self._watcher.start()
+        if self.bridge is not None:
+            self.bridge.warm()
+        try:
+            await asyncio.wait_for(loaded.wait(), FIRST_LOAD_SECONDS)
+        except TimeoutError:
+            logger.error("no flag sets yet: %s", self._watcher.error or "the database is slow")
+
+    def end_streams(self) -> None:
+        """End every event stream, so that open ones do not hold up a shutdown."""
+        self.changes.close()
+
+    async def stop(self) -> None:
+        """Stop watching, finish commits, let go of threads."""
+        self.end_streams()
+        loop = asyncio.get_running_loop()
+        if self._watcher is not None:
+            await loop.run_in_executor(None, self._watcher.stop)
+        await loop.run_in_executor(None, self.intake.close)
+        if self.bridge is not None:
+            self.bridge.close()
+        if self._database is not None:
+            self._database.dispose()
+
+    def swap(self, state: State) -> None:
+        """Put a new state into service and wake the streams that it concerns."""
+        before, self.state = self.state, state
+        if before.keys != state.keys:
+            self.changes.notify_all()
+        for number, snapshot in state.snapshots.items():
+            if before.snapshots.get(number) is not snapshot:
+                self.metrics.changes.inc()
+                self.metrics.version.labels(snapshot.flag_set_id).set(snapshot.version)
+                self.changes.notify(number)
+        for number in before.snapshots.keys() - state.snapshots.keys():
+            self.changes.notify(number)
+        self.metrics.failed_flag_sets.set(len(state.failures))
+
+    async def refresh(self) -> None:
+        """Read the database now; callers that come together share one read."""
+        if self._watcher is None:
+            return
+        if self._refreshing is None or self._refreshing.done():
+            loop = asyncio.get_running_loop()
+            self._refreshing = asyncio.ensure_future(
+                loop.run_in_executor(None, self._watcher.check)
+            )
+        await asyncio.wait_for(asyncio.shield(self._refreshing), REFRESH_SECONDS)
+        # The new state was handed to the loop before the read was reported as done.
+        await asyncio.sleep(0)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    # -- OFREP -----------------------------------------------------------------------------------
+
+    async def _ofrep(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
+        route = "ofrep_bulk" if path == BULK else "ofrep_single"
+        if path != BULK and not path.startswith(SINGLE):
+            route = "ofrep_unknown"
+            answer = failure(404, "GENERAL", f"There is nothing at {path}.")
+        elif scope["method"] == "OPTIONS":
+            await self._send(scope, send, route, _PREFLIGHT)
+            return
+        elif scope["method"] != "POST":
+            answer = method_not_allowed("POST, OPTIONS")
+        else:
+            answer = await self._evaluate(scope, path, receive)
+        answer = Answer(answer.status, answer.headers + _CORS, answer.body)
+        await self._send(scope, send, route, answer)
+
+    async def _evaluate(self, scope: Scope, path: str, receive: Receive) -> Answer:
+        headers = dict(scope["headers"])
+        found = self._authenticate(headers)
+        if isinstance(found, Answer):
+            return found
+        key, snapshot = found
+        body = await _read_body(headers, receive)
+        if body is None:
+            return too_large(MAX_BODY_BYTES)
+        try:
+            check_content_type(headers.get(b"content-type"))
+        except BodyError as error:
+            return failure(400, "PARSE_ERROR", error.detail, field=error.field)
+        client_only = key.kind != "srv"
+        now = self._clock()
+        if path == BULK:
+            return evaluate_all(
+                snapshot,
+                body,
+                client_only=client_only,
+                now=now,
+                if_none_match=headers.get(b"if-none-match"),
+            )
+        return evaluate_one(snapshot, path[len(SINGLE) :], body, client_only=client_only, now=now)
+
+    # -- SDK -------------------------------------------------------------------------------------
+
+    async def _sdk(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        if path == "/sdk/v1/flagset":
+            if method not in ("GET", "HEAD"):
+                answer = method_not_allowed("GET, HEAD")
+            else:
+                answer = await self._flag_set(dict(scope["headers"]))
+            await self._send(scope, send, "flagset", answer)
+        elif path == "/sdk/v1/events":
+            if method != "POST":
+                answer = method_not_allowed("POST")
+            else:
+                answer = await self._events(dict(scope["headers"]), receive)
+            await self._send(scope, send, "events", answer)
+        elif path == "/sdk/v1/stream":
+            if method != "GET":
+                await self._send(scope, send, "stream", method_not_allowed("GET"))
+            else:
+                await self._stream(scope, receive, send)
+        else:
+            answer = problem(404, "not_found", f"There is nothing at {path}.")
+            await self._send(scope, send, "sdk_unknown", answer)
+
+    async def _flag_set(self, headers: RequestHeaders) -> Answer:
+        found = self._authenticate(headers, server_only=True)
+        if isinstance(found, Answer):
+            return found
+        key, snapshot = found
+        if_none_match = headers.get(b"if-none-match")
+        if self.settings.workers > 1 and is_current(snapshot, if_none_match):
+            # Another process may have told this SDK of a revision that has not come here yet.
+            try:
+                await self.refresh()
+            except Exception:  # noqa: BLE001  without a database, what we know is the newest
+                logger.warning("could not check for a newer flag set before answering 304")
+            snapshot = self.state.snapshots.get(key.environment_id, snapshot)
+        return flag_set(
+            snapshot,
+            if_none_match=if_none_match,
+            accept_encoding=headers.get(b"accept-encoding"),
+        )
+
+    async def _events(self, headers: RequestHeaders, receive: Receive) -> Answer:
+        found = self._authenticate(headers, server_only=True)
+        if isinstance(found, Answer):
+            return found
+        key, _ = found
+        body = await _read_body(headers, receive)
+        if body is None:
+            return too_large(MAX_BODY_BYTES)
+        return await self.intake.take(
+            body,
+            environment_id=key.environment_id,
+            received=self._clock(),
+            content_type=headers.get(b"content-type"),
+            content_encoding=headers.get(b"content-encoding"),
+        )
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        found = self._authenticate(headers, server_only=True)
+        if isinstance(found, Answer):
+            await self._send(scope, send, "stream", found)
+            return
+        key, _ = found
+        self.metrics.count("stream", 200)
+        with self.metrics.streams.track_inprogress():
+            await stream.run(
+                key_hash=hash_secret(_secret(headers) or ""),
+                key=key,
+                state=lambda: self.state,
+                changes=self.changes,
+                last_event_id=headers.get(b"last-event-id"),
+                receive=receive,
+                send=send,
+                clock=self._clock,
+                heartbeat_seconds=self._heartbeat_seconds,
+            )
+
+    # -- operation -------------------------------------------------------------------------------
+
+    async def _operate(self, scope: Scope, path: str, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            answer = method_not_allowed("GET, HEAD")
+        elif path == "/healthz":
+            answer = health.alive()
+        elif path == "/readyz":
+            answer = await health.ready(lambda: self.state, self.refresh, self.intake.check)
+        else:
+            self.metrics.database_up.set(
+                0 if self._watcher is None or self._watcher.error is not None else 1
+            )
+            answer = await asyncio.get_running_loop().run_in_executor(
+                None, health.metrics, self.metrics
+            )
+        await self._send(scope, send, path[1:], answer)
+
+    async def _bridged(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.bridge is None:
+            answer = problem(404, "not_found", f"There is nothing at {scope['path']}.")
+        else:
+            body = await _read_body(dict(scope["headers"]), receive)
+            if body is None:
+                answer = too_large(MAX_BODY_BYTES)
+            else:
+                answer = await self.bridge.answer(scope, body)
+        await self._send(scope, send, "api", answer)
+
+    # -- common ----------------------------------------------------------------------------------
+
+    def _authenticate(
+        self, headers: RequestHeaders, *, server_only: bool = False
+    ) -> tuple[Key, Snapshot] | Answer:
+        state = self.state
+        secret = _secret(headers)
+        if secret is None:
+            return problem(
+                401,
+                "key_missing",
+                "The request carries no key.",
+                hint="send Authorization: Bearer fs_srv_… or X-API-Key",
+                headers=_CHALLENGE,
+            )
+        key = state.keys.get(hash_secret(secret))
+        if key is None or (key.expires_at is not None and self._clock() >= key.expires_at):
+            if not state.loaded:
+                return _not_loaded()
+            return problem(
+                401, "key_invalid", "The key is unknown, revoked or expired.", headers=_CHALLENGE
+            )
+        if server_only and key.kind != "srv":
+            return problem(
+                403,
+                "key_not_allowed",
+                "A client key may only evaluate flags over OFREP.",
+                hint="use a server key (fs_srv_…)",
+            )
+        snapshot = state.snapshots.get(key.environment_id)
+        if snapshot is None:
+            return _not_loaded()
+        return key, snapshot
+
+    async def _send(self, scope: Scope, send: Send, route: str, answer: Answer) -> None:
+        status, headers, body = answer
+        self.metrics.count(route, status)
+        sent = list(headers)
+        if status not in (204, 304) and not (scope["method"] == "HEAD" and _has_length(headers)):
+            sent.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": sent})
+        await send({"type": "http.response.body", "body": body})
+
+
+def create_app(settings: Settings, wsgi_factory: Callable[[], WsgiApp] | None = None) -> Edge:
+    """Make the ASGI application of one web process (see :mod:`web.asgi` for the whole service)."""
+    return Edge(settings, wsgi_factory)
+
+
+def _secret(headers: RequestHeaders) -> str | None:
+    authorization = headers.get(b"authorization")
+    if authorization is not None and authorization[:7].lower() == b"bearer ":
+        return authorization[7:].strip().decode("latin-1") or None
+    key = headers.get(b"x-api-key")
+    return key.strip().decode("latin-1") or None if key is not None else None
+
+
+async def _read_body(headers: RequestHeaders, receive: Receive) -> bytes | None:
+    """Read the body, or give None as soon as it is known to be too large."""
+    length = headers.get(b"content-length")
+    if length is not None and length.isdigit() and int(length) > MAX_BODY_BYTES:
+        return None
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            # Half a body must not be taken for a whole one.
+            raise ClientGoneError
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            return None
+        if not message.get("more_body"):
+            return b"".join((*parts, part)) if parts else part
+        parts.append(part)
+
+
+def _not_loaded() -> Answer:
+    return problem(
+        503,
+        "not_ready",
+        "The flag set is not loaded yet.",
+        headers=((b"retry-after", b"1"),),
+    )
+
+
+def _has_length(headers: tuple[tuple[bytes, bytes], ...]) -> bool:
+    return any(name == b"content-length" for name, _ in headers)

@@ -1,0 +1,205 @@
+"""OFREP 0.3.0: evaluate one flag or all of them for one context, over HTTP.
+
+A flag's answer is the same bytes for every user who gets the same variant for the same reason, so it
+is kept with the flag set; a bulk answer is a join of such pieces. The ETag of a bulk answer is a
+hash of these bytes: a released web client sends ``If-None-Match`` together with a changed context.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import orjson
+from flagstone.engine import ErrorCode, EvaluationDetails
+
+from web.edge.body import parse_object
+from web.edge.problems import JSON, NO_STORE, PROBLEM_JSON, Answer, BodyError, problem_document
+from web.edge.state import MAX_CACHED_ANSWERS, Snapshot
+
+_NOT_FOUND = ErrorCode.FLAG_NOT_FOUND.value
+# A released client drops the value if it meets a reason that is not one of these.
+_REASONS = frozenset(
+    {"STATIC", "DEFAULT", "TARGETING_MATCH", "SPLIT", "CACHED", "DISABLED", "UNKNOWN", "STALE"}
+)
+_FAILURES = frozenset({"PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "GENERAL"})
+_FLAT = (bool, str, int, float)
+
+
+def evaluate_one(
+    snapshot: Snapshot, flag_key: str, body: bytes, *, client_only: bool, now: float
+) -> Answer:
+    """Answer ``POST /ofrep/v1/evaluate/flags/{key}``.
+
+    ``client_only`` hides every flag that is not marked for clients.
+    """
+    try:
+        context = parse_context(body)
+    except BodyError as error:
+        return failure(400, _code_of(error), error.detail, key=flag_key, field=error.field)
+    if client_only and flag_key not in snapshot.client_flag_keys:
+        return _not_found(flag_key)
+    details = snapshot.compiled.evaluate(flag_key, context, now)
+    code = details.error_code
+    if code is None:
+        return Answer(200, (JSON, NO_STORE), _piece(snapshot, details))
+    if code == _NOT_FOUND:
+        return _not_found(flag_key)
+    return failure(400, _failure_code(code), details.error_message or "", key=flag_key)
+
+
+def evaluate_all(
+    snapshot: Snapshot,
+    body: bytes,
+    *,
+    client_only: bool,
+    now: float,
+    if_none_match: bytes | None = None,
+) -> Answer:
+    """Answer ``POST /ofrep/v1/evaluate/flags``; 304 if the caller has this very answer."""
+    try:
+        context = parse_context(body)
+    except BodyError as error:
+        return failure(400, _code_of(error), error.detail, field=error.field)
+    evaluate = snapshot.compiled.evaluate
+    keys = snapshot.client_flag_keys if client_only else snapshot.flag_keys
+    pieces = b",".join([_piece(snapshot, evaluate(key, context, now)) for key in keys])
+    content = b'{"flags":[%b],"metadata":%b}' % (pieces, _set_metadata(snapshot))
+    etag = b'"%b"' % hashlib.blake2b(content, digest_size=16).hexdigest().encode()
+    if if_none_match is not None and matches(if_none_match, etag):
+        return Answer(304, ((b"etag", etag), NO_STORE), b"")
+    return Answer(200, (JSON, (b"etag", etag), NO_STORE), content)
+
+
+def parse_context(body: bytes) -> dict[str, Any]:
+    """Read ``{"context": {...}}``; no body, ``{}`` and a null context are the empty context."""
+    context = parse_object(body).get("context")
+    if context is None:
+        return {}
+    if type(context) is not dict:
+        raise BodyError("INVALID_CONTEXT", "The context must be a JSON object.", field="context")
+    unit = context.get("targetingKey")
+    # An integer is a unit for the engine, though OFREP's own clients send strings.
+    if unit is not None and (isinstance(unit, bool) or not isinstance(unit, str | int | float)):
+        raise BodyError(
+            "INVALID_CONTEXT", "The targeting key must be a string.", field="context.targetingKey"
+        )
+    return context
+
+
+def failure(
+    status: int,
+    error_code: str,
+    details: str,
+    *,
+    key: str | None = None,
+    field: str | None = None,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> Answer:
+    """Answer with OFREP's members, and a problem document's beside them.
+
+    OFREP defines the body of 400, 404 and 500 only, as ``application/json``; elsewhere the content
+    type is a problem document's.
+    """
+    document = problem_document(status, error_code.lower(), details, field=field)
+    if key is not None:
+        document["key"] = key
+    document["errorCode"] = error_code
+    document["errorDetails"] = details
+    kind = JSON if status in {400, 404, 500} else PROBLEM_JSON
+    # The key comes from the address and may hold what UTF-8 cannot.
+    return Answer(status, (kind, NO_STORE, *headers), _dumps(document))
+
+
+def matches(if_none_match: bytes, etag: bytes) -> bool:
+    """Compare weakly, as RFC 9110 asks: ``*``, lists and ``W/`` are understood."""
+    if if_none_match == etag:
+        return True
+    for candidate in if_none_match.split(b","):
+        candidate = candidate.strip()
+        if candidate in (b"*", etag) or candidate.removeprefix(b"W/") == etag:
+            return True
+    return False
+
+
+def _piece(snapshot: Snapshot, details: EvaluationDetails) -> bytes:
+    if details.error_code is not None:
+        return _error_piece(snapshot, details)
+    name = (details.flag_key, details.variant, details.reason, details.rule_id)
+    known = snapshot.answers.get(name)
+    if known is not None:
+        return known
+    reason = str(details.reason.value)
+    flag = snapshot.compiled.flag_set.flags[details.flag_key]
+    document: dict[str, Any] = {
+        "key": details.flag_key,
+        "reason": reason if reason in _REASONS else "UNKNOWN",
+        "variant": details.variant if details.variant is not None else "",
+        "metadata": _flag_metadata(snapshot, details),
+    }
+    if details.variant is not None:
+        value = details.value
+        if flag.type == "float" and type(value) is int:
+            value = float(value)
+        document["value"] = value
+    piece = _dumps(document)
+    if len(snapshot.answers) < MAX_CACHED_ANSWERS:
+        snapshot.answers[name] = piece
+    return piece
+
+
+def _error_piece(snapshot: Snapshot, details: EvaluationDetails) -> bytes:
+    assert details.error_code is not None
+    return _dumps(
+        {
+            "key": details.flag_key,
+            "errorCode": _failure_code(details.error_code),
+            "errorDetails": details.error_message or "",
+            "metadata": {"flagSetId": snapshot.flag_set_id},
+        }
+    )
+
+
+def _flag_metadata(snapshot: Snapshot, details: EvaluationDetails) -> dict[str, Any]:
+    flag = snapshot.compiled.flag_set.flags[details.flag_key]
+    flat = {
+        key: value
+        for source in (flag.metadata, details.metadata)
+        for key, value in source.items()
+        if isinstance(value, _FLAT)
+    }
+    return {**flat, "version": flag.version, "flagSetId": snapshot.flag_set_id}
+
+
+def _set_metadata(snapshot: Snapshot) -> bytes:
+    known = snapshot.answers.get("metadata")
+    if known is None:
+        known = _dumps({"version": snapshot.version, "flagSetId": snapshot.flag_set_id})
+        snapshot.answers["metadata"] = known
+    return known
+
+
+def _not_found(flag_key: str) -> Answer:
+    return failure(404, _NOT_FOUND, f"There is no flag {flag_key!r}.", key=flag_key)
+
+
+def _failure_code(code: ErrorCode) -> str:
+    return code.value if code.value in _FAILURES else "GENERAL"
+
+
+def _code_of(error: BodyError) -> str:
+    return error.code if error.code in _FAILURES else "PARSE_ERROR"
+
+
+def _dumps(document: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:
+        # A lone surrogate, or an integer past 64 bits, in a value or a key.
+        return _dumps_slowly(document)
+
+
+def _dumps_slowly(document: dict[str, Any]) -> bytes:
+    import json
+
+    return json.dumps(document, separators=(",", ":")).encode("ascii")

@@ -1,0 +1,102 @@
+"""What one web process knows: flag sets and keys, immutable, replaced as a whole.
+
+A handler takes ``State`` once and works on that; a change makes a new one, and one assignment
+puts it in place. There is no lock and no database on the way of a request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+from flagstone.engine import CompiledFlagSet, compile_flag_set, parse_flag_set
+
+GZIP_LEVEL = 6
+# Whoever invents flag keys in requests must not fill our memory; real combinations are few.
+MAX_CACHED_ANSWERS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a server or client key may do, and until when (POSIX seconds)."""
+
+    kind: str
+    environment_id: int
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One environment's flag set at one revision, ready to be served and evaluated."""
+
+    environment_id: int
+    flag_set_id: str
+    version: int
+    etag: str
+    body: bytes
+    gzipped: bytes
+    compiled: CompiledFlagSet
+    flag_keys: tuple[str, ...]
+    client_flag_keys: tuple[str, ...]
+    # Filled by web.edge.ofrep: the answers that this flag set can give, as bytes.
+    answers: dict[Any, bytes] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that requests are answered from.
+
+    ``failures`` names the environments whose newest document cannot be used, with the reason;
+    such an environment keeps its last good snapshot.
+    """
+
+    snapshots: Mapping[int, Snapshot] = field(default_factory=lambda: MappingProxyType({}))
+    keys: Mapping[str, Key] = field(default_factory=lambda: MappingProxyType({}))
+    failures: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    loaded: bool = False
+
+
+def make_snapshot(
+    *, environment_id: int, flag_set_id: str, version: int, etag: str, body: bytes
+) -> Snapshot:
+    """Parse and compile a published document; raise ``ValueError`` if it is unusable as a whole.
+
+    Lenient, as the SDKs are: one broken flag answers ``PARSE_ERROR``, the others are served.
+    """
+    flag_set = parse_flag_set(orjson.loads(body), strict=False)
+    compiled = compile_flag_set(flag_set)
+    keys = tuple(sorted(compiled.flag_keys))
+    return Snapshot(
+        environment_id=environment_id,
+        flag_set_id=flag_set_id,
+        version=version,
+        etag=etag,
+        body=body,
+        gzipped=_gzip(body),
+        compiled=compiled,
+        flag_keys=keys,
+        client_flag_keys=tuple(key for key in keys if flag_set.flags[key].client),
+    )
+
+
+def empty_document(environment: str) -> bytes:
+    """Give the flag set of an environment that has no revision yet."""
+    return orjson.dumps(
+        {"schema": 1, "environment": environment, "version": 0, "flags": {}, "segments": {}},
+        option=orjson.OPT_SORT_KEYS,
+    )
+
+
+def hash_secret(secret: str) -> str:
+    """Hash a whole key as it is stored: a key is 256 random bits, so one SHA-256 is enough."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _gzip(body: bytes) -> bytes:
+    compress = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    return compress.compress(body) + compress.flush()

@@ -1,0 +1,132 @@
+"""Settings of the service, read once from the environment.
+
+::
+
+    FLAGSTONE_DATABASE_URL     sqlite:///… (default: a file in the data directory) or postgresql://…
+    FLAGSTONE_DATA_DIR         events, snapshots and the default database; ./flagstone-data
+    FLAGSTONE_HOST             address to listen on; 127.0.0.1
+    FLAGSTONE_PORT             port to listen on, 0 for any free one; 8400
+    FLAGSTONE_WORKERS          web processes; 1
+    FLAGSTONE_TRUSTED_PROXIES  addresses whose X-Forwarded-* headers are believed; none
+    FLAGSTONE_READY_FILE       written, as JSON, once the service answers; none
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+MAX_WORKERS = 64
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the message names its variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one installation runs.
+
+    Parameters
+    ----------
+    database_url : str
+        Address of the control-plane database; empty for a SQLite file in ``data_directory``.
+    data_directory : Path
+        Where the event inbox and its archive live.
+    host, port : str, int
+        Where to listen. Port 0 takes any free port.
+    workers : int
+        Number of web processes.
+    trusted_proxies : str
+        Comma-separated addresses whose ``X-Forwarded-*`` headers are believed; empty for none.
+    ready_file : Path, optional
+        Gets ``{"url", "port", "pid"}`` once the service answers.
+    """
+
+    database_url: str = ""
+    data_directory: Path = field(default_factory=lambda: Path("flagstone-data"))
+    host: str = "127.0.0.1"
+    port: int = 8400
+    workers: int = 1
+    trusted_proxies: str = ""
+    ready_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        # Children run in the same folder today, but a relative path is a trap for cron and systemd.
+        directory = Path(self.data_directory).expanduser().absolute()
+        object.__setattr__(self, "data_directory", directory)
+        if not self.database_url:
+            object.__setattr__(self, "database_url", f"sqlite:///{directory / 'flagstone.db'}")
+        try:
+            backend = make_url(self.database_url).get_backend_name()
+        except sa.exc.ArgumentError:
+            msg = (
+                "FLAGSTONE_DATABASE_URL is not an address; "
+                "write sqlite:////path/to/file.db or postgresql://user@host/name"
+            )
+            raise SettingsError(msg) from None
+        if backend not in {"sqlite", "postgresql", "postgres"}:
+            msg = (
+                f"FLAGSTONE_DATABASE_URL names {backend!r}; Flagstone runs on sqlite and postgresql"
+            )
+            raise SettingsError(msg)
+        if not self.host:
+            msg = "FLAGSTONE_HOST is empty; 127.0.0.1 listens on this machine only"
+            raise SettingsError(msg)
+        if not 0 <= self.port <= 65535:
+            msg = f"FLAGSTONE_PORT is {self.port}; a port is between 0 (any free one) and 65535"
+            raise SettingsError(msg)
+        if not 1 <= self.workers <= MAX_WORKERS:
+            msg = f"FLAGSTONE_WORKERS is {self.workers}; give a number from 1 to {MAX_WORKERS}"
+            raise SettingsError(msg)
+
+    @property
+    def events_directory(self) -> Path:
+        """Where the embedded event store lives."""
+        return self.data_directory / "events"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read the settings; :class:`SettingsError` names the variable that is bad."""
+        env = os.environ if environment is None else environment
+        ready_file = env.get("FLAGSTONE_READY_FILE")
+        return cls(
+            database_url=env.get("FLAGSTONE_DATABASE_URL", ""),
+            data_directory=Path(env.get("FLAGSTONE_DATA_DIR") or "flagstone-data"),
+            host=env.get("FLAGSTONE_HOST", "127.0.0.1"),
+            port=_integer(env, "FLAGSTONE_PORT", 8400),
+            workers=_integer(env, "FLAGSTONE_WORKERS", 1),
+            trusted_proxies=env.get("FLAGSTONE_TRUSTED_PROXIES", ""),
+            ready_file=Path(ready_file) if ready_file else None,
+        )
+
+    def to_environment(self) -> dict[str, str]:
+        """Give the variables from which :meth:`from_environment` reads these settings again."""
+        variables = {
+            "FLAGSTONE_DATABASE_URL": self.database_url,
+            "FLAGSTONE_DATA_DIR": str(self.data_directory),
+            "FLAGSTONE_HOST": self.host,
+            "FLAGSTONE_PORT": str(self.port),
+            "FLAGSTONE_WORKERS": str(self.workers),
+            "FLAGSTONE_TRUSTED_PROXIES": self.trusted_proxies,
+        }
+        if self.ready_file is not None:
+            variables["FLAGSTONE_READY_FILE"] = str(self.ready_file)
+        return variables
+
+
+def _integer(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        msg = f"{name} is {text!r}; give a whole number"
+        raise SettingsError(msg) from None

@@ -1,0 +1,78 @@
+"""The decision worker: looks, ramps and compaction; the one process that imports SciPy.
+
+Several may run. A lease with a fence, taken inside :func:`experiments.monitor.tick`, lets one act.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+
+from flags.database import Database
+from web.lifeline import follow
+from web.settings import Settings
+
+logger = logging.getLogger("flagstone.worker")
+
+TICK_SECONDS = 1.0
+MAX_BACKOFF_SECONDS = 30.0
+
+
+def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
+    """Tick until told to stop (SIGTERM and SIGINT, when run in the main thread).
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the database and the event store are.
+    stop : threading.Event, optional
+        Set it to end the loop.
+    """
+    stop = threading.Event() if stop is None else stop
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+    # A second of imports (SciPy, DuckDB), after the signal handlers are in place.
+    from experiments import monitor
+    from experiments.store.embedded import EmbeddedStore
+
+    database = Database(settings.database_url)
+    store = EmbeddedStore(settings.events_directory)
+    holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    logger.info("worker %s ticks", holder)
+    failures = 0
+    while not stop.is_set():
+        now = dt.datetime.now(dt.UTC)
+        try:
+            monitor.tick(database, store, holder=holder, now=now)
+            store.drain(now.timestamp())
+            failures = 0
+        except Exception:
+            # Whatever it was, the next tick starts afresh from the database.
+            failures += 1
+            logger.exception("tick failed (%d in a row)", failures)
+        stop.wait(min(TICK_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
+    database.dispose()
+
+
+def main() -> None:
+    """Run as a child of the supervisor."""
+    from web.asgi import configure_logging
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lifeline", type=int, help="descriptor of the supervisor's pipe")
+    options = parser.parse_args()
+    configure_logging()
+    if options.lifeline is not None:
+        follow(options.lifeline)
+    run(Settings.from_environment())
+
+
+if __name__ == "__main__":
+    main()
