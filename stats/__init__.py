@@ -1,6 +1,10 @@
 """Pure statistics on sufficient statistics: same numbers in, same decision out."""
 
+from stats.bounds import Boundary, boundary, crossing_probabilities
+from stats.contrast import Contrast, futility, noninferiority
+from stats.cuped import Adjusted, Theta, adjust
 from stats.decide import decide
+from stats.designs import obrien_fleming_bounds, pocock_bounds, wang_tsiatis_bounds
 from stats.errors import (
     LookError,
     MomentsError,
@@ -10,25 +14,90 @@ from stats.errors import (
     SpendingError,
     StatsError,
 )
+from stats.lift import (
+    Lift,
+    conversion_lift_interval,
+    conversion_lift_log_interval,
+    conversion_lift_score_interval,
+    delta_interval,
+    fieller_interval,
+    log_interval,
+)
+from stats.means import MeanComparison, compare_means
 from stats.moments import CovariateMoments, Moments
 from stats.plan import Decision, DecisionPlan, LookData, MetricSpec, Role, TestResult, Verdict
+from stats.proportions import (
+    Conversions,
+    Interval,
+    RateComparison,
+    agresti_caffo_interval,
+    compare_conversions,
+    difference_score,
+    miettinen_nurminen_interval,
+    newcombe_interval,
+    ratio_score,
+    wald_interval,
+    wilson_interval,
+)
+from stats.score import Score, score_arrays, score_difference
+from stats.spending import Spending, SpendingShape
+from stats.srm import SampleRatio, sample_ratio
 
 __all__ = [
+    "Adjusted",
+    "Boundary",
+    "Contrast",
+    "Conversions",
     "CovariateMoments",
     "Decision",
     "DecisionPlan",
+    "Interval",
+    "Lift",
     "LookData",
     "LookError",
+    "MeanComparison",
     "MetricSpec",
     "Moments",
     "MomentsError",
     "NotEnoughDataError",
     "ParameterError",
     "PlanError",
+    "RateComparison",
     "Role",
+    "SampleRatio",
+    "Score",
+    "Spending",
     "SpendingError",
+    "SpendingShape",
     "StatsError",
     "TestResult",
+    "Theta",
     "Verdict",
+    "adjust",
+    "agresti_caffo_interval",
+    "boundary",
+    "compare_conversions",
+    "compare_means",
+    "conversion_lift_interval",
+    "conversion_lift_log_interval",
+    "conversion_lift_score_interval",
+    "crossing_probabilities",
     "decide",
+    "delta_interval",
+    "difference_score",
+    "fieller_interval",
+    "futility",
+    "log_interval",
+    "miettinen_nurminen_interval",
+    "newcombe_interval",
+    "noninferiority",
+    "obrien_fleming_bounds",
+    "pocock_bounds",
+    "ratio_score",
+    "sample_ratio",
+    "score_arrays",
+    "score_difference",
+    "wald_interval",
+    "wang_tsiatis_bounds",
+    "wilson_interval",
 ]
