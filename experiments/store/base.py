@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SECONDS_PER_DAY = 86_400
 MICROSECONDS = 1_000_000
+# A store may forget the id of an event that is older, so nothing older may come in.
+MAX_AGE_SECONDS = 90.0 * SECONDS_PER_DAY
 
 
 class EventError(InvalidInputError):
@@ -124,7 +126,7 @@ class DrainResult:
         Events moved from the inbox to files.
     files : int
         Files written for them.
-    compacted : int
+    merged : int
         Small files that were merged into larger ones.
     swept : int
         Files deleted: leftovers of a crash, and files that a merge replaced.
@@ -134,7 +136,7 @@ class DrainResult:
 
     events: int = 0
     files: int = 0
-    compacted: int = 0
+    merged: int = 0
     swept: int = 0
     busy: bool = False
 

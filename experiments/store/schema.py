@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from experiments.store.base import FullError, StoreError
+from experiments.store.base import EventError, FullError, StoreError
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_SECONDS = 10.0
@@ -34,7 +34,11 @@ CREATE TABLE inbox (
     revision INTEGER,
     name TEXT,
     value REAL,
-    PRIMARY KEY (id, environment_id)
+    PRIMARY KEY (id, environment_id),
+    CHECK (length(id) = 16),
+    CHECK (time_us BETWEEN 0 AND 253402300799999999),
+    CHECK ((flag IS NULL) <> (name IS NULL) AND (flag IS NULL) = (variant IS NULL)),
+    CHECK (value IS NULL OR abs(value) <= 1e15)
 ) WITHOUT ROWID;
 CREATE TABLE seen (
     id BLOB NOT NULL,
@@ -120,6 +124,8 @@ def writing(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
             raise
     except sqlite3.OperationalError as error:
         raise _translated(error) from error
+    except sqlite3.IntegrityError as error:
+        raise EventError(f"the event breaks a rule of the store: {error}") from error
 
 
 @contextmanager

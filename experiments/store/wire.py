@@ -14,7 +14,13 @@ from uuid import UUID
 
 import msgspec
 
-from experiments.store.base import SECONDS_PER_DAY, Event, EventError, whole_microseconds
+from experiments.store.base import (
+    MAX_AGE_SECONDS,
+    SECONDS_PER_DAY,
+    Event,
+    EventError,
+    whole_microseconds,
+)
 
 MAX_EVENTS = 1_000
 MAX_BODY_BYTES = 1 << 20
@@ -23,8 +29,6 @@ MAX_NAME_CHARACTERS = 256
 # Sums of cubes are taken of values; past this they would lose their meaning, then overflow.
 MAX_VALUE = 1e15
 MAX_AHEAD_SECONDS = 3_600.0
-# The store forgets ids after this long (see the package's README); so nothing older may come in.
-MAX_AGE_SECONDS = 90.0 * SECONDS_PER_DAY
 
 _Unit = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_UNIT_CHARACTERS)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
