@@ -151,6 +151,6 @@ def environ_of(scope: dict[str, Any], body: bytes) -> dict[str, Any]:
             name = f"HTTP_{name}"
         value = raw_value.decode("latin-1")
         if name in environ:
-            value = f"{environ[name]}{';' if name == 'HTTP_COOKIE' else ','}{value}"
+            value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
         environ[name] = value
     return environ

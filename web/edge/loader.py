@@ -108,6 +108,8 @@ def _read(connection: sa.Connection, previous: State) -> State:
     for row in connection.execute(_HEADS):
         try:
             snapshots[row.id] = _snapshot(connection, row, previous.snapshots.get(row.id))
+        except sa.exc.SQLAlchemyError:
+            raise
         except Exception as error:  # noqa: BLE001  one bad document must not stop the others
             failures[row.id] = f"{row.project}/{row.key} revision {row.number}: {error}"
             if row.id in previous.snapshots:

@@ -1,8 +1,8 @@
 """OFREP 0.3.0: evaluate one flag or all of them for one context, over HTTP.
 
-A flag's answer is the same bytes for every user who gets the same variant for the same reason, so it
-is kept with the flag set; a bulk answer is a join of such pieces. The ETag of a bulk answer is a
-hash of these bytes: a released web client sends ``If-None-Match`` together with a changed context.
+A flag's answer is the same bytes for every user who gets the same variant for the same reason; so
+it is kept with the flag set, and a bulk answer is a join of such pieces. The ETag of a bulk answer
+is a hash of these bytes: a released web client sends ``If-None-Match`` with a changed context.
 """
 
 from __future__ import annotations
