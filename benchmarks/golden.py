@@ -17,6 +17,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from stats import (
     conversion_lift_interval,
     conversion_lift_log_interval,
     conversion_lift_score_interval,
+    crossing_probabilities,
     decide,
     delta_interval,
     difference_score,
@@ -171,10 +173,8 @@ def gst_bounds(inputs: Inputs) -> Outputs:
 
 
 def crossing(bounds: list[float], times: list[float]) -> list[float]:
-    from stats import crossing_probabilities
-
-    pairs = zip(times, times[1:], strict=False)
-    return crossing_probabilities(bounds, [0.0, *(math.sqrt(a / b) for a, b in pairs)])
+    correlations = [0.0, *(math.sqrt(a / b) for a, b in pairwise(times))]
+    return crossing_probabilities(bounds, correlations)
 
 
 def oeas_bounds(inputs: Inputs) -> Outputs:
@@ -339,6 +339,34 @@ def scenario(inputs: Inputs) -> Outputs:
     return outputs
 
 
+def fieller(inputs: Inputs) -> Outputs:
+    control, treatment = (
+        Moments(arm["n"], arm["sum"], arm["sumsq"])
+        for arm in (inputs["control"], inputs["treatment"])
+    )
+    z = inputs["z"]
+    exact = fieller_interval(control, treatment, low_critical=z)
+    delta, delta_se, _ = delta_interval(control, treatment)
+    return {
+        "g": z**2 * control.variance / control.n / control.mean**2,
+        "lo": exact.low,
+        "hi": exact.high,
+        "delta_lo": delta.lift - z * delta_se,
+        "delta_hi": delta.lift + z * delta_se,
+    }
+
+
+def newcombe(inputs: Inputs) -> Outputs:
+    control = Conversions(inputs["x_c"], inputs["n_c"])
+    treatment = Conversions(inputs["x_t"], inputs["n_t"])
+    interval = newcombe_interval(control, treatment, confidence_level=1 - inputs["alpha"])
+    return {
+        "newcombe_lo": interval.low,
+        "newcombe_hi": interval.high,
+        "diff": treatment.rate - control.rate,
+    }
+
+
 TOPICS: dict[str, Callable[[Inputs], Outputs]] = {
     "welch": welch,
     "proportion": proportion,
@@ -349,6 +377,8 @@ TOPICS: dict[str, Callable[[Inputs], Outputs]] = {
     "noninferiority": noninferior,
     "trajectory": trajectory,
     "scenario": scenario,
+    "fieller": fieller,
+    "newcombe_pub": newcombe,
 }
 
 
@@ -403,10 +433,9 @@ def _compare(got: Any, expected: Any, tolerance: Mapping[str, float]) -> tuple[f
     if not isinstance(got, int | float) or math.isnan(got):
         return math.inf, False
     gap = abs(got - expected)
-    relative = gap / abs(expected) if expected else (0.0 if gap <= tolerance["abs"] else math.inf)
-    passes = gap <= tolerance["abs"] or relative <= tolerance["rel"]
-    # A value that passes by its absolute tolerance says nothing about relative error.
-    return (0.0 if gap <= tolerance["abs"] else relative), passes
+    # Relative to a number within the absolute tolerance of zero, an error says nothing.
+    relative = gap / abs(expected) if abs(expected) > tolerance["abs"] else 0.0
+    return relative, gap <= tolerance["abs"] or relative <= tolerance["rel"]
 
 
 def main(arguments: list[str] | None = None) -> int:

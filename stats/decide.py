@@ -1,15 +1,301 @@
-"""The decision rule: which verdict one look gives (STATISTICS.md 1.14)."""
+"""The decision rule: which verdict one look gives (STATISTICS.md 1.14).
+
+Each metric in each treatment arm is asked up to three questions - is it worse, is it proven, can it
+still be proven - each with its own share of its own error. The answers are then read in one order:
+INVALID, HARM, VALUE_PROVEN or NO_HARM_PROVEN, FUTILE, the deadline, CONTINUE.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
 
-from stats.plan import Decision, DecisionPlan, LookData, Verdict
+from stats.bounds import boundary
+from stats.contrast import Contrast
+from stats.errors import LookError, StatsError
+from stats.evidence import Evidence, gather
+from stats.plan import (
+    Decision,
+    DecisionPlan,
+    LookData,
+    MetricSpec,
+    Role,
+    TestKind,
+    TestResult,
+    Verdict,
+)
+from stats.spending import Spending, SpendingShape
+from stats.srm import SampleRatio, sample_ratio
 
 
 def decide(
     plan: DecisionPlan, looks: Sequence[LookData], *, dropped: Collection[str] = ()
 ) -> Decision:
-    """Say what the last of ``looks`` means."""
-    del plan, looks, dropped
-    return Decision(Verdict.CONTINUE)
+    """Say what the last of ``looks`` means.
+
+    Parameters
+    ----------
+    plan : DecisionPlan
+        What was promised before the first look.
+    looks : sequence of LookData
+        Every scheduled look so far, in order. The last is decided; the earlier ones say which
+        looks the error was spent on.
+    dropped : collection of str, optional
+        Treatment arms stopped at earlier looks: not tested, not in the sample ratio. Their share of
+        the error is not handed to the others.
+
+    Returns
+    -------
+    Decision
+        Verdict, arms to ship or to drop, and every test. Thin, missing or constant data is no error
+        but a reason in its `TestResult`.
+
+    Raises
+    ------
+    LookError
+        If there is no look, looks are out of order, or a look or ``dropped`` names what the plan
+        does not know.
+
+    Notes
+    -----
+    One may peek: that is what it is for. Over all looks together, one-sided: a worthless change
+    ships with probability at most ``alpha_ship``, one with an inferior guardrail at most
+    ``alpha_guardrail``; a harmless one is stopped for harm at most ``alpha_harm``; one that has
+    its MDE is called futile at most ``beta_futility`` (STATISTICS.md 1.14, propositions 2 to 4).
+    Deterministic: equal arguments give equal floats.
+
+    Examples
+    --------
+    >>> from stats import DecisionPlan, LookData, MetricSpec, Moments, Role, decide
+    >>> plan = DecisionPlan(
+    ...     ("old", "new"), (0.5, 0.5), (MetricSpec("signup", Role.SUCCESS, binary=True),)
+    ... )
+    >>> sums = {"old": Moments.conversions(100, 10), "new": Moments.conversions(100, 0)}
+    >>> look = LookData(1, 1 / 28, False, False, False, {"old": 100, "new": 100}, {"signup": sums})
+    >>> decision = decide(plan, [look])
+    >>> decision.verdict.value, decision.harmed
+    ('HARM', ('new',))
+    """
+    _check(plan, looks, dropped)
+    look = looks[-1]
+    arms = tuple(arm for arm in plan.treatments if arm not in dropped)
+    ratio = _sample_ratio(plan, look, dropped)
+    tests = tuple(
+        test for metric in plan.metrics for arm in arms for test in _tests(plan, looks, metric, arm)
+    )
+    harmed = tuple(arm for arm in arms if _any(tests, arm, "harm"))
+    left = tuple(arm for arm in arms if arm not in harmed)
+    proven = tuple(arm for arm in left if look.may_ship and _proven(plan, tests, arm))
+    futile = tuple(arm for arm in left if look.may_be_futile and _futile(plan, tests, arm))
+    told = Decision(Verdict.CONTINUE, None, harmed, futile, ratio.log_e, ratio.p_value, tests)
+    if ratio.log_e >= math.log(plan.srm_threshold):
+        return replace(told, verdict=Verdict.INVALID)
+    if not left:
+        return replace(told, verdict=Verdict.HARM)
+    if proven:
+        value = bool(plan.of_role(Role.SUCCESS))
+        verdict = Verdict.VALUE_PROVEN if value else Verdict.NO_HARM_PROVEN
+        return replace(told, verdict=verdict, winner=_best(plan, tests, proven))
+    if futile == left:
+        return replace(told, verdict=Verdict.FUTILE)
+    if look.is_final:
+        return replace(told, verdict=Verdict.NOT_PROVEN_IN_TIME)
+    return told
+
+
+def _check(plan: DecisionPlan, looks: Sequence[LookData], dropped: Collection[str]) -> None:
+    if not looks:
+        raise LookError("there is no look to decide")
+    for before, after in pairwise(looks):
+        if after.number <= before.number or after.spending_time < before.spending_time:
+            raise LookError(
+                f"look {after.number} (time {after.spending_time:g}) comes after"
+                f" look {before.number} (time {before.spending_time:g})"
+            )
+    strangers = set(looks[-1].counts) - set(plan.arms)
+    strangers |= set(dropped) - set(plan.treatments)
+    strangers |= set(looks[-1].metrics) - {metric.key for metric in plan.metrics}
+    if strangers:
+        raise LookError(f"the plan does not know {', '.join(sorted(strangers))}")
+
+
+def _sample_ratio(plan: DecisionPlan, look: LookData, dropped: Collection[str]) -> SampleRatio:
+    pairs = [
+        (float(look.counts.get(arm, 0)), weight)
+        for arm, weight in zip(plan.arms, plan.weights, strict=True)
+        if arm not in dropped
+    ]
+    counts, weights = [n for n, _ in pairs], [w for _, w in pairs]
+    return sample_ratio(counts, weights, concentration=plan.srm_concentration)
+
+
+# --- tests of one metric in one arm
+
+
+def _tests(
+    plan: DecisionPlan, looks: Sequence[LookData], metric: MetricSpec, arm: str
+) -> Iterator[TestResult]:
+    kinds = _kinds(plan, metric)
+    evidence = gather(plan, looks, metric, arm)
+    if isinstance(evidence, str):
+        yield from (TestResult(kind, metric.key, arm, reason=evidence) for kind in kinds)
+        return
+    shown = _shown(plan, evidence, arm)
+    for kind in kinds:
+        try:
+            yield _test(plan, evidence, replace(shown, kind=kind))
+        except StatsError as error:
+            yield replace(shown, kind=kind, reason=str(error))
+
+
+def _kinds(plan: DecisionPlan, metric: MetricSpec) -> list[TestKind]:
+    if metric.role is Role.EXPLORE:
+        return ["explore"]
+    kinds: list[TestKind] = ["harm"] if plan.harm_alpha(metric) > 0 else []
+    if metric.role is Role.SUCCESS:
+        kinds += ["ship", "futility"] if metric.mde is not None else ["ship"]
+    elif metric.role is Role.GUARDRAIL:
+        kinds.append("noninferiority")
+    return kinds
+
+
+def _harm_spending(plan: DecisionPlan, metric: MetricSpec) -> Spending:
+    # A metric that is only shown gets the interval it would have if it were watched alone.
+    alpha = plan.harm_alpha(metric) or plan.alpha_harm / len(plan.treatments)
+    return Spending(SpendingShape.KIM_DEMETS, alpha, plan.epsilon, 0.5)
+
+
+def _proof_spending(plan: DecisionPlan, metric: MetricSpec) -> Spending:
+    alpha = plan.alpha_guardrail
+    if metric.role is Role.SUCCESS:
+        alpha = plan.alpha_ship / len(plan.of_role(Role.SUCCESS))
+    return Spending(SpendingShape.OBRIEN_FLEMING, alpha / len(plan.treatments), plan.epsilon)
+
+
+def _futility_spending(plan: DecisionPlan) -> Spending:
+    return Spending(SpendingShape.OBRIEN_FLEMING, plan.beta_futility, plan.epsilon)
+
+
+def _bound(spending: Spending, evidence: Evidence) -> tuple[float, float]:
+    """Return the upper bound of the last tested look, and the error spent by then."""
+    result = boundary(spending, evidence.times, evidence.correlations)
+    return result.bounds[-1], result.spent[-1]
+
+
+def _shown(plan: DecisionPlan, evidence: Evidence, arm: str) -> TestResult:
+    """Describe the difference and its repeated confidence interval, without a test.
+
+    The interval is the set of differences that neither the proof bound above nor the harm bound
+    below would reject: [difference - u SE, difference + l SE] for a metric that should rise.
+    """
+    metric, score = evidence.metric, evidence.score
+    upper, _ = _bound(_proof_spending(plan, metric), evidence)
+    lower, _ = _bound(_harm_spending(plan, metric), evidence)
+    z_low, z_high = (upper, -lower) if metric.sign > 0 else (lower, -upper)
+    lift = evidence.lift(z_low, z_high)
+    return TestResult(
+        "explore",
+        metric.key,
+        arm,
+        estimate=score.difference,
+        se=score.se,
+        reason=evidence.carried,
+        low=_finite(score.limit(z_low)),
+        high=_finite(score.limit(z_high)),
+        relative=lift.lift if lift else None,
+        relative_low=lift.low if lift else None,
+        relative_high=lift.high if lift else None,
+    )
+
+
+def _test(plan: DecisionPlan, evidence: Evidence, shown: TestResult) -> TestResult:
+    metric, score = evidence.metric, evidence.score
+    sign = metric.sign
+    match shown.kind:
+        case "harm":
+            bound, spent = _bound(_harm_spending(plan, metric), evidence)
+            contrast = Contrast(sign * score.difference, score.se, sign * score.z)
+            return _answer(shown, contrast, -bound, spent, passed=contrast.z <= -bound)
+        case "ship":
+            bound, spent = _bound(_proof_spending(plan, metric), evidence)
+            beyond = sign * metric.superiority_margin
+            contrast = Contrast(
+                sign * (score.difference - beyond), score.se, sign * score.z_beyond(beyond)
+            )
+            return _answer(shown, contrast, bound, spent, passed=contrast.z >= bound)
+        case "noninferiority":
+            bound, spent = _bound(_proof_spending(plan, metric), evidence)
+            contrast = evidence.noninferiority()
+            return _answer(shown, contrast, bound, spent, passed=contrast.z >= bound)
+        case "futility":
+            bound, spent = _bound(_futility_spending(plan), evidence)
+            contrast = evidence.futility()
+            return _answer(shown, contrast, -bound, spent, passed=contrast.z <= -bound)
+    return shown
+
+
+def _answer(
+    shown: TestResult, contrast: Contrast, bound: float, spent: float, *, passed: bool
+) -> TestResult:
+    return replace(
+        shown,
+        contrast=contrast.value,
+        se=contrast.se,
+        z=contrast.z,
+        bound=bound,
+        alpha_spent=spent,
+        passed=passed,
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+# --- the rule over all metrics of one arm
+
+
+def _of(tests: Sequence[TestResult], arm: str, kind: TestKind) -> list[TestResult]:
+    return [test for test in tests if test.arm == arm and test.kind == kind]
+
+
+def _any(tests: Sequence[TestResult], arm: str, kind: TestKind) -> bool:
+    return any(test.passed for test in _of(tests, arm, kind))
+
+
+def _proven(plan: DecisionPlan, tests: Sequence[TestResult], arm: str) -> bool:
+    """Tell whether ``arm`` may ship: some success proven, every guardrail shown safe."""
+    guardrails = _of(tests, arm, "noninferiority")
+    if not all(test.passed for test in guardrails):
+        return False
+    if plan.of_role(Role.SUCCESS):
+        return _any(tests, arm, "ship")
+    # The claim "no harm" rests on guardrails alone; without one there is nothing to prove.
+    return bool(guardrails)
+
+
+def _futile(plan: DecisionPlan, tests: Sequence[TestResult], arm: str) -> bool:
+    """Tell whether every success metric of ``arm`` is shown to be short of its MDE."""
+    contrasts = _of(tests, arm, "futility")
+    enough = len(contrasts) == len(plan.of_role(Role.SUCCESS)) > 0
+    return enough and all(test.passed for test in contrasts)
+
+
+def _best(plan: DecisionPlan, tests: Sequence[TestResult], arms: Sequence[str]) -> str:
+    """Choose among proven arms: the highest lower limit of the plan's first success metric.
+
+    Without a success metric: the arm whose tightest guardrail is the furthest from its bound.
+    The plan's order breaks ties.
+    """
+    success = plan.of_role(Role.SUCCESS)
+
+    def worth(arm: str) -> float:
+        if not success:
+            return min((t.z or 0) - (t.bound or 0) for t in _of(tests, arm, "noninferiority"))
+        first = next(t for t in _of(tests, arm, "ship") if t.metric == success[0].key)
+        pessimistic = first.low if success[0].sign > 0 else first.high
+        return -math.inf if pessimistic is None else success[0].sign * pessimistic
+
+    return max(arms, key=worth)

@@ -71,21 +71,35 @@ def fieller_interval(
     >>> a, b = Moments(1000, 2000.0, 5000.0), Moments(1000, 2200.0, 5900.0)
     >>> result = fieller_interval(a, b, low_critical=1.96)
     >>> round(result.lift, 3), round(result.low, 4), round(result.high, 4)
-    (0.1, 0.0529, 0.1493)
+    (0.1, 0.0543, 0.1478)
     """
     error_c, error_t = squared_errors(control, treatment, "fieller_interval")
     if control.mean == 0:
         raise NotEnoughDataError("fieller_interval", control.n, treatment.n, "control's mean is 0")
-    high_critical = low_critical if high_critical is None else high_critical
-    sign = math.copysign(1.0, control.mean)
-    lift = (treatment.mean - control.mean) / abs(control.mean)
+    return fieller_from_errors(
+        (control.mean, error_c),
+        (treatment.mean, error_t),
+        low_critical,
+        low_critical if high_critical is None else high_critical,
+    )
+
+
+def fieller_from_errors(
+    control: tuple[float, float],
+    treatment: tuple[float, float],
+    low_critical: float,
+    high_critical: float,
+) -> Lift:
+    """Bound the lift from means and squared standard errors; control's mean is not zero."""
+    (mean_c, error_c), (mean_t, error_t) = control, treatment
+    sign = math.copysign(1.0, mean_c)
     # With a negative mean the ratio falls as the lift rises: the limits change places.
     low, high = (
-        _fieller_limit(control.mean, error_c, treatment.mean, error_t, critical, side * sign)
+        _fieller_limit(mean_c, error_c, mean_t, error_t, critical, side * sign)
         for critical, side in ((low_critical, -1), (high_critical, 1))
     )
     return Lift(
-        lift,
+        (mean_t - mean_c) / abs(mean_c),
         None if low is None else sign * (low - 1),
         None if high is None else sign * (high - 1),
     )

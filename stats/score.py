@@ -62,6 +62,10 @@ class Score:
             return math.copysign(math.inf, self.kappa)
         return 2 * (z - self.kappa / 6) / (1 + math.sqrt(square))
 
+    def z_beyond(self, difference: float) -> float:
+        """Compute the corrected statistic of "the true difference is ``difference``"."""
+        return corrected((self.difference - difference) / self.se, self.kappa)
+
     def limit(self, z: float) -> float:
         """Find the difference that the data put exactly at ``z``: an end of the interval.
 
@@ -161,6 +165,13 @@ def score_arrays(
         safe = np.where(turned, kappa, 1.0)
         z = np.where(turned, 3 / (2 * safe) + safe / 6, raw - kappa / 6 * (raw * raw - 1))
     return difference, se, se_welch, se_pooled, kappa, raw, z
+
+
+def corrected(raw: float, kappa: float) -> float:
+    """Take the skewness ``kappa`` out of one raw score: Cornish-Fisher, capped at its vertex."""
+    if kappa * raw > 3:
+        return 3 / (2 * kappa) + kappa / 6
+    return raw - kappa / 6 * (raw * raw - 1)
 
 
 def _squared_error(sums: Array, *, binary: bool) -> Array:
