@@ -1,0 +1,58 @@
+"""The ``flagstone`` command: noun, verb; a table on a terminal, JSON in a pipe.
+
+Exit codes: 0 ok, 1 error, 2 usage, 3 conflict, 4 needs approval, 5 not converged,
+10 flag is false or verdict not proven.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from flags.errors import FlagstoneError
+from web.cli import experiments, flags, local
+from web.cli.context import Invocation
+from web.cli.output import EXIT_ERROR, CommandError, Output
+
+
+class _Group(click.Group):
+    """The root command: domain errors become a sentence and a hint, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except FlagstoneError as error:
+            raise CommandError(error.message, field=error.field, hint=error.hint) from error
+        except BrokenPipeError:
+            # The reader of our pipe (`head`) has seen enough.
+            sys.stderr.close()
+            ctx.exit(EXIT_ERROR)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--url", envvar="FLAGSTONE_URL", default="http://127.0.0.1:8400", show_default=True)
+@click.option("--token", envvar="FLAGSTONE_TOKEN", default="", help="personal token, fs_usr_…")
+@click.option("-p", "--project", envvar="FLAGSTONE_PROJECT", default="default", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON even on a terminal")
+@click.option("-q", "--quiet", is_flag=True, help="errors only")
+@click.version_option(package_name="flagstone")
+@click.pass_context
+def main(
+    ctx: click.Context, url: str, token: str, project: str, *, as_json: bool, quiet: bool
+) -> None:
+    """Feature flags and small production experiments that end by themselves."""
+    ctx.obj = Invocation(
+        url=url, token=token, project=project, output=Output.choose(as_json=as_json, quiet=quiet)
+    )
+
+
+main.add_command(local.demo)
+main.add_command(local.serve)
+main.add_command(local.worker)
+main.add_command(local.database)
+main.add_command(local.replay)
+main.add_command(local.verify)
+main.add_command(flags.flags)
+main.add_command(flags.evaluate)
+main.add_command(experiments.experiments)

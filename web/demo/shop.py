@@ -1,0 +1,81 @@
+"""One process of the demo's shop: real SDK, real HTTP, visitors at a steady rate.
+
+``python -m web.demo.shop --url … --process 0 --processes 2`` with the key in FLAGSTONE_SDK_KEY.
+Prints one JSON line for each revision that this process came to serve, and one at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+from flagstone import Client
+from web.demo import scenario
+
+TICK_SECONDS = 0.05
+
+
+def _say(**line: object) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _visit(client: Client, visitor: scenario.Visitor, seed: int) -> None:
+    context = visitor.context
+    client.get_boolean(scenario.ROLLOUT_FLAG, context, default=False)
+    events = scenario.behaviour(
+        visitor,
+        seed=seed,
+        new_checkout=client.get_boolean(scenario.BROKEN, context, default=False),
+        shipping_hint=client.get_boolean(scenario.WINNER, context, default=False),
+        green_button=client.get_boolean(scenario.NOTHING, context, default=False),
+    )
+    for name, amount in events:
+        client.track(name, context, value=amount)
+
+
+def main() -> None:
+    """Serve visitors until told to stop or until the service that started us is gone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--process", type=int, required=True)
+    parser.add_argument("--processes", type=int, required=True)
+    parser.add_argument("--rate", type=float, default=250.0, help="visitors a second")
+    parser.add_argument("--seed", type=int, default=scenario.SEED)
+    options = parser.parse_args()
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    parent = os.getppid()
+
+    client = Client(url=options.url, key=os.environ["FLAGSTONE_SDK_KEY"], start_wait_seconds=10.0)
+    client.on_change(
+        lambda *_: _say(process=options.process, revision=client.status().revision, at=time.time())
+    )
+    _say(process=options.process, revision=client.status().revision, at=time.time())
+
+    people = scenario.visitors(
+        seed=options.seed, process=options.process, processes=options.processes
+    )
+    started = time.monotonic()
+    served = 0
+    while not stop.wait(TICK_SECONDS) and os.getppid() == parent:
+        due = int((time.monotonic() - started) * options.rate)
+        # After a stall the shop does not try to serve everybody at once.
+        served = max(served, due - int(options.rate))
+        while served < due:
+            _visit(client, next(people), options.seed)
+            served += 1
+    client.close()
+    status = client.status()
+    _say(process=options.process, end=True, visitors=served, sent=status.sent, lost=status.dropped)
+
+
+if __name__ == "__main__":
+    main()
