@@ -1,0 +1,75 @@
+"""Flagstone's engine: the model of flags, and its evaluation, total and pure."""
+
+from flagstone.engine.bucketing import bucket
+from flagstone.engine.compile import CompiledFlagSet, compile_flag_set
+from flagstone.engine.details import ErrorCode, EvaluationDetails, Reason
+from flagstone.engine.document import condition_document, flag_document, to_document
+from flagstone.engine.errors import FlagSetError
+from flagstone.engine.evaluate import evaluate
+from flagstone.engine.explain import Explanation, Refusal, Step, explain
+from flagstone.engine.model import (
+    AllOf,
+    Always,
+    AnyOf,
+    AttributeIs,
+    Bucketing,
+    Clock,
+    Condition,
+    Each,
+    Fault,
+    Flag,
+    FlagServes,
+    FlagSet,
+    InBucket,
+    InSegment,
+    Not,
+    Prerequisite,
+    Rule,
+    Share,
+    Split,
+    Target,
+    Variant,
+)
+from flagstone.engine.parse import parse_condition, parse_flag, parse_flag_set
+
+__all__ = [
+    "AllOf",
+    "Always",
+    "AnyOf",
+    "AttributeIs",
+    "Bucketing",
+    "Clock",
+    "CompiledFlagSet",
+    "Condition",
+    "Each",
+    "ErrorCode",
+    "EvaluationDetails",
+    "Explanation",
+    "Fault",
+    "Flag",
+    "FlagServes",
+    "FlagSet",
+    "FlagSetError",
+    "InBucket",
+    "InSegment",
+    "Not",
+    "Prerequisite",
+    "Reason",
+    "Refusal",
+    "Rule",
+    "Share",
+    "Split",
+    "Step",
+    "Target",
+    "Variant",
+    "bucket",
+    "compile_flag_set",
+    "condition_document",
+    "evaluate",
+    "explain",
+    "flag_document",
+    "parse_condition",
+    "parse_flag",
+    "parse_flag_set",
+    "to_document",
+]
