@@ -16,8 +16,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
+from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session, SQLModel
+
+from flags.errors import VersionConflictError
 
 # Without names, a constraint cannot be altered by a migration on SQLite.
 SQLModel.metadata.naming_convention = {
@@ -46,18 +49,20 @@ class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
         if value.tzinfo is None:
             msg = "a naive datetime cannot be stored; give it a time zone"
             raise ValueError(msg)
-        value = value.astimezone(dt.timezone.utc)
+        value = value.astimezone(dt.UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(
-        self, value: dt.datetime | None, dialect: sa.Dialect
+        self,
+        value: dt.datetime | None,
+        dialect: sa.Dialect,  # noqa: ARG002  SQLAlchemy's signature
     ) -> dt.datetime | None:
         """Give back an aware UTC time."""
         if value is None:
             return None
         if value.tzinfo is None:
-            return value.replace(tzinfo=dt.timezone.utc)
-        return value.astimezone(dt.timezone.utc)
+            return value.replace(tzinfo=dt.UTC)
+        return value.astimezone(dt.UTC)
 
 
 def normalise_url(url: str) -> str:
@@ -107,10 +112,21 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Give a session whose changes are committed at the end, or all undone by an exception."""
-        with Session(self._write_engine, expire_on_commit=False) as session:
-            with session.begin():
+        """Give a session whose changes are committed at the end, or all undone by an exception.
+
+        Raises
+        ------
+        VersionConflictError
+            If a row was edited that somebody else had changed since it was read.
+        """
+        try:
+            with Session(self._write_engine, expire_on_commit=False) as session, session.begin():
                 yield session
+        except StaleDataError as error:
+            raise VersionConflictError(
+                "somebody else changed this at the same time",
+                hint="read it again, and decide anew",
+            ) from error
 
     def create_all(self) -> None:
         """Create every table known to the metadata (tests; the service runs migrations)."""

@@ -35,7 +35,7 @@ _environment_version = version_column()
 
 
 class Environment(SQLModel, table=True):
-    """A separate state of the project's flags; ``revision`` is the number of its newest revision."""
+    """A separate state of the project's flags; ``revision`` is its newest revision's number."""
 
     __tablename__: ClassVar[Any] = "environments"
     __table_args__ = (sa.UniqueConstraint("project_id", "key"),)
@@ -70,6 +70,10 @@ class FlagRow(SQLModel, table=True):
     client: bool = False
     archived: bool = False
     variants: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    # Published as the flag's ``metadata`` (a name that SQLAlchemy keeps for itself).
+    flag_metadata: dict[str, Any] = Field(
+        default_factory=dict, sa_column=sa.Column(sa.JSON, nullable=False)
+    )
     created_at: dt.datetime = Field(sa_type=UtcDateTime)
     version: int | None = Field(default=None, sa_column=_flag_version)
 
@@ -131,12 +135,19 @@ class Revision(SQLModel, table=True):
 
 
 class AuditEntry(SQLModel, table=True):
-    """Who changed what, when, before and after, and why; append-only and hash-chained."""
+    """Who changed what, when, before and after, and why; append-only and hash-chained.
+
+    ``chain`` is ``<project id>`` or ``<project id>.<environment id>``; ``number`` counts within it
+    without gaps. ``before`` and ``after`` hold the changed fields only, by path.
+    """
 
     __tablename__: ClassVar[Any] = "audit_entries"
+    __table_args__ = (sa.UniqueConstraint("chain", "number"),)
     id: int | None = Field(default=None, primary_key=True)
     project_id: int = Field(foreign_key="projects.id", index=True)
     environment_id: int | None = Field(default=None, foreign_key="environments.id", index=True)
+    chain: str = Field(max_length=32)
+    number: int
     at: dt.datetime = Field(sa_type=UtcDateTime)
     actor: str
     action: str = Field(max_length=64)

@@ -1,0 +1,23 @@
+"""Who does something: a person, a program with a token, or the service itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ActorKind = Literal["user", "token", "system"]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The author of a change, as the audit names it: ``user:ada@example.org``."""
+
+    kind: ActorKind
+    name: str
+
+    def __str__(self) -> str:
+        """Give the form that is stored."""
+        return f"{self.kind}:{self.name}"
+
+
+SYSTEM = Actor("system", "flagstone")

@@ -1,0 +1,313 @@
+"""Changes: read, previewed or applied, always by the same code and never in part.
+
+A change names instructions (:mod:`flags.instructions`). They are done to a working copy; what
+differs afterwards is written, audited and published as the environment's next revision, all in the
+caller's transaction. Nothing differs: nothing is written, and there is no revision.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+from sqlmodel import Session, col, select
+
+from flags.actor import Actor
+from flags.canonical import canonical_bytes
+from flags.edits import apply_instruction
+from flags.errors import InvalidInputError, NotFoundError, VersionConflictError
+from flags.instructions import PROJECT_WIDE, Change, Instruction
+from flags.models import Environment, FlagEnvironment, FlagRow, Project, Revision
+from flags.plain import MAX_FLAG_BYTES, MAX_NESTING, check_plain
+from flags.problems import as_input_error
+from flags.publish import flag_set_document, load_flags, load_segments, validate
+from flags.references import check_references
+from flags.revisions import load_flag_set, lock_all_environments, lock_environment
+from flags.sentence import describe
+from flags.workspace import FlagCopy, State, Workspace
+from flags.writing import Writer, bump_versions
+
+__all__ = [
+    "Change",
+    "ChangeResult",
+    "Instruction",
+    "apply_change",
+    "parse_change",
+    "preview_change",
+]
+
+# The change around a condition or a value adds a few levels of its own.
+_ENVELOPE_NESTING = 8
+_NAMES_SEGMENT = frozenset({"add_segment", "update_segment", "remove_segment"})
+
+
+@dataclass(frozen=True)
+class ChangeResult:
+    """What a change did, or would do.
+
+    ``before`` and ``after`` hold the published documents of the flags that differ, by key (``None``
+    where the flag was or is not published); ``segments_before`` and ``segments_after`` likewise.
+    ``revision_number`` is the environment's newest. ``published`` are the numbers of all revisions
+    made, by environment key: what a flag is everywhere changes every environment.
+    """
+
+    revision: Revision | None
+    revision_number: int
+    before: dict[str, dict[str, Any] | None]
+    after: dict[str, dict[str, Any] | None]
+    sentence: str
+    changed: bool
+    segments_before: dict[str, Any] = field(default_factory=dict)
+    segments_after: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, int] = field(default_factory=dict)
+
+
+def parse_change(document: Any) -> Change:
+    """Read a change as a program or a form sent it.
+
+    ``{"environment"?, "comment"?, "mode"?, "flag"?, "instructions": [{"do": …, "flag": …}, …]}``;
+    a ``flag`` beside the instructions stands for every instruction that names none.
+
+    Raises
+    ------
+    InvalidInputError
+        With the path of the field and a hint.
+    """
+    if not isinstance(document, Mapping):
+        raise InvalidInputError("a change is a JSON object", hint='{"instructions": [{"do": …}]}')
+    check_plain(dict(document), "", max_nesting=MAX_NESTING + _ENVELOPE_NESTING)
+    given = _with_flag(dict(document))
+    try:
+        return Change.model_validate(given)
+    except ValidationError as error:
+        raise as_input_error(error, given) from None
+
+
+def _with_flag(document: dict[str, Any]) -> dict[str, Any]:
+    flag = document.pop("flag", None)
+    instructions = document.get("instructions")
+    if flag is None or not isinstance(instructions, list):
+        return document
+    document["instructions"] = [
+        {"flag": flag, **each}
+        if isinstance(each, dict) and each.get("do") not in _NAMES_SEGMENT
+        else each
+        for each in instructions
+    ]
+    return document
+
+
+def apply_change(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    change: Change,
+    *,
+    actor: Actor,
+    now: dt.datetime,
+    expected_version: int | None = None,
+    expected_flag_versions: Mapping[str, int] | None = None,
+) -> ChangeResult:
+    """Apply a change in the caller's write transaction.
+
+    Parameters
+    ----------
+    expected_version : int, optional
+        The revision number that the caller read; any other is a conflict.
+    expected_flag_versions : mapping, optional
+        The versions of single flags that the caller read, by key.
+
+    Raises
+    ------
+    VersionConflictError
+        If the environment or a flag moved since the caller read it.
+    InvalidInputError, NotFoundError, AlreadyExistsError, StateError
+        If an instruction cannot be done; ``field`` says which. Nothing is written.
+    """
+    environment, others = _lock(session, project_key, environment_key, change)
+    workspace = _load(session, environment, others)
+    _check_versions(environment, workspace, expected_version, expected_flag_versions)
+    _do(workspace, change)
+    flags, segments = workspace.changed_flags(), workspace.changed_segments()
+    if not flags and not segments:
+        return _result(workspace, environment, [], [], None, {})
+    published = Writer(session, workspace, change, actor, now).write(environment, others)
+    return _result(
+        workspace, environment, flags, segments, published.get(environment.key), published
+    )
+
+
+def preview_change(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    change: Change,
+    *,
+    expected_version: int | None = None,
+) -> ChangeResult:
+    """Say what a change would do, by doing it to a copy. Works in a reading session."""
+    environments = _environments(session, project_key)
+    environment, others = _pick(environments, project_key, environment_key)
+    workspace = _load(session, environment, others)
+    _check_versions(environment, workspace, expected_version, None)
+    _do(workspace, change)
+    flags, segments = workspace.changed_flags(), workspace.changed_segments()
+    bump_versions(workspace)
+    document = flag_set_document(
+        environment.key, environment.revision + 1, workspace.flags, workspace.segments
+    )
+    validate(document)
+    return _result(workspace, environment, flags, segments, None, {})
+
+
+def _environments(session: Session, project_key: str) -> list[Environment]:
+    return list(
+        session.exec(
+            select(Environment)
+            .join(Project, col(Project.id) == col(Environment.project_id))
+            .where(Project.key == project_key)
+        )
+    )
+
+
+def _lock(
+    session: Session, project_key: str, environment_key: str, change: Change
+) -> tuple[Environment, list[Environment]]:
+    if any(isinstance(instruction, PROJECT_WIDE) for instruction in change.instructions):
+        environments = lock_all_environments(session, project_key)
+        return _pick(environments, project_key, environment_key)
+    return lock_environment(session, project_key, environment_key), []
+
+
+def _pick(
+    environments: list[Environment], project_key: str, environment_key: str
+) -> tuple[Environment, list[Environment]]:
+    others = [each for each in environments if each.key != environment_key]
+    if len(others) == len(environments):
+        raise NotFoundError(
+            f"there is no environment {environment_key!r} in project {project_key!r}",
+            field="environment",
+        )
+    (environment,) = (each for each in environments if each.key == environment_key)
+    return environment, others
+
+
+def _load(session: Session, environment: Environment, others: list[Environment]) -> Workspace:
+    assert environment.id is not None
+    environment_id = environment.id
+    states: dict[str, dict[str, State]] | None = None
+
+    def elsewhere(flag_key: str) -> Mapping[str, State]:
+        nonlocal states
+        if states is None:
+            states = _states(session, others)
+        return states.get(flag_key, {})
+
+    return Workspace(
+        environment_key=environment.key,
+        flags=load_flags(session, environment),
+        segments=load_segments(session, environment),
+        earlier=lambda number: load_flag_set(session, environment_id, number),
+        elsewhere=elsewhere,
+    )
+
+
+def _states(session: Session, others: list[Environment]) -> dict[str, dict[str, State]]:
+    found: dict[str, dict[str, State]] = {}
+    for other in others:
+        rows = session.exec(
+            select(col(FlagRow.key), col(FlagEnvironment.state))
+            .join(FlagEnvironment, col(FlagEnvironment.flag_id) == col(FlagRow.id))
+            .where(FlagEnvironment.environment_id == other.id)
+        )
+        for key, state in rows:
+            found.setdefault(key, {})[other.key] = state
+    return found
+
+
+def _check_versions(
+    environment: Environment,
+    workspace: Workspace,
+    expected_version: int | None,
+    expected_flag_versions: Mapping[str, int] | None,
+) -> None:
+    if expected_version is not None and expected_version != environment.revision:
+        raise VersionConflictError(
+            f"environment {environment.key!r} is at revision {environment.revision}, "
+            f"and not at {expected_version} any more",
+            hint="read it again, and decide anew",
+        )
+    for key, expected in (expected_flag_versions or {}).items():
+        flag = workspace.flags.get(key)
+        if flag is not None and flag.version != expected:
+            raise VersionConflictError(
+                f"flag {key!r} is at version {flag.version} in {environment.key!r}, "
+                f"and not at {expected} any more",
+                hint="read it again, and decide anew",
+            )
+
+
+def _do(workspace: Workspace, change: Change) -> None:
+    for index, instruction in enumerate(change.instructions):
+        apply_instruction(workspace, instruction, f"instructions[{index}]")
+    # Only now: an instruction may name a segment that a later one adds.
+    check_references(workspace, change)
+    _check_sizes(workspace)
+
+
+def _check_sizes(workspace: Workspace) -> None:
+    for key in workspace.changed_flags():
+        size = len(canonical_bytes(workspace.flags[key].document()))
+        if size > MAX_FLAG_BYTES:
+            raise InvalidInputError(
+                f"flag {key!r} would take {size:,} bytes; at most {MAX_FLAG_BYTES:,} are allowed",
+                field="instructions",
+                hint="use fewer target keys, or smaller values",
+            )
+
+
+def _result(
+    workspace: Workspace,
+    environment: Environment,
+    flags: list[str],
+    segments: list[str],
+    revision: Revision | None,
+    published: dict[str, Revision],
+) -> ChangeResult:
+    before = {key: _document_or_none(workspace.flags_before[key]) for key in flags}
+    after = {key: _document_or_none(workspace.flags[key]) for key in flags}
+    sentences = []
+    for key, document in after.items():
+        if document is None:
+            sentences.append(f"{key} is archived.")
+        else:
+            words = describe(document, environment=workspace.environment_key)
+            sentences.append(words if len(after) == 1 else f"{key}: {words}")
+    for key in segments:
+        word = "is removed" if key not in workspace.segments else "changes"
+        sentences.append(f"Segment {key} {word}.")
+    return ChangeResult(
+        revision=revision,
+        revision_number=environment.revision,
+        before=before,
+        after=after,
+        sentence=" ".join(sentences) or "Nothing changes.",
+        changed=bool(flags or segments),
+        segments_before={
+            key: old and old.document()
+            for key, old in workspace.segments_before.items()
+            if key in segments
+        },
+        segments_after={
+            key: new.document() if (new := workspace.segments.get(key)) else None
+            for key in segments
+        },
+        published={key: each.number for key, each in published.items()},
+    )
+
+
+def _document_or_none(flag: FlagCopy) -> dict[str, Any] | None:
+    return None if flag.archived else flag.document()
