@@ -1,0 +1,57 @@
+"""The arguments of the client's constructor, checked once, with a clear word on what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from flagstone.errors import ConfigurationError
+
+
+def server_key(key: object) -> str:
+    """Return ``key`` if it can be a server key."""
+    if not isinstance(key, str):
+        raise ConfigurationError(f"key must be a string, not {type(key).__name__}")
+    if key.startswith("fs_cli_"):
+        raise ConfigurationError("key is a client key (fs_cli_…); this SDK needs a server key")
+    if not key.startswith("fs_srv_"):
+        raise ConfigurationError("key must be a server key: it begins with fs_srv_")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError("key holds a character that no key has (a blank, a line end?)")
+    return key
+
+
+def seconds_of(name: str, seconds: object, *, least: float = 0.0) -> float:
+    """Return a number of seconds between ``least`` and a day."""
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise ConfigurationError(f"{name} must be a number, not {type(seconds).__name__}")
+    if not least <= seconds <= 86_400.0:
+        raise ConfigurationError(f"{name} must lie between {least:g} and 86400, not {seconds!r}")
+    return float(seconds)
+
+
+def positive(name: str, number: object) -> int:
+    """Return an integer of at least one."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ConfigurationError(f"{name} must be a positive integer, not {number!r}")
+    return number
+
+
+def attributes(name: str, mapping: object) -> dict[str, Any]:
+    """Return a copy of a mapping, empty for None."""
+    if mapping is None:
+        return {}
+    if not isinstance(mapping, Mapping):
+        raise ConfigurationError(f"{name} must be a mapping, not {type(mapping).__name__}")
+    return dict(mapping)
+
+
+def path_of(name: str, path: object) -> Path | None:
+    """Return a path, or None."""
+    if path is None:
+        return None
+    if not isinstance(path, (str, Path, PathLike)) or not str(path):
+        raise ConfigurationError(f"{name} must be a path, not {path!r}")
+    return Path(path)

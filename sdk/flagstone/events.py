@@ -1,0 +1,214 @@
+"""Exposures and tracking events on their way: a bounded queue, and a memory against floods.
+
+``put`` and ``expose`` are called by the application's threads and may be interrupted by a
+finaliser or a signal handler that calls them again: hence the re-entrant lock, held for
+microseconds.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+BATCH_EVENTS = 500
+MAX_TEXT_LENGTH = 4096
+MEMORY_EXPOSURES = 50_000
+
+# flag key, unit as the caller gave it, variant, rule, revision; the last is no part of identity
+Met: TypeAlias = tuple[str, object, str, str | None, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One exposure or tracking event; the sender gives it its identifier."""
+
+    type: str
+    time: float
+    unit: str
+    fields: Mapping[str, object]
+
+
+class EventQueue:
+    """At most ``size`` events that are not yet settled, and the counts of all others.
+
+    An event is *settled* when the service has stored or refused it. Order is kept, so that
+    "everything up to the n-th is settled" is one comparison.
+    """
+
+    def __init__(self, size: int, wake: Callable[[], None]) -> None:
+        self._size = size
+        self._wake = wake
+        self._waiting: deque[Event] = deque()
+        self._lock = threading.RLock()
+        self._settling = threading.Condition(self._lock)
+        self._closed = False
+        self.first_at = 0.0
+        self.accepted = 0
+        self.settled = 0
+        self.dropped = 0
+        self.invalid = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait to be taken."""
+        return len(self._waiting)
+
+    @property
+    def unsettled(self) -> int:
+        """How many events wait or are under way."""
+        return self.accepted - self.settled
+
+    def put(self, event: Event) -> bool:
+        """Append ``event``; a full or closed queue counts it as dropped and returns False."""
+        with self._lock:
+            if self._closed or self.accepted - self.settled >= self._size:
+                self.dropped += 1
+                return False
+            if not self._waiting:
+                self.first_at = time.monotonic()
+            self._waiting.append(event)
+            self.accepted += 1
+            count = len(self._waiting)
+        if count == 1 or count == BATCH_EVENTS:
+            self._wake()
+        return True
+
+    def refuse(self) -> None:
+        """Count an event that could never be sent."""
+        with self._lock:
+            self.invalid += 1
+
+    def take(self, limit: int) -> list[Event]:
+        """Remove and return the oldest events."""
+        with self._lock:
+            return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
+
+    def settle(self, count: int) -> None:
+        """Say that the ``count`` oldest events have been stored or refused."""
+        with self._settling:
+            self.settled += count
+            self._settling.notify_all()
+
+    def wait_settled(self, target: int, deadline: float) -> bool:
+        """Wait until ``target`` events are settled, at most until ``deadline`` (monotonic)."""
+        with self._settling:
+            while self.settled < target:
+                left = deadline - time.monotonic()
+                if left <= 0.0:
+                    return False
+                self._settling.wait(left)
+        return True
+
+    def close(self) -> None:
+        """Take no further event."""
+        self._closed = True
+
+
+class ExposureMemory:
+    """Which exposures were recorded of late: the least recently seen is forgotten first."""
+
+    def __init__(self, size: int, window_seconds: float) -> None:
+        self._size = size
+        self._window_seconds = window_seconds
+        self._recorded: OrderedDict[tuple[object, ...], float] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def record(self, queue: EventQueue, met: Met, now: float) -> None:
+        """Queue an exposure unless the same one was queued within the window."""
+        key = met[:4]
+        with self._lock:
+            recorded = self._recorded.get(key)
+            # abs: after the clock stepped back, an entry of the future must not last for long.
+            if recorded is not None and abs(now - recorded) < self._window_seconds:
+                self._recorded.move_to_end(key)
+                return
+            event = exposure(met, now)
+            if event is None:
+                queue.refuse()
+            elif queue.put(event):  # one that found no room is tried again when it is next seen
+                self._recorded[key] = now
+                self._recorded.move_to_end(key)
+                if len(self._recorded) > self._size:
+                    self._recorded.popitem(last=False)
+
+    def after_fork(self) -> None:
+        """Replace the lock, whose owner may not exist here; what the parent recorded it sends."""
+        self._lock = threading.RLock()
+
+
+def unit_text(unit: object) -> str | None:
+    """Return a unit as the engine prints it, None if it is not one."""
+    if isinstance(unit, str):
+        return unit if _sendable(unit) else None
+    if isinstance(unit, bool):
+        return None
+    if isinstance(unit, int):
+        return str(unit)
+    if isinstance(unit, float) and unit.is_integer():
+        return str(int(unit))
+    return None
+
+
+def exposure(met: Met, now: float) -> Event | None:
+    """Return the event that says: this unit met this variant; None if the unit is no unit."""
+    flag_key, raw_unit, variant, rule_id, revision = met
+    unit = unit_text(raw_unit)
+    if not unit:
+        return None
+    fields: dict[str, object] = {"flag": flag_key, "variant": variant, "revision": revision}
+    if rule_id is not None:
+        fields["rule"] = rule_id
+    return Event("exposure", now, unit, fields)
+
+
+def tracking_event(
+    name: object, context_or_unit: object, value: object, at: datetime | float | None, now: float
+) -> Event:
+    """Return the event that says: this unit did this; a ValueError names what cannot be sent."""
+    if not isinstance(name, str) or not name or not _sendable(name):
+        raise ValueError("the name must be a string that is not empty")
+    if isinstance(context_or_unit, Mapping):
+        context_or_unit = context_or_unit.get("targetingKey")
+    unit = unit_text(context_or_unit)
+    if not unit:
+        raise ValueError("there is no unit: pass it, or a context with a targetingKey")
+    fields: dict[str, object] = {"name": name}
+    if value is not None:
+        fields["value"] = _number(value, "value")
+    return Event("track", now if at is None else _seconds(at), unit, fields)
+
+
+def _seconds(at: datetime | float) -> float:
+    if isinstance(at, datetime):
+        if at.tzinfo is None:
+            raise ValueError("the time has no time zone")
+        return at.timestamp()
+    return float(_number(at, "time"))
+
+
+def _number(value: object, name: str) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(f"the {name} must be a number, not {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"the {name} must be finite")
+    return int(value) if isinstance(value, numbers.Integral) and abs(number) < 2**53 else number
+
+
+def _sendable(text: str) -> bool:
+    """Whether ``text`` is valid Unicode (JSON can carry a lone surrogate) and not a novel."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return len(text) <= MAX_TEXT_LENGTH

@@ -1,0 +1,149 @@
+"""The flag set in force: swapped in one assignment, read without a lock."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flagstone.engine import CompiledFlagSet, FlagSet, compile_flag_set, parse_flag_set
+from flagstone.worker import LOG
+
+
+@dataclass(frozen=True, slots=True)
+class FlagsChanged:
+    """What ``on_change`` callbacks receive: the new values are already being served.
+
+    ``flags`` names, in order, every flag that may answer differently now.
+    """
+
+    revision: int
+    previous_revision: int | None
+    flags: tuple[str, ...]
+
+
+ChangeCallback = Callable[[FlagsChanged], object]
+
+
+class FlagStore:
+    """Holds the compiled flag set, and what is known about its freshness.
+
+    ``compiled`` and ``stale`` are what an evaluation reads. One thread (the updater) writes.
+    """
+
+    def __init__(self) -> None:
+        self.compiled: CompiledFlagSet | None = None
+        self.stale = True
+        self.etag: str | None = None
+        self.source = "none"
+        self.last_update: float | None = None
+        self.last_contact: float | None = None
+        self.last_error: str | None = None
+        self.refused = False
+        self.streaming = False
+        self._callbacks: list[ChangeCallback] = []
+        self._condition = threading.Condition(threading.RLock())
+        self._settled = False
+
+    @property
+    def revision(self) -> int | None:
+        """The revision being served, None before the first."""
+        compiled = self.compiled
+        return None if compiled is None else compiled.flag_set.version
+
+    def apply(self, document: bytes, etag: str | None, source: str, now: float) -> None:
+        """Serve ``document`` from now on; an unusable one raises and changes nothing."""
+        compiled = compile_flag_set(parse_flag_set(document, strict=False))
+        with self._condition:
+            before, self.compiled = self.compiled, compiled
+            self.etag = etag
+            self.source = source
+            self.last_update = now
+            callbacks = list(self._callbacks)
+            self._condition.notify_all()
+        if callbacks:
+            _tell(callbacks, before, compiled)
+
+    def contact(self, now: float) -> None:
+        """Note that the service has answered, and what is served is what it publishes."""
+        self.last_contact = now
+        self.last_error = None
+        self.refused = False
+        self.stale = False
+        self._settle()
+
+    def lost(self, reason: str, *, refused: bool = False) -> None:
+        """Note that the service cannot be reached, or makes no sense, or refuses the key."""
+        self.last_error = reason
+        self.stale = True
+        if refused:
+            self.refused = True
+            self._settle()
+
+    def wait_settled(self, timeout: float) -> bool:
+        """Wait until the service has answered with flags or has refused the key."""
+        return self._wait(lambda: self._settled, timeout)
+
+    def wait_for_revision(self, revision: int, timeout: float) -> bool:
+        """Wait until ``revision`` or a later one is served."""
+        return self._wait(
+            lambda: (current := self.revision) is not None and current >= revision, timeout
+        )
+
+    def subscribe(self, callback: ChangeCallback) -> Callable[[], None]:
+        """Call ``callback`` after every change; returns what ends that."""
+        with self._condition:
+            self._callbacks.append(callback)
+
+        def unsubscribe() -> None:
+            with self._condition:
+                if callback in self._callbacks:
+                    self._callbacks.remove(callback)
+
+        return unsubscribe
+
+    def after_fork(self) -> None:
+        """Replace the lock, whose owner may not exist in this process."""
+        self._condition = threading.Condition(threading.RLock())
+        self.streaming = False
+
+    def _settle(self) -> None:
+        if not self._settled:
+            with self._condition:
+                self._settled = True
+                self._condition.notify_all()
+
+    def _wait(self, reached: Callable[[], bool], timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        with self._condition:
+            while not reached():
+                left = deadline - time.monotonic()
+                if left <= 0.0:
+                    return False
+                self._condition.wait(left)
+        return True
+
+
+def changed_flags(before: FlagSet | None, after: FlagSet) -> tuple[str, ...]:
+    """Name the flags that may answer differently; a changed segment may concern them all."""
+    if before is None or before.segments != after.segments:
+        return tuple(sorted({*after.flags, *(before.flags if before else ())}))
+    keys = {*before.flags, *after.flags}
+    return tuple(sorted(k for k in keys if before.flags.get(k) != after.flags.get(k)))
+
+
+def _tell(
+    callbacks: list[ChangeCallback], before: CompiledFlagSet | None, after: CompiledFlagSet
+) -> None:
+    previous = None if before is None else before.flag_set
+    change = FlagsChanged(
+        after.flag_set.version,
+        None if previous is None else previous.version,
+        changed_flags(previous, after.flag_set),
+    )
+    for callback in callbacks:
+        try:
+            callback(change)
+        except Exception:  # noqa: BLE001  somebody else's code must not stop the updates
+            LOG.exception("flagstone: an on_change callback failed")
