@@ -144,7 +144,7 @@ class EmbeddedStore:
         since: float | None = None,
         until: float | None = None,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open one consistent snapshot: the views ``exposures`` and ``tracks`` (see the protocol)."""
+        """Open a consistent snapshot with the views ``exposures`` and ``tracks`` (see base)."""
         spill = self._spill / uuid.uuid4().hex
         # While this lock is held no file of the snapshot is deleted.
         with shared(self._readers_lock):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.store.base import AppendResult, Event, FullError, StoreError
-from experiments.store.schema import open_inbox, writing
+from experiments.store.schema import BUSY_TIMEOUT_SECONDS, open_inbox, writing
 
 INBOX_NAME = "inbox.sqlite3"
 DEFAULT_CAPACITY = 2_000_000
@@ -48,6 +48,8 @@ class Inbox:
         Events that may wait to be drained; beyond it :class:`FullError` is raised.
     retry_after_seconds : int
         What a :class:`FullError` for lack of room tells the sender.
+    busy_timeout_seconds : float
+        How long to wait for other processes' commits before a :class:`FullError` says so.
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class Inbox:
         *,
         capacity: int = DEFAULT_CAPACITY,
         retry_after_seconds: int = 5,
+        busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS,
     ) -> None:
         self.path = Path(path)
         self.capacity = capacity
         self.retry_after_seconds = retry_after_seconds
+        self._busy_timeout_seconds = busy_timeout_seconds
         self._start()
         self._connect()
 
@@ -119,7 +123,9 @@ class Inbox:
         self._requests: deque[_Request] = deque()
 
     def _connect(self) -> None:
-        self._connection: sqlite3.Connection = open_inbox(self.path)
+        self._connection: sqlite3.Connection = open_inbox(
+            self.path, busy_timeout_seconds=self._busy_timeout_seconds
+        )
 
     def _commit_waiting(self) -> None:
         group = [self._requests.popleft()]

@@ -76,7 +76,9 @@ INSERT INTO state VALUES (1, 1, 0, 0, 0, 0);
 """
 
 
-def open_inbox(path: Path) -> sqlite3.Connection:
+def open_inbox(
+    path: Path, *, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS
+) -> sqlite3.Connection:
     """Open the file, make it on first use, and refuse one of another version.
 
     The connection commits nothing by itself (see :func:`writing` and :func:`reading`) and may be
@@ -84,7 +86,7 @@ def open_inbox(path: Path) -> sqlite3.Connection:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        path, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False
     )
     try:
         _enter_wal(connection)
