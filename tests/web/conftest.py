@@ -231,3 +231,15 @@ def make_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     for service in started:
         if service.process is not None and service.process.poll() is None:
             service.terminate()
+
+
+@pytest.fixture(name="boolean_flag", scope="session")
+def boolean_flag_fixture() -> Callable[..., dict[str, Any]]:
+    """Give the maker of boolean flags."""
+    return boolean_flag
+
+
+@pytest.fixture(name="wait_until", scope="session")
+def wait_until_fixture() -> Callable[..., Any]:
+    """Give the function that waits for a condition."""
+    return wait_until

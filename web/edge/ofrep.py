@@ -64,7 +64,7 @@ def evaluate_all(
     evaluate = snapshot.compiled.evaluate
     keys = snapshot.client_flag_keys if client_only else snapshot.flag_keys
     pieces = b",".join([_piece(snapshot, evaluate(key, context, now)) for key in keys])
-    content = b'{"flags":[%b],"metadata":%b}' % (pieces, _set_metadata(snapshot))
+    content = b'{"flags":[%b],"metadata":%b}' % (pieces, snapshot.metadata)
     etag = b'"%b"' % hashlib.blake2b(content, digest_size=16).hexdigest().encode()
     if if_none_match is not None and matches(if_none_match, etag):
         return Answer(304, ((b"etag", etag), NO_STORE), b"")
@@ -125,10 +125,11 @@ def matches(if_none_match: bytes, etag: bytes) -> bool:
 def _piece(snapshot: Snapshot, details: EvaluationDetails) -> bytes:
     if details.error_code is not None:
         return _error_piece(snapshot, details)
-    name = (details.flag_key, details.variant, details.reason, details.rule_id)
-    known = snapshot.answers.get(name)
+    # A compiled flag gives the same few objects again and again; an entry keeps its object alive,
+    # so that no other one can have its id.
+    known = snapshot.answers.get(id(details))
     if known is not None:
-        return known
+        return known[1]
     reason = str(details.reason.value)
     flag = snapshot.compiled.flag_set.flags[details.flag_key]
     document: dict[str, Any] = {
@@ -144,7 +145,7 @@ def _piece(snapshot: Snapshot, details: EvaluationDetails) -> bytes:
         document["value"] = value
     piece = _dumps(document)
     if len(snapshot.answers) < MAX_CACHED_ANSWERS:
-        snapshot.answers[name] = piece
+        snapshot.answers[id(details)] = (details, piece)
     return piece
 
 
@@ -169,14 +170,6 @@ def _flag_metadata(snapshot: Snapshot, details: EvaluationDetails) -> dict[str, 
         if isinstance(value, _FLAT)
     }
     return {**flat, "version": flag.version, "flagSetId": snapshot.flag_set_id}
-
-
-def _set_metadata(snapshot: Snapshot) -> bytes:
-    known = snapshot.answers.get("metadata")
-    if known is None:
-        known = _dumps({"version": snapshot.version, "flagSetId": snapshot.flag_set_id})
-        snapshot.answers["metadata"] = known
-    return known
 
 
 def _not_found(flag_key: str) -> Answer:

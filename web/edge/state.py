@@ -11,14 +11,13 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 import orjson
-from flagstone.engine import CompiledFlagSet, compile_flag_set, parse_flag_set
+from flagstone.engine import CompiledFlagSet, EvaluationDetails, compile_flag_set, parse_flag_set
 
 GZIP_LEVEL = 6
-# Whoever invents flag keys in requests must not fill our memory; real combinations are few.
-MAX_CACHED_ANSWERS = 100_000
+# One for each variant of each rule, so far fewer in practice.
+MAX_CACHED_ANSWERS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,11 @@ class Snapshot:
     compiled: CompiledFlagSet
     flag_keys: tuple[str, ...]
     client_flag_keys: tuple[str, ...]
-    # Filled by web.edge.ofrep: the answers that this flag set can give, as bytes.
-    answers: dict[Any, bytes] = field(default_factory=dict, repr=False, compare=False)
+    metadata: bytes
+    # Filled by web.edge.ofrep: the answers that this flag set can give, as bytes, by identity.
+    answers: dict[int, tuple[EvaluationDetails, bytes]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,9 @@ def make_snapshot(
     flag_set = parse_flag_set(orjson.loads(body), strict=False)
     compiled = compile_flag_set(flag_set)
     keys = tuple(sorted(compiled.flag_keys))
+    for key in keys:
+        # A flag compiles at its first use: here, and not while somebody waits for an answer.
+        compiled.evaluate(key, {}, 0.0)
     return Snapshot(
         environment_id=environment_id,
         flag_set_id=flag_set_id,
@@ -81,6 +86,7 @@ def make_snapshot(
         compiled=compiled,
         flag_keys=keys,
         client_flag_keys=tuple(key for key in keys if flag_set.flags[key].client),
+        metadata=orjson.dumps({"version": version, "flagSetId": flag_set_id}),
     )
 
 
