@@ -175,11 +175,18 @@ def harm_part(
     plan: Plan, decision: Mapping[str, Any], status: CardStatus, *, blind: bool
 ) -> tuple[Harm, ...]:
     """Say of every watched metric and arm: shown safe, not yet shown safe, or worse."""
-    lines = []
+    lines = [
+        Harm("all", "dropped", arm, WORSE, None, None, None, f"{arm}: {WORSE}, dropped earlier")
+        for arm in status.dropped
+        if not any(test["arm"] == arm for test in decision["tests"])
+    ]
+    gone = {line.arm for line in lines}
     for metric in plan.metrics:
         if not metric.decides:
             continue
         for arm in plan.treatments:
+            if arm in gone:
+                continue
             test = words.find_test(decision, "harm", metric.key, arm)
             word = _word(metric, arm, decision, test, blind=blind)
             margin = f" (tolerated loss {words.percent(metric.margin)})" if metric.margin else ""

@@ -15,6 +15,7 @@ from typing import Any
 from experiments.document import Reader, format_duration, sha256_of
 from experiments.errors import PlanError
 from experiments.policy import Policy, check_schedule, parse_policy
+from flagstone.engine import FlagSetError, parse_condition
 
 MAX_SUCCESS_METRICS = 3
 MAX_ARMS = 10
@@ -265,7 +266,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         prove_by_seconds=prove_by,
         planned_units=planned_units,
         coverage=reader.number("coverage", 1.0, above=0, most=1),
-        audience=reader.take("audience", None),
+        audience=_read_audience(reader),
         authorised_in_advance=reader.boolean("authorised_in_advance", default=False),
         policy=policy,
         exposures=exposures,
@@ -303,6 +304,17 @@ def _read_arms(reader: Reader) -> tuple[str, tuple[str, ...], tuple[tuple[str, i
         if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= 10_000:
             raise reader.fault(f"weights.{arm}", "must be a whole number from 1 to 10000", None)
     return control, tuple(treatments), tuple((arm, weights[arm]) for arm in arms)
+
+
+def _read_audience(reader: Reader) -> Any:
+    audience = reader.take("audience", None)
+    if audience is None:
+        return None
+    try:
+        parse_condition(audience, "audience")
+    except FlagSetError as error:
+        raise PlanError(error.message, field=error.path, hint=error.hint) from None
+    return audience
 
 
 def _read_people(reader: Reader) -> tuple[str, str]:

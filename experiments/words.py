@@ -137,6 +137,11 @@ def started_sentence(plan: Plan, coverage: float) -> str:
     return f"Started: {percent(coverage)} of the audience take part ({split} of them)."
 
 
+def shipped_sentence(plan: Plan, winner: str | None) -> str:
+    """Say who is served what from now on."""
+    return f"{winner} is served to 95 %; 5 % stay on {plan.control}, held back for comparison."
+
+
 def look_sentence(
     plan: Plan,
     *,
@@ -148,6 +153,8 @@ def look_sentence(
     newly_dropped: Sequence[str] = (),
     alarm: str | None = None,
     held: bool = False,
+    replayed: bool = False,
+    timeless: bool = False,
 ) -> str:
     """Say in one sentence what a look led to: cause, when, consequence.
 
@@ -160,9 +167,11 @@ def look_sentence(
         Arms that this look dropped.
     alarm : str, optional
         What keeps the look from shipping.
+    replayed, timeless : bool
+        Whether these are recorded data (nobody was moved by this), and without times.
     """
-    when = day_of(plan, offset)
-    back = f"everybody is back on {plan.control}"
+    on = "At the planned end" if timeless else f"On {day_of(plan, offset)}"
+    back = f"everybody {'belongs' if replayed else 'is'} back on {plan.control}"
     harms = [
         effect(plan, decision, look, test["metric"], test["arm"])
         for test in decision["tests"]
@@ -171,15 +180,15 @@ def look_sentence(
     cause = listed(harms) or "a harm bound was crossed"
     if verdict == Outcome.INVALID:
         if held:
-            return f"The rule was edited by hand, so nothing can be proven: on {when} {back}."
+            return f"The rule was edited by hand, so nothing can be proven. {on} {back}."
         return (
-            f"On {when} the split was no longer the planned one "
+            f"{on} the split was no longer the planned one "
             f"({_counts(plan, look)}), so no number can be trusted: {back}."
         )
     if verdict == Outcome.HARM:
-        return f"On {when} {cause}, worse than chance explains: {back}."
+        return f"{on} {cause}, worse than chance explains: {back}."
     if verdict in {Outcome.VALUE_PROVEN, Outcome.NO_HARM_PROVEN}:
-        return _proven_sentence(plan, verdict, when, look, decision, winner)
+        return _proven_sentence(plan, verdict, on, look, decision, winner)
     if verdict == Outcome.FUTILE:
         goals = listed(
             [
@@ -187,34 +196,34 @@ def look_sentence(
                 for metric in plan.success_metrics
             ]
         )
-        return f"By {when} it is clear that {goals}, the least worth having: {back}."
+        return f"{on} it is clear that {goals}, the least worth having: {back}."
     if verdict == Outcome.NOT_PROVEN_IN_TIME:
         what = "harmless" if plan.claim == "no_harm" else "worth having"
-        return f"The time is up ({when}) and the change was not shown {what}: {back}."
+        return f"{on} the time is up, and the change was not shown {what}: {back}."
     if newly_dropped:
         gone = listed(newly_dropped)
-        return f"On {when} {cause}: {gone} dropped, those users are on {plan.control}."
+        return f"{on} {cause}: {gone} dropped, those users are on {plan.control}."
     doubt = f" Nothing could ship on these data: {alarm}." if alarm else ""
-    return f"Look {look['number']} on {when}: nothing is decided yet.{doubt}"
+    return f"{on} (look {look['number']}) nothing is decided yet.{doubt}"
 
 
 def _proven_sentence(
     plan: Plan,
     verdict: str,
-    when: str,
+    on: str,
     look: Mapping[str, Any],
     decision: Mapping[str, Any],
     winner: str | None,
 ) -> str:
     if verdict == Outcome.NO_HARM_PROVEN:
         guards = listed([metric.key for metric in plan.metrics if metric.role == "guardrail"])
-        return f"On {when} {winner} was shown to do no harm to {guards}."
+        return f"{on} {winner} was shown to do no harm to {guards}."
     proven = [
         effect(plan, decision, look, test["metric"], test["arm"])
         for test in decision["tests"]
         if test["kind"] == "ship" and test["passed"] and test["arm"] == winner
     ]
-    return f"On {when} {listed(proven) or winner}: shown better than doing nothing."
+    return f"{on} {listed(proven) or winner}: shown better than doing nothing."
 
 
 def _counts(plan: Plan, look: Mapping[str, Any]) -> str:

@@ -1,0 +1,88 @@
+"""One worker at a time: a lease in the database, with a fencing number that only grows.
+
+A holder that was asleep past its lease cannot do harm: whoever took over raised the fence, and
+every write of a tick checks it in its own transaction (:func:`check_fence`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from experiments.errors import FencedError
+from experiments.models import Lease
+from flags.database import Database
+
+MONITOR = "monitor"
+LEASE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lease in hand."""
+
+    name: str
+    holder: str
+    fence: int
+
+
+def acquire(
+    database: Database,
+    holder: str,
+    *,
+    now: dt.datetime,
+    name: str = MONITOR,
+    seconds: float = LEASE_SECONDS,
+) -> Held | None:
+    """Take the lease, or make one's own last longer; ``None`` while somebody else has it."""
+    expires_at = now + dt.timedelta(seconds=seconds)
+    try:
+        with database.write() as session:
+            lease = _locked(session, name)
+            if lease is None:
+                lease = Lease(name=name, holder=holder, fence=1, expires_at=expires_at)
+            elif lease.holder == holder:
+                lease.expires_at = max(expires_at, lease.expires_at)
+            elif lease.expires_at <= now:
+                lease.holder, lease.fence, lease.expires_at = holder, lease.fence + 1, expires_at
+            else:
+                return None
+            session.add(lease)
+            return Held(name, holder, lease.fence)
+    except IntegrityError:
+        # Two workers made the first lease at once; the other one was quicker.
+        return None
+
+
+def release(database: Database, held: Held, *, now: dt.datetime) -> None:
+    """Give the lease back, so that the next worker need not wait for it to run out."""
+    with database.write() as session:
+        lease = _locked(session, held.name)
+        if lease is not None and lease.fence == held.fence:
+            lease.expires_at = now
+            session.add(lease)
+
+
+def check_fence(session: Session, held: Held) -> None:
+    """Refuse to write for a lease that went to somebody else; holds it until the commit.
+
+    Raises
+    ------
+    FencedError
+        If the fence is not the holder's any more.
+    """
+    lease = _locked(session, held.name)
+    if lease is None or lease.fence != held.fence:
+        raise FencedError(f"the lease {held.name!r} went to another worker")
+
+
+def _locked(session: Session, name: str) -> Lease | None:
+    return session.exec(
+        select(Lease)
+        .where(col(Lease.name) == name)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()

@@ -1,0 +1,387 @@
+"""What people do with experiments: draft, seal, start, stop, confirm, and read.
+
+Every function works in the caller's transaction (``Database.write``) and takes the environment's
+lock before it reads what it will change. Statistics stay in the worker: nothing here imports them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from experiments import lifecycle, record, serving, words
+from experiments.card import Card, CardStatus, build_card
+from experiments.enact import current_flag, enact, plan_of, position_of
+from experiments.lifecycle import State
+from experiments.models import Experiment, Look
+from experiments.plan import parse_plan, plan_hash
+from flags import audit
+from flags.actor import Actor
+from flags.errors import (
+    AlreadyExistsError,
+    InvalidInputError,
+    NotAllowedError,
+    NotFoundError,
+    StateError,
+)
+from flags.models import Environment, Project
+from flags.revisions import lock_environment
+
+
+def create_experiment(
+    session: Session,
+    project_key: str,
+    document: Mapping[str, Any] | str,
+    *,
+    actor: Actor,
+    now: dt.datetime,
+) -> Experiment:
+    """Draft an experiment from a plan (TOML text, or a mapping of the same shape).
+
+    Raises
+    ------
+    PlanError
+        At the plan's first fault.
+    AlreadyExistsError
+        If the environment has an experiment of that key; keys are never used twice.
+    """
+    plan = parse_plan(document)
+    environment = lock_environment(session, project_key, plan.environment)
+    if _find(session, environment, plan.key) is not None:
+        raise AlreadyExistsError(
+            f"there is an experiment {plan.key!r} in {plan.environment} already",
+            field="key",
+            hint="records are kept for ever: take another key",
+        )
+    assert environment.id is not None
+    experiment = Experiment(
+        project_id=environment.project_id,
+        environment_id=environment.id,
+        key=plan.key,
+        flag_key=plan.flag,
+        state=State.DRAFT.value,
+        plan=plan.to_document(),
+        created_at=now,
+    )
+    session.add(experiment)
+    session.flush()
+    _audit(session, experiment, "experiment_create", actor, now, after={"plan": experiment.plan})
+    return experiment
+
+
+def replace_plan(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    key: str,
+    document: Mapping[str, Any] | str,
+    *,
+    actor: Actor,
+    now: dt.datetime,
+) -> Experiment:
+    """Write a draft's plan anew. Key, flag and environment stay; a sealed plan cannot change."""
+    _environment, experiment = _locked(session, project_key, environment_key, key)
+    if experiment.state != State.DRAFT:
+        raise StateError(
+            f"the plan is sealed: experiment {key!r} is {experiment.state}",
+            hint="stop it and draft another one",
+        )
+    plan = parse_plan(document)
+    fixed = (plan.key, plan.flag, plan.environment)
+    if fixed != (experiment.key, experiment.flag_key, environment_key):
+        raise InvalidInputError("key, flag and environment of a draft stay", field="key")
+    before = experiment.plan
+    experiment.plan = plan.to_document()
+    session.add(experiment)
+    session.flush()
+    _audit(
+        session,
+        experiment,
+        "experiment_edit",
+        actor,
+        now,
+        {"plan": before},
+        {"plan": experiment.plan},
+    )
+    return experiment
+
+
+def seal(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    key: str,
+    *,
+    actor: Actor,
+    now: dt.datetime,
+) -> Experiment:
+    """Freeze the plan with its hash; from now on every rule of the decision is fixed."""
+    environment, experiment = _locked(session, project_key, environment_key, key)
+    plan = plan_of(experiment)
+    move = lifecycle.seal(position_of(experiment, plan))
+    experiment.plan_hash = plan_hash(experiment.plan)
+    experiment.sealed_at = now
+    sentence = f"Sealed for {plan.customer}, run by {plan.owner}: {plan.hypothesis}"
+    enact(
+        session,
+        environment,
+        experiment,
+        plan,
+        move,
+        kind="seal",
+        sentence=sentence,
+        actor=actor,
+        now=now,
+        body={"plan": experiment.plan},
+    )
+    return experiment
+
+
+def start(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    key: str,
+    *,
+    actor: Actor,
+    now: dt.datetime,
+) -> Experiment:
+    """Serve the first step of the ramp: adds the tracked rule ``exp-<key>`` to the flag.
+
+    Raises
+    ------
+    StateError
+        If the flag cannot carry the experiment, or the plan is not sealed.
+    """
+    environment, experiment = _locked(session, project_key, environment_key, key)
+    plan = plan_of(experiment)
+    move = lifecycle.start(position_of(experiment, plan))
+    serving.check_flag(plan, current_flag(session, environment, plan.flag))
+    experiment.started_at = now
+    first_look = plan.policy.next_look(0.0, plan.prove_by_seconds) + plan.policy.settle_seconds
+    experiment.next_look_at = now + dt.timedelta(seconds=first_look)
+    coverage = plan.policy.ramp_steps(plan.coverage)[0].coverage
+    enact(
+        session,
+        environment,
+        experiment,
+        plan,
+        move,
+        kind="start",
+        sentence=words.started_sentence(plan, coverage),
+        actor=actor,
+        now=now,
+    )
+    return experiment
+
+
+def stop(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    key: str,
+    *,
+    reason: str,
+    actor: Actor,
+    now: dt.datetime,
+) -> Experiment:
+    """Stop anything that has not ended, with a reason; whoever was served gets control."""
+    reason = reason.strip()
+    if not reason:
+        raise InvalidInputError("a stop needs a reason", field="reason")
+    environment, experiment = _locked(session, project_key, environment_key, key)
+    plan = plan_of(experiment)
+    move = lifecycle.stop(position_of(experiment, plan))
+    sentence = f"Stopped by {actor.name}: {reason}"
+    enact(
+        session,
+        environment,
+        experiment,
+        plan,
+        move,
+        kind="action",
+        sentence=sentence,
+        actor=actor,
+        now=now,
+        body={"do": "stop", "reason": reason},
+    )
+    return experiment
+
+
+def confirm(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    key: str,
+    *,
+    actor: Actor,
+    now: dt.datetime,
+) -> Experiment:
+    """Ship what was proven, to 95 %. Only the plan's customer can.
+
+    Raises
+    ------
+    NotAllowedError
+        If the actor is anybody else: one accountable person is what the plan promised.
+    """
+    environment, experiment = _locked(session, project_key, environment_key, key)
+    plan = plan_of(experiment)
+    move = lifecycle.confirm(position_of(experiment, plan))
+    if actor.name.casefold() != plan.customer.casefold():
+        raise NotAllowedError(
+            f"only the customer, {plan.customer}, confirms this experiment",
+            hint="anybody may stop it, with a reason",
+        )
+    sentence = f"{plan.customer} confirmed. {words.shipped_sentence(plan, experiment.winner)}"
+    enact(
+        session,
+        environment,
+        experiment,
+        plan,
+        move,
+        kind="action",
+        sentence=sentence,
+        actor=actor,
+        now=now,
+        body={"do": "confirm"},
+    )
+    return experiment
+
+
+def get_experiment(
+    session: Session, project_key: str, environment_key: str, key: str
+) -> Experiment:
+    """Give one experiment."""
+    environment = session.exec(
+        select(Environment)
+        .join(Project, col(Project.id) == Environment.project_id)
+        .where(Project.key == project_key, Environment.key == environment_key)
+    ).one_or_none()
+    found = _find(session, environment, key) if environment is not None else None
+    if found is None:
+        raise NotFoundError(f"there is no experiment {key!r} in {environment_key}", field="key")
+    return found
+
+
+def list_experiments(
+    session: Session,
+    project_key: str,
+    *,
+    environment_key: str | None = None,
+    flag_key: str | None = None,
+    state: str | None = None,
+) -> list[Experiment]:
+    """Give a project's experiments, newest first."""
+    query = (
+        select(Experiment)
+        .join(Project, col(Project.id) == Experiment.project_id)
+        .join(Environment, col(Environment.id) == Experiment.environment_id)
+        .where(Project.key == project_key)
+        .order_by(col(Experiment.id).desc())
+    )
+    if environment_key is not None:
+        query = query.where(Environment.key == environment_key)
+    if flag_key is not None:
+        query = query.where(Experiment.flag_key == flag_key)
+    if state is not None:
+        query = query.where(Experiment.state == state)
+    return list(session.exec(query))
+
+
+def looks(session: Session, experiment: Experiment) -> list[Look]:
+    """Give an experiment's looks, oldest first."""
+    query = select(Look).where(Look.experiment_id == experiment.id).order_by(col(Look.number))
+    return list(session.exec(query))
+
+
+def records(session: Session, experiment: Experiment) -> list[dict[str, Any]]:
+    """Give an experiment's decision records, oldest first, each with its hash."""
+    return record.read_records(session, experiment)
+
+
+def export_record(session: Session, experiment: Experiment) -> dict[str, Any]:
+    """Give the document that ``flagstone verify`` checks offline."""
+    return record.export(experiment, records(session, experiment))
+
+
+def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> Card:
+    """Give an experiment's verdict card."""
+    plan = plan_of(experiment)
+    newest = session.exec(
+        select(Look)
+        .where(Look.experiment_id == experiment.id)
+        .order_by(col(Look.number).desc())
+        .limit(1)
+    ).first()
+    status = CardStatus(
+        state=experiment.state,
+        verdict=experiment.verdict,
+        winner=experiment.winner,
+        sentence=experiment.note if _has_news(experiment) else "",
+        coverage=experiment.coverage,
+        dropped=tuple(experiment.dropped),
+        plan_hash=experiment.plan_hash,
+        started_at=experiment.started_at,
+        ended_at=experiment.ended_at,
+        next_look_at=experiment.next_look_at,
+        confirm_by=experiment.confirm_by,
+    )
+    if newest is None:
+        return build_card(plan, status, now=now)
+    return build_card(
+        plan,
+        status,
+        look=newest.data["look"],
+        decision=newest.decision,
+        quality=newest.data["quality"],
+        offset=newest.data["offset"],
+        now=now,
+    )
+
+
+def _has_news(experiment: Experiment) -> bool:
+    held = experiment.state == State.HELD
+    return held or experiment.verdict is not None or experiment.ended_at is not None
+
+
+def _find(session: Session, environment: Environment, key: str) -> Experiment | None:
+    return session.exec(
+        select(Experiment)
+        .where(Experiment.environment_id == environment.id, Experiment.key == key)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def _locked(
+    session: Session, project_key: str, environment_key: str, key: str
+) -> tuple[Environment, Experiment]:
+    environment = lock_environment(session, project_key, environment_key)
+    experiment = _find(session, environment, key)
+    if experiment is None:
+        raise NotFoundError(f"there is no experiment {key!r} in {environment_key}", field="key")
+    return environment, experiment
+
+
+def _audit(
+    session: Session,
+    experiment: Experiment,
+    action: str,
+    actor: Actor,
+    now: dt.datetime,
+    before: Any = None,
+    after: Any = None,
+) -> None:
+    audit.append(
+        session,
+        project_id=experiment.project_id,
+        environment_id=experiment.environment_id,
+        actor=actor,
+        action=action,
+        resource=f"experiment:{experiment.key}",
+        before=before,
+        after=after,
+        now=now,
+    )

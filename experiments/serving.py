@@ -1,0 +1,185 @@
+"""What an experiment writes into its flag: the rules of every stage, and whether they still stand.
+
+The experiment's rule comes last, so that rules that were there keep their say, and only it is
+tracked. An arm that is dropped keeps its buckets, but a second rule without tracking gives them
+control: were they in the tracked split, control would suddenly be over-represented, and a
+sample-ratio alarm would be the machine's own doing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from experiments.plan import Plan
+from flags.errors import StateError
+from flags.ranges import BUCKETS, ranges_for
+
+HELD_BACK_PERCENT = 5
+BY = "targetingKey"
+HASH = "flagstone"
+
+Rule = dict[str, Any]
+
+
+def salt_of(plan: Plan, experiment_id: int) -> str:
+    """Give the experiment's salt: no two experiments put a unit into related buckets."""
+    return f"exp-{experiment_id}:{plan.key}"
+
+
+def dropped_rule_id(plan: Plan) -> str:
+    """Give the id of the rule that serves control to the users of dropped arms."""
+    return f"{plan.rule_id}-dropped"
+
+
+def experiment_rules(
+    plan: Plan, salt: str, coverage: float, dropped: Collection[str]
+) -> list[Rule]:
+    """Give the rules of a running experiment, in order.
+
+    Widening appends buckets and dropping takes an arm's away: nobody who stays moves.
+    """
+    layout = ranges_for(plan.weight_of, coverage)
+    rules: list[Rule] = [
+        {
+            "id": plan.rule_id,
+            "when": _audience(plan),
+            "serve": _split(salt, [arm for arm in layout if arm["variant"] not in dropped]),
+            "track": True,
+        }
+    ]
+    gone = [pair for arm in layout if arm["variant"] in dropped for pair in arm["ranges"]]
+    if gone:
+        bucket = {"by": BY, "hash": HASH, "salt": salt, "of": BUCKETS, "ranges": gone}
+        rules.append(
+            {
+                "id": dropped_rule_id(plan),
+                "when": {"all": [_audience(plan), {"bucket": bucket}]},
+                "serve": plan.control,
+            }
+        )
+    return rules
+
+
+def control_rules(plan: Plan) -> list[Rule]:
+    """Give control to everybody in the audience; nothing is tracked any more."""
+    return [{"id": plan.rule_id, "when": _audience(plan), "serve": plan.control}]
+
+
+def shipping_rules(plan: Plan, salt: str, winner: str) -> list[Rule]:
+    """Give the winner to 95 %; the 5 % held back are units that were on control all along."""
+    weights = {plan.control: HELD_BACK_PERCENT, winner: 100 - HELD_BACK_PERCENT}
+    split = _split(salt, ranges_for(weights, 1.0))
+    return [{"id": plan.rule_id, "when": _audience(plan), "serve": split, "track": True}]
+
+
+def _audience(plan: Plan) -> Any:
+    return True if plan.audience is None else plan.audience
+
+
+def _split(salt: str, to: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "split": {"by": BY, "hash": HASH, "salt": salt, "of": BUCKETS, "missing": "skip", "to": to}
+    }
+
+
+def own_rules(plan: Plan, flag: Mapping[str, Any]) -> dict[str, Rule]:
+    """Give the flag's rules that belong to the experiment, by id."""
+    own = {plan.rule_id, dropped_rule_id(plan)}
+    return {rule["id"]: rule for rule in flag.get("rules", []) if rule["id"] in own}
+
+
+def instructions_to(plan: Plan, flag: Mapping[str, Any], rules: list[Rule]) -> list[dict[str, Any]]:
+    """Give the instructions that turn the flag's experiment rules into ``rules``."""
+    present = own_rules(plan, flag)
+    order = [rule["id"] for rule in flag.get("rules", [])]
+    instructions: list[dict[str, Any]] = []
+    for rule in rules:
+        if rule["id"] not in present:
+            after = order.index(plan.rule_id) + 1 if plan.rule_id in order else len(order)
+            instructions.append(
+                {"do": "add_rule", "flag": plan.flag, "rule": rule, "position": after}
+            )
+        elif rule != present[rule["id"]]:
+            edit = {
+                "id": rule["id"],
+                "when": rule["when"],
+                "serve": rule["serve"],
+                "track": rule.get("track", False),
+            }
+            instructions.append({"do": "update_rule", "flag": plan.flag, "rule": edit})
+    wanted = {rule["id"] for rule in rules}
+    instructions += [
+        {"do": "remove_rule", "flag": plan.flag, "rule": rule_id}
+        for rule_id in present
+        if rule_id not in wanted
+    ]
+    return instructions
+
+
+def edited_by_hand(
+    plan: Plan, flag: Mapping[str, Any] | None, written: Mapping[str, Rule]
+) -> str | None:
+    """Say how the flag differs from what the experiment wrote, or ``None``."""
+    if flag is None:
+        return f"flag {plan.flag} was archived"
+    if flag["killed"]:
+        return f"flag {plan.flag} was killed"
+    if not flag["enabled"]:
+        return f"flag {plan.flag} was turned off"
+    if own_rules(plan, flag) != dict(written):
+        return f"rule {plan.rule_id} of flag {plan.flag} was edited by hand"
+    return None
+
+
+def check_flag(plan: Plan, flag: Mapping[str, Any] | None) -> None:
+    """Refuse to start on a flag that could not carry the experiment.
+
+    Raises
+    ------
+    StateError
+        With what to do about it.
+    """
+    if flag is None:
+        raise StateError(
+            f"there is no flag {plan.flag!r} in {plan.environment}",
+            field="flag",
+            hint="create it first, with every arm as a variant",
+        )
+    missing = [arm for arm in plan.arms if arm not in flag["variants"]]
+    if missing:
+        raise StateError(
+            f"flag {plan.flag!r} has no variant {missing[0]!r}",
+            field="treatments" if missing[0] != plan.control else "control",
+            hint=f"its variants are {', '.join(flag['variants'])}",
+        )
+    if flag["killed"] or not flag["enabled"]:
+        word = "killed" if flag["killed"] else "off"
+        raise StateError(
+            f"flag {plan.flag!r} is {word} in {plan.environment}",
+            field="flag",
+            hint=f"{'unkill' if flag['killed'] else 'turn_on'} the flag first",
+        )
+    for rule in flag["rules"]:
+        if rule["id"] in {plan.rule_id, dropped_rule_id(plan)}:
+            raise StateError(
+                f"flag {plan.flag!r} already has a rule {rule['id']!r}",
+                field="key",
+                hint="remove it, or give the experiment another key",
+            )
+        if rule["when"] is True and isinstance(rule["serve"], str) and not _scheduled(rule):
+            raise StateError(
+                f"rule {rule['id']!r} of flag {plan.flag!r} serves everybody before the experiment",
+                field="flag",
+                hint="remove it: the experiment's rule comes last",
+            )
+        if rule.get("track"):
+            raise StateError(
+                f"flag {plan.flag!r} already carries a tracked rule, {rule['id']!r}",
+                field="flag",
+                hint="one experiment at a time: end that one, and remove its rule",
+            )
+
+
+def _scheduled(rule: Mapping[str, Any]) -> bool:
+    return rule.get("start") is not None or rule.get("end") is not None
