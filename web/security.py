@@ -77,7 +77,7 @@ def count_attempt(account: str) -> None:
     account : str
         Who the caller claims to be, or what is attempted (``"setup"``).
     """
-    by_address, by_account = cast(tuple[Throttle, Throttle], current_app.extensions[_THROTTLES])
+    by_address, by_account = cast("tuple[Throttle, Throttle]", current_app.extensions[_THROTTLES])
     now = transactions.now().timestamp()
     address = request.remote_addr or "unknown"
     for throttle, key in (

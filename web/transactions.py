@@ -28,14 +28,14 @@ def bind(app: Flask, database: Database, clock: Callable[[], dt.datetime]) -> No
 
 def current_database() -> Database:
     """Return the database of the running application."""
-    return cast(Database, current_app.extensions[_DATABASE])
+    return cast("Database", current_app.extensions[_DATABASE])
 
 
 def now() -> dt.datetime:
     """Return the time of this request: asked once, the same to its end."""
     if "now" not in g:
         g.now = current_app.extensions[_CLOCK]()
-    return cast(dt.datetime, g.now)
+    return cast("dt.datetime", g.now)
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
@@ -16,7 +17,7 @@ from web.body import Query
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
-_VERSION = re.compile(r'(?:W/)?"(\d{1,15})"')
+_VERSION = re.compile(r'(?:W/)?"(v?)(\d{1,15})"')
 
 
 class PageQuery(Query):
@@ -54,25 +55,49 @@ def page(items: list[dict[str, Any]], next_after: str | int | None) -> dict[str,
     return {"items": items, "next_cursor": cursor}
 
 
-def document(body: Mapping[str, Any], *, status: int = 200, version: int | None = None) -> Response:
-    """Return a JSON answer; with a version, its ETag, and 304 to who has it already."""
+def document(
+    body: Mapping[str, Any], *, status: int = 200, etag: str | int | None = None
+) -> Response:
+    """Return a JSON answer; with an ETag, 304 to who has it already."""
     response = Response(
         orjson.dumps(body, option=orjson.OPT_UTC_Z), status, content_type="application/json"
     )
-    if version is not None:
-        response.set_etag(str(version))
+    if etag is not None:
+        response.set_etag(str(etag))
         if request.method in {"GET", "HEAD"}:
             response.make_conditional(request)
     return response
 
 
-def expected_version() -> int | None:
-    """Return the version in ``If-Match``, None where any will do."""
-    given = request.headers.get("If-Match")
-    if given is None or given.strip() == "*":
-        return None
-    match = _VERSION.fullmatch(given.strip())
+@dataclass(frozen=True)
+class Expected:
+    """What ``If-Match`` says that the caller read; None where any version will do.
+
+    ``revision`` of the environment (``"17"``), or ``flag_version`` of one flag in it (``"v3"``).
+    """
+
+    revision: int | None = None
+    flag_version: int | None = None
+
+    def of_flags(self, keys: Collection[str]) -> dict[str, int] | None:
+        """Return the expected version by flag; one version can speak of one flag only."""
+        if self.flag_version is None:
+            return None
+        if len(keys) != 1:
+            message = "an ETag of a flag cannot guard a change of several flags or of a segment"
+            hint = "send the environment's ETag"
+            raise InvalidInputError(message, field="If-Match", hint=hint)
+        return dict.fromkeys(keys, self.flag_version)
+
+
+def expected() -> Expected:
+    """Return what the request's ``If-Match`` expects."""
+    given = request.headers.get("If-Match", "*").strip()
+    if given == "*":
+        return Expected()
+    match = _VERSION.fullmatch(given)
     if match is None:
-        message = "If-Match must be one ETag that this API gave"
-        raise InvalidInputError(message, field="If-Match", hint='such as "17"')
-    return int(match[1])
+        message = "If-Match must be one ETag of an environment or of a flag in it"
+        raise InvalidInputError(message, field="If-Match", hint='such as "17" or "v3"')
+    number = int(match[2])
+    return Expected(flag_version=number) if match[1] else Expected(revision=number)

@@ -9,12 +9,12 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 from sqlmodel import Session
 
-from flags.errors import InvalidInputError
 from flags.models import Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import document, page
+from web.api.times import parse_instant
 from web.auth import service
 from web.auth.guard import current_caller, needs
 from web.auth.models import Token
@@ -34,7 +34,7 @@ class UserTokenBody(Body):
 
 
 class ProjectTokenBody(Body):
-    """A key to create in a project; ``environment`` for ``srv`` and ``cli``, ``role`` for ``usr``."""
+    """A key to create: ``srv`` and ``cli`` for an ``environment``, ``usr`` with a ``role``."""
 
     kind: Literal["srv", "cli", "usr"]
     name: Text
@@ -69,8 +69,8 @@ def create_global_token() -> ResponseReturnValue:
             service.TokenKind.USER,
             name=body.name,
             role=service.parse_role(body.role),
-            expires_at=_instant(body.expires_at),
-            created_by=str(caller.actor),
+            expires_at=_expiry(body.expires_at),
+            created_by=caller.actor,
             now=now(),
         )
     return document({**_show(token), "token": plain}, status=201)
@@ -80,10 +80,12 @@ def create_global_token() -> ResponseReturnValue:
 @needs(Role.ADMIN)
 def revoke_global_token(token_id: int) -> ResponseReturnValue:
     """Shut a key that is good for every project, for ever."""
-    current_caller().require_everywhere()
+    caller = current_caller()
+    caller.require_everywhere()
     with transaction() as session:
         token = service.get_token(session, token_id, project_id=None)
-        return document(_show(service.revoke_token(session, token, now=now())))
+        service.revoke_token(session, token, revoked_by=caller.actor, now=now())
+        return document(_show(token))
 
 
 @blueprint.get("/projects/<project_key>/tokens")
@@ -116,8 +118,8 @@ def create_project_token(project_key: str) -> ResponseReturnValue:
             project_id=project.id,
             environment_id=environment_id,
             role=None if body.role is None else service.parse_role(body.role),
-            expires_at=_instant(body.expires_at),
-            created_by=str(current_caller().actor),
+            expires_at=_expiry(body.expires_at),
+            created_by=current_caller().actor,
             now=now(),
         )
         shown = _show(token, project, _environment_names(session, project))
@@ -131,7 +133,7 @@ def revoke_project_token(project_key: str, token_id: int) -> ResponseReturnValue
     with transaction() as session:
         project = get_project(session, project_key)
         token = service.get_token(session, token_id, project_id=project.id)
-        service.revoke_token(session, token, now=now())
+        service.revoke_token(session, token, revoked_by=current_caller().actor, now=now())
         return document(_show(token, project, _environment_names(session, project)))
 
 
@@ -157,14 +159,5 @@ def _show(
     }
 
 
-def _instant(text: str | None) -> dt.datetime | None:
-    if text is None:
-        return None
-    try:
-        instant = dt.datetime.fromisoformat(text)
-        if instant.tzinfo is not None:
-            return instant.astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        pass
-    message = f"{text[:40]!r} is not an instant with a time zone"
-    raise InvalidInputError(message, field="expires_at", hint="such as 2027-01-31T12:00:00Z")
+def _expiry(text: str | None) -> dt.datetime | None:
+    return None if text is None else parse_instant(text, field="expires_at")

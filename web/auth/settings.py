@@ -10,7 +10,7 @@ from sqlmodel import Session, select
 
 from web.auth.models import Setting
 
-SIGNING_SECRET = "signing_secret"
+SIGNING_SECRET = "signing_secret"  # noqa: S105  the name of the setting
 
 
 def get_setting(session: Session, name: str, *, lock: bool = False) -> object:

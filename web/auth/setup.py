@@ -15,7 +15,7 @@ from sqlmodel import Session, col, delete, func, select
 
 from flags.actor import Actor
 from flags.errors import NotAllowedError, StateError
-from flags.services import create_environment, create_project
+from flags.services import create_project
 from web.auth.models import Setting, User
 from web.auth.people import create_user
 from web.auth.roles import Role
@@ -81,16 +81,6 @@ def complete_setup(session: Session, code: str, first: FirstRun, *, now: dt.date
     )
     actor = Actor("user", user.email)
     create_project(session, key=first.project_key, name=first.project_name, actor=actor, now=now)
-    for key, name in (("production", "Production"), ("staging", "Staging")):
-        create_environment(
-            session,
-            first.project_key,
-            key=key,
-            name=name,
-            production=key == "production",
-            actor=actor,
-            now=now,
-        )
     session.exec(delete(Setting).where(col(Setting.name) == SETUP_CODE))
     return user
 

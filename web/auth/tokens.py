@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 import re
 import secrets
 from collections.abc import Sequence
@@ -16,9 +17,13 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from flags.actor import Actor
+from flags.audit import append
 from flags.errors import InvalidInputError, NotFoundError
 from web.auth.models import Token
 from web.auth.roles import Role
+
+logger = logging.getLogger("flagstone.auth")
 
 CHANNEL = "flagstone"
 TOKENS_CHANGED = "tokens"
@@ -39,7 +44,7 @@ def create_token(
     kind: TokenKind,
     *,
     name: str,
-    created_by: str,
+    created_by: Actor | str,
     now: dt.datetime,
     project_id: int | None = None,
     environment_id: int | None = None,
@@ -49,7 +54,7 @@ def create_token(
     """Create a key; the first of the pair is its text, which nobody can ever read again.
 
     A server's or client's key belongs to one environment. A ``usr`` key carries a role and, with
-    ``project_id``, is good for that project only.
+    ``project_id``, is good for that project only. The project's audit tells of it.
     """
     name = name.strip()
     if not name or len(name) > _NAME_LENGTH:
@@ -77,12 +82,13 @@ def create_token(
         project_id=project_id,
         environment_id=environment_id,
         role=role.value if role else None,
-        created_by=created_by,
+        created_by=str(created_by),
         created_at=now,
         expires_at=expires_at,
     )
     session.add(token)
     session.flush()
+    _tell_the_audit(session, token, "create_token", created_by, now)
     _tell_the_edge(session)
     return plain, token
 
@@ -115,12 +121,15 @@ def get_token(session: Session, token_id: int, *, project_id: int | None) -> Tok
     return token
 
 
-def revoke_token(session: Session, token: Token, *, now: dt.datetime) -> Token:
+def revoke_token(
+    session: Session, token: Token, *, revoked_by: Actor | str, now: dt.datetime
+) -> Token:
     """Shut a key for ever; a second time changes nothing."""
     if token.revoked_at is None:
         token.revoked_at = now
         session.add(token)
         session.flush()
+        _tell_the_audit(session, token, "revoke_token", revoked_by, now)
         _tell_the_edge(session)
     return token
 
@@ -128,6 +137,26 @@ def revoke_token(session: Session, token: Token, *, now: dt.datetime) -> Token:
 def hash_token(plain: str) -> str:
     """Return how a key is stored."""
     return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def _tell_the_audit(
+    session: Session, token: Token, action: str, by: Actor | str, now: dt.datetime
+) -> None:
+    # The audit is a project's; a key of the whole service is told of in the log.
+    what = {"kind": token.kind, "name": token.name, "role": token.role}
+    if token.project_id is None:
+        logger.info("%s by %s: token %s %s", action, by, token.id, what)
+        return
+    append(
+        session,
+        project_id=token.project_id,
+        actor=by if isinstance(by, Actor) else Actor("user", by),
+        action=action,
+        resource=f"token:{token.id}",
+        before=what if action == "revoke_token" else None,
+        after=what if action == "create_token" else None,
+        now=now,
+    )
 
 
 def _tell_the_edge(session: Session) -> None:

@@ -1,0 +1,25 @@
+"""The REST interface for programs: every route of ``/api/v1``."""
+
+from web.api import (
+    account,
+    audit,
+    evaluate,
+    experiments,
+    flags,
+    members,
+    projects,
+    tokens,
+)
+from web.api.blueprint import blueprint
+
+__all__ = [
+    "account",
+    "audit",
+    "blueprint",
+    "evaluate",
+    "experiments",
+    "flags",
+    "members",
+    "projects",
+    "tokens",
+]

@@ -1,0 +1,115 @@
+"""What was done: revisions, and the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from flask.typing import ResponseReturnValue
+from pydantic import Field
+
+from flags import services
+from flags.audit import entries, entry_document
+from flags.diff import differences
+from flags.models import AuditEntry, Revision
+from flags.revisions import get_revision as find_revision
+from flags.revisions import list_revisions as find_revisions
+from flags.revisions import load_flag_set
+from web.api.blueprint import blueprint
+from web.api.render import PageQuery, document, page
+from web.auth.guard import needs
+from web.auth.roles import Role
+from web.body import Query, read_query
+from web.transactions import reading
+
+_REVISIONS = "/projects/<project_key>/environments/<environment_key>/revisions"
+
+
+class HistoryQuery(PageQuery):
+    """Which entries: those of one environment, or all."""
+
+    environment: Annotated[str, Field(max_length=64)] | None = None
+
+
+class AuditQuery(HistoryQuery):
+    """Which entries: those about one resource (``flag:checkout``), or all."""
+
+    resource: Annotated[str, Field(max_length=320)] | None = None
+
+
+class RevisionQuery(Query):
+    """With ``diff``, what changed since that revision instead of the whole flag set."""
+
+    diff: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+
+
+@blueprint.get("/projects/<project_key>/audit")
+@needs(Role.VIEWER)
+def list_audit(project_key: str) -> ResponseReturnValue:
+    """List who changed what, when, before and after, and why, newest first."""
+    query = read_query(AuditQuery)
+    with reading() as session:
+        project = services.get_project(session, project_key)
+        environment_id = None
+        if query.environment is not None:
+            environment_id = services.get_environment(session, project_key, query.environment).id
+        assert project.id is not None
+        found = entries(
+            session,
+            project.id,
+            environment_id=environment_id,
+            resource=query.resource,
+            before_id=query.after_number(),
+            limit=query.limit + 1,
+        )
+    return document(entry_page(found, query.limit))
+
+
+@blueprint.get(_REVISIONS)
+@needs(Role.VIEWER)
+def list_revisions(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """List an environment's revisions, newest first."""
+    query = read_query(PageQuery)
+    with reading() as session:
+        environment = services.get_environment(session, project_key, environment_key)
+        assert environment.id is not None
+        found = find_revisions(
+            session, environment.id, before=query.after_number(), limit=query.limit + 1
+        )
+    shown, more = found[: query.limit], len(found) > query.limit
+    return document(page([_revision(r) for r in shown], shown[-1].number if more else None))
+
+
+@blueprint.get(f"{_REVISIONS}/<int(max=2147483647):number>")
+@needs(Role.VIEWER)
+def get_revision(project_key: str, environment_key: str, number: int) -> ResponseReturnValue:
+    """Return a revision with its flag set, or with what changed since another (``?diff=``)."""
+    query = read_query(RevisionQuery)
+    with reading() as session:
+        environment = services.get_environment(session, project_key, environment_key)
+        assert environment.id is not None
+        body = _revision(find_revision(session, environment.id, number))
+        flag_set = load_flag_set(session, environment.id, number)
+        if query.diff is None:
+            body["flag_set"] = flag_set
+        else:
+            earlier = load_flag_set(session, environment.id, query.diff)
+            before, after = differences(earlier, flag_set)
+            body["diff"] = {"since": query.diff, "before": before, "after": after}
+    return document(body)
+
+
+def entry_page(found: Sequence[AuditEntry], limit: int) -> dict[str, Any]:
+    """Return a page of audit entries, of which there may be one more than fits."""
+    shown, more = found[:limit], len(found) > limit
+    return page([entry_document(entry) for entry in shown], shown[-1].id if more else None)
+
+
+def _revision(revision: Revision) -> dict[str, Any]:
+    return {
+        "number": revision.number,
+        "etag": revision.etag,
+        "actor": revision.actor,
+        "comment": revision.comment,
+        "created_at": revision.created_at,
+    }

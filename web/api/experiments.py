@@ -1,0 +1,236 @@
+"""Experiments: draft, seal, start, stop, confirm; their looks, card and record."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from flask import Response
+from flask.typing import ResponseReturnValue
+from pydantic import Field
+from sqlmodel import Session
+
+from experiments import services as experiments
+from experiments.card import card_text
+from experiments.models import Experiment, Look
+from flags import services
+from flags.errors import InvalidInputError, NotFoundError
+from web.api.blueprint import blueprint
+from web.api.idempotency import idempotent
+from web.api.queries import count_looks
+from web.api.render import document, page
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.body import Body, Query, read_body, read_object, read_query
+from web.transactions import now, reading, transaction
+
+_ITEM = "/projects/<project_key>/experiments/<experiment_key>"
+Key = Annotated[str, Field(max_length=256)]
+
+
+class ExperimentQuery(Query):
+    """Whose experiment: keys are unique within an environment."""
+
+    environment: Key | None = None
+
+
+class ListQuery(ExperimentQuery):
+    """Which experiments."""
+
+    flag: Key | None = None
+    state: Key | None = None
+
+
+class NoBody(Body):
+    """Nothing to say."""
+
+
+class StopBody(Body):
+    """Why it is stopped."""
+
+    reason: Annotated[str, Field(max_length=2000)]
+
+
+@blueprint.get("/projects/<project_key>/experiments")
+@needs(Role.VIEWER)
+def list_experiments(project_key: str) -> ResponseReturnValue:
+    """List a project's experiments, newest first."""
+    query = read_query(ListQuery)
+    with reading() as session:
+        names = _environment_names(session, project_key)
+        if query.environment is not None:
+            services.get_environment(session, project_key, query.environment)
+        found = experiments.list_experiments(
+            session,
+            project_key,
+            environment_key=query.environment,
+            flag_key=query.flag,
+            state=query.state,
+        )
+        counts = count_looks(session, found)
+    items = [_show(each, names, counts) for each in found]
+    return document(page(items, None))
+
+
+@blueprint.post("/projects/<project_key>/experiments")
+@needs(Role.EDITOR)
+@idempotent()
+def create_experiment(project_key: str) -> ResponseReturnValue:
+    """Draft an experiment from its plan."""
+    plan = read_object()
+    with transaction() as session:
+        services.get_project(session, project_key)
+        experiment = experiments.create_experiment(
+            session, project_key, plan, actor=current_caller().actor, now=now()
+        )
+        return _answer(session, project_key, experiment, status=201)
+
+
+@blueprint.get(_ITEM)
+@needs(Role.VIEWER)
+def get_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Return an experiment with its plan and where it stands."""
+    with reading() as session:
+        return _answer(session, project_key, _find(session, project_key, experiment_key))
+
+
+@blueprint.post(f"{_ITEM}/<any(seal, start, confirm):verb>")
+@needs(Role.EDITOR)
+@idempotent()
+def advance_experiment(project_key: str, experiment_key: str, verb: str) -> ResponseReturnValue:
+    """Freeze the plan, serve the first step of the ramp, or (the customer) ship what was proven."""
+    read_body(NoBody)
+    step = {"seal": experiments.seal, "start": experiments.start, "confirm": experiments.confirm}
+    with transaction() as session:
+        environment_key = _environment_of(session, project_key, experiment_key)
+        experiment = step[verb](
+            session,
+            project_key,
+            environment_key,
+            experiment_key,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return _answer(session, project_key, experiment)
+
+
+@blueprint.post(f"{_ITEM}/stop")
+@needs(Role.EDITOR)
+@idempotent()
+def stop_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Stop an experiment with a reason; whoever was served gets control."""
+    body = read_body(StopBody)
+    with transaction() as session:
+        environment_key = _environment_of(session, project_key, experiment_key)
+        experiment = experiments.stop(
+            session,
+            project_key,
+            environment_key,
+            experiment_key,
+            reason=body.reason,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return _answer(session, project_key, experiment)
+
+
+@blueprint.get(f"{_ITEM}/looks")
+@needs(Role.VIEWER)
+def list_looks(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """List every look, oldest first, with the sums it read and what it decided."""
+    with reading() as session:
+        experiment = _find(session, project_key, experiment_key)
+        return document(page([_look(k) for k in experiments.looks(session, experiment)], None))
+
+
+@blueprint.get(f"{_ITEM}/card.txt")
+@needs(Role.VIEWER)
+def get_card(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Return the verdict card as plain text."""
+    with reading() as session:
+        experiment = _find(session, project_key, experiment_key)
+        card = experiments.get_card(session, experiment, now=now())
+    return Response(card_text(card) + "\n", content_type="text/plain; charset=utf-8")
+
+
+@blueprint.get(f"{_ITEM}/record")
+@needs(Role.VIEWER)
+def get_record(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Return the decision records, for ``flagstone verify``."""
+    with reading() as session:
+        experiment = _find(session, project_key, experiment_key)
+        return document(experiments.export_record(session, experiment))
+
+
+def _find(session: Session, project_key: str, experiment_key: str) -> Experiment:
+    environment_key = _environment_of(session, project_key, experiment_key)
+    return experiments.get_experiment(session, project_key, environment_key, experiment_key)
+
+
+def _environment_of(session: Session, project_key: str, experiment_key: str) -> str:
+    """Return the environment that is asked for, or else the only one with such an experiment."""
+    query = read_query(ExperimentQuery)
+    if query.environment is not None:
+        return services.get_environment(session, project_key, query.environment).key
+    names = _environment_names(session, project_key)
+    found = [
+        names[each.environment_id]
+        for each in experiments.list_experiments(session, project_key)
+        if each.key == experiment_key
+    ]
+    if not found:
+        message = f"there is no experiment {experiment_key!r}"
+        raise NotFoundError(message, field="experiment")
+    if len(found) > 1:
+        message = f"several environments have an experiment {experiment_key!r}"
+        hint = f"add ?environment= with one of {', '.join(sorted(found))}"
+        raise InvalidInputError(message, field="environment", hint=hint)
+    return found[0]
+
+
+def _environment_names(session: Session, project_key: str) -> dict[int, str]:
+    return {e.id or 0: e.key for e in services.list_environments(session, project_key)}
+
+
+def _answer(
+    session: Session, project_key: str, experiment: Experiment, *, status: int = 200
+) -> Response:
+    names = _environment_names(session, project_key)
+    body = _show(experiment, names, count_looks(session, [experiment]))
+    body["plan"] = experiment.plan
+    return document(body, status=status, etag=experiment.version)
+
+
+def _show(
+    experiment: Experiment, names: dict[int, str], look_counts: dict[int, int]
+) -> dict[str, Any]:
+    return {
+        "key": experiment.key,
+        "flag": experiment.flag_key,
+        "environment": names[experiment.environment_id],
+        "state": experiment.state,
+        "verdict": experiment.verdict,
+        "winner": experiment.winner,
+        "sentence": experiment.note,
+        "coverage": experiment.coverage,
+        "dropped": experiment.dropped,
+        "looks": look_counts.get(experiment.id or 0, 0),
+        "plan_hash": experiment.plan_hash,
+        "created_at": experiment.created_at,
+        "sealed_at": experiment.sealed_at,
+        "started_at": experiment.started_at,
+        "next_look_at": experiment.next_look_at,
+        "next_ramp_at": experiment.next_ramp_at,
+        "verdict_at": experiment.verdict_at,
+        "confirm_by": experiment.confirm_by,
+        "ended_at": experiment.ended_at,
+    }
+
+
+def _look(look: Look) -> dict[str, Any]:
+    return {
+        "number": look.number,
+        "at": look.at,
+        "verdict": look.verdict,
+        "data": look.data,
+        "decision": look.decision,
+    }

@@ -1,0 +1,254 @@
+"""Flags, segments, and the one way to change them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any
+
+from flask.typing import ResponseReturnValue
+from pydantic import Field
+
+from flags import services
+from flags.changes import Change, ChangeResult, apply_change, parse_change, preview_change
+from flags.errors import InvalidInputError
+from flags.services import FlagInEnvironment, FlagView, SegmentView
+from web.api.audit import HistoryQuery, entry_page
+from web.api.blueprint import blueprint
+from web.api.idempotency import idempotent
+from web.api.render import PageQuery, document, expected, page
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.body import Body, Query, read_body, read_object, read_query
+from web.transactions import now, reading, transaction
+
+_INSTRUCTION_BY_VERB = {"on": "turn_on", "off": "turn_off", "kill": "kill", "unkill": "unkill"}
+_IN_ENVIRONMENT = "/projects/<project_key>/flags/<path:flag_key>/environments/<environment_key>"
+
+
+class FlagQuery(PageQuery):
+    """Which flags: words that occur in them, archived ones or not, one environment or all."""
+
+    filter: Annotated[str, Field(max_length=200)] = ""
+    archived: bool = False
+    environment: Annotated[str, Field(max_length=64)] | None = None
+
+
+class CommentBody(Body):
+    """Why."""
+
+    comment: Annotated[str, Field(max_length=2000)] = ""
+
+
+@blueprint.get("/projects/<project_key>/flags")
+@needs(Role.VIEWER)
+def list_flags(project_key: str) -> ResponseReturnValue:
+    """List flags by key, a page at a time."""
+    query = read_query(FlagQuery)
+    with reading() as session:
+        if query.environment is not None:
+            services.get_environment(session, project_key, query.environment)
+        views = services.list_flags(
+            session,
+            project_key,
+            archived=query.archived,
+            search=query.filter,
+            after=query.after(),
+            limit=query.limit + 1,
+        )
+    shown, more = views[: query.limit], len(views) > query.limit
+    items = [_flag(view, only=query.environment) for view in shown]
+    return document(page(items, shown[-1].key if more else None))
+
+
+@blueprint.post("/projects/<project_key>/flags")
+@needs(Role.EDITOR)
+@idempotent()
+def create_flag(project_key: str) -> ResponseReturnValue:
+    """Create a flag, off in every environment."""
+    draft = read_object()
+    comment = draft.pop("comment", "")
+    if not isinstance(comment, str):
+        message = "a comment is a string"
+        raise InvalidInputError(message, field="comment")
+    with transaction() as session:
+        view = services.create_flag(
+            session, project_key, draft, actor=current_caller().actor, now=now(), comment=comment
+        )
+    return document(_flag(view), status=201, etag=_etag(view))
+
+
+@blueprint.get("/projects/<project_key>/flags/<path:flag_key>")
+@needs(Role.VIEWER)
+def get_flag(project_key: str, flag_key: str) -> ResponseReturnValue:
+    """Return a flag with its state in every environment."""
+    read_query(Query)
+    with reading() as session:
+        view = services.get_flag(session, project_key, flag_key)
+    return document(_flag(view), etag=_etag(view))
+
+
+@blueprint.get(_IN_ENVIRONMENT)
+@needs(Role.VIEWER)
+def get_flag_in_environment(
+    project_key: str, flag_key: str, environment_key: str
+) -> ResponseReturnValue:
+    """Return a flag as it is published in one environment, and the sentence that says it."""
+    read_query(Query)
+    with reading() as session:
+        services.get_environment(session, project_key, environment_key)
+        view = services.get_flag(session, project_key, flag_key)
+    here = view.environments[environment_key]
+    body = {**here.document, **_standing(here), "name": view.name, "archived": view.archived}
+    return document(body, etag=f"v{here.version}")
+
+
+@blueprint.post(f"{_IN_ENVIRONMENT}/<any(on, off, kill, unkill):verb>")
+@needs(Role.EDITOR)
+@idempotent()
+def switch_flag(
+    project_key: str, flag_key: str, environment_key: str, verb: str
+) -> ResponseReturnValue:
+    """Turn a flag on or off, kill it, or lift the kill: one change, the same answer."""
+    comment = read_body(CommentBody).comment
+    instruction = {"do": _INSTRUCTION_BY_VERB[verb], "flag": flag_key}
+    change = parse_change({"comment": comment, "instructions": [instruction]})
+    return _apply(project_key, environment_key, change)
+
+
+@blueprint.get("/projects/<project_key>/flags/<path:flag_key>/history")
+@needs(Role.VIEWER)
+def get_history(project_key: str, flag_key: str) -> ResponseReturnValue:
+    """List what was done to a flag, newest first."""
+    query = read_query(HistoryQuery)
+    with reading() as session:
+        services.get_flag(session, project_key, flag_key)
+        entries = services.flag_history(
+            session,
+            project_key,
+            flag_key,
+            environment_key=query.environment,
+            before_id=query.after_number(),
+            limit=query.limit + 1,
+        )
+    return document(entry_page(entries, query.limit))
+
+
+@blueprint.post("/projects/<project_key>/changes")
+@needs(Role.EDITOR)
+@idempotent()
+def change_flags(project_key: str) -> ResponseReturnValue:
+    """Preview or apply a list of instructions: all of them or none."""
+    change = parse_change(read_object())
+    if change.environment is None:
+        message = "a change needs its environment"
+        raise InvalidInputError(message, field="environment", hint='such as "production"')
+    if change.mode == "preview":
+        with reading() as session:
+            result = preview_change(
+                session,
+                project_key,
+                change.environment,
+                change,
+                expected_version=expected().revision,
+            )
+        return _changed(result, change.environment, "preview")
+    return _apply(project_key, change.environment, change)
+
+
+@blueprint.get("/projects/<project_key>/environments/<environment_key>/segments")
+@needs(Role.VIEWER)
+def list_segments(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """List an environment's segments by key."""
+    read_query(Query)
+    with reading() as session:
+        segments = services.list_segments(session, project_key, environment_key)
+    return document(page([_segment(s) for s in segments], None))
+
+
+@blueprint.get("/projects/<project_key>/environments/<environment_key>/segments/<segment_key>")
+@needs(Role.VIEWER)
+def get_segment(project_key: str, environment_key: str, segment_key: str) -> ResponseReturnValue:
+    """Return a segment."""
+    read_query(Query)
+    with reading() as session:
+        segment = services.get_segment(session, project_key, environment_key, segment_key)
+    return document(_segment(segment), etag=segment.version)
+
+
+def _apply(project_key: str, environment_key: str, change: Change) -> ResponseReturnValue:
+    wanted = expected()
+    keys = {getattr(each, "flag", None) for each in change.instructions}
+    flags = wanted.of_flags([key for key in keys if key is not None] if None not in keys else [])
+    with transaction() as session:
+        result = apply_change(
+            session,
+            project_key,
+            environment_key,
+            change,
+            actor=current_caller().actor,
+            now=now(),
+            expected_version=wanted.revision,
+            expected_flag_versions=flags,
+        )
+        return _changed(result, environment_key, "apply")
+
+
+def _changed(result: ChangeResult, environment_key: str, mode: str) -> ResponseReturnValue:
+    body = {
+        "mode": mode,
+        "environment": environment_key,
+        "changed": result.changed,
+        "sentence": result.sentence,
+        "revision": result.revision_number,
+        "published": result.published,
+        "before": result.before,
+        "after": result.after,
+        "segments_before": result.segments_before,
+        "segments_after": result.segments_after,
+    }
+    return document(body, etag=result.revision_number)
+
+
+def _flag(view: FlagView, *, only: str | None = None) -> dict[str, Any]:
+    return {
+        "key": view.key,
+        "type": view.type,
+        "name": view.name,
+        "description": view.description,
+        "owner": view.owner,
+        "client": view.client,
+        "archived": view.archived,
+        "metadata": view.metadata,
+        "variants": view.variants,
+        "created_at": view.created_at,
+        "environments": {
+            key: {**here.state, **_standing(here)}
+            for key, here in view.environments.items()
+            if only in {None, key}
+        },
+    }
+
+
+def _standing(here: FlagInEnvironment) -> dict[str, Any]:
+    return {
+        "environment": here.environment,
+        "version": here.version,
+        "updated_at": here.updated_at,
+        "state_word": here.state_word,
+        "sentence": here.sentence,
+    }
+
+
+def _etag(view: FlagView) -> str:
+    versions = [view.version, *(here.version for here in view.environments.values())]
+    return hashlib.sha256(repr(versions).encode()).hexdigest()[:16]
+
+
+def _segment(segment: SegmentView) -> dict[str, Any]:
+    return {
+        "key": segment.key,
+        "name": segment.name,
+        "condition": segment.condition,
+        "created_at": segment.created_at,
+        "version": segment.version,
+    }

@@ -1,0 +1,123 @@
+"""Projects and their environments."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from flask.typing import ResponseReturnValue
+from pydantic import Field
+
+from flags import services
+from flags.models import Environment, Project
+from web.api.blueprint import blueprint
+from web.api.idempotency import idempotent
+from web.api.render import document, page
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.body import Body, Query, read_body, read_query
+from web.transactions import now, reading, transaction
+
+Text = Annotated[str, Field(max_length=1024)]
+
+
+class ProjectBody(Body):
+    """A project to create."""
+
+    key: Text
+    name: Text = ""
+
+
+class EnvironmentBody(Body):
+    """An environment to create."""
+
+    key: Text
+    name: Text = ""
+    production: bool = False
+
+
+@blueprint.get("/projects")
+@needs(Role.VIEWER)
+def list_projects() -> ResponseReturnValue:
+    """List the projects that the caller may see."""
+    read_query(Query)
+    only = current_caller().project_id
+    with reading() as session:
+        projects = services.list_projects(session)
+    return document(page([_project(p) for p in projects if only in {None, p.id}], None))
+
+
+@blueprint.post("/projects")
+@needs(Role.ADMIN)
+@idempotent()
+def create_project() -> ResponseReturnValue:
+    """Create a project with the environments ``production`` and ``staging``."""
+    caller = current_caller()
+    caller.require_everywhere()
+    body = read_body(ProjectBody)
+    with transaction() as session:
+        project = services.create_project(
+            session, key=body.key, name=body.name, actor=caller.actor, now=now()
+        )
+    return document(_project(project), status=201)
+
+
+@blueprint.get("/projects/<project_key>")
+@needs(Role.VIEWER)
+def get_project(project_key: str) -> ResponseReturnValue:
+    """Return a project."""
+    read_query(Query)
+    with reading() as session:
+        return document(_project(services.get_project(session, project_key)))
+
+
+@blueprint.get("/projects/<project_key>/environments")
+@needs(Role.VIEWER)
+def list_environments(project_key: str) -> ResponseReturnValue:
+    """List a project's environments in its order."""
+    read_query(Query)
+    with reading() as session:
+        environments = services.list_environments(session, project_key)
+    return document(page([_environment(e) for e in environments], None))
+
+
+@blueprint.post("/projects/<project_key>/environments")
+@needs(Role.ADMIN)
+@idempotent()
+def create_environment(project_key: str) -> ResponseReturnValue:
+    """Create an environment, in which every flag is off."""
+    body = read_body(EnvironmentBody)
+    with transaction() as session:
+        environment = services.create_environment(
+            session,
+            project_key,
+            key=body.key,
+            name=body.name,
+            production=body.production,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return document(_environment(environment), status=201, etag=environment.revision)
+
+
+@blueprint.get("/projects/<project_key>/environments/<environment_key>")
+@needs(Role.VIEWER)
+def get_environment(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """Return an environment; its ETag is the number of its newest revision."""
+    read_query(Query)
+    with reading() as session:
+        environment = services.get_environment(session, project_key, environment_key)
+    return document(_environment(environment), etag=environment.revision)
+
+
+def _project(project: Project) -> dict[str, Any]:
+    return {"key": project.key, "name": project.name, "created_at": project.created_at}
+
+
+def _environment(environment: Environment) -> dict[str, Any]:
+    return {
+        "key": environment.key,
+        "name": environment.name,
+        "production": environment.production,
+        "revision": environment.revision,
+        "created_at": environment.created_at,
+    }
