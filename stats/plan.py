@@ -159,6 +159,8 @@ class DecisionPlan:
             raise PlanError("epsilon must lie in [0, 1)")
         if not (0 < self.srm_concentration < math.inf and 1 < self.srm_threshold < math.inf):
             raise PlanError("srm_concentration must be positive and srm_threshold above 1")
+        if not (0 <= self.minimum_gain < 1 and self.minimum_units >= 0 <= self.minimum_events):
+            raise PlanError("minimum_gain must lie in [0, 1), the other minima not below 0")
         self._check_harm_weights()
 
     def _check_harm_weights(self) -> None:
