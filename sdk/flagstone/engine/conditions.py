@@ -21,6 +21,7 @@ from flagstone.engine.model import (
     Clock,
     Condition,
     Each,
+    Fault,
     FlagServes,
     InBucket,
     InSegment,
@@ -36,6 +37,9 @@ class Surroundings(Protocol):
 
     def segment(self, key: str) -> Check:
         """Return the compiled condition of a segment."""
+
+    def segment_condition(self, key: str) -> Condition | Fault:
+        """Return the condition of a segment as it was read."""
 
     def evaluate(self, flag_key: str, context: Mapping[str, Any], now: float) -> EvaluationDetails:
         """Evaluate another flag."""
@@ -64,11 +68,11 @@ def compile_condition(condition: Condition, around: Surroundings) -> Check:
             return _attribute_is(condition)
 
 
-def _always(root: Any, now: float) -> bool:
+def _always(_root: Any, _now: float) -> bool:
     return True
 
 
-def _nobody(root: Any, now: float) -> bool:
+def _nobody(_root: Any, _now: float) -> bool:
     return False
 
 
@@ -132,7 +136,7 @@ def _in_bucket(condition: InBucket) -> Check:
     of = condition.bucketing.of
     ranges = [(threshold(low, of), threshold(high, of)) for low, high in condition.ranges]
 
-    def check(root: Any, now: float) -> bool:
+    def check(root: Any, _now: float) -> bool:
         place = hash_of(root)
         return place is not None and any(low <= place < high for low, high in ranges)
 
@@ -160,7 +164,7 @@ def _attribute_is(condition: AttributeIs) -> Check:
         return _nobody
     test = test_of(condition)
 
-    def check(root: Any, now: float) -> bool:
+    def check(root: Any, _now: float) -> bool:
         value = read(root, path)
         return value is not MISSING and test(value)
 

@@ -1,4 +1,4 @@
-"""From the model back to a document: the inverse of parsing, with nothing left to defaults' taste."""
+"""From the model back to a document: the inverse of parsing."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Union
+from typing import Any
 
 Json = Any
 """A JSON value: ``None``, ``bool``, ``int``, ``float``, ``str``, ``list`` or ``dict``."""
@@ -118,7 +118,7 @@ class Each:
     condition: Condition
 
 
-Condition = Union[Always, AllOf, AnyOf, Not, InSegment, FlagServes, InBucket, AttributeIs, Each]
+Condition = Always | AllOf | AnyOf | Not | InSegment | FlagServes | InBucket | AttributeIs | Each
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ Test = Callable[[Any], bool]
 Factory = Callable[[tuple[Any, ...], AttributeIs], Test]
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
+_HASHED = frozenset({str, int, float})
 _TYPES = {
     str: "string",
     bool: "boolean",
@@ -46,8 +47,16 @@ def _texts(constants: tuple[Any, ...]) -> tuple[str, ...]:
     return constants
 
 
-def _in(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
-    return lambda value: any(same(value, constant) for constant in constants)
+def _in(constants: tuple[Any, ...], _leaf: AttributeIs) -> Test:
+    hashed = frozenset(constant for constant in constants if type(constant) in _HASHED)
+    others = [constant for constant in constants if type(constant) not in _HASHED]
+
+    def test(value: Any) -> bool:
+        if type(value) in _HASHED:
+            return value in hashed
+        return any(same(value, constant) for constant in others)
+
+    return test
 
 
 def _contains(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
@@ -61,12 +70,12 @@ def _contains(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
     return test
 
 
-def _starts_with(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
+def _starts_with(constants: tuple[Any, ...], _leaf: AttributeIs) -> Test:
     texts = _texts(constants)
     return lambda value: type(value) is str and value.startswith(texts)
 
 
-def _ends_with(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
+def _ends_with(constants: tuple[Any, ...], _leaf: AttributeIs) -> Test:
     texts = _texts(constants)
     return lambda value: type(value) is str and value.endswith(texts)
 
@@ -77,7 +86,7 @@ def _regex(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
 
 
 def _order(compare: Callable[[Any, Any], bool]) -> Factory:
-    def factory(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
+    def factory(constants: tuple[Any, ...], _leaf: AttributeIs) -> Test:
         numbers = [constant for constant in constants if is_number(constant)]
         texts = [constant for constant in constants if type(constant) is str]
         if len(numbers) + len(texts) < len(constants):
@@ -110,7 +119,7 @@ def _keyed(key: Callable[[Any, AttributeIs], Any], compare: Callable[[Any, Any],
     return factory
 
 
-def _time_key(value: Any, leaf: AttributeIs) -> float:
+def _time_key(value: Any, _leaf: AttributeIs) -> float:
     return seconds_of(value)
 
 
@@ -120,7 +129,7 @@ def _semver_key(value: Any, leaf: AttributeIs) -> semver.SortKey:
     return semver.sort_key(value, strict=leaf.strict)
 
 
-def _version_key(value: Any, leaf: AttributeIs) -> str:
+def _version_key(value: Any, _leaf: AttributeIs) -> str:
     if is_number(value):
         value = text_of(value)
     if type(value) is not str:
@@ -128,11 +137,11 @@ def _version_key(value: Any, leaf: AttributeIs) -> str:
     return semver.padded(value)
 
 
-def _exists(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
-    return lambda value: True
+def _exists(_constants: tuple[Any, ...], _leaf: AttributeIs) -> Test:
+    return lambda _value: True
 
 
-def _cidr(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
+def _cidr(constants: tuple[Any, ...], _leaf: AttributeIs) -> Test:
     networks = [ipaddress.ip_network(text, strict=False) for text in _texts(constants)]
 
     def test(value: Any) -> bool:
@@ -147,7 +156,7 @@ def _cidr(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
     return test
 
 
-def _type(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
+def _type(constants: tuple[Any, ...], _leaf: AttributeIs) -> Test:
     unknown = set(_texts(constants)) - set(_TYPES.values())
     if unknown:
         raise ValueError(f"knows the types {', '.join(sorted(set(_TYPES.values())))}")
@@ -155,7 +164,7 @@ def _type(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
     return lambda value: _TYPES.get(type(value)) in names
 
 
-def _mod(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
+def _mod(constants: tuple[Any, ...], _leaf: AttributeIs) -> Test:
     for pair in constants:
         if type(pair) is not list or len(pair) != 2 or not all(is_number(n) for n in pair):
             raise ValueError("wants pairs of numbers: divisor and remainder")
@@ -220,14 +229,14 @@ def test_against(values: tuple[object, ...], leaf: AttributeIs) -> Test:
         return _never
 
 
-def _never(value: object) -> bool:
+def _never(_value: object) -> bool:
     return False
 
 
 def _total(test: Test) -> Test:
     def total(value: object) -> bool:
         try:
-            return test(value)
+            return value is not MISSING and test(value)
         except Exception:  # noqa: BLE001  any object may come in; a leaf that fails does not match
             return False
 
@@ -258,9 +267,7 @@ def _comparison(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
     test = factory(tuple(_lower(constant, leaf) for constant in constants), leaf)
     if leaf.read_as is None and not leaf.ci:
         return test
-    convert_value = {"number": number_of, "string": text_of, "length": _length}.get(
-        leaf.read_as or "", _unchanged
-    )
+    convert_value = _READERS.get(leaf.read_as, _unchanged)
 
     def converted(value: Any) -> bool:
         try:
@@ -358,3 +365,10 @@ def _length(value: Any) -> int:
     if value is not MISSING and type(value) in (str, list, dict):
         return len(value)
     raise ValueError("has no length")
+
+
+_READERS: dict[str | None, Callable[[Any], Any]] = {
+    "number": number_of,
+    "string": text_of,
+    "length": _length,
+}

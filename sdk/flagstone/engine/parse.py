@@ -7,9 +7,9 @@ than the service.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from flagstone.engine import reading
 from flagstone.engine.errors import FlagSetError
@@ -35,6 +35,8 @@ from flagstone.engine.parse_conditions import (
     texts,
 )
 from flagstone.engine.references import check_references, references_within
+
+T = TypeVar("T")
 
 SCHEMA = 1
 TYPES = frozenset({"boolean", "string", "integer", "float", "object"})
@@ -201,9 +203,9 @@ class _FlagReader:
         default = reading.text(document, "default", None)
         if default is not None and default not in variants:
             raise _unknown_variant("default", default, variants)
-        prerequisites = self._each(document, "prerequisites", self._prerequisite, variants)
-        targets = self._each(document, "targets", self._target, variants)
-        rules = self._each(document, "rules", self._rule, variants)
+        prerequisites = self._each(document, "prerequisites", self._prerequisite)
+        targets = self._each(document, "targets", lambda part: self._target(part, variants))
+        rules = self._each(document, "rules", lambda part: self._rule(part, variants))
         if len({rule.id for rule in rules}) < len(rules):
             seen: set[str] = set()
             for index, rule in enumerate(rules):
@@ -216,15 +218,15 @@ class _FlagReader:
         )
 
     def _each(
-        self, document: Mapping[str, Any], name: str, read: Any, variants: Mapping[str, Variant]
-    ) -> tuple[Any, ...]:
+        self, document: Mapping[str, Any], name: str, read: Callable[[Mapping[str, Any]], T]
+    ) -> tuple[T, ...]:
         parts = reading.sequence(document, name)
         if not parts:
             return ()
         found = []
         for index, part in enumerate(parts):
             try:
-                found.append(read(reading.an_object(part), variants))
+                found.append(read(reading.an_object(part)))
             except FlagSetError as error:
                 raise error.within(name, index) from None
         return tuple(found)
@@ -247,9 +249,7 @@ class _FlagReader:
             raise FlagSetError("variants", "a flag needs at least one variant")
         return variants
 
-    def _prerequisite(
-        self, document: Mapping[str, Any], variants: Mapping[str, Variant]
-    ) -> Prerequisite:
+    def _prerequisite(self, document: Mapping[str, Any]) -> Prerequisite:
         if self.strict:
             reading.known_fields(document, _PREREQUISITE_FIELDS)
         return Prerequisite(
@@ -292,9 +292,9 @@ class _FlagReader:
             reading.time(document, "end"),
             reading.boolean(document, "track", False),
         )
-        if self.strict and rule.start is not None and rule.end is not None:
-            if rule.end <= rule.start:
-                raise FlagSetError("end", "must come after start")
+        ends = rule.start is not None and rule.end is not None
+        if self.strict and ends and rule.end <= rule.start:  # type: ignore[operator]
+            raise FlagSetError("end", "must come after start")
         return rule
 
     def _serve(self, document: Mapping[str, Any], variants: Mapping[str, Variant]) -> str | Split:

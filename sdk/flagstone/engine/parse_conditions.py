@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from flagstone.engine import reading
 from flagstone.engine.bucketing import HASHES
@@ -43,12 +43,22 @@ _BUCKET_FIELDS = frozenset({"by", "hash", "salt", "of", "ranges"})
 _GRAMMAR = 'true, or one of {"all"}, {"any"}, {"not"}, {"segment"}, {"flag"}, {"bucket"}, {"attr"}'
 
 
+class _Place(NamedTuple):
+    """How deep a condition stands; ``inner`` ones are seen from an element or a flag's value."""
+
+    depth: int
+    inner: bool
+
+
+_TOP = _Place(0, False)
+
+
 class ConditionReader:
     """Reads conditions; strictly, what nobody can match or mean is refused."""
 
     def __init__(self, *, strict: bool) -> None:
         self.strict = strict
-        self._kinds: dict[str, Callable[[Mapping[str, Any], int, bool], Condition]] = {
+        self._kinds: dict[str, Callable[[Mapping[str, Any], _Place], Condition]] = {
             "attr": self._attribute,
             "op": self._attribute,
             "all": self._all,
@@ -59,17 +69,17 @@ class ConditionReader:
             "bucket": self._bucket,
         }
 
-    def condition(self, document: object, depth: int = 0, *, inner: bool = False) -> Condition:
-        """Read a condition; ``inner`` ones are seen from an element or from a flag's value."""
+    def condition(self, document: object, place: _Place = _TOP) -> Condition:
+        """Read a condition."""
         if document is True:
             return Always()
-        if depth >= MAX_DEPTH:
+        if place.depth >= MAX_DEPTH:
             raise FlagSetError("", f"conditions are nested deeper than {MAX_DEPTH} levels")
         if type(document) is not dict:
             document = reading.an_object(document)
         for name in self._kinds:
             if name in document:
-                return self._kinds[name](document, depth, inner)
+                return self._kinds[name](document, place)
         if not document and not self.strict:
             return AnyOf(())
         raise FlagSetError("", "this is no condition", _GRAMMAR)
@@ -79,41 +89,41 @@ class ConditionReader:
             reading.known_fields(document, frozenset(names))
 
     def _several(
-        self, document: Mapping[str, Any], name: str, depth: int, *, inner: bool
+        self, document: Mapping[str, Any], name: str, place: _Place
     ) -> tuple[Condition, ...]:
         self._only(document, name)
-        conditions = []
+        conditions, below = [], _Place(place.depth + 1, place.inner)
         for index, part in enumerate(reading.sequence(document, name)):
             try:
-                conditions.append(self.condition(part, depth + 1, inner=inner))
+                conditions.append(self.condition(part, below))
             except FlagSetError as error:
                 raise error.within(name, index) from None
         if self.strict and not conditions:
             raise FlagSetError(name, "an empty list matches nobody")
         return tuple(conditions)
 
-    def _all(self, document: Mapping[str, Any], depth: int, inner: bool) -> Condition:  # noqa: FBT001
-        return AllOf(self._several(document, "all", depth, inner=inner))
+    def _all(self, document: Mapping[str, Any], place: _Place) -> Condition:
+        return AllOf(self._several(document, "all", place))
 
-    def _any(self, document: Mapping[str, Any], depth: int, inner: bool) -> Condition:  # noqa: FBT001
-        return AnyOf(self._several(document, "any", depth, inner=inner))
+    def _any(self, document: Mapping[str, Any], place: _Place) -> Condition:
+        return AnyOf(self._several(document, "any", place))
 
-    def _not(self, document: Mapping[str, Any], depth: int, inner: bool) -> Condition:  # noqa: FBT001
+    def _not(self, document: Mapping[str, Any], place: _Place) -> Condition:
         self._only(document, "not")
         try:
-            return Not(self.condition(document["not"], depth + 1, inner=inner))
+            return Not(self.condition(document["not"], _Place(place.depth + 1, place.inner)))
         except FlagSetError as error:
             raise error.within("not") from None
 
-    def _segment(self, document: Mapping[str, Any], depth: int, inner: bool) -> Condition:  # noqa: FBT001
+    def _segment(self, document: Mapping[str, Any], place: _Place) -> Condition:
         self._only(document, "segment")
-        if inner:
+        if place.inner:
             raise FlagSetError("segment", "a segment is about the whole context")
         return InSegment(reading.text(document, "segment"))
 
-    def _flag(self, document: Mapping[str, Any], depth: int, inner: bool) -> Condition:  # noqa: FBT001
+    def _flag(self, document: Mapping[str, Any], place: _Place) -> Condition:
         self._only(document, *_FLAG_FIELDS)
-        if inner:
+        if place.inner:
             raise FlagSetError("flag", "a flag is about the whole context")
         variants: tuple[str, ...] | None = None
         if document.get("variants") is not None:
@@ -122,16 +132,16 @@ class ConditionReader:
         value = None
         if "value" in document:
             try:
-                value = self.condition(document["value"], depth + 1, inner=True)
+                value = self.condition(document["value"], _Place(place.depth + 1, True))
             except FlagSetError as error:
                 raise error.within("value") from None
         if self.strict and variants is None and on is None and value is None:
             raise FlagSetError("", 'says nothing of the flag; add "variants", "on" or "value"')
         return FlagServes(reading.text(document, "flag"), variants, on, value)
 
-    def _bucket(self, document: Mapping[str, Any], depth: int, inner: bool) -> Condition:  # noqa: FBT001
+    def _bucket(self, document: Mapping[str, Any], place: _Place) -> Condition:
         self._only(document, "bucket")
-        if inner:
+        if place.inner:
             raise FlagSetError("bucket", "a bucket is about the whole context")
         try:
             inside = reading.mapping(document, "bucket")
@@ -145,13 +155,13 @@ class ConditionReader:
             raise error.within("bucket") if error.path != "bucket" else error from None
         return InBucket(bucketing, ranges)
 
-    def _attribute(self, document: Mapping[str, Any], depth: int, inner: bool) -> Condition:  # noqa: FBT001
+    def _attribute(self, document: Mapping[str, Any], place: _Place) -> Condition:
         # Inside ``each`` and ``value`` the thing itself may be left unnamed.
-        path: Path = () if inner and "attr" not in document else read_path(document, "attr")
+        path: Path = () if place.inner and "attr" not in document else read_path(document, "attr")
         if "each" in document:
             self._only(document, "attr", "each")
             try:
-                return Each(path, self.condition(document["each"], depth + 1, inner=True))
+                return Each(path, self.condition(document["each"], _Place(place.depth + 1, True)))
             except FlagSetError as error:
                 raise error.within("each") from None
         return self._leaf(document, path)
@@ -178,7 +188,7 @@ class ConditionReader:
         )
         if self.strict:
             _refuse_senseless(leaf, has_values=values is not None)
-        if leaf.values:
+        if leaf.values and (op != "in" or read_as is not None):
             try:
                 test_of(leaf)
             except ValueError as error:

@@ -61,10 +61,10 @@ def json_value(value: object, depth: int = 0) -> Json:
     kind = type(value)
     if kind is str or kind is bool or kind is int or value is None:
         return value
-    if kind is float:
-        if not math.isfinite(value):  # type: ignore[arg-type]
+    if isinstance(value, float):
+        if not math.isfinite(value):
             raise FlagSetError("", "a number must be finite")
-        return value
+        return float(value)
     if depth >= MAX_NESTING:
         raise FlagSetError("", f"the value is nested deeper than {MAX_NESTING} levels")
     if isinstance(value, (list, tuple)):
@@ -119,7 +119,7 @@ def boolean(document: Mapping[str, Any], key: str, default: bool) -> bool:  # no
     """Read ``true`` or ``false``."""
     value = document.get(key, default)
     if value is True or value is False:
-        return value  # type: ignore[no-any-return]
+        return value
     raise _unfit(document, key, bool)
 
 

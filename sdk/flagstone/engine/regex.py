@@ -1,7 +1,7 @@
-"""Regular expressions with RE2's meaning, on the standard library's ``re``.
+r"""Regular expressions with RE2's meaning, on the standard library's ``re``.
 
 A pattern is read by RE2's syntax and written anew for ``re``, so that nothing of Python's own
-syntax slips through: ``$`` is the very end, ``\\d \\w \\s \\b`` are ASCII.
+syntax slips through: ``$`` is the very end, ``\d \w \s \b`` are ASCII.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
-"""The syntax of RE2, read into a small tree that holds sets of characters instead of escapes.
+r"""The syntax of RE2, read into a small tree that holds sets of characters instead of escapes.
 
 What RE2 refuses is refused here: lookaround, backreferences, possessive and atomic groups,
-conditionals, comments. Unicode properties (``\\pL``) are refused as well: the standard library has
+conditionals, comments. Unicode properties (``\pL``) are refused as well: the standard library has
 no table of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
 MAX_NESTING = 100
 MAX_REPEAT = 1000
@@ -83,7 +82,7 @@ class Repeat:
     high: int | None
 
 
-Node = Union[Chars, Anchor, Sequence, Choice, Repeat]
+Node = Chars | Anchor | Sequence | Choice | Repeat
 
 
 def normal(ranges: list[tuple[int, int]]) -> Ranges:

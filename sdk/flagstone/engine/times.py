@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_UTC = dt.timezone.utc  # noqa: UP017  dt.UTC is younger than Python 3.10
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=_UTC)
 _RFC_3339 = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
     r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
@@ -35,7 +36,7 @@ def parse_time(text: str) -> float:
         int(minute or 0),
         int(second or 0),
         int((fraction or "0").ljust(6, "0")[:6]),
-        tzinfo=dt.UTC,
+        tzinfo=_UTC,
     )
     return (moment - _EPOCH).total_seconds() - _offset_seconds(zone)
 
@@ -66,7 +67,7 @@ def seconds_of(moment: object) -> float:
     """
     if isinstance(moment, dt.datetime):
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=dt.UTC)
+            moment = moment.replace(tzinfo=_UTC)
         return (moment - _EPOCH).total_seconds()
     if isinstance(moment, str):
         return parse_time(moment)
