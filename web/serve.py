@@ -24,7 +24,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from web.settings import Settings, SettingsError
+from flags.errors import FlagstoneError
+from web.settings import Settings
 
 logger = logging.getLogger("flagstone.supervisor")
 
@@ -34,6 +35,12 @@ FIRST_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 5.0
 # A process that ran this long had not failed at its start.
 STEADY_SECONDS = 10.0
+
+
+class StartError(FlagstoneError):
+    """The service cannot start; the message says what is in the way."""
+
+    code = "cannot_start"
 
 
 @dataclass
@@ -220,9 +227,12 @@ def _prepare_database(settings: Settings) -> str | None:
     """Bring the tables up to date; give the one-time set-up code if there is no user yet."""
     from flags.database import Database
     from web.auth.service import ensure_setup_code
-    from web.migrate import upgrade
+    from web.migrate import MigrationError, upgrade
 
-    upgrade(settings.database_url)
+    try:
+        upgrade(settings.database_url)
+    except MigrationError as error:
+        raise StartError(str(error)) from error
     database = Database(settings.database_url)
     try:
         with database.write() as session:
@@ -239,11 +249,10 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        msg = (
-            f"cannot listen on {host} port {port} ({error.strerror}); "
-            "set FLAGSTONE_HOST and FLAGSTONE_PORT to an address that is free"
-        )
-        raise SettingsError(msg) from error
+        raise StartError(
+            f"cannot listen on {host} port {port}: {error.strerror}",
+            hint="set FLAGSTONE_HOST and FLAGSTONE_PORT to an address that is free",
+        ) from error
     listener.listen(2048)
     return listener
 
@@ -274,9 +283,10 @@ def main() -> int:
     )
     try:
         serve(Settings.from_environment())
-    except SettingsError as error:
-        sys.stderr.write(f"flagstone: {error}\n")
-        return 2
+    except FlagstoneError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        sys.stderr.write(f"flagstone: {error.message}{hint}\n")
+        return 1
     return 0
 
 

@@ -22,11 +22,15 @@ from typing import Self
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
+from flags.errors import FlagstoneError
+
 MAX_WORKERS = 64
 
 
-class SettingsError(ValueError):
-    """A setting cannot be used; the message names its variable."""
+class SettingsError(FlagstoneError):
+    """A setting cannot be used; ``field`` and the message name its variable."""
+
+    code = "bad_setting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +67,25 @@ class Settings:
         object.__setattr__(self, "data_directory", directory)
         if not self.database_url:
             object.__setattr__(self, "database_url", f"sqlite:///{directory / 'flagstone.db'}")
-        try:
-            backend = make_url(self.database_url).get_backend_name()
-        except sa.exc.ArgumentError:
-            msg = (
-                "FLAGSTONE_DATABASE_URL is not an address; "
-                "write sqlite:////path/to/file.db or postgresql://user@host/name"
-            )
-            raise SettingsError(msg) from None
-        if backend not in {"sqlite", "postgresql", "postgres"}:
-            msg = (
-                f"FLAGSTONE_DATABASE_URL names {backend!r}; Flagstone runs on sqlite and postgresql"
-            )
-            raise SettingsError(msg)
+        _check_database_url(self.database_url)
         if not self.host:
-            msg = "FLAGSTONE_HOST is empty; 127.0.0.1 listens on this machine only"
-            raise SettingsError(msg)
+            raise SettingsError(
+                "FLAGSTONE_HOST is empty",
+                field="FLAGSTONE_HOST",
+                hint="127.0.0.1 listens on this machine only, 0.0.0.0 on every network",
+            )
         if not 0 <= self.port <= 65535:
-            msg = f"FLAGSTONE_PORT is {self.port}; a port is between 0 (any free one) and 65535"
-            raise SettingsError(msg)
+            raise SettingsError(
+                f"FLAGSTONE_PORT is {self.port}",
+                field="FLAGSTONE_PORT",
+                hint="give a number between 0 (any free port) and 65535",
+            )
         if not 1 <= self.workers <= MAX_WORKERS:
-            msg = f"FLAGSTONE_WORKERS is {self.workers}; give a number from 1 to {MAX_WORKERS}"
-            raise SettingsError(msg)
+            raise SettingsError(
+                f"FLAGSTONE_WORKERS is {self.workers}",
+                field="FLAGSTONE_WORKERS",
+                hint=f"give a number from 1 to {MAX_WORKERS}",
+            )
 
     @property
     def events_directory(self) -> Path:
@@ -128,5 +129,16 @@ def _integer(environment: Mapping[str, str], name: str, default: int) -> int:
     try:
         return int(text)
     except ValueError:
-        msg = f"{name} is {text!r}; give a whole number"
-        raise SettingsError(msg) from None
+        raise SettingsError(f"{name} is {text!r}", field=name, hint="give a whole number") from None
+
+
+def _check_database_url(url: str) -> None:
+    variable = "FLAGSTONE_DATABASE_URL"
+    hint = "write sqlite:////path/to/file.db or postgresql://user@host/name"
+    try:
+        backend = make_url(url).get_backend_name()
+    except sa.exc.ArgumentError:
+        # The text itself is not shown: it may hold a password.
+        raise SettingsError(f"{variable} is not an address", field=variable, hint=hint) from None
+    if backend not in {"sqlite", "postgresql", "postgres"}:
+        raise SettingsError(f"{variable} names {backend!r}", field=variable, hint=hint)

@@ -243,3 +243,9 @@ def boolean_flag_fixture() -> Callable[..., dict[str, Any]]:
 def wait_until_fixture() -> Callable[..., Any]:
     """Give the function that waits for a condition."""
     return wait_until
+
+
+@pytest.fixture(scope="session")
+def control_class() -> type[Control]:
+    """Give the class of seeds, for a database that a service has migrated."""
+    return Control

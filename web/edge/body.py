@@ -35,7 +35,7 @@ def check_content_type(content_type: bytes | None) -> None:
 def decode(body: bytes, content_encoding: bytes | None) -> bytes | None:
     """Undo ``Content-Encoding``; None if the result is larger than ``MAX_BODY_BYTES``."""
     if not content_encoding or content_encoding == b"identity":
-        return body
+        return body if len(body) <= MAX_BODY_BYTES else None
     if content_encoding.strip().lower() not in {b"gzip", b"x-gzip"}:
         raise BodyError(
             "unsupported_content_encoding",

@@ -24,7 +24,7 @@ from web.edge.state import Key, Snapshot, State, empty_document, make_snapshot
 
 logger = logging.getLogger("flagstone.edge")
 
-_HEADS: sa.Select[Any] = (
+_HEADS: Any = (
     sa.select(
         col(Environment.id),
         col(Environment.key),

@@ -11,8 +11,8 @@ import hashlib
 from typing import Any
 
 import orjson
-from flagstone.engine import ErrorCode, EvaluationDetails
 
+from flagstone.engine import ErrorCode, EvaluationDetails
 from web.edge.body import parse_object
 from web.edge.problems import JSON, NO_STORE, PROBLEM_JSON, Answer, BodyError, problem_document
 from web.edge.state import MAX_CACHED_ANSWERS, Snapshot

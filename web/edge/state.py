@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import orjson
+
 from flagstone.engine import CompiledFlagSet, EvaluationDetails, compile_flag_set, parse_flag_set
 
 GZIP_LEVEL = 6

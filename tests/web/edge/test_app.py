@@ -336,52 +336,6 @@ def test_events_are_taken_once(run: Callable[..., None], control: Any, productio
     run(scenario)
 
 
-@pytest.mark.parametrize(
-    ("body", "headers", "status", "field"),
-    [
-        (b"", {}, 400, "body"),
-        (b"{", {}, 400, "body"),
-        (b"[]", {}, 400, None),
-        (b"null", {}, 400, None),
-        (b"{}", {}, 400, "events"),
-        (b'{"events": 1}', {}, 400, "events"),
-        (b'{"events": [1]}', {}, 400, "events[0]"),
-        (b'{"events": [' * 1000, {}, 400, None),
-        (b'{"events": "\xff"}', {}, 400, None),
-        (json.dumps({"events": [event(), event(unit="")]}).encode(), {}, 400, "events[1].unit"),
-        (json.dumps({"events": [event(unit=7)]}).encode(), {}, 400, "events[0].unit"),
-        (json.dumps({"events": [event(value="1")]}).encode(), {}, 400, "events[0].value"),
-        (json.dumps({"events": [event(type="x")]}).encode(), {}, 400, "events[0].type"),
-        (json.dumps({"events": [event()] * 1001}).encode(), {}, 400, "events"),
-        (b"{}", {"content_type": "text/plain"}, 400, "Content-Type"),
-        (b"{}", {"content_encoding": "br"}, 400, "Content-Encoding"),
-        (b"{}", {"content_encoding": "gzip"}, 400, "Content-Encoding"),
-        (gzip.compress(b" " * (2 << 20)), {"content_encoding": "gzip"}, 413, None),
-        (b" " * (2 << 20), {}, 413, None),
-    ],
-)
-def test_a_bad_batch_is_refused_whole(
-    run: Callable[..., None],
-    control: Any,
-    production: int,
-    body: bytes,
-    headers: dict[str, str],
-    status: int,
-    field: str | None,
-) -> None:
-    key = control.key(production)
-
-    async def scenario(edge: Edge) -> None:
-        reply = await call(edge, "POST", "/sdk/v1/events", key=key, body=body, **headers)
-        assert reply.status == status, reply.body
-        assert reply.headers["content-type"] == "application/problem+json"
-        if field is not None:
-            assert reply.json()["field"] == field
-        assert (await asyncio.to_thread(edge.intake._opened().waiting)) == 0
-
-    run(scenario)
-
-
 def test_a_body_past_the_limit_is_413_even_without_a_length(
     run: Callable[..., None], control: Any, production: int
 ) -> None:

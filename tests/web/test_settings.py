@@ -1,0 +1,50 @@
+"""Settings from the environment: defaults, and messages that name the variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from web.settings import Settings, SettingsError
+
+
+def test_an_empty_environment_gives_a_database_file_on_this_machine() -> None:
+    settings = Settings.from_environment({})
+    assert settings.host == "127.0.0.1"
+    assert settings.port == 8400
+    assert settings.workers == 1
+    assert settings.data_directory == Path.cwd() / "flagstone-data"
+    assert settings.database_url == f"sqlite:///{settings.data_directory / 'flagstone.db'}"
+
+
+def test_settings_survive_the_way_to_a_child_process() -> None:
+    settings = Settings(
+        database_url="postgresql://u:p%40w@db/flagstone",
+        data_directory=Path("elsewhere"),
+        host="::1",
+        port=0,
+        workers=3,
+        trusted_proxies="10.0.0.1",
+        ready_file=Path("ready.json"),
+    )
+    assert Settings.from_environment(settings.to_environment()) == settings
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("FLAGSTONE_PORT", "http"),
+        ("FLAGSTONE_PORT", "-1"),
+        ("FLAGSTONE_PORT", "65536"),
+        ("FLAGSTONE_WORKERS", "0"),
+        ("FLAGSTONE_WORKERS", "many"),
+        ("FLAGSTONE_WORKERS", "100000"),
+        ("FLAGSTONE_DATABASE_URL", "flagstone.db"),
+        ("FLAGSTONE_DATABASE_URL", "mysql://localhost/x"),
+        ("FLAGSTONE_HOST", ""),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_variable(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=variable):
+        Settings.from_environment({variable: value})
