@@ -111,13 +111,16 @@ def _rounded(number: Fraction) -> int:
 
 
 def _coverage_of(filled: list[int], widths: list[int]) -> float | None:
-    total = sum(widths)
-    share = Fraction(sum(filled), total)
-    for digits in range(13):
-        coverage = float(round(share, digits))
-        exact = Fraction(repr(coverage))
-        if all(_rounded(exact * w) == f for f, w in zip(filled, widths, strict=True)):
-            return coverage
+    """Give the shortest decimal that fills every slot as it is filled."""
+    slots = [(f, w) for f, w in zip(filled, widths, strict=True) if w]
+    lowest = max(Fraction(2 * f - 1, 2 * w) for f, w in slots)
+    share = Fraction(sum(filled), sum(widths))
+    for digits in range(18):
+        for exact in (round(share, digits), Fraction(math.ceil(lowest * 10**digits), 10**digits)):
+            coverage = min(max(float(exact), 0.0), 1.0)
+            written = Fraction(repr(coverage))
+            if all(_rounded(written * w) == f for f, w in slots):
+                return coverage
     return None
 
 
