@@ -184,6 +184,8 @@ def _instruction(plan: Plan, status: CardStatus) -> str:
             return f"Ship {status.winner}: it is being served to 95 %, 5 % stay on {keep}."
         if status.state == State.ROLLED_BACK:
             return f"Ask again if you still want {status.winner}: nobody confirmed it in time."
+        if status.replayed:
+            return f"Ship {status.winner}."
         return f"Ship {status.winner}: confirm it."
     by_verdict = {
         Outcome.HARM: f"Keep {keep}: {change} does harm.",
@@ -216,6 +218,8 @@ def _standing_sentence(plan: Plan, status: CardStatus, now: dt.datetime | None) 
 
 def _next(plan: Plan, status: CardStatus) -> Next:
     machine = "the machine, by itself"
+    if status.replayed:
+        return _next_of_replay(plan, status)
     if status.state == State.DRAFT:
         return Next("seal the plan", "when it is complete", plan.owner)
     if status.state == State.SEALED:
@@ -237,8 +241,6 @@ def _next(plan: Plan, status: CardStatus) -> Next:
     if status.state in {State.ROLLED_BACK, State.ABANDONED}:
         when = words.moment(status.ended_at) if status.ended_at else "done"
         done = f"nothing: everybody is on {plan.control}; write down what was learned"
-        if status.replayed:
-            done = f"nothing: keep {plan.control}; this was a replay of recorded data"
         return Next(done, f"since {when}" if status.ended_at else when, plan.owner)
     when = words.moment(status.next_look_at) if status.next_look_at else "at the next tick"
     deadline = ""
@@ -246,6 +248,14 @@ def _next(plan: Plan, status: CardStatus) -> Next:
         end = status.started_at + dt.timedelta(seconds=plan.prove_by_seconds)
         deadline = f"; the last one {words.moment(end)}"
     return Next("next look", when + deadline, machine, status.next_look_at)
+
+
+def _next_of_replay(plan: Plan, status: CardStatus) -> Next:
+    if status.state == State.ROLLED_BACK:
+        return Next(f"nothing: keep {plan.control}", "the replay has ended", plan.owner)
+    if status.verdict in PROVEN:
+        return Next(f"live, {plan.customer} would confirm now", "the replay has ended", plan.owner)
+    return Next("nothing was decided when the data ended", "replay more of them", plan.owner)
 
 
 def card_text(card: Card) -> str:

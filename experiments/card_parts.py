@@ -138,6 +138,8 @@ def _worth_line(
         if known["relative"] is not None:
             text += f" ({words.signed_percent(known['relative'])})"
         text += f", between {_limit(metric, known['low'])} and {_limit(metric, known['high'])}"
+        if metric.covariate:
+            text += f", adjusted for {metric.covariate}"
     if break_even is not None:
         text += f"; {label} {words.difference(metric, break_even)}"
     fields = ("estimate", "low", "high", "relative", "relative_low", "relative_high")
@@ -190,7 +192,8 @@ def harm_part(
             test = words.find_test(decision, "harm", metric.key, arm)
             word = _word(metric, arm, decision, test, blind=blind)
             margin = f" (tolerated loss {words.percent(metric.margin)})" if metric.margin else ""
-            left_out = " – dropped" if arm in status.dropped else ""
+            others_left = set(plan.treatments) - set(status.dropped)
+            left_out = " – dropped" if arm in status.dropped and others_left else ""
             lines.append(
                 Harm(
                     metric=metric.key,
@@ -235,7 +238,11 @@ def evidence_part(plan: Plan, decision: Mapping[str, Any]) -> tuple[Evidence, ..
     for test in decision["tests"]:
         metric = plan.metric(test["metric"])
         head = f"{test['kind']} {test['metric']} {test['arm']}"
-        if test["z"] is None:
+        if test["z"] is None and test["estimate"] is not None:
+            low, high = _limit(metric, test["low"]), _limit(metric, test["high"])
+            estimate = words.difference(metric, test["estimate"])
+            text = f"{head}: {estimate}, between {low} and {high}; decides nothing"
+        elif test["z"] is None:
             text = f"{head}: {test['reason'] or 'no test at this look'}"
         else:
             bound = "none" if test["bound"] is None else f"{test['bound']:.3f}"
@@ -283,6 +290,9 @@ def trust_part(
     held = status.state == State.HELD
     if held:
         lines.append(Trust("seal", False, "broken: the rule was edited by hand"))
+    elif seal and status.replayed:
+        text = f"plan {seal[:12]} as replayed; a replay proves no promise made beforehand"
+        lines.append(Trust("seal", True, text))
     elif seal:
         lines.append(Trust("seal", True, f"unbroken, plan {seal[:12]}"))
     else:
@@ -333,5 +343,5 @@ def cost_part(
             units = look["counts"].get(arm, 0)
             total = abs(test["estimate"]) * units
             way = "fewer" if test["estimate"] < 0 else "more"
-            losses.append(f"about {words.plain(total, 3)} {metric.key} {way} in {arm}")
+            losses.append(f"about {words.plain(total, 3)} {way} {metric.key} in {arm}")
     return f"{text}: {words.listed(losses)} than on {plan.control}." if losses else text + "."
