@@ -70,7 +70,7 @@ def compare_means(
     >>> a, b = Moments.of([1.0, 2.0, 3.0, 4.0]), Moments.of([3.0, 4.0, 5.0, 6.0])
     >>> result = compare_means(a, b)
     >>> result.difference, round(result.t, 4), round(result.p_value, 4)
-    (2.0, 2.1909, 0.0710)
+    (2.0, 2.1909, 0.071)
     """
     alpha = 1 - checked_level(confidence_level)
     error_c, error_t = squared_errors(control, treatment, "compare_means")

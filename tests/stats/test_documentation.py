@@ -1,0 +1,55 @@
+"""Every example in the documentation of stats runs, and every public function is documented."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import stats
+
+MODULES = [f"stats.{module.name}" for module in pkgutil.iter_modules(stats.__path__)]
+FOLDER = Path(inspect.getfile(stats)).parent
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_run(name: str) -> None:
+    module = importlib.import_module(name)
+    assert doctest.testmod(module, extraglobs=vars(stats)).failed == 0
+
+
+def test_the_examples_of_the_readme_run() -> None:
+    results = doctest.testfile(str(FOLDER / "README.md"), module_relative=False)
+    assert results.attempted >= 8
+    assert results.failed == 0
+
+
+def test_the_readme_is_one_screen_and_names_the_errors_base() -> None:
+    text = (FOLDER / "README.md").read_text()
+    assert len(text.splitlines()) <= 110
+    assert "StatsError" in text
+
+
+def test_every_public_name_is_documented() -> None:
+    for name in stats.__all__:
+        assert inspect.getdoc(getattr(stats, name)), name
+
+
+def test_every_error_descends_from_one_base_and_stands_in_the_tree() -> None:
+    from stats import errors
+
+    kinds = [value for value in vars(errors).values() if inspect.isclass(value)]
+    assert kinds
+    for kind in kinds:
+        assert issubclass(kind, stats.StatsError)
+        assert kind.__name__.endswith("Error")
+        assert kind.__name__ in (errors.__doc__ or "")
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_no_module_hides_more_than_one_decision(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 500
