@@ -204,6 +204,14 @@ OPERATORS: dict[str, Factory] = {
     "version_gt": _keyed(_version_key, operator.gt),
     "version_gte": _keyed(_version_key, operator.ge),
 }
+_NOTHING: frozenset[type] = frozenset()
+_USABLE: dict[str, frozenset[type]] = {
+    "in": frozenset(_TYPES),
+    "contains": frozenset(_TYPES),
+    "starts_with": frozenset({str}),
+    "ends_with": frozenset({str}),
+    **dict.fromkeys(("lt", "lte", "gt", "gte"), _HASHED),
+}
 IGNORES_CASE = frozenset({"in", "contains", "starts_with", "ends_with", "regex"})
 SEMANTIC_VERSIONS = frozenset(name for name in OPERATORS if name.startswith("semver_"))
 READ_AS = frozenset({"number", "string", "auto", "length"})
@@ -218,6 +226,14 @@ def test_of(leaf: AttributeIs) -> Test:
         If a constant is none that the operator can use.
     """
     return _total(_elements(_comparison(leaf.values, leaf), leaf))
+
+
+def check_constants(leaf: AttributeIs) -> None:
+    """Raise ``ValueError`` if a constant of the leaf is none that its operator can use."""
+    # The common cases, without making a test that is thrown away.
+    if leaf.read_as is None and _USABLE.get(leaf.op, _NOTHING).issuperset(map(type, leaf.values)):
+        return
+    test_of(leaf)
 
 
 def test_against(values: tuple[object, ...], leaf: AttributeIs) -> Test:

@@ -8,7 +8,6 @@ than the service.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from flagstone.engine import reading
@@ -37,6 +36,7 @@ from flagstone.engine.parse_conditions import (
 from flagstone.engine.references import check_references, references_within
 
 T = TypeVar("T")
+_Body = tuple[tuple[Prerequisite, ...], tuple[Target, ...], tuple[Rule, ...], str | None]
 
 SCHEMA = 1
 TYPES = frozenset({"boolean", "string", "integer", "float", "object"})
@@ -172,24 +172,33 @@ class _FlagReader:
         off = reading.text(document, "off", None)
         if off is not None and off not in variants:
             raise _unknown_variant("off", off, variants)
-        head = Flag(
-            key,
-            flag_type,
-            variants,
-            enabled=reading.boolean(document, "enabled", True),
-            killed=reading.boolean(document, "killed", False),
-            off=off,
-            version=reading.integer(document, "version", 1),
-            client=reading.boolean(document, "client", False),
-            metadata=self._metadata(document),
-        )
+        fault = None
+        body: _Body = ((), (), (), None)
+        # Read first what kills a flag and serves its off variant: nothing survives ``killed``.
+        enabled = reading.boolean(document, "enabled", True)
+        killed = reading.boolean(document, "killed", False)
+        version = reading.integer(document, "version", 1)
+        client = reading.boolean(document, "client", False)
+        metadata = self._metadata(document)
         try:
-            return self._body(head, document)
+            body = self._body(document, variants)
         except FlagSetError as error:
             if self.strict:
                 raise
-            # What kills a flag and serves its off variant is read: nothing survives ``killed``.
-            return replace(head, fault=fault_of(error.within("flags", key), document))
+            fault = fault_of(error.within("flags", key), document)
+        return Flag(
+            key,
+            flag_type,
+            variants,
+            enabled,
+            killed,
+            off,
+            *body,
+            version=version,
+            client=client,
+            metadata=metadata,
+            fault=fault,
+        )
 
     def _metadata(self, document: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -198,8 +207,7 @@ class _FlagReader:
             raise error.within("metadata") if error.path != "metadata" else error from None
         return value
 
-    def _body(self, head: Flag, document: Mapping[str, Any]) -> Flag:
-        variants = head.variants
+    def _body(self, document: Mapping[str, Any], variants: Mapping[str, Variant]) -> _Body:
         default = reading.text(document, "default", None)
         if default is not None and default not in variants:
             raise _unknown_variant("default", default, variants)
@@ -213,9 +221,7 @@ class _FlagReader:
                     message = f"two rules are called {rule.id!r}"
                     raise FlagSetError("id", message).within("rules", index)
                 seen.add(rule.id)
-        return replace(
-            head, prerequisites=prerequisites, targets=targets, rules=rules, default=default
-        )
+        return prerequisites, targets, rules, default
 
     def _each(
         self, document: Mapping[str, Any], name: str, read: Callable[[Mapping[str, Any]], T]

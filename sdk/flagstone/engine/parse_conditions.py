@@ -32,7 +32,7 @@ from flagstone.engine.operators import (
     OPERATORS,
     READ_AS,
     SEMANTIC_VERSIONS,
-    test_of,
+    check_constants,
 )
 
 MAX_DEPTH = 50
@@ -188,9 +188,9 @@ class ConditionReader:
         )
         if self.strict:
             _refuse_senseless(leaf, has_values=values is not None)
-        if leaf.values and (op != "in" or read_as is not None):
+        if leaf.values:
             try:
-                test_of(leaf)
+                check_constants(leaf)
             except ValueError as error:
                 raise FlagSetError("values", f"{op}: {error}") from error
         return leaf
