@@ -94,8 +94,8 @@ class Client:
         self._queue_size = positive("queue_size", queue_size)
         self._context = attributes("context", context)
         self._snapshot_path = path_of("snapshot_path", snapshot_path)
-        self._source = snapshot.source_of(url, key)
-        self._url = url
+        self._source = snapshot.source_of(endpoint.address, key)
+        self._address = endpoint.address
         timing = timing or Timing()
         self._exit_seconds = timing.exit_seconds
         self._transport = Transport(endpoint, key, timing)
@@ -298,7 +298,7 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Client({self._url!r}, revision={self._store.revision})"
+        return f"Client({self._address!r}, revision={self._store.revision})"
 
     def __reduce__(self) -> Any:
         raise TypeError("a flagstone Client cannot be pickled: make one in each process")

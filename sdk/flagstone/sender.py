@@ -73,8 +73,8 @@ class Sender(Worker):
     def flush(self, deadline: float) -> bool:
         """Send what is queued now without waiting for company; True if all of it is settled."""
         target = self.queue.accepted
-        if self.queue.settled >= target:
-            return True
+        if self.queue.settled >= target or not self.alive:
+            return self.queue.settled >= target
         self._hurry_to = max(self._hurry_to, target)
         self.wake()
         return self.queue.wait_settled(target, deadline)

@@ -1,9 +1,9 @@
 """The flag set on disk, so that a process starts with flags though the service is away.
 
-One file: a header line (JSON: format, source, ETag, length, SHA-256 of the rest) and the published
-bytes. It is written beside its place and renamed into it, so that a reader sees the old one or the
-new one. ``source`` names the service and the key (as a hash): a file left by another environment
-under the same path must not decide anybody's flags.
+One file: a header line (JSON: format, source, ETag, SHA-256 over these and the rest) and the
+published bytes. It is written beside its place and renamed into it, so that a reader sees the old
+one or the new one. ``source`` names the service and the key (as a hash): a file left by another
+environment under the same path must not decide anybody's flags.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,12 +50,13 @@ def read(path: Path, source: str) -> Snapshot | None:
         raise SnapshotError(f"it cannot be read: {error}") from error
     first, _, document = content.partition(b"\n")
     header = _parse_header(first)
-    if header.get("sha256") != hashlib.sha256(document).hexdigest():
+    etag = header.get("etag")
+    found = Snapshot(document, etag if isinstance(etag, str) else None)
+    if header.get("sha256") != _checksum(str(header.get("source")), found):
         raise SnapshotError("its checksum does not fit its content")
     if header.get("source") != source:
         raise SnapshotError("it was written for another service or key")
-    etag = header.get("etag")
-    return Snapshot(document, etag if isinstance(etag, str) else None)
+    return found
 
 
 def write(path: Path, source: str, snapshot: Snapshot) -> None:
@@ -71,7 +71,7 @@ def write(path: Path, source: str, snapshot: Snapshot) -> None:
         "format": FORMAT,
         "source": source,
         "etag": snapshot.etag,
-        "sha256": hashlib.sha256(snapshot.document).hexdigest(),
+        "sha256": _checksum(source, snapshot),
     }
     line = json.dumps(header, separators=(",", ":")).encode() + b"\n"
     try:
@@ -80,6 +80,11 @@ def write(path: Path, source: str, snapshot: Snapshot) -> None:
             _replace(path, content)
     except OSError as error:
         raise SnapshotError(f"it cannot be written: {error}") from error
+
+
+def _checksum(source: str, snapshot: Snapshot) -> str:
+    named = json.dumps([source, snapshot.etag]).encode()
+    return hashlib.sha256(named + b"\n" + snapshot.document).hexdigest()
 
 
 def _parse_header(line: bytes) -> dict[str, object]:
@@ -100,6 +105,8 @@ def _present(path: Path) -> bytes | None:
 
 
 def _replace(path: Path, content: bytes) -> None:
+    import tempfile  # which imports half the library; needed once per change
+
     path.parent.mkdir(parents=True, exist_ok=True)
     # mkstemp gives mode 0600: targeting rules may name people.
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)

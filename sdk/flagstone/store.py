@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from flagstone.engine import CompiledFlagSet, FlagSet, compile_flag_set, parse_flag_set
+from flagstone.errors import TransportError
 from flagstone.worker import LOG
+
+_ALWAYS_THERE = frozenset({"schema", "version", "flags"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class FlagStore:
         self._callbacks: list[ChangeCallback] = []
         self._condition = threading.Condition(threading.RLock())
         self._settled = False
+        self._said_lost = False
 
     @property
     def revision(self) -> int | None:
@@ -54,10 +59,11 @@ class FlagStore:
 
     def apply(self, document: bytes, etag: str | None, source: str, now: float) -> None:
         """Serve ``document`` from now on; an unusable one raises and changes nothing."""
-        compiled = compile_flag_set(parse_flag_set(document, strict=False))
+        compiled = compile_flag_set(published_flag_set(document))
         with self._condition:
             before, self.compiled = self.compiled, compiled
-            self.etag = etag
+            # What cannot stand in a header line must not spoil every request to come.
+            self.etag = etag if etag is not None and etag.isascii() and etag.isprintable() else None
             self.source = source
             self.last_update = now
             callbacks = list(self._callbacks)
@@ -67,6 +73,9 @@ class FlagStore:
 
     def contact(self, now: float) -> None:
         """Note that the service has answered, and what is served is what it publishes."""
+        if self._said_lost:
+            self._said_lost = False
+            LOG.info("flagstone: in contact with the service again")
         self.last_contact = now
         self.last_error = None
         self.refused = False
@@ -75,6 +84,10 @@ class FlagStore:
 
     def lost(self, reason: str, *, refused: bool = False) -> None:
         """Note that the service cannot be reached, or makes no sense, or refuses the key."""
+        if not self._said_lost:
+            self._said_lost = True
+            kept = "callers' defaults" if self.compiled is None else "last-known values"
+            LOG.warning("flagstone: no contact with the service, %s stay: %s", kept, reason)
         self.last_error = reason
         self.stale = True
         if refused:
@@ -123,6 +136,18 @@ class FlagStore:
                     return False
                 self._condition.wait(left)
         return True
+
+
+def published_flag_set(document: bytes) -> FlagSet:
+    """Read what a service published; flags that cannot be read stay in as broken ones.
+
+    The engine takes ``{}`` for a flag set without flags. The service never publishes it, but a
+    portal or a proxy may answer ``{"error": ...}``, which must not take everybody's flags away.
+    """
+    whole = json.loads(document)
+    if not isinstance(whole, dict) or not whole.keys() >= _ALWAYS_THERE:
+        raise TransportError(f"a flag set has {', '.join(sorted(_ALWAYS_THERE))}")
+    return parse_flag_set(whole, strict=False)
 
 
 def changed_flags(before: FlagSet | None, after: FlagSet) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-import platform
 import socket
+import sys
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -61,6 +61,11 @@ class Endpoint:
         return cls(secure, host, port or (443 if secure else 80), parts.path.rstrip("/"))
 
     @property
+    def address(self) -> str:
+        """The address in its normal form."""
+        return f"{'https' if self.secure else 'http'}://{self.authority}{self.prefix}"
+
+    @property
     def authority(self) -> str:
         """Host and port as they stand in an absolute address."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -88,7 +93,7 @@ class Transport:
         self.timing = timing
         self._headers = {
             "Authorization": f"Bearer {key}",
-            "User-Agent": f"flagstone-sdk/{__version__} python/{platform.python_version()}",
+            "User-Agent": "flagstone-sdk/{} python/{}.{}".format(__version__, *sys.version_info),
         }
         self._tls: ssl.SSLContext | None = None
 
@@ -118,7 +123,7 @@ class Transport:
         if proxy is not None and at.secure:
             connection.set_tunnel(at.host, at.port, proxy.headers)
         elif proxy is not None:
-            prefix, extra = f"http://{at.authority}{at.prefix}", dict(proxy.headers)
+            prefix, extra = at.address, dict(proxy.headers)
             extra["Host"] = at.authority
         connection.connect()
         return connection, prefix, extra

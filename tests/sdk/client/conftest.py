@@ -90,7 +90,7 @@ class Service:
         self.scripts: dict[str, list[Script]] = {}  # used up one by one, the last one stays
         self.streams = True
         self.open_streams = 0
-        self.heartbeat_seconds = 0.5
+        self.heartbeat_seconds = 0.2
         self.heartbeats = 0
         self.poison: str | None = None  # units of this name are refused
         self.port = 0

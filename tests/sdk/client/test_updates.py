@@ -251,6 +251,33 @@ def test_a_message_of_nonsense_only_makes_the_client_look(
     assert client.wait_for_revision(2, 10)
 
 
+@pytest.mark.parametrize("etag", ['"ü"', '"\x7f"', "", "W/"])
+def test_a_strange_etag_does_not_spoil_the_next_request(
+    service: Any, connect: Connect, tools: Any, etag: str
+) -> None:
+    document = tools.flag_set(1, tools.flag("f", "one"))
+    service.answer("/sdk/v1/flagset", tools.status(200, {"ETag": etag}, document), tools.decline)
+    client = connect()
+    service.publish(2)
+    assert client.wait_for_revision(2, 10)
+
+
+def test_lost_and_found_contact_are_logged_once_each(
+    service: Any, connect: Connect, tools: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "flagstone")
+    service.streams = False
+    client = connect(poll_seconds=0.02)
+    service.answer("/sdk/v1/flagset", tools.status(500))
+    tools.eventually(lambda: service.count("GET /sdk/v1/flagset", 500) >= 3)
+    service.behave()
+    tools.eventually(lambda: client.status().connected)
+    lost, found = [record.getMessage() for record in caplog.records]
+    assert lost.startswith("flagstone: no contact with the service, last-known values stay: ")
+    assert lost.endswith("the flag set was answered with HTTP 500")
+    assert found == "flagstone: in contact with the service again"
+
+
 def test_an_earlier_revision_is_served_if_the_service_goes_back_to_it(
     service: Any, connect: Connect, tools: Any
 ) -> None:
