@@ -73,8 +73,8 @@ def test_cookie_cats_goes_back_to_the_old_gate(shared_dir: Path) -> None:
     harm = decision.tests[0]
     assert decision.verdict is Verdict.HARM
     assert harm.estimate == pytest.approx(known["r7"]["diff"], rel=1e-9)
-    # 0.9 % more units in one arm than in the other leave a skewness, and so a correction, of 1e-6.
-    assert harm.z == pytest.approx(known["r7"]["z_pooled"], abs=1e-3)
+    # The arms differ by 1.8 %: the skewness correction moves z by 1.4e-4.
+    assert harm.z == pytest.approx(known["r7"]["z_pooled"], abs=2e-4)
     ratio = sample_ratio([known["r1"]["n_c"], known["r1"]["n_t"]], [1, 1])
     assert decision.srm_p == pytest.approx(0.008607987810836262, rel=1e-9)
     assert ratio.log_e == decision.srm_log_e < 3
