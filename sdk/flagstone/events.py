@@ -18,7 +18,10 @@ from datetime import datetime
 from typing import TypeAlias
 
 BATCH_EVENTS = 500
-MAX_TEXT_LENGTH = 4096
+# What the service takes; refused here, an event costs no round trip.
+MAX_UNIT_CHARACTERS = 512
+MAX_NAME_CHARACTERS = 256
+MAX_VALUE = 1e15
 MEMORY_EXPOSURES = 50_000
 
 # flag key, unit as the caller gave it, variant, rule, revision; the last is no part of identity
@@ -146,7 +149,7 @@ class ExposureMemory:
 def unit_text(unit: object) -> str | None:
     """Return a unit as the engine prints it, None if it is not one."""
     if isinstance(unit, str):
-        return unit if _sendable(unit) else None
+        return unit if _sendable(unit, MAX_UNIT_CHARACTERS) else None
     if isinstance(unit, bool):
         return None
     if isinstance(unit, int):
@@ -172,16 +175,18 @@ def tracking_event(
     name: object, context_or_unit: object, value: object, at: datetime | float | None, now: float
 ) -> Event:
     """Return the event that says: this unit did this; a ValueError names what cannot be sent."""
-    if not isinstance(name, str) or not name or not _sendable(name):
-        raise ValueError("the name must be a string that is not empty")
+    if not isinstance(name, str) or not name or not _sendable(name, MAX_NAME_CHARACTERS):
+        raise ValueError(f"the name must be a string of 1 to {MAX_NAME_CHARACTERS} characters")
     if isinstance(context_or_unit, Mapping):
         context_or_unit = context_or_unit.get("targetingKey")
     unit = unit_text(context_or_unit)
     if not unit:
-        raise ValueError("there is no unit: pass it, or a context with a targetingKey")
+        raise ValueError("there is no usable unit: pass it, or a context with a targetingKey")
     fields: dict[str, object] = {"name": name}
     if value is not None:
-        fields["value"] = _number(value, "value")
+        fields["value"] = number = _number(value, "value")
+        if abs(number) > MAX_VALUE:
+            raise ValueError(f"the value must lie between -{MAX_VALUE:g} and {MAX_VALUE:g}")
     return Event("track", now if at is None else _seconds(at), unit, fields)
 
 
@@ -205,10 +210,10 @@ def _number(value: object, name: str) -> int | float:
     return int(value) if isinstance(value, numbers.Integral) and abs(number) < 2**53 else number
 
 
-def _sendable(text: str) -> bool:
-    """Whether ``text`` is valid Unicode (JSON can carry a lone surrogate) and not a novel."""
+def _sendable(text: str, longest: int) -> bool:
+    """Whether ``text`` is valid Unicode (JSON can carry a lone surrogate) and not too long."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return len(text) <= MAX_TEXT_LENGTH
+    return len(text) <= longest

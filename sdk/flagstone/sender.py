@@ -21,6 +21,8 @@ _BATCH_BYTES = 900_000
 _GZIP_BYTES = 2_048
 _RETRIED = frozenset({408, 425, 429})
 _REFUSED = frozenset({401, 403})
+# A wrong clock makes every event a bad one; past these, each further one costs a wait.
+_BAD_EVENTS = 10
 _NAMED_EVENT = re.compile(r"\bevents\[(\d{1,6})\]")
 
 
@@ -57,6 +59,7 @@ class Sender(Worker):
         self._batch: list[bytes] = []
         self._carried: list[Event] = []
         self._failures = 0
+        self._bad = 0
         self._hurry_to = 0
         self._retiring = False
         self._not_before = 0.0
@@ -176,7 +179,8 @@ class Sender(Worker):
             self.counts.rejected += 1
             self.counts.last_error = reason
             self.queue.settle(1)
-            return 0.0
+            self._bad += 1
+            return self._timing.backoff(self._bad - _BAD_EVENTS) if self._bad > _BAD_EVENTS else 0.0
         self._warn(status, f"{len(self._batch)} events are refused and dropped: {reason}")
         self.counts.rejected += len(self._batch)
         self._settle(len(self._batch))
@@ -186,6 +190,7 @@ class Sender(Worker):
     def _settle(self, count: int) -> None:
         self._batch = []
         self._failures = 0
+        self._bad = 0
         self._not_before = 0.0
         self.counts.last_error = None
         self.queue.settle(count)
