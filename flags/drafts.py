@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from flags.edits import stored_variant
 from flags.errors import InvalidInputError
-from flags.instructions import Grammar, VariantName
+from flags.instructions import Grammar, Metadata, VariantName
 from flags.plain import (
     MAX_DESCRIPTION_LENGTH,
     MAX_NAME_LENGTH,
@@ -38,7 +38,7 @@ class FlagDraft(Grammar):
     description: Annotated[str, StringConstraints(max_length=MAX_DESCRIPTION_LENGTH)] = ""
     owner: Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH)] = ""
     client: bool = False
-    metadata: dict[str, bool | str | int | float] = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
     variants: Annotated[dict[VariantName, VariantDraft], Field(max_length=MAX_VARIANTS)] = Field(
         default_factory=dict
     )
@@ -101,6 +101,4 @@ def parse_draft(document: Any) -> FlagDraft:
     except ValidationError as error:
         raise as_input_error(error, given) from None
     check_flag_key(draft.key, "key")
-    if "owner" in draft.metadata:
-        raise InvalidInputError("the owner has a field of its own", field="metadata.owner")
     return draft

@@ -44,6 +44,13 @@ def _instant(text: str) -> str:
     return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
+def _without_owner(metadata: dict[str, Any]) -> dict[str, Any]:
+    if "owner" in metadata:
+        msg = "the owner has a field of its own"
+        raise ValueError(msg)
+    return metadata
+
+
 FlagKey = Annotated[str, StringConstraints(min_length=1, max_length=MAX_FLAG_KEY_LENGTH)]
 SegmentKey = Annotated[str, StringConstraints(min_length=1, max_length=MAX_KEY_LENGTH)]
 VariantName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_FLAG_KEY_LENGTH)]
@@ -51,6 +58,8 @@ RuleId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_FLAG_KEY_
 Instant = Annotated[str, AfterValidator(_instant)]
 # An attribute is one literal name, or a path of names; never a dotted string.
 Attribute = str | Annotated[list[str], Field(min_length=1, max_length=16)]
+# Flat, as OFREP sends it; published together with the owner.
+Metadata = Annotated[dict[str, bool | str | int | float], AfterValidator(_without_owner)]
 Coverage = Annotated[float, Field(ge=0, le=1)]
 Weights = Annotated[dict[VariantName, Annotated[int, Field(ge=0)]], Field(min_length=1)]
 UnitKey = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
@@ -270,7 +279,7 @@ class UpdateFlag(FlagInstruction):
     description: Annotated[str, StringConstraints(max_length=MAX_DESCRIPTION_LENGTH)] | None = None
     owner: Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH)] | None = None
     client: bool | None = None
-    metadata: dict[str, bool | str | int | float] | None = None
+    metadata: Metadata | None = None
 
 
 class Archive(FlagInstruction):
