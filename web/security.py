@@ -10,7 +10,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from web import transactions
 from web.auth.settings import SIGNING_SECRET, get_setting, signing_secret
-from web.auth.throttle import Throttle
+from web.auth.throttle import Throttle, UnknownAccounts
 from web.errors import ForgeryError, TooManyAttemptsError
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -48,6 +48,7 @@ ATTEMPTS_PER_ACCOUNT = 10
 ATTEMPT_WINDOW_SECONDS = 300.0
 _SIGNING = "flagstone.signing_secret"
 _THROTTLES = "flagstone.throttles"
+_UNKNOWN = "flagstone.unknown_accounts"
 
 
 def register(app: Flask) -> None:
@@ -56,6 +57,7 @@ def register(app: Flask) -> None:
         Throttle(ATTEMPTS_PER_ADDRESS, ATTEMPT_WINDOW_SECONDS),
         Throttle(ATTEMPTS_PER_ACCOUNT, ATTEMPT_WINDOW_SECONDS),
     )
+    app.extensions[_UNKNOWN] = UnknownAccounts()
     app.after_request(_add_headers)
 
 
@@ -88,6 +90,11 @@ def count_attempt(account: str) -> None:
         if wait is not None:
             message = "too many attempts from this address"
             raise TooManyAttemptsError(message, retry_after_seconds=wait)
+
+
+def unknown_accounts() -> UnknownAccounts:
+    """Return the application's memory of failures of addresses that no account has."""
+    return cast("UnknownAccounts", current_app.extensions[_UNKNOWN])
 
 
 def csrf_token() -> str:

@@ -25,6 +25,7 @@ from web.auth.models import LoginSession, Setting, Token, User
 from web.auth.passwords import check_password, hash_password, verify_password
 from web.auth.service import FirstRun, Role, TokenKind
 from web.auth.settings import signing_secret
+from web.auth.throttle import UnknownAccounts
 from web.errors import TooManyAttemptsError, UnauthenticatedError
 
 NOW = dt.datetime(2026, 12, 1, 9, 0, tzinfo=dt.UTC)
@@ -34,6 +35,24 @@ WRONG = "not the password at all"
 
 def later(**parts: float) -> dt.datetime:
     return NOW + dt.timedelta(**parts)
+
+
+@pytest.fixture
+def unknown() -> UnknownAccounts:
+    return UnknownAccounts()
+
+
+def authenticate(
+    database: Database,
+    email: str,
+    password: str,
+    *,
+    now: dt.datetime,
+    unknown: UnknownAccounts | None = None,
+) -> User:
+    return service.authenticate(
+        database, email, password, unknown=unknown or UnknownAccounts(), now=now
+    )
 
 
 @pytest.fixture
@@ -48,7 +67,7 @@ def ada(database: Database) -> Database:
 def fail(database: Database, times: int, *, now: dt.datetime = NOW) -> None:
     for _ in range(times):
         with pytest.raises(UnauthenticatedError):
-            service.authenticate(database, "ada@example.org", WRONG, now=now)
+            authenticate(database, "ada@example.org", WRONG, now=now)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +98,7 @@ def test_a_password_is_stored_as_salted_argon2id_and_only_itself_verifies() -> N
 
 def test_an_address_is_one_whatever_its_case(ada: Database) -> None:
     assert (
-        service.authenticate(ada, " ADA@example.ORG", PASSWORD, now=NOW).email == "ada@example.org"
+        authenticate(ada, " ADA@example.ORG", PASSWORD, now=NOW).email == "ada@example.org"
     )
     with ada.write() as session, pytest.raises(AlreadyExistsError):
         service.create_user(
@@ -113,7 +132,7 @@ def test_wrong_password_unknown_account_and_shut_out_person_get_one_answer(ada: 
         ("bob@example.org", PASSWORD),
     ]:
         with pytest.raises(UnauthenticatedError) as caught:
-            service.authenticate(ada, email, password, now=NOW)
+            authenticate(ada, email, password, now=NOW)
         said.add((caught.value.message, caught.value.hint))
     assert len(said) == 1
 
@@ -121,28 +140,30 @@ def test_wrong_password_unknown_account_and_shut_out_person_get_one_answer(ada: 
 def test_the_fifth_failure_locks_the_account_even_for_the_right_password(ada: Database) -> None:
     fail(ada, 5)
     with pytest.raises(TooManyAttemptsError) as caught:
-        service.authenticate(ada, "ada@example.org", PASSWORD, now=later(seconds=5))
+        authenticate(ada, "ada@example.org", PASSWORD, now=later(seconds=5))
     assert caught.value.retry_after_seconds == 10
-    assert service.authenticate(ada, "ada@example.org", PASSWORD, now=later(seconds=15))
+    assert authenticate(ada, "ada@example.org", PASSWORD, now=later(seconds=15))
 
 
 def test_the_lock_grows_with_every_failure_and_a_success_forgives(ada: Database) -> None:
     fail(ada, 5)
     fail(ada, 1, now=later(seconds=20))
     with pytest.raises(TooManyAttemptsError) as caught:
-        service.authenticate(ada, "ada@example.org", PASSWORD, now=later(seconds=20))
+        authenticate(ada, "ada@example.org", PASSWORD, now=later(seconds=20))
     assert caught.value.retry_after_seconds == 30
-    service.authenticate(ada, "ada@example.org", PASSWORD, now=later(seconds=60))
+    authenticate(ada, "ada@example.org", PASSWORD, now=later(seconds=60))
     fail(ada, 4, now=later(seconds=61))
-    service.authenticate(ada, "ada@example.org", PASSWORD, now=later(seconds=62))
+    authenticate(ada, "ada@example.org", PASSWORD, now=later(seconds=62))
 
 
-def test_an_unknown_account_is_locked_in_the_same_way(database: Database) -> None:
+def test_an_unknown_account_is_locked_in_the_same_way(
+    database: Database, unknown: UnknownAccounts
+) -> None:
     for _ in range(5):
         with pytest.raises(UnauthenticatedError):
-            service.authenticate(database, "ghost@example.org", WRONG, now=NOW)
+            authenticate(database, "ghost@example.org", WRONG, now=NOW, unknown=unknown)
     with pytest.raises(TooManyAttemptsError) as caught:
-        service.authenticate(database, "ghost@example.org", WRONG, now=NOW)
+        authenticate(database, "ghost@example.org", WRONG, now=NOW, unknown=unknown)
     assert caught.value.retry_after_seconds == 15
 
 
@@ -152,7 +173,7 @@ def test_a_burst_of_guesses_gets_no_more_tries_than_guesses_in_a_row(ada: Databa
     def guess(_: int) -> type[Exception] | None:
         start.wait()
         try:
-            service.authenticate(ada, "ada@example.org", WRONG, now=NOW)
+            authenticate(ada, "ada@example.org", WRONG, now=NOW)
         except (UnauthenticatedError, TooManyAttemptsError) as error:
             return type(error)
         return None

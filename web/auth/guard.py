@@ -18,7 +18,7 @@ from web.auth.login import hash_session_id
 from web.auth.models import User
 from web.auth.roles import Role
 from web.errors import UnauthenticatedError
-from web.security import check_origin, check_same_site, count_attempt
+from web.security import check_origin, check_same_site, count_attempt, unknown_accounts
 from web.transactions import current_database, now, reading, transaction
 
 SESSION_COOKIE = "fs_session"
@@ -130,7 +130,7 @@ def sign_in(email: str, password: str) -> tuple[User, str]:
     else knows.
     """
     count_attempt(email)
-    user = service.authenticate(current_database(), email, password, now=now())
+    user = _authenticate(email, password)
     with transaction() as session:
         end_present_session()
         return user, service.start_session(session, user, now=now())
@@ -143,10 +143,16 @@ def change_password(current: str, new: str) -> tuple[User, str]:
         message = "a key has no password"
         raise NotAllowedError(message, hint="sign in")
     count_attempt(caller.actor.name)
-    service.authenticate(current_database(), caller.actor.name, current, now=now())
+    _authenticate(caller.actor.name, current)
     with transaction() as session:
         user = service.update_user(session, caller.user_id, password=new)
         return user, service.start_session(session, user, now=now())
+
+
+def _authenticate(email: str, password: str) -> User:
+    return service.authenticate(
+        current_database(), email, password, unknown=unknown_accounts(), now=now()
+    )
 
 
 def end_present_session() -> None:

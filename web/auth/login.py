@@ -17,15 +17,15 @@ from web.errors import TooManyAttemptsError, UnauthenticatedError
 
 SESSION_LIFETIME = dt.timedelta(days=7)
 
-_unknown_accounts = UnknownAccounts()
 
-
-def authenticate(database: Database, email: str, password: str, *, now: dt.datetime) -> User:
+def authenticate(
+    database: Database, email: str, password: str, *, unknown: UnknownAccounts, now: dt.datetime
+) -> User:
     """Return the person whose e-mail address and password these are.
 
     The attempt is counted as a failure *before* the password is looked at, and forgiven after: a
     burst of guesses at one time gets no more tries than the same guesses in a row. No transaction
-    is open while Argon2 works.
+    is open while Argon2 works. ``unknown`` remembers the failures of addresses without an account.
 
     Raises
     ------
@@ -37,8 +37,10 @@ def authenticate(database: Database, email: str, password: str, *, now: dt.datet
     email = email.strip().lower()
     with database.write() as session:
         user = _lock_user(session, email)
-        wait = _count_failure(user, email, now)
-        if user is not None:
+        if user is None:
+            wait = unknown.attempt(email, now.timestamp())
+        else:
+            wait = _count_failure(user, now)
             session.add(user)
     if wait is not None:
         message = "too many failed attempts to sign in to this account"
@@ -64,9 +66,7 @@ def _lock_user(session: Session, email: str) -> User | None:
     return session.exec(select(User).where(User.email == email).with_for_update()).one_or_none()
 
 
-def _count_failure(user: User | None, email: str, now: dt.datetime) -> int | None:
-    if user is None:
-        return _unknown_accounts.attempt(email, now.timestamp())
+def _count_failure(user: User, now: dt.datetime) -> int | None:
     if user.locked_until is not None and user.locked_until > now:
         return max(1, math.ceil((user.locked_until - now).total_seconds()))
     user.failed_logins += 1

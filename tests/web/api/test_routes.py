@@ -1,0 +1,286 @@
+"""Every route does what it is for, and is written down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, Response, request
+from sqlmodel import select
+
+import web.api
+from experiments.models import Experiment
+from experiments.record import verify
+from flags.audit import verify_chain
+from flags.database import Database
+from web.app import create_flask_app
+from web.auth.guard import needed_role
+from web.settings import Settings
+
+P = "/projects/shop"
+PROD = f"{P}/environments/production"
+PLAN: dict[str, Any] = {
+    "key": "checkout",
+    "flag": "team/check.out v2",
+    "environment": "production",
+    "control": "off",
+    "treatments": ["on"],
+    "customer": "ada@example.org",
+    "owner": "checkout team",
+    "hypothesis": "One page makes more visitors buy.",
+    "metrics": [
+        {
+            "key": "purchases",
+            "role": "success",
+            "kind": "conversion",
+            "event": "purchase",
+            "window": "1d",
+            "mde": 0.05,
+        }
+    ],
+}
+
+
+class Visits:
+    """Remembers which routes answered with success."""
+
+    def __init__(self, app: Flask) -> None:
+        self.seen: set[tuple[str, str]] = set()
+        app.after_request(self._note)
+
+    def _note(self, response: Response) -> Response:
+        if response.status_code < 400 and request.url_rule is not None:
+            self.seen.add((request.method, request.url_rule.rule))
+        return response
+
+
+def routes(app: Flask) -> Iterator[tuple[str, str]]:
+    for rule in app.url_map.iter_rules():
+        if rule.rule.startswith("/api/v1"):
+            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+                yield method, rule.rule
+
+
+def documented_form(method: str, rule: str) -> str:
+    path = re.sub(r"<(?:[^:<>]*:)?(\w+)>", r"{\1}", rule.removeprefix("/api/v1"))
+    return f"{method} {path}"
+
+
+@pytest.fixture
+def bare_app(tmp_path: Path) -> Iterator[Flask]:
+    database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+    yield create_flask_app(Settings(data_directory=tmp_path), database)
+    database.dispose()
+
+
+def test_every_route_is_listed_in_the_readme_with_its_role(bare_app: Flask) -> None:
+    readme = (Path(web.api.__file__).parent / "README.md").read_text()
+    listed = dict(re.findall(r"^\| `([A-Z]+ /[^`]*)` \| (\S+) \|", readme, re.MULTILINE))
+    found = {}
+    for rule in bare_app.url_map.iter_rules():
+        if rule.rule.startswith("/api/v1"):
+            role = needed_role(bare_app.view_functions[rule.endpoint])
+            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+                found[documented_form(method, rule.rule)] = "–" if role is None else str(role)
+    assert listed == found
+
+
+def test_every_post_that_writes_as_somebody_takes_an_idempotency_key(bare_app: Flask) -> None:
+    without = {
+        rule.rule.removeprefix("/api/v1")
+        for rule in bare_app.url_map.iter_rules()
+        if rule.rule.startswith("/api/v1") and "POST" in (rule.methods or set())
+        if not hasattr(bare_app.view_functions[rule.endpoint], "__wrapped__")
+    }
+    # Public ones have no caller to remember it for; evaluation writes nothing; a revocation and a
+    # new password are the same when they are done twice.
+    assert without == {
+        "/setup",
+        "/session",
+        "/session/password",
+        "/tokens/<int(max=2147483647):token_id>/revoke",
+        "/projects/<project_key>/tokens/<int(max=2147483647):token_id>/revoke",
+        "/projects/<project_key>/environments/<environment_key>/evaluate",
+    }
+
+
+def test_every_route_works(service: Any) -> None:
+    visits = Visits(service.app)
+    people_and_keys(service)
+    flags_and_their_past(service.caller("admin"))
+    experiment_from_draft_to_shipping(service)
+    assert visits.seen == set(routes(service.app))
+    with service.database.read() as session:
+        from flags.models import AuditEntry
+
+        assert verify_chain(session.exec(select(AuditEntry)).all()) is None
+
+
+def people_and_keys(service: Any) -> None:
+    from web.auth.service import ensure_setup_code
+
+    with service.database.write() as session:
+        code = ensure_setup_code(session)
+    client = service.app.test_client()
+    password = "correct horse battery"
+    first = {"code": code, "email": "ada@example.org", "password": password, "project": "shop"}
+    made = client.post("/api/v1/setup", json=first)
+    assert made.status_code == 201
+    assert made.get_json()["user"]["role"] == "admin"
+    signed = client.post(
+        "/api/v1/session", json={"email": "ada@example.org", "password": password}
+    )
+    assert signed.status_code == 201
+    headers = {"X-CSRF-Token": signed.get_json()["csrf_token"]}
+    who = client.get("/api/v1/whoami").get_json()
+    assert (who["kind"], who["name"], who["role"]) == ("user", "ada@example.org", "admin")
+    assert who["csrf_token"]
+    changed = client.post(
+        "/api/v1/session/password",
+        json={"current_password": password, "new_password": password + "!"},
+        headers=headers,
+    )
+    assert changed.status_code == 201
+    headers = {"X-CSRF-Token": changed.get_json()["csrf_token"]}
+    token = client.post("/api/v1/tokens", json={"name": "ci", "role": "admin"}, headers=headers)
+    assert token.status_code == 201
+    assert client.delete("/api/v1/session", headers=headers).status_code == 204
+    assert client.get("/api/v1/whoami").status_code == 401
+
+    admin = service.caller("admin")
+    assert [t["name"] for t in admin.ok("GET", "/tokens")["items"]] == ["admin", "ci"]
+    revoked = admin.ok("POST", f"/tokens/{token.get_json()['id']}/revoke")
+    assert revoked["live"] is False
+    bob = {"email": "bob@example.org", "password": password, "role": "viewer", "name": "Bob"}
+    member = admin.ok("POST", "/members", bob)
+    assert member["role"] == "viewer"
+    assert "password" not in str(member)
+    assert admin.ok("PATCH", f"/members/{member['id']}", {"role": "editor"})["role"] == "editor"
+    assert [m["email"] for m in admin.ok("GET", "/members")["items"]] == [
+        "ada@example.org",
+        "bob@example.org",
+    ]
+
+    assert admin.ok("POST", "/projects", {"key": "blog", "name": "Blog"})["name"] == "Blog"
+    assert [p["key"] for p in admin.ok("GET", "/projects")["items"]] == ["blog", "shop"]
+    assert admin.ok("GET", P)["key"] == "shop"
+    key = admin.ok("POST", f"{P}/tokens", {"kind": "srv", "name": "web", "environment": "staging"})
+    assert key["token"].startswith("fs_srv_")
+    (listed,) = admin.ok("GET", f"{P}/tokens")["items"]
+    assert listed["environment"] == "staging"
+    assert "token" not in listed
+    assert admin.ok("POST", f"{P}/tokens/{key['id']}/revoke")["revoked_at"]
+    entry = admin.ok("GET", f"{P}/audit?resource=token:{key['id']}")["items"][0]
+    assert entry["action"] == "revoke_token"
+    assert key["token"] not in str(admin.ok("GET", f"{P}/audit"))
+
+    made = admin.ok("POST", f"{P}/environments", {"key": "dev", "name": "Development"})
+    assert made["production"] is False
+    keys = [e["key"] for e in admin.ok("GET", f"{P}/environments")["items"]]
+    assert keys == ["production", "staging", "dev"]
+    assert admin.get(f"{P}/environments/dev").headers["ETag"] == f'"{made["revision"]}"'
+
+
+def flags_and_their_past(admin: Any) -> None:
+    flag = "team/check.out v2"
+    made = admin.post(f"{P}/flags", {"key": flag, "name": "Checkout", "comment": "a start"})
+    assert made.status_code == 201
+    assert made.get_json()["environments"]["production"]["enabled"] is False
+    for path in (f"{P}/flags/team/check.out v2", f"{P}/flags/team%2Fcheck.out%20v2"):
+        found = admin.get(path)
+        assert found.get_json()["key"] == flag
+        assert admin.get(path, headers={"If-None-Match": found.headers["ETag"]}).status_code == 304
+    here = f"{P}/flags/{flag}/environments/production"
+    assert admin.ok("POST", f"{here}/on", {"comment": "go"})["after"][flag]["enabled"] is True
+    state = admin.get(here)
+    assert state.headers["ETag"] == '"v2"'
+    assert state.get_json()["sentence"]
+    change = {
+        "environment": "production",
+        "comment": "beta first",
+        "instructions": [
+            {"do": "add_segment", "segment": "beta", "condition": {"attr": "plan", "op": "in", "values": ["beta"]}},
+            {"do": "add_rule", "flag": flag, "rule": {"id": "beta", "when": {"segment": "beta"}, "serve": "off"}},
+        ],
+    }  # fmt: skip
+    preview = admin.ok("POST", f"{P}/changes", {**change, "mode": "preview"})
+    assert preview["changed"] is True
+    revision = admin.ok("GET", f"{PROD}")["revision"]
+    assert preview["revision"] == revision
+    applied = admin.post(f"{P}/changes", change, headers={"If-Match": f'"{revision}"'})
+    assert applied.get_json()["revision"] == revision + 1
+    assert applied.headers["ETag"] == f'"{revision + 1}"'
+
+    assert [s["key"] for s in admin.ok("GET", f"{PROD}/segments")["items"]] == ["beta"]
+    assert admin.ok("GET", f"{PROD}/segments/beta")["condition"]["attr"] == "plan"
+    numbers = [r["number"] for r in admin.ok("GET", f"{PROD}/revisions")["items"]]
+    assert numbers == list(range(revision + 1, 0, -1))
+    newest = admin.ok("GET", f"{PROD}/revisions/{revision + 1}")
+    assert newest["flag_set"]["flags"][flag]["rules"][0]["id"] == "beta"
+    diff = admin.ok("GET", f"{PROD}/revisions/{revision + 1}?diff={revision}")["diff"]
+    assert "segments.beta" in diff["after"]
+    history = admin.ok("GET", f"{P}/flags/{flag}/history?environment=production")["items"]
+    assert [entry["comment"] for entry in history] == ["beta first", "go", "a start"]
+
+    for key in ("a", "b", "c"):
+        admin.ok("POST", f"{P}/flags", {"key": f"list/{key}", "description": "One of Three"})
+    cursor, met = "", []
+    while cursor is not None:
+        found = admin.ok("GET", f"{P}/flags?filter=three%20list&limit=2&cursor={cursor}")
+        met.append([item["key"] for item in found["items"]])
+        cursor = found["next_cursor"]
+    assert met == [["list/a", "list/b"], ["list/c"]]
+    (item,) = admin.ok("GET", f"{P}/flags?filter=list/a&environment=staging")["items"]
+    assert list(item["environments"]) == ["staging"]
+    archive = {"environment": "production", "instructions": [{"do": "archive", "flag": "list/a"}]}
+    admin.ok("POST", f"{P}/changes", archive)
+    assert len(admin.ok("GET", f"{P}/flags")["items"]) == 3
+    assert [f["key"] for f in admin.ok("GET", f"{P}/flags?archived=true")["items"]] == ["list/a"]
+
+    ask = {"flag": flag, "context": {"targetingKey": "u1", "plan": "beta"}, "explain": True}
+    answer = admin.ok("POST", f"{PROD}/evaluate", ask)
+    assert (answer["value"], answer["rule"]) == (False, "beta")
+    assert answer["explanation"]["text"]
+    everything = admin.ok("POST", f"{PROD}/evaluate", {"context": {}})
+    values = {item["flag"]: item["value"] for item in everything["items"]}
+    assert values == {flag: True, "list/b": False, "list/c": False}
+
+
+def experiment_from_draft_to_shipping(service: Any) -> None:
+    editor = service.caller("editor")
+    url = f"{P}/experiments/checkout"
+    rules = {"do": "remove_rule", "flag": PLAN["flag"], "rule": "beta"}
+    editor.ok("POST", f"{P}/changes", {"environment": "production", "instructions": [rules]})
+    assert editor.ok("POST", f"{P}/experiments", PLAN)["state"] == "DRAFT"
+    assert editor.ok("POST", f"{url}/seal")["plan_hash"]
+    assert editor.ok("POST", f"{url}/start", {})["state"] == "RAMPING"
+    (listed,) = editor.ok("GET", f"{P}/experiments?environment=production")["items"]
+    assert (listed["key"], listed["environment"], listed["looks"]) == ("checkout", "production", 0)
+    found = editor.ok("GET", url)
+    assert found["plan"]["customer"] == "ada@example.org"
+    assert editor.ok("GET", f"{url}/looks")["items"] == []
+    card = editor.get(f"{url}/card.txt")
+    assert card.content_type == "text/plain; charset=utf-8"
+    assert "ada@example.org" in card.get_data(as_text=True)
+    record = editor.ok("GET", f"{url}/record")
+    assert [each["kind"] for each in record["records"]] == ["seal", "start"]
+    assert verify(record).identical
+
+    with service.database.write() as session:
+        experiment = session.exec(select(Experiment)).one()
+        experiment.state, experiment.verdict, experiment.winner = "RUNNING", "VALUE_PROVEN", "on"
+        session.add(experiment)
+    refused = editor.post(f"{url}/confirm")
+    assert refused.status_code == 403
+    client = service.app.test_client()
+    signed = client.post(
+        "/api/v1/session",
+        json={"email": "ada@example.org", "password": "correct horse battery!"},
+    )
+    headers = {"X-CSRF-Token": signed.get_json()["csrf_token"]}
+    confirmed = client.post(f"/api/v1{url}/confirm", json={}, headers=headers)
+    assert confirmed.get_json()["state"] == "SHIPPING"
+    assert editor.ok("POST", f"{url}/stop", {"reason": "the end"})["state"] == "ROLLED_BACK"
