@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
 from web.cli.context import Invocation, pass_invocation
-from web.cli.output import EXIT_FALSE, CommandError
+from web.cli.output import EXIT_ERROR, EXIT_FALSE, CommandError
 
 
 def _log_to_terminal() -> None:
@@ -37,15 +38,19 @@ def demo(*, seconds: float | None, no_browser: bool, port: int, seed: int | None
 @click.option("--workers", type=click.IntRange(1, 64), help="web processes")
 def serve(*, host: str | None, port: int | None, workers: int | None) -> None:
     """Run the service: data plane, console, REST and the decision worker."""
-    from dataclasses import replace
-
     from web.serve import serve as run_service
     from web.settings import Settings
 
     _log_to_terminal()
     settings = Settings.from_environment()
-    given = {"host": host, "port": port, "workers": workers}
-    run_service(replace(settings, **{k: v for k, v in given.items() if v is not None}))
+    run_service(
+        replace(
+            settings,
+            host=settings.host if host is None else host,
+            port=settings.port if port is None else port,
+            workers=settings.workers if workers is None else workers,
+        )
+    )
 
 
 @click.command()
@@ -79,20 +84,27 @@ def upgrade(invocation: Invocation) -> None:
 @click.option("--exposures", type=click.Path(exists=True, dir_okay=False), required=True)
 @click.option("--outcomes", type=click.Path(exists=True, dir_okay=False), required=True)
 @click.option("--plan", type=click.Path(exists=True, dir_okay=False), required=True)
-@click.option("--record", type=click.Path(dir_okay=False, writable=True), help="write the records")
 @pass_invocation
-def replay(
-    invocation: Invocation, exposures: str, outcomes: str, plan: str, record: str | None
-) -> None:
+def replay(invocation: Invocation, exposures: str, outcomes: str, plan: str) -> None:
     """Run the machine day by day over recorded data, and print the verdict card."""
     from experiments.replay import replay as run_replay
 
-    from experiments.plan import parse_plan_file
-
-    result = run_replay(Path(exposures), Path(outcomes), parse_plan_file(Path(plan)))
-    if record:
-        Path(record).write_text(result.record_text(), encoding="utf-8")
-    invocation.output.document(result.to_document(), result.text)
+    try:
+        text = Path(plan).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{plan} is not UTF-8 text: {error}") from error
+    result = run_replay(Path(exposures), Path(outcomes), text)
+    document = {
+        "verdict": result.verdict,
+        "winner": result.winner,
+        "dropped": list(result.dropped),
+        "exposures": result.exposures,
+        "quarantined": result.quarantined,
+        "looks": [asdict(look) for look in result.looks],
+        "evidence": [asdict(row) for row in result.evidence],
+        "split": asdict(result.split),
+    }
+    invocation.output.document(document, result.text)
     if not result.proven:
         raise click.exceptions.Exit(EXIT_FALSE)
 
@@ -106,12 +118,19 @@ def verify(invocation: Invocation, record: str) -> None:
 
     text = Path(record).read_text(encoding="utf-8")
     try:
-        document = json.loads(text)
+        exported = json.loads(text)
     except ValueError as error:
         raise CommandError(
             f"{record} is not JSON: {error}", hint="export it with `experiments record`"
         ) from error
-    result = run_verify(document)
-    invocation.output.document(result.to_document(), result.text)
+    result = run_verify(exported)
+    document = {
+        "identical": result.identical,
+        "records": result.records,
+        "looks": result.looks,
+        "complete": result.complete,
+        "differences": [str(difference) for difference in result.differences],
+    }
+    invocation.output.document(document, result.sentence)
     if not result.identical:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(EXIT_ERROR)

@@ -35,7 +35,8 @@ class CommandError(click.ClickException):
         super().__init__(message)
         self.field = field
         self.hint = hint
-        self.exit_code = exit_code
+        # Click declares it on the class, and reads it from the instance.
+        self.exit_code = exit_code  # type: ignore[misc]
 
     def format_message(self) -> str:
         """Join message, field and hint, a line each."""

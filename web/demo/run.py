@@ -228,7 +228,7 @@ def _shop(
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for number in range(SHOP_PROCESSES):
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603  our own module
                 [
                     sys.executable,
                     *("-m", "web.demo.shop", "--url", url),
@@ -375,9 +375,9 @@ def _tell_of_the_rollback(console: Console, remote: Remote, watch: _Watch, met: 
 def _revision_of_the_end(remote: Remote) -> int:
     document = remote.get(remote.project_path("experiments", scenario.BROKEN, "record"))
     revisions = [
-        record["body"]["flag_action"]["version_after"]
+        record["body"]["flag"]["revision"]
         for record in document["records"]
-        if (record["body"].get("flag_action") or {}).get("version_after")
+        if (record["body"].get("flag") or {}).get("revision")
     ]
     return int(max(revisions, default=0))
 
