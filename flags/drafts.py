@@ -59,9 +59,11 @@ class FlagDraft(Grammar):
                     field="variants",
                     hint='such as {"control": {"value": …}, "new": {"value": …}}',
                 )
-            return {"on": {"value": True}, "off": {"value": False, "on": False}}
+            given = {"on": VariantDraft(value=True), "off": VariantDraft(value=False)}
+        else:
+            given = self.variants
         stored = {}
-        for name, variant in self.variants.items():
+        for name, variant in given.items():
             check_name(name, f"variants.{name}", what="variant")
             stored[name] = stored_variant(
                 self.type, variant.value, variant.on, f"variants.{name}.value"

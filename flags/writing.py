@@ -184,8 +184,7 @@ class Writer:
         done = {
             each.do
             for each in self.change.instructions
-            if getattr(each, kind, None) in {key, None}
-            and (kind == "flag" or hasattr(each, kind) or each.do == "revert_to")
+            if getattr(each, kind, None) == key or each.do == "revert_to"
         }
         append(
             self.session,

@@ -1,8 +1,13 @@
-"""A shop with one project, and a short way to change its flags."""
+"""A shop with a project of its own in a database that the tests share, and a short way to change it.
+
+To make a database for every test would take PostgreSQL longer than all the tests.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +17,14 @@ from flags.actor import Actor
 from flags.changes import ChangeResult, apply_change, parse_change, preview_change
 from flags.database import Database
 from flags.revisions import load_flag_set
-from flags.services import FlagView, create_flag, create_project, get_environment, get_flag
+from flags.services import (
+    FlagView,
+    create_flag,
+    create_project,
+    get_environment,
+    get_flag,
+    get_project,
+)
 
 NOW = dt.datetime(2026, 6, 1, 12, 0, tzinfo=dt.UTC)
 ADA = Actor("user", "ada@example.org")
@@ -26,15 +38,16 @@ CHECKOUT = {
 
 @dataclass
 class Shop:
-    """The project ``shop`` with ``production`` and ``staging``."""
+    """A project with ``production`` and ``staging``."""
 
     database: Database
+    project: str
     now: dt.datetime = NOW
     actor: Actor = ADA
 
     def create(self, draft: dict[str, Any]) -> FlagView:
         with self.database.write() as session:
-            return create_flag(session, "shop", draft, actor=self.actor, now=self.now)
+            return create_flag(session, self.project, draft, actor=self.actor, now=self.now)
 
     def change(
         self,
@@ -49,7 +62,13 @@ class Shop:
         )
         with self.database.write() as session:
             return apply_change(
-                session, "shop", environment, change, actor=self.actor, now=self.now, **options
+                session,
+                self.project,
+                environment,
+                change,
+                actor=self.actor,
+                now=self.now,
+                **options,
             )
 
     def preview(
@@ -57,31 +76,67 @@ class Shop:
     ) -> ChangeResult:
         change = parse_change({"instructions": list(instructions), "flag": flag})
         with self.database.read() as session:
-            return preview_change(session, "shop", environment, change)
+            return preview_change(session, self.project, environment, change)
 
     def flag(self, key: str = "checkout") -> FlagView:
         with self.database.read() as session:
-            return get_flag(session, "shop", key)
+            return get_flag(session, self.project, key)
 
     def document(self, key: str = "checkout", environment: str = "production") -> dict[str, Any]:
         return self.flag(key).environments[environment].document
 
     def number(self, environment: str = "production") -> int:
         with self.database.read() as session:
-            return get_environment(session, "shop", environment).revision
+            return get_environment(session, self.project, environment).revision
 
     def flag_set(self, number: int | None = None, environment: str = "production") -> Any:
         with self.database.read() as session:
-            found = get_environment(session, "shop", environment).id
+            found = get_environment(session, self.project, environment).id
             assert found is not None
             return load_flag_set(session, found, number)
 
+    def id(self, environment: str = "production") -> int:
+        with self.database.read() as session:
+            found = get_environment(session, self.project, environment).id
+        assert found is not None
+        return found
+
+    @property
+    def project_id(self) -> int:
+        with self.database.read() as session:
+            found = get_project(session, self.project).id
+        assert found is not None
+        return found
+
+
+@pytest.fixture(
+    scope="session",
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)],
+)
+def shared_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
+    """Give one open database of each kind with every table."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('shared') / 'flagstone.db'}"
+    else:
+        import psycopg
+
+        server: str = request.getfixturevalue("postgresql_server")
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE shared_flags")
+        url = server.replace("/postgres?", "/shared_flags?")
+    opened = Database(url)
+    opened.create_all()
+    yield opened
+    opened.dispose()
+
 
 @pytest.fixture
-def shop(database: Database) -> Shop:
+def shop(shared_database: Database) -> Shop:
     """Give a shop whose flag ``checkout`` is off everywhere."""
-    with database.write() as session:
-        create_project(session, key="shop", actor=ADA, now=NOW)
-    made = Shop(database)
+    made = Shop(shared_database, project=f"shop-{uuid.uuid4().hex}")
+    with shared_database.write() as session:
+        create_project(session, key=made.project, actor=ADA, now=NOW)
     made.create(CHECKOUT)
     return made

@@ -271,7 +271,7 @@ def test_segments_are_added_named_in_rules_and_then_kept(shop: Any) -> None:
     shop.change({"do": "update_segment", "segment": "eu", "name": "EU"})
     assert shop.number() == number
     with shop.database.read() as session:
-        (segment,) = list_segments(session, "shop", "production")
+        (segment,) = list_segments(session, shop.project, "production")
     assert (segment.name, segment.condition) == ("EU", True)
     with pytest.raises(StateError, match="flag checkout"):
         shop.change({"do": "remove_segment", "segment": "eu"})

@@ -1,0 +1,158 @@
+"""The audit: complete, and it shows when it was touched."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from flags import audit
+from flags.diff import differences
+from flags.services import flag_history, get_environment, get_project
+
+
+@pytest.fixture
+def history(shop: Any) -> list[dict[str, Any]]:
+    """Give the documents of a project's entries, oldest first, after some changes."""
+    shop.change({"do": "turn_on"}, comment="go")
+    shop.change({"do": "add_segment", "segment": "eu", "condition": True})
+    shop.change({"do": "kill"}, environment="staging")
+    with shop.database.read() as session:
+        project = get_project(session, shop.project)
+        found = audit.entries(session, project.id, limit=None)
+        return [audit.entry_document(entry) for entry in reversed(found)]
+
+
+def test_every_revision_has_an_entry_with_the_fields_that_changed(shop: Any) -> None:
+    shop.change({"do": "turn_on"}, {"do": "set_default", "variant": "new"}, comment="go")
+    with shop.database.read() as session:
+        (entry, created) = flag_history(
+            session, shop.project, "checkout", environment_key="production"
+        )
+    assert (entry.action, entry.resource, entry.comment) == ("change", "flag:checkout", "go")
+    assert entry.actor == "user:ada@example.org"
+    assert entry.at == shop.now
+    assert entry.before == {"version": 1, "enabled": False, "default": "control"}
+    assert entry.after == {"version": 2, "enabled": True, "default": "new"}
+    assert entry.revision == shop.number()
+    assert created.action == "create_flag"
+    assert created.before is None
+    assert created.after["variants"] == shop.document()["variants"]
+
+
+def test_an_entry_is_named_after_its_instruction(shop: Any) -> None:
+    shop.create({"key": "other"})
+    shop.change(
+        {"do": "turn_on"},
+        {"do": "kill", "flag": "other"},
+        {"do": "add_segment", "segment": "eu", "condition": True},
+    )
+    with shop.database.read() as session:
+        project = get_project(session, shop.project)
+        environment = get_environment(session, shop.project, "production")
+        found = audit.entries(session, project.id, environment_id=environment.id, limit=3)
+    assert {(entry.resource, entry.action) for entry in found} == {
+        ("flag:checkout", "turn_on"),
+        ("flag:other", "kill"),
+        ("segment:eu", "add_segment"),
+    }
+
+
+def test_what_is_the_same_everywhere_is_audited_in_every_environment(shop: Any) -> None:
+    shop.change({"do": "update_variant", "variant": "new", "value": "newer"})
+    with shop.database.read() as session:
+        found = flag_history(session, shop.project, "checkout", limit=2)
+    assert {entry.environment_id for entry in found} == {shop.id(), shop.id("staging")}
+    for entry in found:
+        assert entry.action == "update_variant"
+        assert entry.before["variants.new.value"] == "new"
+        assert entry.after["variants.new.value"] == "newer"
+
+
+def test_an_untouched_chain_holds(shop: Any, history: list[dict[str, Any]]) -> None:
+    assert len(history) == 8
+    assert audit.verify_chain(history) is None
+    assert audit.verify_chain(reversed(history)) is None
+    chains = {entry["chain"] for entry in history}
+    assert chains == {
+        f"{shop.project_id}",
+        f"{shop.project_id}.{shop.id()}",
+        f"{shop.project_id}.{shop.id('staging')}",
+    }
+
+
+def test_an_altered_field_breaks_the_chain_there(history: list[dict[str, Any]]) -> None:
+    for name in sorted({*audit._HASHED, "hash"} - {"chain", "number"}):
+        for index, entry in enumerate(history):
+            touched = copy.deepcopy(history)
+            touched[index][name] = "f" * 64 if "hash" in name else "altered"
+            broken = audit.verify_chain(touched)
+            assert broken is not None, name
+            assert (broken.chain, broken.number) == (entry["chain"], entry["number"])
+            assert str(entry["number"]) in str(broken)
+
+
+def test_a_missing_or_doubled_entry_breaks_the_chain(
+    shop: Any, history: list[dict[str, Any]]
+) -> None:
+    chain = [entry for entry in history if entry["environment_id"] == shop.id()]
+    assert len(chain) > 2
+    for index in range(len(chain) - 1):
+        assert audit.verify_chain(chain[:index] + chain[index + 1 :]) is not None
+        assert audit.verify_chain([*chain, chain[index]]) is not None
+    forged = {**chain[1], "number": 3}
+    assert audit.verify_chain([chain[0], chain[1], forged]) is not None
+
+
+def test_entries_cannot_be_edited_or_deleted(shop: Any) -> None:
+    with pytest.raises(TypeError, match="append-only"), shop.database.write() as session:
+        audit.entries(session, shop.project_id)[0].actor = "user:nobody"
+    with pytest.raises(TypeError, match="append-only"), shop.database.write() as session:
+        session.delete(audit.entries(session, shop.project_id)[0])
+
+
+def test_other_packages_append_to_the_projects_own_chain(shop: Any) -> None:
+    with shop.database.write() as session:
+        for number in range(3):
+            audit.append(
+                session,
+                project_id=shop.project_id,
+                actor=shop.actor,
+                action="create_token",
+                resource=f"token:{number}",
+                after={"name": "ci", "at": None},
+                now=shop.now + dt.timedelta(microseconds=number),
+            )
+    with shop.database.read() as session:
+        found = audit.entries(session, shop.project_id, limit=None)
+        assert audit.verify_chain(found) is None
+        assert [entry.number for entry in found if entry.environment_id is None] == [4, 3, 2, 1]
+        assert [entry.resource for entry in audit.entries(session, shop.project_id, limit=1)] == [
+            "token:2"
+        ]
+        before = audit.entries(session, shop.project_id, before_id=found[0].id, limit=1)
+        assert [entry.resource for entry in before] == ["token:1"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "old", "new"),
+    [
+        ({"a": 1}, {"a": 1}, {}, {}),
+        ({"a": 1}, {"a": True}, {"a": 1}, {"a": True}),
+        ({"a": 1}, {"a": 1.0}, {"a": 1}, {"a": 1.0}),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3, "c": 2}}, {"a.b": 1}, {"a.b": 3}),
+        ({"a": 1}, {}, {"a": 1}, {}),
+        ({}, {"a": None}, {}, {"a": None}),
+        ({"a": [1, 2]}, {"a": [2, 1]}, {"a": [1, 2]}, {"a": [2, 1]}),
+        (
+            {"rules": [{"id": "x", "n": 1}, {"id": "y"}]},
+            {"rules": [{"id": "y"}, {"id": "x", "n": 2}, {"id": "z"}]},
+            {"rules.order": ["x", "y"], "rules[x].n": 1},
+            {"rules.order": ["y", "x"], "rules[x].n": 2, "rules[z]": {"id": "z"}},
+        ),
+    ],
+)
+def test_only_the_fields_that_differ_are_kept(before: Any, after: Any, old: Any, new: Any) -> None:
+    assert differences(before, after) == (old, new)

@@ -1,0 +1,93 @@
+"""What a session promises on both databases."""
+
+from __future__ import annotations
+
+import datetime as dt
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, select
+
+from flags.database import Database
+from flags.errors import VersionConflictError
+from flags.models import Environment, FlagRow, Project
+from flags.services import list_segments
+
+NOW = dt.datetime(2026, 6, 1, 12, 0, 0, 123456, tzinfo=dt.UTC)
+
+
+def row_of(session: Session, shop: Any) -> FlagRow:
+    return session.exec(select(FlagRow).where(FlagRow.project_id == shop.project_id)).one()
+
+
+def test_an_edit_of_a_stale_row_is_a_conflict_and_never_a_lost_update(shop: Any) -> None:
+    with shop.database.read() as session:
+        stale = row_of(session, shop)
+        session.expunge(stale)
+    stale.name = "second"
+    with shop.database.write() as session:
+        row_of(session, shop).name = "first"
+    with pytest.raises(VersionConflictError), shop.database.write() as session:
+        session.add(stale)
+    assert shop.flag().name == "first"
+
+
+def test_a_time_comes_back_aware_in_utc_to_the_microsecond(shared_database: Database) -> None:
+    elsewhere = NOW.astimezone(dt.timezone(dt.timedelta(hours=5)))
+    with shared_database.write() as session:
+        session.add(Project(key="times", name="p", created_at=elsewhere))
+    with shared_database.read() as session:
+        found = session.exec(select(Project).where(Project.key == "times")).one()
+        assert found.created_at == NOW
+        assert found.created_at.tzinfo is dt.UTC
+
+
+def test_a_naive_time_is_refused(shared_database: Database) -> None:
+    with pytest.raises(sa.exc.StatementError, match="naive"), shared_database.write() as session:
+        session.add(Project(key="p", name="p", created_at=NOW.replace(tzinfo=None)))
+
+
+def test_a_reference_to_nothing_is_refused(shared_database: Database) -> None:
+    with pytest.raises(IntegrityError), shared_database.write() as session:
+        session.add(Environment(project_id=999_999, key="e", name="e", created_at=NOW))
+
+
+def test_the_bare_condition_true_survives(shop: Any) -> None:
+    shop.change({"do": "add_segment", "segment": "all", "condition": True})
+    with shop.database.read() as session:
+        (segment,) = list_segments(session, shop.project, "production")
+        assert segment.condition is True
+
+
+def test_an_exception_undoes_everything_and_reading_keeps_nothing(shop: Any) -> None:
+    def fail() -> None:
+        with shop.database.write() as session:
+            row_of(session, shop).name = "half"
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    with shop.database.read() as session:
+        row_of(session, shop).name = "read"
+        session.flush()
+    assert shop.flag().name == ""
+
+
+def _open(arguments: tuple[str, int]) -> str:
+    folder, count = arguments
+    for number in range(count):
+        database = Database(f"sqlite:///{folder}/{number}.db")
+        with database.write() as session:
+            session.execute(sa.text("CREATE TABLE IF NOT EXISTS t (x)"))
+        database.dispose()
+    return "ok"
+
+
+def test_processes_that_open_a_new_sqlite_file_together_all_get_in(tmp_path: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        assert pool.map(_open, [(str(tmp_path), 25)] * 4, chunksize=1) == ["ok"] * 4
