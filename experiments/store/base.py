@@ -11,6 +11,7 @@ Errors::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -97,7 +98,8 @@ def whole_microseconds(time: float) -> float:
     Waiting rows and drained rows must give equal times to the last bit; so both keep an integer
     count of microseconds, and this is the number that comes back.
     """
-    return round(time * MICROSECONDS) / MICROSECONDS
+    # Halves upwards, as SQLite's round() does; Python's own would go to the even neighbour.
+    return math.floor(time * MICROSECONDS + 0.5) / MICROSECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -343,6 +344,28 @@ def test_tables_from_elsewhere_give_the_same_sums_as_the_store(store: EmbeddedSt
         rule="exp-42",
     ) as connection:
         assert_same(analyse(connection, query()), analyse(store, query()), METRICS)
+
+
+def test_of_a_connection_that_holds_more_only_the_environment_asked_for_is_read() -> None:
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"CREATE TABLE exposures AS SELECT * FROM (VALUES (1, 'u'), (1, 'v'), (2, 'w')) "
+            f"AS t(environment_id, unit), (SELECT 'checkout' AS flag, 'exp-42' AS rule, "
+            f"'new' AS variant, {START} AS time)"
+        )
+        connection.execute(
+            f"CREATE TABLE tracks AS SELECT * FROM (VALUES (1, 'u'), (2, 'v'), (2, 'w')) "
+            f"AS t(environment_id, unit), (SELECT 'buy' AS name, 1.0 AS value, {START} AS time)"
+        )
+        found = analyse(connection, query())
+    assert found.counts["new"] == 2
+    assert found.moments["converted"]["new"] == (2.0, 1.0, 1.0, 1.0)
+
+
+def test_a_unit_that_enters_too_late_is_not_quarantined_either(store: EmbeddedStore) -> None:
+    store.append([met("late", "new", 151), met("late", "control", 152)])
+    assert analyse(store, query()).quarantined == 0
+    assert analyse(store, query(enrol_until=START + 151)).quarantined == 1
 
 
 @pytest.mark.parametrize(

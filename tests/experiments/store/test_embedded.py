@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from experiments.store import manifest
-from experiments.store.base import SECONDS_PER_DAY, AppendResult, DrainResult, Event, FullError
+from experiments.store.base import (
+    SECONDS_PER_DAY,
+    AppendResult,
+    DrainResult,
+    Event,
+    FullError,
+    whole_microseconds,
+)
 from experiments.store.compaction import FAN_IN, MAX_ROWS, groups_to_merge
 from experiments.store.embedded import EmbeddedStore
 from experiments.store.locks import exclusive, shared
@@ -88,8 +95,20 @@ def test_waiting_and_drained_events_look_the_same(store: EmbeddedStore) -> None:
     assert store.drain(NOW).events == len(odd)
     assert count(store, "inbox") == store.inbox.waiting() == 0
     assert seen_by(store) == waiting
-    rounded = [e._replace(time=round(e.time * 1e6) / 1e6) for e in odd]
-    assert waiting == expected(rounded)
+    assert waiting == expected([e._replace(time=whole_microseconds(e.time)) for e in odd])
+
+
+def test_times_are_kept_to_the_nearest_microsecond(store: EmbeddedStore) -> None:
+    """One rule at the wire, in waiting rows and in files; rounding again changes nothing."""
+    times = [NOW + k * 0.7310585 for k in range(500)] + [NOW + k / 2**22 for k in range(500)]
+    rounded = [whole_microseconds(time) for time in times]
+    assert [whole_microseconds(time) for time in rounded] == rounded
+    assert max(abs(a - b) for a, b in zip(times, rounded, strict=True)) < 1e-6
+    store.append([exposure(n, time=time) for n, time in enumerate(times)])
+    wanted = expected([exposure(n, time=time) for n, time in enumerate(rounded)])
+    assert seen_by(store) == wanted
+    store.drain(NOW)
+    assert seen_by(store) == wanted
 
 
 def test_a_snapshot_shows_one_environment_only(store: EmbeddedStore) -> None:
@@ -171,6 +190,8 @@ def test_an_open_snapshot_stays_as_it_was_whatever_happens_meanwhile(
         result = store.compact()
         # The merged files are off the list, but this reader may still open them.
         assert (result.merged, result.swept) == (4, 0)
+        # Nor does a process that starts up now take them for a crash's leftovers.
+        assert EmbeddedStore(store.directory).drain(NOW).swept == 0
         assert len(files_of(store)) == 5
         units = connection.execute("SELECT unit FROM exposures ORDER BY unit").fetchall()
         assert units == [("u0",), ("u1",), ("u2",)]
