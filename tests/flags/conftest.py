@@ -1,4 +1,4 @@
-"""A shop with a project of its own in a database that the tests share, and a short way to change it.
+"""A shop: a project of its own in a database that the tests share, and a short way to change it.
 
 To make a database for every test would take PostgreSQL longer than all the tests.
 """
