@@ -7,6 +7,7 @@ no table of them.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 MAX_NESTING = 100
@@ -37,6 +38,13 @@ POSIX: dict[str, Ranges] = {
 }
 _CONTROL = {"a": 7, "f": 12, "t": 9, "n": 10, "r": 13, "v": 11}
 _CLASSES = {"d": DIGIT, "s": SPACE, "w": WORD}
+_LAST_CASED = 0x1E943
+# The Kelvin sign and the long s are cases of ASCII letters.
+_ASCII_ORBITS = {
+    code: [ord(letter), ord(letter.upper()), *{"k": [0x212A], "s": [0x17F]}.get(letter, [])]
+    for letter in "abcdefghijklmnopqrstuvwxyz"
+    for code in (ord(letter), ord(letter.upper()))
+}
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ ")
 
 
@@ -46,10 +54,9 @@ class RegexError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Chars:
-    """One character out of a set; ``fold`` compares without regard to case."""
+    """One character out of a set."""
 
     ranges: Ranges
-    fold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,34 @@ def complement(ranges: Ranges) -> Ranges:
     return tuple(others)
 
 
+def in_any_case(ranges: Ranges) -> Ranges:
+    """Add the characters that differ in case only, one by one (Unicode's simple folding)."""
+    ascii_only = all(high < 0x80 for _, high in ranges)
+    orbits = _ASCII_ORBITS if ascii_only else _case_orbits()
+    others = [
+        (other, other)
+        for low, high in ranges
+        for code in range(low, min(high, _LAST_CASED) + 1)
+        for other in orbits.get(code, ())
+    ]
+    return normal([*ranges, *others])
+
+
+@functools.lru_cache(maxsize=1)
+def _case_orbits() -> dict[int, list[int]]:
+    """Return, for each character that has them, all characters that differ in case only."""
+    orbits: dict[str, list[int]] = {}
+    for code in range(_LAST_CASED + 1):
+        character = chr(code)
+        upper = character.upper()
+        upper = upper if len(upper) == 1 else character
+        lower = upper.lower()
+        # The Turkish letters i have cases of their own.
+        if code not in (0x130, 0x131) and len(lower) == 1:
+            orbits.setdefault(lower, []).append(code)
+    return {code: orbit for orbit in orbits.values() if len(orbit) > 1 for code in orbit}
+
+
 def parse(pattern: str, *, fold: bool = False) -> Node:
     """Read a pattern.
 
@@ -116,11 +151,29 @@ def parse(pattern: str, *, fold: bool = False) -> Node:
     RegexError
         If RE2 would not accept it, or it needs Unicode properties.
     """
-    reader = _Reader(pattern, fold=fold)
+    reader = _Reader(_unquoted(pattern), fold=fold)
     node = reader.choice(0)
-    if reader.at < len(pattern):
+    if reader.at < len(reader.pattern):
         raise RegexError("a closing parenthesis without an opening one")
     return node
+
+
+def _unquoted(pattern: str) -> str:
+    r"""Write what stands between ``\Q`` and ``\E`` with escapes instead."""
+    written: list[str] = []
+    at = 0
+    while at < len(pattern):
+        pair = pattern[at : at + 2]
+        if pair == "\\Q":
+            end = pattern.find("\\E", at + 2)
+            quoted = pattern[at + 2 : end if end >= 0 else len(pattern)]
+            written.extend(f"\\{c}" if c in _PUNCTUATION else c for c in quoted)
+            at += len(quoted) + 4
+        else:
+            step = 2 if pair[0] == "\\" else 1
+            written.append(pattern[at : at + step])
+            at += step
+    return "".join(written)
 
 
 class _Reader:
@@ -195,11 +248,13 @@ class _Reader:
         return least, most
 
     def atom(self, depth: int) -> Node | None:
+        if self.bounds() is not None:
+            raise RegexError("a repeat of nothing")
         start = self.next()
         if start == "(":
             return self.group(depth)
         if start == "[":
-            return Chars(self.bracket(), self.fold)
+            return Chars(self.bracket())
         if start == ".":
             return Chars(complement(() if self.dot_all else ((10, 10),)))
         if start == "^":
@@ -208,12 +263,13 @@ class _Reader:
             return Anchor("line_end" if self.multiline else "text_end")
         if start == "\\":
             return self.escape()
-        if start in "*+?":
-            raise RegexError("a repeat of nothing")
         return self.literal(start)
 
+    def cased(self, ranges: Ranges) -> Ranges:
+        return in_any_case(ranges) if self.fold else ranges
+
     def literal(self, character: str) -> Chars:
-        return Chars(((ord(character), ord(character)),), self.fold)
+        return Chars(self.cased(((ord(character), ord(character)),)))
 
     def group(self, depth: int) -> Node | None:
         flags = self.fold, self.multiline, self.dot_all
@@ -261,20 +317,14 @@ class _Reader:
         if letter in "AzbB":
             kinds = {"A": "text_start", "z": "text_end", "b": "word", "B": "no_word"}
             return Anchor(kinds[letter])
-        if letter == "Q":
-            end = self.pattern.find("\\E", self.at)
-            quoted = self.pattern[self.at : end if end >= 0 else len(self.pattern)]
-            self.at += len(quoted)
-            self.take("\\E")
-            return Sequence(tuple(self.literal(character) for character in quoted))
-        return Chars(self.escaped_set(letter), self.fold and letter.lower() not in _CLASSES)
+        return Chars(self.escaped_set(letter))
 
     def escaped_set(self, letter: str) -> Ranges:
         if letter.lower() in _CLASSES:
-            ranges = _CLASSES[letter.lower()]
+            ranges = self.cased(_CLASSES[letter.lower()])
             return ranges if letter.islower() else complement(ranges)
         code = self.escaped_code(letter)
-        return ((code, code),)
+        return self.cased(((code, code),))
 
     def escaped_code(self, letter: str) -> int:
         if letter in _CONTROL:
@@ -311,30 +361,33 @@ class _Reader:
         ranges: list[tuple[int, int]] = []
         first = True
         while first or not self.peek("]"):
+            ranges.extend(self.bracket_part())
             first = False
-            posix = self.posix_class()
-            if posix is not None:
-                ranges.extend(posix)
-                continue
-            item = self.bracket_item()
-            if self.peek("-") and not self.peek("-]"):
-                self.at += 1
-                end = self.bracket_item()
-                if len(item) != 1 or len(end) != 1 or item[0][0] != item[0][1]:
-                    raise RegexError("a range goes from one character to another")
-                if end[0][0] != end[0][1] or end[0][0] < item[0][0]:
-                    raise RegexError("a range goes from a character to a later one")
-                item = ((item[0][0], end[0][0]),)
-            ranges.extend(item)
         self.take("]")
         joined = normal(ranges)
         return complement(joined) if negated else joined
 
-    def bracket_item(self) -> Ranges:
+    def bracket_part(self) -> Ranges:
+        named = self.posix_class()
+        if named is not None:
+            return named
+        low = self.bracket_item()
+        if isinstance(low, tuple):
+            return low
+        high: int | Ranges = low
+        if self.peek("-") and not self.peek("-]"):
+            self.at += 1
+            high = self.bracket_item()
+        if isinstance(high, tuple) or high < low:
+            raise RegexError("a range goes from a character to a later one")
+        return self.cased(((low, high),))
+
+    def bracket_item(self) -> int | Ranges:
         character = self.next()
-        if character == "\\":
-            return self.escaped_set(self.next())
-        return ((ord(character), ord(character)),)
+        if character != "\\":
+            return ord(character)
+        letter = self.next()
+        return self.escaped_set(letter) if letter.lower() in _CLASSES else self.escaped_code(letter)
 
     def posix_class(self) -> Ranges | None:
         if not self.peek("[:"):
@@ -348,6 +401,7 @@ class _Reader:
         if ranges is None:
             raise RegexError(f"unknown class [:{name}:]")
         self.at = end + 2
+        ranges = self.cased(ranges)
         return complement(ranges) if negated else ranges
 
 
