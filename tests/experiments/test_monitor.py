@@ -126,7 +126,7 @@ def test_a_split_that_is_not_the_planned_one_invalidates(sqlite_world: Any) -> N
         for unit in lost
         if compiled.evaluate("checkout", {"targetingKey": unit}, now).variant == "control"
     ]
-    world.store.append([_exposure(world, unit, "control") for unit in kept[:900]])
+    world.store.append(_exposures(world, kept[:900], "control"))
     world.tick(10)
     experiment = world.experiment
     assert (experiment.state, experiment.verdict) == ("ROLLED_BACK", "INVALID")
@@ -135,12 +135,17 @@ def test_a_split_that_is_not_the_planned_one_invalidates(sqlite_world: Any) -> N
     assert card.harm == ()
 
 
-def _exposure(world: Any, unit: str, variant: str) -> Any:
+def _exposures(world: Any, units: list[str], variant: str) -> list[Any]:
+    environment_id = world.environment_id()
+    return [_exposure(world, environment_id, unit, variant) for unit in units]
+
+
+def _exposure(world: Any, environment_id: int, unit: str, variant: str) -> Any:
     from experiments.store.base import Event
 
     return Event(
         id=world._id(),
-        environment_id=world.environment_id(),
+        environment_id=environment_id,
         time=world.at(5).timestamp(),
         unit=unit,
         flag="checkout",
@@ -351,8 +356,8 @@ def test_people_who_met_two_arms_count_nowhere_and_many_of_them_keep_it_from_shi
     for second in range(0, 30, 10):
         world.traffic(second, second + 10, 3000, BETTER)
     both = [f"both{i}" for i in range(400)]
-    world.store.append([_exposure(world, unit, "control") for unit in both])
-    world.store.append([_exposure(world, unit, "new") for unit in both])
+    world.store.append(_exposures(world, both, "control"))
+    world.store.append(_exposures(world, both, "new"))
     world.tick(30)
     (look,) = world.looks
     assert look.data["quality"]["quarantined"] == 400
