@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,17 +83,15 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing(world: Any) -> Non
 
 
 WORKER = """
-import datetime as dt, sys
+import datetime as dt
 from experiments.monitor import tick
 from experiments.store.embedded import EmbeddedStore
 from flags.database import Database
 
-url, folder, holder, mode = sys.argv[1:5]
 database, store = Database(url), EmbeddedStore(folder)
-start = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
-print("ready", flush=True)
-sys.stdin.readline()
+go.wait()
 if mode == "story":
+    start = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
     for second in range(0, 112, 3):
         result = tick(database, store, holder=holder, now=start + dt.timedelta(seconds=second))
         assert not result.errors, result.errors
@@ -105,34 +101,25 @@ else:
         tick(database, store, holder=holder, now=now, lease_seconds=0.5)
 """
 
-
-def start_worker(world: Any, holder: str, mode: str) -> subprocess.Popen[str]:
-    root = Path(__file__).resolve().parents[2]
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            WORKER,
-            world.database.engine.url.render_as_string(hide_password=False),
-            str(world.store.directory),
-            holder,
-            mode,
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=root,
-        env=os.environ | {"PYTHONPATH": str(root)},
-    )
+# One process imports the statistics, and every worker is forked from it before it has any thread.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["experiments.monitor", "experiments.store.embedded"])
 
 
-def say_go(worker: subprocess.Popen[str]) -> None:
-    assert worker.stdout is not None
-    assert worker.stdin is not None
-    assert worker.stdout.readline() == "ready\n"
-    worker.stdin.write("go\n")
-    worker.stdin.flush()
+def start_worker(world: Any, holder: str, mode: str) -> tuple[Any, Any]:
+    """Start a process that waits for its event before the first tick."""
+    go = PROCESSES.Event()
+    names = {
+        "url": world.database.engine.url.render_as_string(hide_password=False),
+        "folder": str(world.store.directory),
+        "holder": holder,
+        "mode": mode,
+        "go": go,
+    }
+    # `exec` and not a function of ours: this module has no name that another process could import.
+    worker = PROCESSES.Process(target=exec, args=(WORKER, names), daemon=True)
+    worker.start()
+    return worker, go
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -149,11 +136,11 @@ def test_three_processes_that_race_through_the_same_story_take_each_look_once(wo
     for second in range(0, 50, 10):
         world.traffic(second, second + 10, 200, SAME)
     workers = [start_worker(world, f"worker-{i}", "story") for i in range(3)]
-    for worker in workers:
-        say_go(worker)
-    for worker in workers:
-        _out, errors = worker.communicate(timeout=120)
-        assert worker.returncode == 0, errors
+    for _worker, go in workers:
+        go.set()
+    for worker, _go in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
     looks = world.looks
     assert [look.number for look in looks] == list(range(1, len(looks) + 1))
     offsets = [look.data["offset"] for look in looks]
@@ -176,21 +163,21 @@ def test_after_a_sigkill_another_worker_goes_on_where_the_first_one_stopped(
     world.do(services.seal)
     began = (dt.datetime.now(dt.UTC) - world.at(0)).total_seconds()
     world.do(services.start, now=began)
-    first = start_worker(world, "first", "real")
-    second = start_worker(world, "second", "real")
+    first, first_go = start_worker(world, "first", "real")
+    second, second_go = start_worker(world, "second", "real")
     try:
-        say_go(first)
+        first_go.set()
         wait_until(lambda: len(world.looks) >= 2)
-        say_go(second)
+        second_go.set()
         wait_until(lambda: len(world.looks) >= 4)
         os.kill(first.pid, signal.SIGKILL)
-        first.wait()
+        first.join(10)
         seen = len(world.looks)
         wait_until(lambda: len(world.looks) >= seen + 2)
     finally:
         for worker in (first, second):
             worker.kill()
-            worker.communicate()
+            worker.join(10)
     numbers = [look.number for look in world.looks]
     assert numbers == list(range(1, len(numbers) + 1))
     assert verify(world.export()).identical
