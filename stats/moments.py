@@ -63,7 +63,7 @@ class Moments:
     def _check_pair(self, name: str, first: float, second: float) -> None:
         if self.n == 0 and (first != 0 or second != 0):
             raise MomentsError(f"{name}1 and {name}2 must be 0 without units")
-        if second < 0 or first * first > self.n * second * (1 + _SLACK) + 1e-300:
+        if first * first > self.n * second * (1 + _SLACK) + 1e-300:
             raise MomentsError(
                 f"no {self.n:g} units can have {name}1 = {first:g} and {name}2 = {second:g}"
             )

@@ -128,6 +128,13 @@ def test_a_bound_out_of_reach_is_infinite_and_its_error_is_kept() -> None:
     )
 
 
+def test_error_too_small_for_a_bound_adds_up_until_it_is_enough() -> None:
+    tiny = Spending(SpendingShape.POCOCK, 2e-18)
+    bounds = boundary(tiny, [k / 60 for k in range(1, 61)]).bounds
+    assert bounds[0] == math.inf
+    assert min(bounds) < 9
+
+
 def test_a_look_that_releases_no_error_has_no_bound() -> None:
     assert boundary(HARM, [0.0]).bounds == (math.inf,)
     assert boundary(HARM, [0.5, 0.5]).bounds[1] == math.inf

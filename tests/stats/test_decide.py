@@ -20,7 +20,9 @@ from stats import (
     Role,
     TestResult,
     Verdict,
+    adjust,
     decide,
+    score_difference,
 )
 
 SIGNUP = MetricSpec("signup", Role.SUCCESS, binary=True, mde=0.05)
@@ -144,6 +146,12 @@ def test_without_an_mde_nothing_is_futile() -> None:
     )
 
 
+def test_a_futile_arm_is_named_while_the_others_go_on() -> None:
+    sums = {"signup": [rate(60_000, 0.1), rate(60_000, 0.1), rate(60_000, 0.1028)]}
+    decision = decide(plan_of(SIGNUP, arms=3), [look(1, 0.5, sums)])
+    assert (decision.verdict, decision.futile) == (Verdict.CONTINUE, ("new1",))
+
+
 def test_futility_needs_every_success_metric() -> None:
     other = MetricSpec("return", Role.SUCCESS, binary=True, mde=0.05)
     flat = [rate(60_000, 0.1), rate(60_000, 0.1)]
@@ -228,6 +236,21 @@ def test_harm_alpha_is_half_for_success_and_half_for_the_rest() -> None:
     assert plan_of(SIGNUP).harm_alpha(SIGNUP) == 0.025
     assert plan_of(ERRORS, LATENCY).harm_alpha(ERRORS) == 0.0125
     assert plan_of(SIGNUP, arms=3).harm_alpha(SIGNUP) == 0.0125
+
+
+def test_ship_alpha_is_shared_by_success_metrics_and_arms_and_guardrail_alpha_by_arms() -> None:
+    other = MetricSpec("return", Role.SUCCESS, binary=True)
+    sums = {
+        "signup": [rate(5000, 0.1)] * 3,
+        "return": [rate(5000, 0.1)] * 3,
+        "latency": [level(5000, 5)] * 3,
+    }
+    tests = decide(plan_of(SIGNUP, other, LATENCY, arms=3), [look(1, 1.0, sums)]).tests
+    spent = {(t.kind, t.metric): t.alpha_spent for t in tests}
+    assert spent["ship", "signup"] == pytest.approx(0.9 * 0.025 / 4)
+    assert spent["noninferiority", "latency"] == pytest.approx(0.9 * 0.025 / 2)
+    assert spent["harm", "signup"] == pytest.approx(0.9 * 0.025 / 8)
+    assert spent["futility", "signup"] == pytest.approx(0.9 * 0.10)
 
 
 def test_a_metric_of_harm_weight_zero_is_not_watched() -> None:
@@ -369,6 +392,20 @@ def test_a_covariate_sharpens_the_decision() -> None:
     for covariate, verdict in ((False, Verdict.CONTINUE), (True, Verdict.VALUE_PROVEN)):
         arms = [arm(0, covariate=covariate), arm(0.5, covariate=covariate)]
         assert decide(plan_of(value), [look(1, 1.0, {"value": arms})]).verdict is verdict
+
+
+def test_a_conversion_with_a_covariate_is_tested_as_a_mean() -> None:
+    def arm(shift: int) -> CovariateMoments:
+        x = [float(k % 2) for k in range(2000)]
+        y = [float((k % 2) * (k % 5 < 3) or k % 50 < shift) for k in range(2000)]
+        return CovariateMoments.of_pairs(y, x)
+
+    arms = [arm(0), arm(4)]
+    adjusted = adjust(*arms)
+    expected = score_difference(adjusted.control, adjusted.treatment)
+    tests = decide(plan_of(SIGNUP), [look(1, 1.0, {"signup": arms})]).tests
+    assert found(tests, "ship", "signup").z == expected.z
+    assert found(tests, "ship", "signup").se == expected.se
 
 
 # --- what is refused, what is written
