@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import sqlalchemy as sa
 
 from flags.database import Database
 from flags.models import Environment, Project, Revision
@@ -145,6 +146,11 @@ class Control:
                     created_at=NOW,
                 )
             )
+            if not self.database.is_sqlite:
+                session.execute(
+                    sa.text("SELECT pg_notify('flagstone', :payload)"),
+                    {"payload": f"{environment.id}:{environment.revision}"},
+                )
             return environment.revision
 
 
@@ -363,6 +369,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--clients", type=int, default=100, help="event streams")
     parser.add_argument("--commits", type=int, default=30)
+    parser.add_argument("--database-url", help="an empty PostgreSQL database; default SQLite")
     parser.add_argument("--bare", nargs=2, metavar=("SIZE", "PORT_FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bare:
@@ -370,7 +377,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="flagstone-bench-") as name:
         folder = Path(name)
-        url = f"sqlite:///{folder / 'flagstone.db'}"
+        url = options.database_url or f"sqlite:///{folder / 'flagstone.db'}"
         environment = {
             **os.environ,
             "FLAGSTONE_DATABASE_URL": url,
@@ -388,7 +395,7 @@ def main() -> None:
                 control = Control(url)
                 control.publish()
                 bare = compare(service, port, control, folder, options)
-                stream(port, control, options)
+                stream(service, port, control, options)
             finally:
                 for process in (service, bare):
                     if process is not None:
@@ -423,12 +430,7 @@ def compare(
     port_file = folder / "bare-port"
     bare = subprocess.Popen([sys.executable, __file__, "--bare", str(len(body)), str(port_file)])
     bare_port = int(wait_for_file(port_file, bare))
-    web = next(
-        child.pid
-        for child in psutil.Process(service.pid).children()
-        if "web.asgi" in child.cmdline()
-    )
-    sides = {"flagstone": (web, port), "limit": (bare.pid, bare_port)}
+    sides = {"flagstone": (web_process(service).pid, port), "limit": (bare.pid, bare_port)}
     for pid, number in sides.values():
         measure(pid, number, prepared, 2_000, options.connections)
     results: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
@@ -451,9 +453,20 @@ def compare(
     return bare
 
 
-def stream(port: int, control: Control, options: argparse.Namespace) -> None:
+def web_process(service: subprocess.Popen[bytes]) -> psutil.Process:
+    return next(
+        child for child in psutil.Process(service.pid).children() if "web.asgi" in child.cmdline()
+    )
+
+
+def stream(
+    service: subprocess.Popen[bytes], port: int, control: Control, options: argparse.Namespace
+) -> None:
+    web = web_process(service)
+    before = web.memory_info().rss
     streams = Streams(port, control.key, options.clients)
     streams.wait(1)
+    grown = web.memory_info().rss - before
     first, last = [], []
     for _ in range(options.commits):
         version = control.publish()
@@ -461,11 +474,13 @@ def stream(port: int, control: Control, options: argparse.Namespace) -> None:
         times = streams.wait(version)
         first.append((times[0] - committed) * 1e3)
         last.append((times[-1] - committed) * 1e3)
-    print(f"commit to event stream, {options.clients} clients, {options.commits} commits, SQLite")
+    kind = "SQLite" if control.database.is_sqlite else "PostgreSQL"
+    print(f"commit to event stream, {options.clients} clients, {options.commits} commits, {kind}")
+    print(f"  memory: {grown / 1e6:.1f} MB for all clients")
     for name, values in (("first", first), ("last", last)):
         print(
             f"  {name} client: median {statistics.median(values):.1f} ms, "
-            f"worst {max(values):.1f} ms"
+            f"p99 {statistics.quantiles(values, n=100)[98]:.1f} ms, worst {max(values):.1f} ms"
         )
 
 

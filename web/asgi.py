@@ -25,6 +25,7 @@ KEEP_ALIVE_SECONDS = 75
 # The supervisor kills after four seconds; what can end in an orderly way has ended by then.
 GRACEFUL_SECONDS = 2
 BACKLOG = 2048
+MAX_OPEN_FILES = 65_536
 
 
 def create_app(settings: Settings | None = None) -> Edge:
@@ -103,6 +104,7 @@ def main() -> None:
     options = parser.parse_args()
     configure_logging()
     follow(options.lifeline)
+    _allow_many_connections()
     try:
         run(
             Settings.from_environment(),
@@ -114,6 +116,18 @@ def main() -> None:
         logging.shutdown()
         sys.stdout.flush()
         os._exit(0)
+
+
+def _allow_many_connections() -> None:
+    """Raise the soft limit of open files, which is 1,024 on many systems: each stream is one."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def configure_logging() -> None:

@@ -39,7 +39,7 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
     # A second of imports (SciPy, DuckDB), after the signal handlers are in place.
-    from experiments import monitor
+    from experiments import lease, monitor
     from experiments.store.embedded import EmbeddedStore
 
     database = Database(settings.database_url)
@@ -58,6 +58,15 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
             failures += 1
             logger.exception("tick failed (%d in a row)", failures)
         stop.wait(min(TICK_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
+    try:
+        now = dt.datetime.now(dt.UTC)
+        held = lease.acquire(database, holder, now=now)
+        if held is not None:
+            # So that the next worker need not wait until it runs out.
+            lease.release(database, held, now=now)
+    except Exception:
+        logger.exception("the lease could not be given back; it runs out by itself")
+    store.close()
     database.dispose()
 
 

@@ -24,6 +24,8 @@ from web.edge.state import Key, Snapshot, State, empty_document, make_snapshot
 
 logger = logging.getLogger("flagstone.edge")
 
+CLOSE_SECONDS = 1.0
+
 _HEADS: Any = (
     sa.select(
         col(Environment.id),
@@ -86,9 +88,12 @@ class Loader:
             return int(row[0])
 
     def close(self) -> None:
-        """Close the connection."""
-        with self._lock:
-            self._drop()
+        """Close the connection; a read that hangs keeps its own."""
+        if self._lock.acquire(timeout=CLOSE_SECONDS):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
 
     def _connect(self) -> sa.Connection:
         if self._connection is None:

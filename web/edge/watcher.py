@@ -109,6 +109,9 @@ def _listening(url: str) -> psycopg.Connection:
     from sqlalchemy.engine import make_url
 
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = psycopg.connect(plain, autocommit=True, connect_timeout=5)
+    # A listener only waits; without these it would not notice that the other side is gone.
+    connection = psycopg.connect(
+        plain, autocommit=True, connect_timeout=5, keepalives_idle=10, keepalives_interval=5
+    )
     connection.execute("LISTEN flagstone")
     return connection
