@@ -45,7 +45,6 @@ _ASCII_ORBITS = {
     for letter in "abcdefghijklmnopqrstuvwxyz"
     for code in (ord(letter), ord(letter.upper()))
 }
-_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ ")
 
 
 class RegexError(ValueError):
@@ -167,7 +166,7 @@ def _unquoted(pattern: str) -> str:
         if pair == "\\Q":
             end = pattern.find("\\E", at + 2)
             quoted = pattern[at + 2 : end if end >= 0 else len(pattern)]
-            written.extend(f"\\{c}" if c in _PUNCTUATION else c for c in quoted)
+            written.extend(f"\\{c}" if _is_plain_ascii(c) else c for c in quoted)
             at += len(quoted) + 4
         else:
             step = 2 if pair[0] == "\\" else 1
@@ -329,7 +328,7 @@ class _Reader:
     def escaped_code(self, letter: str) -> int:
         if letter in _CONTROL:
             return _CONTROL[letter]
-        if letter in _PUNCTUATION:
+        if _is_plain_ascii(letter):
             return ord(letter)
         if letter == "x":
             return self.hexadecimal()
@@ -403,6 +402,11 @@ class _Reader:
         self.at = end + 2
         ranges = self.cased(ranges)
         return complement(ranges) if negated else ranges
+
+
+def _is_plain_ascii(character: str) -> bool:
+    """Whether an escape of this character stands for itself."""
+    return character.isascii() and not character.isalnum()
 
 
 def _is_number(text: str) -> bool:

@@ -3,12 +3,14 @@
 Slow, trusting, and for contexts of plain JSON only: it exists to be compared with.
 """
 
+# ruff: noqa: C901  one long function is plainer here than many short ones
+
 from __future__ import annotations
 
 import hashlib
 import ipaddress
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 NOTHING = object()
@@ -25,7 +27,10 @@ def evaluate(document: Any, key: str, context: Any, now: float) -> tuple[Any, st
     if flag["killed"] or not flag["enabled"]:
         return flag["off"], "DISABLED", None
     for prerequisite in flag.get("prerequisites", []):
-        if evaluate(document, prerequisite["flag"], context, now)[0] not in prerequisite["variants"]:
+        if (
+            evaluate(document, prerequisite["flag"], context, now)[0]
+            not in prerequisite["variants"]
+        ):
             return flag["off"], "DISABLED", None
     for target in flag.get("targets", []):
         unit = unit_of(context, target.get("by", "targetingKey"))
@@ -151,11 +156,15 @@ def compare(op: str, value: Any, constant: Any, ignore_case: bool) -> bool:
     if op == "contains" and isinstance(value, list):
         return any(compare("in", one, constant, ignore_case) for one in value)
     if op in ("contains", "starts_with", "ends_with"):
-        return both_texts and {
-            "contains": constant in value,
-            "starts_with": value[: len(constant)] == constant,
-            "ends_with": value[len(value) - len(constant) :] == constant,
-        }[op] and len(value) >= len(constant)
+        return (
+            both_texts
+            and {
+                "contains": constant in value,
+                "starts_with": value[: len(constant)] == constant,
+                "ends_with": value[len(value) - len(constant) :] == constant,
+            }[op]
+            and len(value) >= len(constant)
+        )
     if op in ("lt", "lte", "gt", "gte"):
         if not both_texts and not (number(value) and number(constant)):
             return False
@@ -235,4 +244,4 @@ def seconds(value: Any) -> float | None:
         moment = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()

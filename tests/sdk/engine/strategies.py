@@ -162,9 +162,8 @@ def flag_documents(
         "metadata": draw(st.sampled_from([{}, {"owner": "growth"}])),
     }
     if flags and draw(st.booleans()):
-        document["prerequisites"] = [
-            {"flag": draw(st.sampled_from(flags)), "variants": draw(st.sampled_from([["a"], ["a", "b", "c"]]))}
-        ]  # fmt: skip
+        wanted = draw(st.sampled_from([["a"], ["a", "b", "c"]]))
+        document["prerequisites"] = [{"flag": draw(st.sampled_from(flags)), "variants": wanted}]
     if draw(st.booleans()):
         document["targets"] = draw(
             st.lists(

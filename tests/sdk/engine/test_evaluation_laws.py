@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+from itertools import product
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flagstone.engine import (
@@ -23,12 +24,16 @@ from flagstone.engine.careful import careful_program, settled
 from tests.sdk.engine import reference
 from tests.sdk.engine.strategies import NOW, Raising, contexts, flag_sets, units, weird_contexts
 
+several_contexts = st.lists(contexts, min_size=1, max_size=8)
+SLOWLY = settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+FEW = settings(SLOWLY, max_examples=30)
 
-@given(flag_sets(), contexts)
-@settings(max_examples=400)
-def test_an_answer_is_what_the_plain_interpreter_says(document: Any, context: Any) -> None:
+
+@given(flag_sets(), several_contexts)
+@SLOWLY
+def test_an_answer_is_what_the_plain_interpreter_says(document: Any, several: Any) -> None:
     flag_set = parse_flag_set(document)
-    for key in document["flags"]:
+    for key, context in product(document["flags"], several):
         details = evaluate(flag_set, key, context, NOW)
         wanted = reference.evaluate(document, key, context, NOW)
         assert (details.variant, str(details.reason), details.rule_id) == wanted
@@ -44,29 +49,27 @@ def carefully(flag_set: Any, key: str, context: Any, now: float) -> EvaluationDe
     )
 
 
-@given(flag_sets(), weird_contexts)
-@settings(max_examples=300)
+@given(flag_sets(), st.lists(weird_contexts, min_size=1, max_size=8))
+@SLOWLY
 def test_generated_programs_answer_as_careful_ones_on_any_object(
-    document: Any, context: Any
+    document: Any, several: Any
 ) -> None:
     flag_set = parse_flag_set(document)
-    for key in document["flags"]:
+    for key, context in product(document["flags"], several):
         details = evaluate(flag_set, key, context, NOW)
         assert details == carefully(flag_set, key, context, NOW)
         assert details.error_code is None
 
 
 @given(flag_sets(), contexts | weird_contexts)
-@settings(max_examples=200)
+@FEW
 def test_an_explanation_has_the_details_of_the_evaluation(document: Any, context: Any) -> None:
     flag_set = parse_flag_set(document)
     for key in document["flags"]:
         explanation = explain(flag_set, key, context, NOW)
         details = evaluate(flag_set, key, context, NOW)
         assert explanation.details == details
-        assert [step.served for step in explanation.steps].index(True) + 1 == len(
-            explanation.steps
-        )
+        assert [step.served for step in explanation.steps].index(True) + 1 == len(explanation.steps)
         last = explanation.steps[-1]
         if details.rule_id is not None:
             assert (last.kind, last.name) == ("rule", details.rule_id)
@@ -81,7 +84,7 @@ def test_an_explanation_has_the_details_of_the_evaluation(document: Any, context
 
 
 @given(flag_sets())
-@settings(max_examples=200)
+@FEW
 def test_reading_a_written_flag_set_gives_it_back(document: Any) -> None:
     before = copy.deepcopy(document)
     flag_set = parse_flag_set(document)
@@ -156,7 +159,7 @@ def test_widening_a_coverage_moves_nobody_who_was_in(
 
 
 @given(flag_sets(), contexts, st.booleans())
-@settings(max_examples=100)
+@FEW
 def test_killed_and_off_beat_everything(document: Any, context: Any, killed: bool) -> None:
     for flag in document["flags"].values():
         flag["killed" if killed else "enabled"] = killed
@@ -172,7 +175,7 @@ def test_killed_and_off_beat_everything(document: Any, context: Any, killed: boo
 
 
 @given(flag_sets(), contexts)
-@settings(max_examples=100)
+@FEW
 def test_answers_do_not_depend_on_the_other_flags(document: Any, context: Any) -> None:
     flag_set = parse_flag_set(document)
     key = next(iter(document["flags"]))  # the first one refers to nobody

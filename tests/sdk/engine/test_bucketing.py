@@ -1,0 +1,147 @@
+"""Buckets: the same for ever, cut by one convention."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flagstone.engine import bucket, evaluate, parse_flag_set
+from flagstone.engine.bucketing import END, digest, prefix, threshold, unit_text
+
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "bucketing.json").read_text("utf-8"))
+
+
+def served(of: int, cuts: list[tuple[str, int, int]], unit: object, salt: str = "s") -> str | None:
+    """Return what a split of these ranges serves to a unit."""
+    split = {
+        "salt": salt,
+        "of": of,
+        "to": [{"variant": name, "ranges": [[low, high]]} for name, low, high in cuts],
+    }
+    rule = {"id": "r", "when": True, "serve": {"split": split}}
+    variants = {name: {"value": name} for name, _, _ in cuts}
+    flag = {"type": "string", "variants": variants, "rules": [rule]}
+    return evaluate(
+        parse_flag_set({"flags": {"f": flag}}), "f", {"targetingKey": unit}, 0.0
+    ).variant
+
+
+def in_bucket(of: int, ranges: list[list[int]], unit: object, salt: str = "s") -> bool:
+    """Return whether a rule with this bucket condition holds."""
+    when = {"bucket": {"salt": salt, "of": of, "ranges": ranges}}
+    flag = {
+        "type": "boolean",
+        "variants": {"on": {"value": True}},
+        "rules": [{"id": "r", "when": when, "serve": "on"}],
+    }
+    context = {"targetingKey": unit}
+    return evaluate(parse_flag_set({"flags": {"f": flag}}), "f", context, 0.0).variant == "on"
+
+
+def test_buckets_are_those_of_another_program() -> None:
+    assert len(VECTORS["vectors"]) == 180
+    for vector in VECTORS["vectors"]:
+        assert bucket("flagstone", vector["salt"], vector["unit"], vector["of"]) == vector["bucket"]
+        start = digest(prefix(vector["salt"]), vector["unit"])[:8].hex()
+        assert start == vector["sha256_start"]
+
+
+@pytest.mark.parametrize("of", range(1, 9))
+def test_every_range_is_half_open(of: int) -> None:
+    """Exhaustive: all ranges of all small numbers of buckets, as a split and as a condition."""
+    units = [f"u{number}" for number in range(40)]
+    assert {bucket("flagstone", "s", unit, of) for unit in units} == set(range(of))
+    for low in range(of + 1):
+        for high in range(low, of + 1):
+            cuts = [("in", low, high)]
+            for unit in units:
+                inside = low <= bucket("flagstone", "s", unit, of) < high
+                assert in_bucket(of, [[low, high]], unit) is inside
+                assert (served(of, cuts, unit) == "in") is inside
+
+
+@given(st.integers(1, 12), st.data())
+def test_ranges_that_touch_serve_everybody_exactly_once(of: int, data: Any) -> None:
+    """Also past the number of ranges from which a look-up takes the place of comparisons."""
+    inner = data.draw(st.lists(st.integers(0, of), max_size=9).map(sorted))
+    edges = [0, *inner, of]
+    cuts = [(f"v{i}", edges[i], edges[i + 1]) for i in range(len(edges) - 1)]
+    for number in range(20):
+        place = bucket("flagstone", "s", number, of)
+        wanted = [name for name, low, high in cuts if low <= place < high]
+        assert [served(of, cuts, number)] == wanted
+
+
+@given(st.text(), st.text() | st.integers(), st.integers(1, 2**53 - 1), st.data())
+def test_comparing_hashes_is_comparing_buckets(
+    salt: str, unit: str | int, of: int, data: Any
+) -> None:
+    edge = data.draw(st.integers(0, of))
+    text = unit_text(unit)
+    assert text is not None
+    reached = bucket("flagstone", salt, unit, of) >= edge
+    assert (digest(prefix(salt), text) >= threshold(edge, of)) is reached
+
+
+def test_the_extreme_hashes_lie_in_the_first_and_the_last_bucket() -> None:
+    for of in (1, 3, 10_000, 2**53 - 1):
+        assert threshold(0, of) <= bytes(32)
+        assert threshold(1, of) > bytes(32) or of == 1
+        assert threshold(of, of) == END > b"\xff" * 32
+        assert threshold(of - 1, of) <= b"\xff" * 32
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("u1", "u1"), ("", ""), (7, "7"), (-7, "-7"), (7.0, "7"), (-0.0, "0"), (2**70, str(2**70)),
+        (1e21, "1000000000000000000000"), ("\ud800", "\ud800"),
+        (7.5, None), (True, None), (False, None), (None, None), (float("nan"), None),
+        (float("inf"), None), (b"u1", None), (["u1"], None), (1j, None),
+    ],
+)  # fmt: skip
+def test_texts_and_whole_numbers_are_units(value: object, text: str | None) -> None:
+    assert unit_text(value) == text
+    expected = None if text is None else "in"
+    assert served(1, [("in", 0, 1)], value) == expected
+    assert in_bucket(1, [[0, 1]], value) is (text is not None)
+
+
+def test_a_number_too_long_to_print_is_no_unit() -> None:
+    assert unit_text(10**5000) is None
+    assert served(1, [("in", 0, 1)], 10**5000) is None
+
+
+@given(st.integers(-(2**53), 2**53))
+def test_an_integer_is_in_the_bucket_of_its_text(number: int) -> None:
+    place = bucket("flagstone", "s", str(number), 10_000)
+    assert bucket("flagstone", "s", number, 10_000) == place
+    assert bucket("flagstone", "s", float(number), 10_000) == place
+
+
+def test_salts_make_places_independent() -> None:
+    both = Counter(
+        (bucket("flagstone", "one", unit, 2), bucket("flagstone", "two", unit, 2))
+        for unit in range(4000)
+    )
+    # Four cells of 1,000 expected, standard deviation 27.
+    assert all(abs(count - 1000) < 140 for count in both.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("murmur", "s", "u", 10), "unknown hash"),
+        (("flagstone", "s", True, 10), "a unit is"),
+        (("flagstone", "s", "u", 0), "at least one bucket"),
+    ],
+)
+def test_what_has_no_bucket_is_refused(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        bucket(*arguments)
