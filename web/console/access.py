@@ -1,0 +1,122 @@
+"""Set-up of the first administrator, sign-in and sign-out."""
+
+from __future__ import annotations
+
+from flask import Response, make_response, request, url_for
+from flask.typing import ResponseReturnValue
+
+from flags.errors import FlagstoneError, InvalidInputError
+from web.auth import service
+from web.auth.guard import (
+    clear_cookie,
+    end_present_session,
+    find_caller,
+    needs,
+    public,
+    set_cookie,
+    sign_in,
+)
+from web.auth.roles import Role
+from web.console.base import back_to, blueprint, show
+from web.problems import STATUS_BY_ERROR
+from web.security import check_same_site, count_attempt
+from web.transactions import now, reading, transaction
+
+_DEFAULT_STATUS = 400
+
+
+@blueprint.get("/setup")
+@public
+def setup() -> ResponseReturnValue:
+    """Ask for the first administrator."""
+    with reading() as session:
+        if service.is_set_up(session):
+            return back_to(url_for("console.login"))
+    return show("setup.html", form={"code": request.args.get("code", "")}, problem=None)
+
+
+@blueprint.post("/setup")
+@public
+def complete_setup() -> ResponseReturnValue:
+    """Create the first administrator and project, and sign in."""
+    check_same_site()
+    form = {name: request.form.get(name, "") for name in ("code", "email", "project", "password")}
+    try:
+        count_attempt("setup")
+        if form["password"] != request.form.get("password_again", ""):
+            message = "the two passwords differ"
+            raise InvalidInputError(message, field="password_again")
+        first = service.FirstRun(
+            email=form["email"],
+            password=form["password"],
+            project_key=_key_of(form["project"]),
+            project_name=form["project"].strip() or "Default",
+        )
+        with transaction() as session:
+            service.complete_setup(session, form["code"], first, now=now())
+        _user, session_id = sign_in(form["email"], form["password"])
+    except FlagstoneError as error:
+        form.pop("password")
+        return show("setup.html", status=_status(error), form=form, problem=error)
+    return _enter(session_id, "/")
+
+
+def _key_of(name: str) -> str:
+    words = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.strip().lower())
+    return "-".join(part for part in words.split("-") if part)[:64] or "default"
+
+
+@blueprint.get("/login")
+@public
+def login() -> ResponseReturnValue:
+    """Ask who it is."""
+    with reading() as session:
+        if not service.is_set_up(session):
+            return back_to(url_for("console.setup"))
+    if find_caller() is not None:
+        return back_to("/")
+    return show("login.html", email="", problem=None, next=_own_path(request.args.get("next")))
+
+
+@blueprint.post("/login")
+@public
+def do_login() -> ResponseReturnValue:
+    """Check the password and open a session."""
+    check_same_site()
+    email = request.form.get("email", "")
+    following = _own_path(request.form.get("next"))
+    try:
+        _user, session_id = sign_in(email, request.form.get("password", ""))
+    except FlagstoneError as error:
+        return show("login.html", status=_status(error), email=email, problem=error, next=following)
+    return _enter(session_id, following)
+
+
+@blueprint.post("/logout")
+@needs(Role.VIEWER)
+def logout() -> ResponseReturnValue:
+    """End the session."""
+    end_present_session()
+    response = make_response(back_to(url_for("console.login")))
+    clear_cookie(response)
+    return response
+
+
+def _enter(session_id: str, location: str) -> Response:
+    response = make_response(back_to(location))
+    set_cookie(response, session_id)
+    return response
+
+
+def _own_path(text: str | None) -> str:
+    """Give a path of this site, never an address elsewhere."""
+    if not text or not text.startswith("/") or text.startswith(("//", "/\\")) or "\\" in text:
+        return "/"
+    return text if text.isprintable() else "/"
+
+
+def _status(error: FlagstoneError) -> int:
+    for kind in type(error).__mro__:
+        if kind in STATUS_BY_ERROR:
+            return STATUS_BY_ERROR[kind]
+    return _DEFAULT_STATUS

@@ -1,0 +1,195 @@
+"""Experiments: the list, the verdict card in the first viewport, the evidence below it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlmodel import Session
+
+from experiments import services
+from experiments.models import Experiment
+from flags.errors import FlagstoneError
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.console.base import back_to, blueprint, place, show, wants_fragment
+from web.console.charts import axis_of_worth, chart_of_looks
+from web.transactions import now, reading, transaction
+
+_PLACE = "/projects/<project_key>/environments/<environment_key>"
+_ITEM = f"{_PLACE}/experiments/<experiment_key>"
+
+TEMPLATE = """key = "checkout-one-page"
+flag = "checkout"                  # a flag that is on
+control = "control"                # what everybody has today
+treatments = ["treatment"]
+hypothesis = "A checkout on one page makes more visitors buy."
+customer = "head of the shop"      # accountable: confirms shipping
+owner = "checkout team"            # runs it
+prove_by = "28d"
+
+[weights]
+control = 50
+treatment = 50
+
+[[metrics]]
+key = "purchases"
+role = "success"
+kind = "conversion"
+event = "purchase"
+window = "7d"
+mde = 0.05                         # smallest effect worth having, relative
+
+[[metrics]]
+key = "support contacts"
+role = "guardrail"
+kind = "conversion"
+event = "support_contact"
+direction = "down"
+window = "7d"
+margin = 0.05                      # tolerated loss, relative
+"""
+
+
+@blueprint.get(f"{_PLACE}/experiments")
+@needs(Role.VIEWER)
+def list_experiments(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """List the environment's experiments, newest first."""
+    with reading() as session:
+        place(session, project_key, environment_key)
+        found = services.list_experiments(session, project_key, environment_key=environment_key)
+    return show(
+        "experiments/_rows.html" if wants_fragment() else "experiments/list.html",
+        experiments=found,
+        project_key=project_key,
+        environment_key=environment_key,
+        live=any(each.ended_at is None and each.started_at is not None for each in found),
+    )
+
+
+@blueprint.get(f"{_PLACE}/new-experiment")
+@needs(Role.EDITOR)
+def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """Ask for a plan."""
+    with reading() as session:
+        place(session, project_key, environment_key)
+    text = TEMPLATE
+    if environment_key != "production":
+        text = TEMPLATE.replace("\n[weights]", f'environment = "{environment_key}"\n\n[weights]')
+    return show("experiments/new.html", text=text, problem=None)
+
+
+@blueprint.post(f"{_PLACE}/new-experiment")
+@needs(Role.EDITOR)
+def create_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """Draft an experiment from the plan's text."""
+    text = request.form.get("plan", "").replace("\r\n", "\n")
+    try:
+        with transaction() as session:
+            experiment = services.create_experiment(
+                session, project_key, text, actor=current_caller().actor, now=now()
+            )
+            key, environment_id = experiment.key, experiment.environment_id
+            environment = place(session, project_key, environment_key)
+            if environment.id != environment_id:
+                environment_key = str(experiment.plan["environment"])
+    except FlagstoneError as error:
+        with reading() as session:
+            place(session, project_key, environment_key)
+        return show("experiments/new.html", status=400, text=text, problem=error)
+    return back_to(_address(project_key, environment_key, key))
+
+
+@blueprint.get(_ITEM)
+@needs(Role.VIEWER)
+def show_experiment(
+    project_key: str, environment_key: str, experiment_key: str
+) -> ResponseReturnValue:
+    """Show the verdict card, then everything that it rests on."""
+    return _page(project_key, environment_key, experiment_key)
+
+
+@blueprint.post(f"{_ITEM}/<any(seal, start, confirm, stop):verb>")
+@needs(Role.EDITOR)
+def advance(
+    project_key: str, environment_key: str, experiment_key: str, verb: str
+) -> ResponseReturnValue:
+    """Seal, start, confirm or stop."""
+    steps = {"seal": services.seal, "start": services.start, "confirm": services.confirm}
+    place_and_key = (project_key, environment_key, experiment_key)
+    try:
+        with transaction() as session:
+            actor = current_caller().actor
+            if verb == "stop":
+                reason = request.form.get("reason", "")
+                services.stop(session, *place_and_key, reason=reason, actor=actor, now=now())
+            else:
+                steps[verb](session, *place_and_key, actor=actor, now=now())
+    except FlagstoneError as error:
+        return _page(*place_and_key, problem=error)
+    return back_to(_address(*place_and_key))
+
+
+@blueprint.get(f"{_ITEM}/record.json")
+@needs(Role.VIEWER)
+def download_record(
+    project_key: str, environment_key: str, experiment_key: str
+) -> ResponseReturnValue:
+    """Give the decision records as a file for ``flagstone verify``."""
+    from experiments.document import canonical_json
+
+    with reading() as session:
+        experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
+        text = canonical_json(services.export_record(session, experiment))
+    response = Response(text, content_type="application/json")
+    response.headers["Content-Disposition"] = f'attachment; filename="{experiment.key}.json"'
+    return response
+
+
+def _address(project_key: str, environment_key: str, experiment_key: str) -> str:
+    return url_for(
+        "console.show_experiment",
+        project_key=project_key,
+        environment_key=environment_key,
+        experiment_key=experiment_key,
+    )
+
+
+def _page(
+    project_key: str,
+    environment_key: str,
+    experiment_key: str,
+    *,
+    problem: FlagstoneError | None = None,
+) -> ResponseReturnValue:
+    with reading() as session:
+        place(session, project_key, environment_key)
+        experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
+        values = _values(session, experiment)
+    values |= {"project_key": project_key, "environment_key": environment_key, "problem": problem}
+    fragment = wants_fragment() and problem is None
+    return show(
+        "experiments/_body.html" if fragment else "experiments/page.html",
+        status=200 if problem is None else 400,
+        **values,
+    )
+
+
+def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
+    card = services.get_card(session, experiment, now=now())
+    looks = services.looks(session, experiment)
+    started = experiment.started_at
+    return {
+        "experiment": experiment,
+        "card": card,
+        "looks": looks,
+        "records": services.records(session, experiment),
+        "worth": [(each, axis_of_worth(each)) for each in card.worth],
+        "charts": [
+            chart_of_looks(each, looks, started, experiment.plan)
+            for each in (card.worth if started is not None else ())
+        ],
+        "live": experiment.started_at is not None and experiment.ended_at is None,
+        "plan": experiment.plan,
+    }

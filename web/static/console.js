@@ -1,0 +1,83 @@
+// Everything here is comfort: without scripts every page can be read and every form be sent.
+(function () {
+  "use strict";
+  // htmx writes HTML that our own server drew; the policy names that one source.
+  if (window.trustedTypes) {
+    window.trustedTypes.createPolicy("default", { createHTML: function (html) { return html; } });
+  }
+  var root = document.documentElement;
+  var dark = window.matchMedia("(prefers-color-scheme: dark)");
+  function apply() {
+    var chosen = root.dataset.theme;
+    var name = chosen === "auto" ? (dark.matches ? "dark" : "light") : chosen;
+    root.setAttribute("data-bs-theme", name);
+  }
+  apply();
+  dark.addEventListener("change", apply);
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest("[data-switch-theme]");
+    if (!button) return;
+    root.dataset.theme = root.getAttribute("data-bs-theme") === "dark" ? "light" : "dark";
+    document.cookie = "fs_theme=" + root.dataset.theme + ";path=/;max-age=31536000;samesite=lax";
+    apply();
+  });
+  document.addEventListener("change", function (event) {
+    var choice = event.target.closest("select[data-go]");
+    if (choice) window.location.assign(choice.value);
+  });
+  // One open form at a time keeps the page quiet; Escape closes it.
+  document.addEventListener("toggle", function (event) {
+    var opened = event.target;
+    if (!opened.matches || !opened.matches("details[data-form]") || !opened.open) return;
+    document.querySelectorAll("details[data-form][open]").forEach(function (other) {
+      if (other !== opened && !other.contains(opened)) other.open = false;
+    });
+    var field = opened.querySelector("input:not([type=hidden]), select, textarea");
+    if (field) field.focus();
+  }, true);
+  document.addEventListener("keydown", function (event) {
+    if (event.key !== "Escape") return;
+    document.querySelectorAll("details[data-form][open]").forEach(function (form) {
+      form.open = false;
+      form.querySelector("summary").focus();
+    });
+  });
+  // Nobody sends a form twice by a double click.
+  document.addEventListener("submit", function (event) {
+    if (event.target.dataset.sent) { event.preventDefault(); return; }
+    event.target.dataset.sent = "yes";
+    window.setTimeout(function () { delete event.target.dataset.sent; }, 4000);
+  });
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest("[data-copy]");
+    if (!button || !navigator.clipboard) return;
+    navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent)
+      .then(function () { button.textContent = "Copied"; });
+  });
+  window.addEventListener("pageshow", function () {
+    document.querySelectorAll("form[data-sent]").forEach(function (form) { delete form.dataset.sent; });
+  });
+  // A fragment that refreshes itself must not take away what somebody opened or is writing.
+  var opened = [];
+  document.addEventListener("htmx:beforeRequest", function (event) {
+    var part = event.target;
+    if (!part.querySelector || !part.matches("[hx-trigger^=every]")) return;
+    if (part.querySelector("details[data-form][open]")) event.preventDefault();
+  });
+  document.addEventListener("htmx:beforeSwap", function (event) {
+    opened = Array.prototype.map.call(
+      event.target.querySelectorAll("details[id]"),
+      function (each) { return [each.id, each.open]; }
+    );
+  });
+  document.addEventListener("htmx:afterSwap", function () {
+    opened.forEach(function (pair) {
+      var each = document.getElementById(pair[0]);
+      if (each) each.open = pair[1];
+    });
+    opened = [];
+  });
+  // A fragment that could not be fetched says so, and says it only once.
+  document.addEventListener("htmx:sendError", function () { root.classList.add("fs-offline"); });
+  document.addEventListener("htmx:afterOnLoad", function () { root.classList.remove("fs-offline"); });
+}());
