@@ -10,12 +10,14 @@ error and never a lost update.
 from __future__ import annotations
 
 import datetime as dt
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm.exc import StaleDataError
@@ -89,7 +91,7 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
         self.url = normalise_url(url)
         self.is_sqlite = make_url(self.url).get_backend_name() == "sqlite"
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"json_deserializer": _read_json}
         if self.is_sqlite:
             options["poolclass"] = NullPool
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
@@ -138,6 +140,15 @@ class Database:
         """Close every pooled connection."""
         self.engine.dispose()
         self._write_engine.dispose()
+
+
+def _read_json(text: str | bytes) -> Any:
+    # Three times as fast, and a change reads every flag of its environment. What orjson will not
+    # read (NaN, half a surrogate pair) the standard library wrote, so it can read it.
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
