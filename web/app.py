@@ -45,7 +45,11 @@ def utc_now() -> dt.datetime:
 
 
 def create_flask_app(
-    settings: Settings, database: Database, *, clock: Callable[[], dt.datetime] = utc_now
+    settings: Settings,
+    database: Database,
+    *,
+    clock: Callable[[], dt.datetime] = utc_now,
+    console: bool = True,
 ) -> Flask:
     """Build the management application over an open database.
 
@@ -57,11 +61,13 @@ def create_flask_app(
         Open, with every table.
     clock : callable
         What time it is, asked once per request.
+    console : bool
+        Whether to serve the console's pages too, where ``web.console`` exists.
 
     Returns
     -------
     Flask
-        With ``/api/v1`` and, where ``web.console`` exists, its pages.
+        With ``/api/v1`` and the console's pages.
     """
     app = Flask("web", static_folder=None, template_folder=None)
     app.json = OrjsonProvider(app)
@@ -75,7 +81,8 @@ def create_flask_app(
     security.register(app)
     app.before_request(_refuse_nul)
     app.register_blueprint(api_blueprint)
-    _register_console(app)
+    if console:
+        _register_console(app)
     return app
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
@@ -160,6 +160,12 @@ def _problem_of_database(error: DBAPIError | StaleDataError) -> Problem | None:
     if isinstance(error, IntegrityError):
         # Two requests created the same key at one time; the services refuse the ordinary case.
         return Problem(409, "already_exists", "somebody else created the same thing first")
+    if isinstance(error, DataError):
+        # The last line: a column cannot hold, or be compared with, what the caller sent.
+        logger.warning(
+            "a value passed every check but the database's: %s", _where(), exc_info=error
+        )
+        return Problem(400, "invalid_input", "a number or a text in the request is out of range")
     if isinstance(error, OperationalError):
         logger.warning("the database refused: %s", _where(), exc_info=error)
         return Problem(
@@ -199,7 +205,11 @@ def register(app: Flask) -> None:
         problem = problem_of(error)
         render = app.extensions.get(_HTML_EXTENSION)
         if render is not None and _wants_html():
-            return _rendered(app, render, problem)
+            try:
+                return _rendered(app, render, problem)
+            except Exception:
+                # A broken error page must not put its own failure in place of the first one.
+                logger.exception("the page of a problem could not be rendered: %s", _where())
         return as_json(problem)
 
     app.register_error_handler(Exception, handle)

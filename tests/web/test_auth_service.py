@@ -97,9 +97,7 @@ def test_a_password_is_stored_as_salted_argon2id_and_only_itself_verifies() -> N
 
 
 def test_an_address_is_one_whatever_its_case(ada: Database) -> None:
-    assert (
-        authenticate(ada, " ADA@example.ORG", PASSWORD, now=NOW).email == "ada@example.org"
-    )
+    assert authenticate(ada, " ADA@example.ORG", PASSWORD, now=NOW).email == "ada@example.org"
     with ada.write() as session, pytest.raises(AlreadyExistsError):
         service.create_user(
             session, email="ADA@EXAMPLE.ORG", password=PASSWORD, role=Role.VIEWER, now=NOW

@@ -31,7 +31,8 @@ class PageQuery(Query):
         if self.cursor is None:
             return None
         try:
-            return base64.urlsafe_b64decode(self.cursor.encode() + b"==").decode()
+            padded = self.cursor.encode() + b"=" * (-len(self.cursor) % 4)
+            return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
         except ValueError:
             message = "the cursor is not one that a list gave"
             raise InvalidInputError(message, field="cursor") from None

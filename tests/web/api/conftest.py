@@ -115,7 +115,7 @@ def clock() -> Clock:
 @pytest.fixture
 def service(database: Database, clock: Clock, tmp_path: Path) -> Service:
     settings = Settings(database_url=database.url, data_directory=tmp_path)
-    app = create_flask_app(settings, database, clock=clock)
+    app = create_flask_app(settings, database, clock=clock, console=False)
     app.config["TESTING"] = False
     return Service(app, database, clock)
 

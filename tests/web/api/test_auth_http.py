@@ -153,7 +153,8 @@ def test_a_new_password_ends_every_other_session(client: FlaskClient, service: A
     token = sign_in(client).get_json()["csrf_token"]
     body = {"current_password": PASSWORD, "new_password": "another long password"}
     headers = {"X-CSRF-Token": token}
-    problem(client.post("/api/v1/session/password", json={**body, "current_password": "x"}, headers=headers), 401)  # noqa: E501
+    wrong = {**body, "current_password": "x"}
+    problem(client.post("/api/v1/session/password", json=wrong, headers=headers), 401)
     weak = {**body, "new_password": "short"}
     refused = problem(client.post("/api/v1/session/password", json=weak, headers=headers), 400)
     assert "it needs 10" in refused["detail"]
@@ -233,25 +234,23 @@ def test_a_key_needs_no_proof_of_origin(service: Any, admin: Any) -> None:
     assert made.status_code == 201
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        "",
-        "Bearer",
-        "Bearer ",
-        "Basic YWRhOmFkYQ==",
-        "Bearer fs_usr_short",
-        "Bearer fs_usr_" + "A" * 43,
-        "Bearer fs_usr_" + "A" * 42 + "\xff",
-        "Bearer " + "A" * 5000,
-    ],
-)
-def test_a_bad_authorization_header_is_401_even_beside_a_good_cookie(
-    client: FlaskClient, header: str
-) -> None:
+BAD_AUTHORIZATIONS = [
+    "",
+    "Bearer",
+    "Bearer ",
+    "Basic YWRhOmFkYQ==",
+    "Bearer fs_usr_short",
+    "Bearer fs_usr_" + "A" * 43,
+    "Bearer fs_usr_" + "A" * 42 + "\xff",
+    "Bearer " + "A" * 5000,
+]
+
+
+def test_a_bad_authorization_header_is_401_even_beside_a_good_cookie(client: FlaskClient) -> None:
     sign_in(client)
-    response = client.get("/api/v1/whoami", headers={"Authorization": header})
-    assert problem(response, 401)["field"] == "Authorization"
+    for header in BAD_AUTHORIZATIONS:
+        response = client.get("/api/v1/whoami", headers={"Authorization": header})
+        assert problem(response, 401)["field"] == "Authorization", header
 
 
 def test_revoked_and_expired_keys_are_refused(service: Any, admin: Any) -> None:

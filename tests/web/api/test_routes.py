@@ -72,7 +72,7 @@ def documented_form(method: str, rule: str) -> str:
 @pytest.fixture
 def bare_app(tmp_path: Path) -> Iterator[Flask]:
     database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
-    yield create_flask_app(Settings(data_directory=tmp_path), database)
+    yield create_flask_app(Settings(data_directory=tmp_path), database, console=False)
     database.dispose()
 
 
@@ -130,9 +130,7 @@ def people_and_keys(service: Any) -> None:
     made = client.post("/api/v1/setup", json=first)
     assert made.status_code == 201
     assert made.get_json()["user"]["role"] == "admin"
-    signed = client.post(
-        "/api/v1/session", json={"email": "ada@example.org", "password": password}
-    )
+    signed = client.post("/api/v1/session", json={"email": "ada@example.org", "password": password})
     assert signed.status_code == 201
     headers = {"X-CSRF-Token": signed.get_json()["csrf_token"]}
     who = client.get("/api/v1/whoami").get_json()
@@ -202,10 +200,18 @@ def flags_and_their_past(admin: Any) -> None:
         "environment": "production",
         "comment": "beta first",
         "instructions": [
-            {"do": "add_segment", "segment": "beta", "condition": {"attr": "plan", "op": "in", "values": ["beta"]}},
-            {"do": "add_rule", "flag": flag, "rule": {"id": "beta", "when": {"segment": "beta"}, "serve": "off"}},
+            {
+                "do": "add_segment",
+                "segment": "beta",
+                "condition": {"attr": "plan", "op": "in", "values": ["beta"]},
+            },
+            {
+                "do": "add_rule",
+                "flag": flag,
+                "rule": {"id": "beta", "when": {"segment": "beta"}, "serve": "off"},
+            },
         ],
-    }  # fmt: skip
+    }
     preview = admin.ok("POST", f"{P}/changes", {**change, "mode": "preview"})
     assert preview["changed"] is True
     revision = admin.ok("GET", f"{PROD}")["revision"]
