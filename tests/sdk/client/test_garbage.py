@@ -45,6 +45,7 @@ GARBAGE: dict[str, bytes] = {
     "deeply nested": http(b"[" * 200_000),
     "a number of a million digits": http(b'{"schema": ' + b"9" * 1_000_000 + b"}"),
     "cut off": http(b'{"schema": 1, ', length=5000),
+    "sound but cut off": http(b'{"schema": 1, "version": 2, "flags": {}}', length=5000),
     "a negative length": http(b"{}", length=-5),
     "bad chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
     "chunks cut off": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{}",
