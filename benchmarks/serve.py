@@ -468,15 +468,19 @@ def stream(
     streams.wait(1)
     grown = web.memory_info().rss - before
     first, last = [], []
+    used = web.cpu_times()
     for _ in range(options.commits):
         version = control.publish()
         committed = time.perf_counter()
         times = streams.wait(version)
         first.append((times[0] - committed) * 1e3)
         last.append((times[-1] - committed) * 1e3)
+    spent = web.cpu_times().user + web.cpu_times().system - used.user - used.system
     kind = "SQLite" if control.database.is_sqlite else "PostgreSQL"
     print(f"commit to event stream, {options.clients} clients, {options.commits} commits, {kind}")
     print(f"  memory: {grown / 1e6:.1f} MB for all clients")
+    events = options.clients * options.commits
+    print(f"  CPU: {spent / events * 1e6:.0f} us per client and commit, polling included")
     for name, values in (("first", first), ("last", last)):
         print(
             f"  {name} client: median {statistics.median(values):.1f} ms, "

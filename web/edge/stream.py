@@ -1,13 +1,14 @@
 """``GET /sdk/v1/stream``: tell SDKs, by server-sent events, that there is a newer flag set.
 
-All streams of an environment wait for one shared future. A change resolves it; each stream then
-sends the revision that is current at that moment. So a slow client skips to the latest, nobody has
-a queue, and a stream costs little more than its coroutine.
+A change wakes every stream of its environment; each then sends the revision that is current at that
+moment. So a slow client skips to the latest, nobody has a queue, and a stream costs little more
+than its coroutine.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -30,38 +31,48 @@ Send = Callable[[Any], Awaitable[None]]
 
 
 class Changes:
-    """One future per environment that its next change resolves; used on the event loop only."""
+    """Whom the next change of an environment wakes; used on the event loop only."""
 
     def __init__(self) -> None:
         self.closed = False
-        self.open_streams = 0
-        self._next: dict[int, asyncio.Future[None]] = {}
+        self._waiting: dict[int, set[asyncio.Future[None]]] = {}
 
-    def next(self, environment_id: int) -> asyncio.Future[None]:
-        """Give the future that the next change resolves; shared, so never cancel it."""
-        future = self._next.get(environment_id)
-        if future is None:
-            future = asyncio.get_running_loop().create_future()
-            self._next[environment_id] = future
-            if self.closed:
-                future.set_result(None)
+    def wait(self, environment_id: int) -> asyncio.Future[None]:
+        """Give a future that the next change resolves; :meth:`leave` it afterwards."""
+        future = asyncio.get_running_loop().create_future()
+        if self.closed:
+            future.set_result(None)
+        self._waiting.setdefault(environment_id, set()).add(future)
         return future
+
+    def leave(self, environment_id: int, future: asyncio.Future[None]) -> None:
+        """Forget a future."""
+        self._waiting.get(environment_id, set()).discard(future)
+
+    def waiting(self, environment_id: int) -> int:
+        """Count the futures that a change would resolve."""
+        return len(self._waiting.get(environment_id, ()))
 
     def notify(self, environment_id: int) -> None:
         """Wake every stream of an environment."""
-        future = self._next.pop(environment_id, None)
-        if future is not None and not future.done():
-            future.set_result(None)
+        for future in self._waiting.pop(environment_id, ()):
+            wake(future)
 
     def notify_all(self) -> None:
         """Wake every stream."""
-        for environment_id in list(self._next):
+        for environment_id in list(self._waiting):
             self.notify(environment_id)
 
     def close(self) -> None:
         """End every stream, and every one that comes later."""
         self.closed = True
         self.notify_all()
+
+
+def wake(future: asyncio.Future[None]) -> None:
+    """Resolve a future that may be resolved already."""
+    if not future.done():
+        future.set_result(None)
 
 
 def frame(snapshot: Snapshot) -> bytes:
@@ -85,39 +96,55 @@ async def run(
     """Serve one stream until the client leaves, its key ends, or the service stops."""
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     await send({"type": "http.response.body", "body": _HELLO, "more_body": True})
-    changes.open_streams += 1
+    loop = asyncio.get_running_loop()
+    environment_id = key.environment_id
     gone = asyncio.ensure_future(_until_gone(receive))
+    sent = _seen_before(state().snapshots.get(environment_id), last_event_id)
     try:
-        sent = _seen_before(state().snapshots.get(key.environment_id), last_event_id)
         while not changes.closed:
             # Taken before the state is read: a change in between resolves it.
-            changed = changes.next(key.environment_id)
-            now = state()
-            valid = now.keys.get(key_hash)
-            snapshot = now.snapshots.get(key.environment_id)
-            if valid is None or snapshot is None:
-                break
-            if valid.expires_at is not None and clock() >= valid.expires_at:
-                break
-            current = (snapshot.version, snapshot.etag)
-            if current != sent:
-                # Waits while the client is slow; what is sent afterwards is the latest.
-                await send(
-                    {"type": "http.response.body", "body": frame(snapshot), "more_body": True}
-                )
-                sent = current
-                continue
-            done, _ = await asyncio.wait(
-                (gone, changed), timeout=heartbeat_seconds, return_when=asyncio.FIRST_COMPLETED
-            )
-            if gone in done:
-                return
-            if not done:
-                await send({"type": "http.response.body", "body": _HEARTBEAT, "more_body": True})
+            changed = changes.wait(environment_id)
+            beat = loop.call_later(heartbeat_seconds, wake, changed)
+            end = functools.partial(_wake_with, changed)
+            gone.add_done_callback(end)
+            try:
+                snapshot = _current(state(), key_hash, environment_id, clock())
+                if snapshot is None:
+                    break
+                current = (snapshot.version, snapshot.etag)
+                if current != sent:
+                    # Waits while the client is slow; what is sent afterwards is the latest.
+                    await send(_part(frame(snapshot)))
+                    sent = current
+                    continue
+                await changed
+                if gone.done():
+                    return
+                if beat.when() <= loop.time():
+                    await send(_part(_HEARTBEAT))
+            finally:
+                beat.cancel()
+                gone.remove_done_callback(end)
+                changes.leave(environment_id, changed)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
-        changes.open_streams -= 1
         gone.cancel()
+
+
+def _current(state: State, key_hash: str, environment_id: int, now: float) -> Snapshot | None:
+    """Give what the key may see, or None if it has ended or there is nothing to see."""
+    key = state.keys.get(key_hash)
+    if key is None or (key.expires_at is not None and now >= key.expires_at):
+        return None
+    return state.snapshots.get(environment_id)
+
+
+def _part(body: bytes) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": body, "more_body": True}
+
+
+def _wake_with(future: asyncio.Future[None], _done: asyncio.Future[None]) -> None:
+    wake(future)
 
 
 async def _until_gone(receive: Receive) -> None:

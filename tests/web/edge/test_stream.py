@@ -108,25 +108,26 @@ def test_a_stream_begins_with_the_present_revision_and_follows_changes(snapshot:
         assert client.versions() == [7, 8, 9]
         client.leave()
         await asyncio.wait_for(running, 5)
-        assert service.changes.open_streams == 0
+        assert service.changes.waiting(1) == 0
 
     asyncio.run(scenario())
 
 
-def test_all_streams_of_an_environment_wait_for_one_future(snapshot: Snapshot) -> None:
+def test_a_change_wakes_every_stream_once_and_leaves_nothing_behind(snapshot: Snapshot) -> None:
     async def scenario() -> None:
         service = Service(snapshot)
         clients = [Client() for _ in range(50)]
         running = [service.connect(client) for client in clients]
         for client in clients:
             await client.wait_for(lambda client=client: client.versions() == [7])
-        assert service.changes.next(1) is service.changes.next(1)
+        assert service.changes.waiting(1) == 50
         service.publish(8)
         for client in clients:
             await client.wait_for(lambda client=client: client.versions() == [7, 8])
         service.changes.close()
         await asyncio.wait_for(asyncio.gather(*running), 5)
         assert all(client.ended for client in clients)
+        assert service.changes.waiting(1) == 0
 
     asyncio.run(scenario())
 
