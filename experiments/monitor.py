@@ -13,8 +13,6 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import Session, col, select
 
 from experiments import lifecycle, serving, words
@@ -29,10 +27,9 @@ from experiments.plan import Plan
 from experiments.store.base import EventStore
 from flags.actor import SYSTEM
 from flags.database import Database
-from flags.errors import FlagstoneError
 from flags.models import Environment, Project
 from flags.revisions import lock_environment
-from stats import LookData, Moments, StatsError
+from stats import LookData, Moments
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +91,8 @@ def tick(
             looked, moved = _serve(database, store, held, experiment_id, now)
         except FencedError:
             return TickResult(False, looks, moves, tuple(errors))
-        except (FlagstoneError, StatsError, StaleDataError, IntegrityError) as error:
-            # One experiment's trouble must not keep the others unprotected.
+        except Exception as error:
+            # Whatever it is: one experiment's trouble must not leave the others unprotected.
             log.exception("experiment %s could not be served", experiment_id)
             errors.append(f"experiment {experiment_id}: {error}")
         else:
@@ -155,13 +152,32 @@ def _read(database: Database, experiment_id: int) -> _Due | None:
     )
 
 
-def _locked(session: Session, held: Held, due: _Due) -> tuple[Environment, Experiment] | None:
-    """Lock what a move writes; ``None`` if somebody moved the experiment since it was read."""
+def _locked(
+    session: Session, held: Held, due: _Due
+) -> tuple[Environment, Experiment, str | None] | None:
+    """Lock what a move writes; ``None`` if somebody moved the experiment since it was read.
+
+    The third value says how the flag was edited by hand, as it is under the lock.
+    """
     check_fence(session, held)
     environment = lock_environment(session, due.project_key, due.environment_key)
     assert due.experiment.id is not None
     experiment = session.get(Experiment, due.experiment.id, populate_existing=True)
     if experiment is None or experiment.version != due.experiment.version:
+        return None
+    flag = current_flag(session, environment, due.plan.flag)
+    return environment, experiment, serving.edited_by_hand(due.plan, flag, experiment.rule or {})
+
+
+def _locked_as_written(
+    session: Session, held: Held, due: _Due
+) -> tuple[Environment, Experiment] | None:
+    """Lock likewise; ``None`` also if the flag was edited a moment ago: the seal comes first."""
+    rows = _locked(session, held, due)
+    if rows is None:
+        return None
+    environment, experiment, edited = rows
+    if edited is not None and experiment.state != State.HELD:
         return None
     return environment, experiment
 
@@ -178,9 +194,7 @@ def _hold_if_edited(database: Database, held: Held, due: _Due, now: dt.datetime)
         rows = _locked(session, held, due)
         if rows is None:
             return False
-        environment, experiment = rows
-        flag = current_flag(session, environment, due.plan.flag)
-        edited = serving.edited_by_hand(due.plan, flag, experiment.rule or {})
+        environment, experiment, edited = rows
         if edited is None:
             return False
         move = lifecycle.hold(position_of(experiment, due.plan))
@@ -229,7 +243,7 @@ def _look_if_due(
     )
     decision = decide(plan, (*due.looks, look), experiment.dropped)
     with database.write() as session:
-        rows = _locked(session, held, due)
+        rows = _locked_as_written(session, held, due)
         if rows is None:
             return False
         environment, experiment = rows
@@ -369,7 +383,7 @@ def _widen_if_due(database: Database, held: Held, due: _Due, now: dt.datetime) -
     if now < experiment.next_ramp_at or due.last_step < experiment.ramp_step:
         return 0
     with database.write() as session:
-        rows = _locked(session, held, due)
+        rows = _locked_as_written(session, held, due)
         if rows is None:
             return 0
         environment, experiment = rows
@@ -395,7 +409,7 @@ def _expire_if_due(database: Database, held: Held, due: _Due, now: dt.datetime) 
     if experiment.confirm_by is None or now < experiment.confirm_by:
         return 0
     with database.write() as session:
-        rows = _locked(session, held, due)
+        rows = _locked_as_written(session, held, due)
         if rows is None:
             return 0
         environment, experiment = rows

@@ -142,11 +142,7 @@ class Policy:
 
     def may_ship(self, offset: float, prove_by: float) -> bool:
         """Tell whether a ship verdict may fall at this scheduled instant."""
-        if offset >= prove_by:
-            return True
-        if offset < self.minimum_seconds:
-            return False
-        return _tidy(offset) in _ship_instants(self, prove_by)
+        return offset >= prove_by or _tidy(offset) in _ship_instants(self, prove_by)
 
     def may_be_futile(self, offset: float, prove_by: float) -> bool:
         """Tell whether futility may be declared at this scheduled instant."""

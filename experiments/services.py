@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 from experiments import lifecycle, record, serving, words
 from experiments.card import Card, CardStatus, build_card
 from experiments.enact import current_flag, enact, plan_of, position_of
+from experiments.errors import SealBrokenError
 from experiments.lifecycle import State
 from experiments.models import Experiment, Look
 from experiments.plan import parse_plan, plan_hash
@@ -226,6 +227,8 @@ def confirm(
     ------
     NotAllowedError
         If the actor is anybody else: one accountable person is what the plan promised.
+    SealBrokenError
+        If somebody edited the experiment's rule since.
     """
     environment, experiment = _locked(session, project_key, environment_key, key)
     plan = plan_of(experiment)
@@ -235,6 +238,10 @@ def confirm(
             f"only the customer, {plan.customer}, confirms this experiment",
             hint="anybody may stop it, with a reason",
         )
+    flag = current_flag(session, environment, plan.flag)
+    edited = serving.edited_by_hand(plan, flag, experiment.rule or {})
+    if edited is not None:
+        raise SealBrokenError(f"{edited}: what was proven is not what is served", field="flag")
     sentence = f"{plan.customer} confirmed. {words.shipped_sentence(plan, experiment.winner)}"
     enact(
         session,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from experiments import services
-from experiments.errors import PlanError
+from experiments.errors import PlanError, SealBrokenError
 from flags.actor import Actor
 from flags.audit import entries, verify_chain
 from flags.errors import (
@@ -191,3 +191,15 @@ def test_services_and_card_import_no_statistics() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
     )
     assert done.stdout == "[]\n"
+
+
+def test_what_was_edited_by_hand_since_the_proof_is_not_confirmed(sqlite_world: Any) -> None:
+    world = sqlite_world
+    world.run()
+    better = {"purchase": {"control": 0.2, "new": 0.35}, "error": {"control": 0.1, "new": 0.1}}
+    for second in range(0, 30, 10):
+        world.traffic(second, second + 10, 2000, better)
+        world.tick(second + 10)
+    world.edit({"do": "set_coverage", "rule": "exp-button", "value": 0.1})
+    with pytest.raises(SealBrokenError, match="edited by hand"):
+        world.do(services.confirm, actor=Actor("user", "customer@example.org"), now=31)
