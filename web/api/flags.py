@@ -143,13 +143,18 @@ def change_flags(project_key: str) -> ResponseReturnValue:
         message = "a change needs its environment"
         raise InvalidInputError(message, field="environment", hint='such as "production"')
     if change.mode == "preview":
+        wanted = expected()
+        if wanted.flag_version is not None:
+            message = "a preview is of the whole environment"
+            hint = "send the environment's ETag"
+            raise InvalidInputError(message, field="If-Match", hint=hint)
         with reading() as session:
             result = preview_change(
                 session,
                 project_key,
                 change.environment,
                 change,
-                expected_version=expected().revision,
+                expected_version=wanted.revision,
             )
         return _changed(result, change.environment, "preview")
     return _apply(project_key, change.environment, change)

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from web.api.account import user_document
 from web.api.blueprint import blueprint
-from web.api.idempotency import idempotent
 from web.api.render import document, page
 from web.auth import service
 from web.auth.guard import current_caller, needs
@@ -49,10 +48,10 @@ def list_members() -> ResponseReturnValue:
 
 @blueprint.post("/members")
 @needs(Role.ADMIN)
-@idempotent()
 def create_member() -> ResponseReturnValue:
     """Create a person with a first password."""
-    current_caller().require_everywhere()
+    caller = current_caller()
+    caller.require_everywhere()
     body = read_body(MemberBody)
     with transaction() as session:
         user = service.create_user(
@@ -61,6 +60,7 @@ def create_member() -> ResponseReturnValue:
             password=body.password,
             role=service.parse_role(body.role),
             name=body.name,
+            by=caller.actor,
             now=now(),
         )
     return document(user_document(user), status=201)
@@ -70,7 +70,8 @@ def create_member() -> ResponseReturnValue:
 @needs(Role.ADMIN)
 def change_member(member_id: int) -> ResponseReturnValue:
     """Change a role, shut a person out or in, give a new password; their sessions end."""
-    current_caller().require_everywhere()
+    caller = current_caller()
+    caller.require_everywhere()
     body = read_body(MemberEdit)
     with transaction() as session:
         user = service.update_user(
@@ -79,5 +80,6 @@ def change_member(member_id: int) -> ResponseReturnValue:
             role=None if body.role is None else service.parse_role(body.role),
             disabled=body.disabled,
             password=body.password,
+            by=caller.actor,
         )
     return document(user_document(user))

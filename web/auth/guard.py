@@ -145,7 +145,7 @@ def change_password(current: str, new: str) -> tuple[User, str]:
     count_attempt(caller.actor.name)
     _authenticate(caller.actor.name, current)
     with transaction() as session:
-        user = service.update_user(session, caller.user_id, password=new)
+        user = service.update_user(session, caller.user_id, password=new, by=caller.actor)
         return user, service.start_session(session, user, now=now())
 
 

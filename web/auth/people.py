@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import re
 from collections.abc import Sequence
 
 from sqlmodel import Session, col, delete, select
 
+from flags.actor import SYSTEM, Actor
 from flags.errors import AlreadyExistsError, InvalidInputError, NotFoundError, StateError
 from web.auth.models import LoginSession, User
 from web.auth.passwords import check_password, hash_password
 from web.auth.roles import Role
+
+logger = logging.getLogger("flagstone.auth")
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 _EMAIL_LENGTH = 254
@@ -27,7 +31,14 @@ def normalise_email(email: str, *, field: str = "email") -> str:
 
 
 def create_user(
-    session: Session, *, email: str, password: str, role: Role, name: str = "", now: dt.datetime
+    session: Session,
+    *,
+    email: str,
+    password: str,
+    role: Role,
+    name: str = "",
+    by: Actor = SYSTEM,
+    now: dt.datetime,
 ) -> User:
     """Create a person, whose e-mail address is new and whose password is good enough."""
     email = normalise_email(email)
@@ -47,6 +58,7 @@ def create_user(
     )
     session.add(user)
     session.flush()
+    logger.info("%s created person %s (%s)", by, user.id, role)
     return user
 
 
@@ -76,6 +88,7 @@ def update_user(
     role: Role | None = None,
     disabled: bool | None = None,
     password: str | None = None,
+    by: Actor = SYSTEM,
 ) -> User:
     """Change a person's role, shut them out or in, or give them a new password.
 
@@ -105,4 +118,12 @@ def update_user(
         session.exec(delete(LoginSession).where(col(LoginSession.user_id) == user.id))
     session.add(user)
     session.flush()
+    logger.info(
+        "%s changed person %s: role %s, disabled %s, password %s",
+        by,
+        user.id,
+        user.role,
+        user.disabled,
+        "kept" if password is None else "new",
+    )
     return user

@@ -301,6 +301,11 @@ def test_if_match_lets_the_first_of_two_writers_win(shop: Any, admin: Any) -> No
         body = change({"do": "kill", "flag": "checkout"})
         response = admin.post(f"{P}/changes", body, headers={"If-Match": etag})
         check_refusal(response, 412, etag)
+    preview = change({"do": "kill", "flag": "checkout"}, mode="preview")
+    response = admin.post(f"{P}/changes", preview, headers={"If-Match": revision})
+    check_refusal(response, 412, preview)
+    response = admin.post(f"{P}/changes", preview, headers={"If-Match": version})
+    check_refusal(response, 400, preview)
     both = change({"do": "kill", "flag": "checkout"}, {"do": "kill", "flag": "other"})
     response = admin.post(f"{P}/changes", both, headers={"If-Match": version})
     assert check_refusal(response, 400, both)["field"] == "If-Match"
