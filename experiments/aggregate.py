@@ -197,18 +197,18 @@ def open_relations(
 
 # One statement, so that the raw rows are read once and no table is left behind. A unit that enters
 # after the last day of enrolment is not the experiment's, whatever it met.
+# A variant that is no arm has place 0: it counts as another one, but never as an arm.
 _SQL = """
 WITH exposed AS MATERIALIZED (
-    SELECT unit, min(variant) AS variant, min(variant) <> max(variant) AS in_two,
-           bool_or(list_contains($arms, variant)) AS in_arm,
+    SELECT unit, max(place) AS arm, min(place) <> max(place) AS in_two, max(place) > 0 AS in_arm,
            min(time) AS entered, max(time) AS last_seen
-    FROM exposures
+    FROM (SELECT *, coalesce(list_position($arms, variant), 0) AS place FROM exposures)
     WHERE environment_id = $environment AND flag = $flag AND ($rule IS NULL OR rule = $rule)
       AND time >= $start AND time <= $look_at
     GROUP BY unit
 ),
 units AS MATERIALIZED (
-    SELECT unit, list_position($arms, variant) AS arm, entered, last_seen
+    SELECT unit, arm, entered, last_seen
     FROM exposed
     WHERE in_arm AND entered <= $enrol_until AND NOT in_two
 ),

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from experiments.aggregate import (
@@ -162,7 +162,12 @@ _steps = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+# To explain a failure takes longer than a test may; to shrink it does not.
+@settings(
+    max_examples=60,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
+)
 @given(
     st.lists(_steps, min_size=1, max_size=14),
     st.sampled_from([None, 40.0, 150.0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import threading
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -325,6 +327,43 @@ def test_recent_events_are_counted_once_whether_drained_or_not(store: EmbeddedSt
     assert recent(store.directory, 1, since=NOW - 600) == counts
     store.drain(NOW + 4 * DAY)
     assert recent(store.directory, 1, since=NOW - 600) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads names of open files")
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_is_listed(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut is not at hand; so this checks the order of what would survive one."""
+    steps: list[tuple[str, Path]] = []
+    fsync, replace, publish = os.fsync, os.replace, manifest.publish
+
+    def traced_fsync(descriptor: int) -> None:
+        steps.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    def traced_replace(source: Path, target: Path) -> None:
+        steps.append(("rename", Path(target)))
+        replace(source, target)
+
+    def traced_publish(*arguments: Any) -> None:
+        steps.append(("publish", store.directory))
+        publish(*arguments)
+
+    monkeypatch.setattr(os, "fsync", traced_fsync)
+    monkeypatch.setattr(os, "replace", traced_replace)
+    monkeypatch.setattr(manifest, "publish", traced_publish)
+    store.append([exposure(1)])
+    store.drain(NOW)
+    (file,) = files_of(store)
+    folder = file.parent
+    assert steps == [
+        ("sync", store.directory),  # the entry of exposures/
+        ("sync", folder.parent),  # the entry of the day
+        ("sync", file.with_suffix(".tmp")),
+        ("rename", file),
+        ("sync", folder),
+        ("publish", store.directory),
+    ]
 
 
 def test_rows_are_retired_by_range_without_touching_those_that_came_later(
