@@ -35,20 +35,22 @@ from flags.database import Database, UtcDateTime, normalise_url
 MODELS = (flags.models, experiments.models, web.auth.models)
 # Any number will do, as long as nothing else on the server uses it: "flagston" in ASCII.
 _ADVISORY_LOCK = 0x666C616773746F6E
-_VERSIONS = Path(__file__).parent / "migrations"
+SCRIPTS = Path(__file__).parent / "migrations"
 
 
 class MigrationError(Exception):
     """The database cannot be brought to, or is not at, the tables that this version needs."""
 
 
-def upgrade(url: str) -> str:
+def upgrade(url: str, *, scripts: Path = SCRIPTS) -> str:
     """Bring a database to the newest tables; give the revision that it then has.
 
     Parameters
     ----------
     url : str
         An empty database, or one that an earlier version left.
+    scripts : Path
+        The folder of migrations.
 
     Raises
     ------
@@ -57,13 +59,13 @@ def upgrade(url: str) -> str:
     """
     with _exclusive(url) as connection:
         before = _revision_of(connection)
-        _refuse_foreign(connection, before)
-        head = _head()
+        _refuse_foreign(connection, before, scripts)
+        head = _head(scripts)
         if before == head:
             return head
         if before is not None:
             _back_up(connection, before)
-        command.upgrade(_config(connection), "head")
+        command.upgrade(_config(scripts, connection), "head")
         _check_foreign_keys(connection)
     return head
 
@@ -84,9 +86,9 @@ def check(url: str) -> None:
     """
     with _engine(url).connect() as connection:
         found = _revision_of(connection)
-        if found != _head():
+        if found != _head(SCRIPTS):
             raise MigrationError(
-                f"the database is at {found or 'nothing'}, not at {_head()}; "
+                f"the database is at {found or 'nothing'}, not at {_head(SCRIPTS)}; "
                 "run: flagstone db upgrade"
             )
         context = MigrationContext.configure(connection, opts=comparison_options())
@@ -119,17 +121,17 @@ def _render_item(kind: str, item: Any, context: Any) -> str | bool:
     return False
 
 
-def _config(connection: sa.Connection | None = None) -> Config:
+def _config(scripts: Path, connection: sa.Connection | None = None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_VERSIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.set_main_option("file_template", "m%%(rev)s_%%(slug)s")
     config.attributes["connection"] = connection
     return config
 
 
-def _head() -> str:
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+def _head(scripts: Path) -> str:
+    head = ScriptDirectory.from_config(_config(scripts)).get_current_head()
     assert head is not None
     return head
 
@@ -181,7 +183,7 @@ def _revision_of(connection: sa.Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _refuse_foreign(connection: sa.Connection, revision: str | None) -> None:
+def _refuse_foreign(connection: sa.Connection, revision: str | None, scripts: Path) -> None:
     if revision is None:
         known = set(SQLModel.metadata.tables)
         present = known & set(sa.inspect(connection).get_table_names())
@@ -191,8 +193,8 @@ def _refuse_foreign(connection: sa.Connection, revision: str | None) -> None:
                 "which no migration made; give an empty database"
             )
         return
-    scripts = ScriptDirectory.from_config(_config())
-    if revision not in {script.revision for script in scripts.walk_revisions()}:
+    directory = ScriptDirectory.from_config(_config(scripts))
+    if revision not in {script.revision for script in directory.walk_revisions()}:
         raise MigrationError(
             f"the database is at {revision}, which this version does not know; "
             "a newer version made it"
@@ -225,16 +227,15 @@ def _check_foreign_keys(connection: sa.Connection) -> None:
         raise MigrationError(f"the migration would break {len(broken)} references")
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], *, scripts: Path = SCRIPTS) -> int:
     """Make a new migration out of what differs between the models and the migrations."""
     if len(arguments) != 2 or arguments[0] != "revision":
         sys.stderr.write('usage: python -m web.migrate revision "what changes"\n')
         return 2
     engine = _engine("sqlite://")
-    scripts = ScriptDirectory.from_config(_config())
-    number = len(list(scripts.walk_revisions())) + 1
+    number = len(list(ScriptDirectory.from_config(_config(scripts)).walk_revisions())) + 1
     with engine.connect() as connection:
-        config = _config(connection)
+        config = _config(scripts, connection)
         if number > 1:
             command.upgrade(config, "head")
         command.revision(config, arguments[1], autogenerate=True, rev_id=f"{number:04}")
