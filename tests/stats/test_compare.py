@@ -111,6 +111,11 @@ def test_a_p_value_beyond_nine_standard_errors_is_not_zero() -> None:
     assert 0 < result.p_value < 1e-60
 
 
+def test_a_one_sided_p_value_of_a_huge_gain_is_not_zero() -> None:
+    control, treatment = Moments(5000, 0.0, 5000.0), Moments(5000, 1000.0, 5200.0)
+    assert 0 < compare_means(control, treatment).p_greater < 1e-20
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("control", "treatment"),
