@@ -131,7 +131,6 @@ def _piece(snapshot: Snapshot, details: EvaluationDetails) -> bytes:
     if known is not None:
         return known[1]
     reason = str(details.reason.value)
-    flag = snapshot.compiled.flag_set.flags[details.flag_key]
     document: dict[str, Any] = {
         "key": details.flag_key,
         "reason": reason if reason in _REASONS else "UNKNOWN",
@@ -139,10 +138,7 @@ def _piece(snapshot: Snapshot, details: EvaluationDetails) -> bytes:
         "metadata": _flag_metadata(snapshot, details),
     }
     if details.variant is not None:
-        value = details.value
-        if flag.type == "float" and type(value) is int:
-            value = float(value)
-        document["value"] = value
+        document["value"] = details.value
     piece = _dumps(document)
     if len(snapshot.answers) < MAX_CACHED_ANSWERS:
         snapshot.answers[id(details)] = (details, piece)
