@@ -164,7 +164,10 @@ class Sender(Worker):
             return 0.0
         if status in _REFUSED:
             self._warn(status, "the key is refused; events are kept while there is room")
-            return self._hold(self._timing.refused_seconds, f"the key is refused ({status})")
+            self._failures += 1
+            return self._hold(
+                self._timing.refused(self._failures), f"the key is refused ({status})"
+            )
         if not 400 <= status < 500 or status in _RETRIED:
             # A 200 that does not say "accepted" comes from a portal or a proxy, not from us.
             return self._later(f"events were answered {status}", answer)
@@ -180,7 +183,9 @@ class Sender(Worker):
             self.counts.last_error = reason
             self.queue.settle(1)
             self._bad += 1
-            return self._timing.backoff(self._bad - _BAD_EVENTS) if self._bad > _BAD_EVENTS else 0.0
+            if self._bad <= _BAD_EVENTS:
+                return 0.0
+            return self._hold(self._timing.backoff(self._bad - _BAD_EVENTS), reason)
         self._warn(status, f"{len(self._batch)} events are refused and dropped: {reason}")
         self.counts.rejected += len(self._batch)
         self._settle(len(self._batch))

@@ -80,9 +80,9 @@ class FlagStore:
         self.last_error = None
         self.refused = False
         self.stale = False
-        self._settle()
+        self.settle()
 
-    def lost(self, reason: str, *, refused: bool = False) -> None:
+    def lost(self, reason: str) -> None:
         """Note that the service cannot be reached, or makes no sense, or refuses the key."""
         if not self._said_lost:
             self._said_lost = True
@@ -90,12 +90,9 @@ class FlagStore:
             LOG.warning("flagstone: no contact with the service, %s stay: %s", kept, reason)
         self.last_error = reason
         self.stale = True
-        if refused:
-            self.refused = True
-            self._settle()
 
     def wait_settled(self, timeout: float) -> bool:
-        """Wait until the service has answered with flags or has refused the key."""
+        """Wait until the service has answered with flags or keeps refusing the key."""
         return self._wait(lambda: self._settled, timeout)
 
     def wait_for_revision(self, revision: int, timeout: float) -> bool:
@@ -121,7 +118,8 @@ class FlagStore:
         self._condition = threading.Condition(threading.RLock())
         self.streaming = False
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """End the wait for the first flag set: it is there, or will not come soon."""
         if not self._settled:
             with self._condition:
                 self._settled = True

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from flagstone.errors import StoppedError, TransportError
 from flagstone.sse import Message, MessageParser
 from flagstone.store import FlagStore
-from flagstone.timing import spread
 from flagstone.transport import Answer, Transport
 from flagstone.updater import Updater, bare_etag
 from flagstone.worker import Worker
@@ -37,6 +36,7 @@ class StreamListener(Worker):
         self._updater = updater
         self._clock = clock
         self._failures = 0
+        self._refusals = 0
 
     def interrupt(self) -> None:
         """End the stream."""
@@ -56,6 +56,7 @@ class StreamListener(Worker):
             if isinstance(stream, Answer):
                 return self._turned_away(stream)
             opened_at = time.monotonic()
+            self._refusals = 0
             self._listen(stream)
         except StoppedError:
             raise
@@ -89,7 +90,8 @@ class StreamListener(Worker):
             return asked + self._timing.backoff(1)
         if answer.status < 500 and answer.status not in (408, 425, 429):
             # No stream here (a plain WSGI deployment) or none for this key: polling will do.
-            return spread(self._timing.refused_seconds)
+            self._refusals += 1
+            return self._timing.refused(self._refusals)
         self._failures += 1
         return self._timing.backoff(self._failures)
 

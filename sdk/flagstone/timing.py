@@ -19,7 +19,8 @@ class Timing:
     backoff_seconds, backoff_limit_seconds : float
         First and largest upper bound of the random wait after a failure ("full jitter").
     refused_seconds : float
-        Wait after 401, 403 and other answers that will not change soon.
+        Longest wait after 401, 403 and other answers that will not change soon; the first waits
+        are shorter, for a key made a moment ago may not be known to every process yet.
     retry_after_limit_seconds : float
         The longest ``Retry-After`` that is honoured.
     exposure_window_seconds : float
@@ -43,6 +44,10 @@ class Timing:
         # The exponent is bounded: 2.0 ** 2000 would overflow after a long outage.
         doubled = self.backoff_seconds * 2.0 ** min(max(failures - 1, 0), 30)
         return random.uniform(0.0, min(self.backoff_limit_seconds, doubled))
+
+    def refused(self, refusals: int) -> float:
+        """Return the wait after refusals in a row: a second, doubled each time, then slowly."""
+        return spread(min(self.refused_seconds, 2.0 ** min(max(refusals - 1, 0), 30)))
 
 
 def spread(seconds: float) -> float:

@@ -17,6 +17,8 @@ FLAGSET_PATH = "/sdk/v1/flagset"
 # With a stream up, polling is only a guard against one that looks alive and says nothing.
 _STREAMING_FACTOR = 20.0
 _LAG_RETRIES = 8
+# Who starts with a key made a moment ago may be refused by a process that has not heard of it.
+_FINAL_REFUSALS = 3
 
 
 class Updater(Worker):
@@ -41,6 +43,7 @@ class Updater(Worker):
         self._source = source
         self._clock = clock
         self._failures = 0
+        self._refusals = 0
         self._not_before = 0.0
         self._wanted: tuple[int, str | None] | None = None
         self._lagging = 0
@@ -89,8 +92,12 @@ class Updater(Worker):
         if answer.status == 304 and "If-None-Match" in headers:
             return self._in_touch()
         if answer.status in (401, 403):
-            store.lost(f"the service refuses the key (HTTP {answer.status})", refused=True)
-            return self._hold(spread(self._timing.refused_seconds))
+            store.lost(f"the service refuses the key (HTTP {answer.status})")
+            store.refused = True
+            self._refusals += 1
+            if self._refusals >= _FINAL_REFUSALS:
+                store.settle()
+            return self._hold(self._timing.refused(self._refusals))
         store.lost(f"the flag set was answered with HTTP {answer.status}")
         asked = answer.retry_after_seconds(self._clock())
         if asked is None:
@@ -111,6 +118,7 @@ class Updater(Worker):
 
     def _in_touch(self) -> float:
         self._failures = 0
+        self._refusals = 0
         self._not_before = 0.0
         self._store.contact(self._clock())
         if self._behind():
