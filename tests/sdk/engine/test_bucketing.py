@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flagstone.engine import bucket, evaluate, parse_flag_set
@@ -67,6 +67,7 @@ def test_every_range_is_half_open(of: int) -> None:
 
 
 @given(st.integers(1, 12), st.data())
+@settings(deadline=None)
 def test_ranges_that_touch_serve_everybody_exactly_once(of: int, data: Any) -> None:
     """Also past the number of ranges from which a look-up takes the place of comparisons."""
     inner = data.draw(st.lists(st.integers(0, of), max_size=9).map(sorted))
@@ -79,6 +80,7 @@ def test_ranges_that_touch_serve_everybody_exactly_once(of: int, data: Any) -> N
 
 
 @given(st.text(), st.text() | st.integers(), st.integers(1, 2**53 - 1), st.data())
+@settings(deadline=None)
 def test_comparing_hashes_is_comparing_buckets(
     salt: str, unit: str | int, of: int, data: Any
 ) -> None:
@@ -119,6 +121,7 @@ def test_a_number_too_long_to_print_is_no_unit() -> None:
 
 
 @given(st.integers(-(2**53), 2**53))
+@settings(deadline=None)
 def test_an_integer_is_in_the_bucket_of_its_text(number: int) -> None:
     place = bucket("flagstone", "s", str(number), 10_000)
     assert bucket("flagstone", "s", number, 10_000) == place

@@ -103,6 +103,7 @@ def test_reading_a_written_flag_set_gives_it_back(document: Any) -> None:
 )
 @example("first", {}, float("nan"))
 @example("first", {"targetingKey": "u"}, 10**400)
+@settings(deadline=None)
 def test_whatever_is_asked_an_answer_is_given(key: Any, context: Any, now: Any) -> None:
     rule = {"id": "r", "start": "2026-01-01T00:00:00Z", "when": True, "serve": "a"}
     flag = {"type": "string", "variants": {"a": {"value": "a"}}, "rules": [rule]}
@@ -148,6 +149,7 @@ def widened(share: float) -> Any:
 
 
 @given(st.lists(units, max_size=30), st.floats(0, 1), st.floats(0, 1))
+@settings(deadline=None)
 def test_widening_a_coverage_moves_nobody_who_was_in(
     people: list[Any], one: float, other: float
 ) -> None:

@@ -97,6 +97,7 @@ def test_what_the_automaton_remembers_is_bounded() -> None:
 
 
 @given(TEXTS, TEXTS)
+@settings(deadline=None)
 def test_ignoring_case_is_re2s(constant: str, text: str) -> None:
     pattern = re2.escape(constant)
     found = re2.search(f"(?i){pattern}", text) is not None
