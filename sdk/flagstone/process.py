@@ -33,6 +33,9 @@ def join(member: Member) -> None:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_after_fork)
         atexit.register(_at_exit)
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        _finish_with_multiprocessing()
     key = id(member)
     _members[key] = weakref.ref(member, lambda _: _members.pop(key, None))
 
@@ -52,10 +55,17 @@ def _after_fork() -> None:
             member.after_fork()
         except Exception:  # noqa: BLE001  the child must come up, with last-known values at least
             LOG.exception("flagstone: the client could not restart in the forked child")
-    # Children of multiprocessing leave by os._exit, past atexit, but run these finalisers.
     util = sys.modules.get("multiprocessing.util")
     if util is not None and _members:
-        util.register_after_fork(_at_exit, lambda _: util.Finalize(None, _at_exit, exitpriority=10))
+        # It forgets finalisers after a fork, and calls this afterwards.
+        util.register_after_fork(_at_exit, lambda _: _finish_with_multiprocessing())
+
+
+def _finish_with_multiprocessing() -> None:
+    """Close clients at the end of a child of multiprocessing: it leaves past ``atexit``."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, _at_exit, exitpriority=10)
 
 
 def _at_exit() -> None:

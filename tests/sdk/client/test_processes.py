@@ -246,14 +246,21 @@ def test_the_inherited_sockets_are_closed_in_the_child(service: Any, tools: Any,
     assert kept == "kept 3 3"
 
 
-@pytest.mark.parametrize("method", [pytest.param("fork", marks=needs_fork), "spawn"])
+@pytest.mark.parametrize(
+    ("method", "inherited"),
+    [
+        pytest.param("fork", True, marks=needs_fork),
+        pytest.param("fork", False, marks=needs_fork),
+        pytest.param("forkserver", False, marks=needs_fork),
+        ("spawn", False),
+    ],
+)
 def test_processes_of_multiprocessing_send_their_events_without_being_asked(
-    service: Any, tools: Any, run: Run, method: str
+    service: Any, tools: Any, run: Run, method: str, inherited: bool
 ) -> None:
     service.publish(1, tools.flag("f", 7, track=True))
     program = run(f"""
-        METHOD = "{method}"
-        client = connect() if METHOD == "fork" else None
+        client = connect() if {inherited} else None
 
         def work(unit):
             global client
@@ -262,7 +269,7 @@ def test_processes_of_multiprocessing_send_their_events_without_being_asked(
             client.track("done", unit)
 
         if __name__ == "__main__":
-            context = multiprocessing.get_context(METHOD)
+            context = multiprocessing.get_context("{method}")
             processes = [context.Process(target=work, args=(f"u{{n}}",)) for n in range(3)]
             for process in processes:
                 process.start()
