@@ -9,6 +9,7 @@ time, so that nobody who appends has to wait long for the write lock.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,8 +18,8 @@ from experiments.store.parquet import DAY_US, EXPOSURES, EventFile, Kind
 from experiments.store.schema import writing
 
 _CHUNK = 20_000
-# Retired in one transaction: about ten milliseconds of write lock.
-_RETIRE_ROWS = 5_000
+# Retired in one transaction: a few milliseconds of write lock.
+_RETIRE_ROWS = 2_000
 _ACTIVITY_MINUTES = 2 * 24 * 60
 
 ActivityKey = tuple[int, int, str, str, str, str]
@@ -186,6 +187,7 @@ def _ranges(connection: sqlite3.Connection, table: str) -> Iterator[tuple[bytes,
     # Rows that come in meanwhile are none of the caller's: without an end it could chase them.
     last = connection.execute(f"SELECT max(id) FROM {table}").fetchone()[0] or low  # noqa: S608
     while low < last:
+        started = time.perf_counter()
         row = connection.execute(
             f"SELECT max(id), count(*) FROM "  # noqa: S608
             f"(SELECT id FROM {table} WHERE id > ? ORDER BY id LIMIT {_RETIRE_ROWS})",
@@ -195,6 +197,8 @@ def _ranges(connection: sqlite3.Connection, table: str) -> Iterator[tuple[bytes,
             return
         yield low, row[0]
         low = row[0]
+        # SQLite's waiters poll; without a pause as long as the work they could starve.
+        time.sleep(time.perf_counter() - started)
 
 
 def _day(time: float | None) -> int | None:
