@@ -156,7 +156,7 @@ def look(position: Position, finding: Finding) -> Move:
     position = replace(position, dropped=dropped)
     if position.waits_for_customer:
         return Move(position, action)
-    if finding.verdict in PROVEN:
+    if finding.verdict in PROVEN and finding.winner not in dropped:
         proven = replace(
             position, state=State.RUNNING, verdict=finding.verdict, winner=finding.winner
         )

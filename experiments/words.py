@@ -56,8 +56,9 @@ def level(metric: Metric, value: float) -> str:
 
 
 def moment(instant: dt.datetime) -> str:
-    """Write an instant: ``3 March 2026, 14:05 UTC``."""
-    return f"{instant.day} {instant:%B %Y, %H:%M} UTC"
+    """Write an instant: ``3 March 2026, 14:05 UTC``, with seconds where there are any."""
+    clock = f"{instant:%H:%M:%S}".removesuffix(":00")
+    return f"{instant.day} {instant:%B %Y}, {clock} UTC"
 
 
 def days(plan: Plan, seconds: float) -> str:

@@ -130,7 +130,7 @@ def test_the_text_alone_answers_the_five_questions(sqlite_world: Any) -> None:
     assert "met several arms and count nowhere" in text
     assert "freshness ok: fresh" in text
     assert "confirm that new ships" in text  # what happens next, and when
-    assert "until 2 March 2026, 09:01 UTC" in text
+    assert "until 2 March 2026, 09:01:30 UTC" in text
     assert "for customer@example.org (customer); run by owner@example.org (owner)" in text
 
 
@@ -191,7 +191,7 @@ def test_a_running_card_names_the_next_look_and_the_deadline(sqlite_world: Any) 
     world.run()
     card = world.card(5)
     assert card.next.at == world.at(10)
-    assert "the last one 2 March 2026, 09:01 UTC" in card.next.when
+    assert "the last one 2 March 2026, 09:01:40 UTC" in card.next.when
     assert "day 1 of 10" in card.sentence
     world.do(services.stop, actor=Actor("user", "x"), reason="y")
     assert world.card(6).next.what.startswith("nothing")

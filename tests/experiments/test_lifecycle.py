@@ -143,6 +143,12 @@ def test_the_last_arm_dropped_is_harm() -> None:
     assert (move.position.verdict, move.action) == (Outcome.HARM, Action.CONTROL)
 
 
+def test_an_arm_that_was_dropped_cannot_win() -> None:
+    before = Position(("a", "b"), 0, state=State.RUNNING, step=0, dropped=frozenset({"a"}))
+    move = lifecycle.look(before, Finding(Outcome.VALUE_PROVEN, winner="a"))
+    assert (move.position.verdict, move.action) == (None, Action.NONE)
+
+
 class AnyStory(RuleBasedStateMachine):
     """Whatever people and looks do, in any order, some things never happen."""
 
@@ -189,4 +195,4 @@ class AnyStory(RuleBasedStateMachine):
 
 
 TestAnyStory = AnyStory.TestCase
-TestAnyStory.settings = settings(max_examples=300, stateful_step_count=25, deadline=None)
+TestAnyStory.settings = settings(max_examples=500, stateful_step_count=25, deadline=None)
