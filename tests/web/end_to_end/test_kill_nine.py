@@ -1,0 +1,200 @@
+"""SIGKILL of the whole service, ten times, while it takes events in and looks at experiments."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from sqlmodel import col, select
+
+from experiments import services as experiment_services
+from experiments.models import Experiment, Look
+from experiments.record import verify
+from experiments.store.embedded import EmbeddedStore
+from flags import changes, services
+from flags.actor import Actor
+from flags.database import Database
+from flags.models import Revision
+from web.auth import service as auth
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+KILLS = 10
+ACTOR = Actor("system", "test")
+POLICY = {
+    "name": "quick",
+    "looks": [{"every": "1s"}],
+    "minimum": "1800s",
+    "ship_every": "1800s",
+    "ramp": [],
+    "settle": "0s",
+    "stale": "1h",
+    "day": "1s",
+}
+PLAN: dict[str, Any] = {
+    "key": "checkout",
+    "flag": "checkout",
+    "control": "control",
+    "treatments": ["treatment"],
+    "weights": {"control": 50, "treatment": 50},
+    "hypothesis": "More visitors buy.",
+    "customer": "head of the shop",
+    "owner": "checkout team",
+    "prove_by": "1h",
+    "policy": POLICY,
+    "metrics": [
+        {
+            "key": "purchases",
+            "role": "success",
+            "kind": "conversion",
+            "event": "purchase",
+            "window": "1s",
+            "mde": 0.1,
+        }
+    ],
+}
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def seed(database: Database) -> tuple[str, int]:
+    """Make a project with a running experiment; return a server key and its environment."""
+    with database.write() as session:
+        services.create_project(session, key="shop", name="Shop", actor=ACTOR, now=now())
+        draft = {
+            "key": "checkout",
+            "type": "boolean",
+            "variants": {"control": {"value": False, "on": False}, "treatment": {"value": True}},
+            "off": "control",
+            "default": "control",
+        }
+        services.create_flag(session, "shop", draft, actor=ACTOR, now=now())
+    with database.write() as session:
+        change = changes.parse_change({"instructions": [{"do": "turn_on", "flag": "checkout"}]})
+        changes.apply_change(session, "shop", "production", change, actor=ACTOR, now=now())
+        place = ("shop", "production", "checkout")
+        experiment_services.create_experiment(session, "shop", PLAN, actor=ACTOR, now=now())
+        experiment_services.seal(session, *place, actor=ACTOR, now=now())
+        experiment_services.start(session, *place, actor=ACTOR, now=now())
+        environment = services.get_environment(session, "shop", "production")
+        assert environment.id is not None
+        plain, _token = auth.create_token(
+            session,
+            auth.TokenKind.SERVER,
+            name="test",
+            created_by="test",
+            now=now(),
+            project_id=environment.project_id,
+            environment_id=environment.id,
+        )
+        return plain, environment.id
+
+
+class Shop:
+    """Sends batches for as long as the service lives, and remembers what was acknowledged."""
+
+    def __init__(self, url: str, key: str, chance: random.Random) -> None:
+        self.acknowledged: set[str] = set()
+        self._url, self._key, self._chance = url, key, chance
+        self._thread = threading.Thread(target=self._send, daemon=True)
+        self._thread.start()
+
+    def _send(self) -> None:
+        headers = {"Authorization": f"Bearer {self._key}"}
+        with httpx.Client(base_url=self._url, headers=headers, timeout=10) as client:
+            while True:
+                batch = [self._event(number) for number in range(20)]
+                try:
+                    answer = client.post("/sdk/v1/events", json={"events": batch})
+                except httpx.HTTPError:
+                    return
+                if answer.status_code == 200:
+                    self.acknowledged |= {each["id"] for each in batch}
+
+    def _event(self, number: int) -> dict[str, Any]:
+        unit = f"u{self._chance.randrange(10**9)}"
+        shared = {"id": str(uuid.uuid4()), "unit": unit, "time": now().timestamp()}
+        if number % 2:
+            return {**shared, "type": "track", "name": "purchase"}
+        variant = self._chance.choice(["control", "treatment"])
+        flag = {"flag": "checkout", "variant": variant, "rule": "exp-checkout", "revision": 1}
+        return {**shared, "type": "exposure", **flag}
+
+    def join(self) -> None:
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+
+def kill_all(process: psutil.Process) -> None:
+    """SIGKILL the supervisor and everything that it started, at one time."""
+    family = [process, *process.children(recursive=True)]
+    for each in family:
+        each.kill()
+    psutil.wait_procs(family, timeout=10)
+
+
+def test_ten_kills_lose_no_event_repeat_no_look_and_break_no_record(
+    make_service: Callable[..., Any],
+    wait_until: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    chance = random.Random(20261121)
+    service = make_service(f"sqlite:///{tmp_path / 'flagstone.db'}")
+    database = Database(f"sqlite:///{tmp_path / 'flagstone.db'}")
+    key, environment_id = seed(database)
+    acknowledged: set[str] = set()
+
+    def newest_look() -> int:
+        with database.read() as session:
+            query = select(Look.number).order_by(col(Look.number).desc()).limit(1)
+            return session.exec(query).first() or 0
+
+    for _ in range(KILLS):
+        seen = newest_look()
+        shop = Shop(service.url, key, chance)
+        wait_until(lambda shop=shop: len(shop.acknowledged) > 40, seconds=20)
+        # A look has been taken, then a random while: the kill falls into intake, drain or look.
+        wait_until(lambda seen=seen: newest_look() > seen, seconds=30)
+        threading.Event().wait(chance.uniform(0.0, 0.9))
+        kill_all(psutil.Process(service.process.pid))
+        shop.join()
+        acknowledged |= shop.acknowledged
+        service.start()
+
+    service.terminate()
+    check_events(tmp_path, service, environment_id, acknowledged)
+    with database.read() as session:
+        experiment = session.exec(select(Experiment)).one()
+        numbers = [look.number for look in experiment_services.looks(session, experiment)]
+        assert numbers == list(range(1, len(numbers) + 1))
+        result = verify(experiment_services.export_record(session, experiment))
+        assert result.identical, result.sentence
+        assert result.looks == len(numbers) >= KILLS
+        revisions = session.exec(
+            select(Revision.number)
+            .where(Revision.environment_id == environment_id)
+            .order_by(col(Revision.number))
+        ).all()
+        assert revisions == list(range(1, len(revisions) + 1))
+    database.dispose()
+
+
+def check_events(folder: Path, service: Any, environment_id: int, acknowledged: set[str]) -> None:
+    """Every acknowledged event is stored, and no stored event twice."""
+    store = EmbeddedStore(service.folder / "data" / "events")
+    with store.relations(environment_id) as connection:
+        rows = connection.execute(
+            "SELECT unit, time FROM exposures UNION ALL SELECT unit, time FROM tracks"
+        ).fetchall()
+    assert len(rows) == len(set(rows)), "an event is there twice"
+    assert len(rows) >= len(acknowledged), "an acknowledged event is missing"
