@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from flagstone.engine.careful import Program, careful_program, settled
@@ -20,13 +20,12 @@ class CompiledFlagSet:
     Safe between threads: what two threads compile at once is equal.
     """
 
-    __slots__ = ("_programs", "_segments", "_settled", "flag_keys", "flag_set")
+    __slots__ = ("_programs", "_segments", "flag_keys", "flag_set")
 
     def __init__(self, flag_set: FlagSet) -> None:
         self.flag_set = flag_set
         self.flag_keys = frozenset(flag_set.flags)
-        self._settled: dict[str, EvaluationDetails] = {}
-        self._programs: dict[str, Program] = _Lazily(self._compile)
+        self._programs: dict[str, Program] = {}
         self._segments: dict[str, Check] = {}
 
     def evaluate(self, flag_key: str, context: Mapping[str, Any], now: float) -> EvaluationDetails:
@@ -42,14 +41,11 @@ class CompiledFlagSet:
             POSIX seconds.
         """
         try:
-            details = self._settled.get(flag_key)
-            if details is not None:
-                return details
             if type(context) is not dict:
                 context = plain_context(context)
             return self._programs[flag_key](context, now)
         except Exception:  # noqa: BLE001  what the fast way cannot digest, the careful way decides
-            return self._carefully(flag_key, context, now)
+            return self._slowly(flag_key, context, now)
 
     def segment(self, key: str) -> Check:
         """Return the compiled condition of a segment."""
@@ -65,20 +61,16 @@ class CompiledFlagSet:
         """Return the condition of a segment as it was read."""
         return self.flag_set.segments[key]
 
-    def _compile(self, flag_key: str) -> Program:
-        flag = self.flag_set.flags[flag_key]
-        details = settled(flag)
-        if details is not None:
-            self._settled[flag_key] = details
-            return lambda _context, _now: details
-        return generated_program(flag, self)
-
-    def _carefully(self, flag_key: object, context: object, now: object) -> EvaluationDetails:
+    def _slowly(self, flag_key: object, context: object, now: object) -> EvaluationDetails:
+        """Answer at the first evaluation of a flag, and for what its program cannot digest."""
         try:
             flag = self.flag_set.flags.get(flag_key) if isinstance(flag_key, str) else None
             if flag is None:
                 return _not_found(flag_key)
             details = settled(flag)
+            if flag.key not in self._programs:
+                self._programs[flag.key] = _constant(details) or generated_program(flag, self)
+                return self.evaluate(flag.key, context, now)  # type: ignore[arg-type]
             if details is not None:
                 return details
             try:
@@ -93,18 +85,10 @@ class CompiledFlagSet:
             return failing(key, ErrorCode.GENERAL, f"{type(error).__name__} during evaluation")
 
 
-class _Lazily(dict[str, Program]):
-    """Programs by flag, made when first asked for; raises ``KeyError`` where there is no flag."""
-
-    __slots__ = ("_make",)
-
-    def __init__(self, make: Callable[[str], Program]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, flag_key: str) -> Program:
-        program = self[flag_key] = self._make(flag_key)
-        return program
+def _constant(details: EvaluationDetails | None) -> Program | None:
+    if details is None:
+        return None
+    return lambda _context, _now: details
 
 
 def compile_flag_set(flag_set: FlagSet) -> CompiledFlagSet:

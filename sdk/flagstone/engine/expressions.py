@@ -151,16 +151,20 @@ class Expressions:
             return None
         if leaf.op in ("starts_with", "ends_with"):
             method = leaf.op.replace("_", "")
-            return kinds, f"{{0}}.{method}({self.constant(values)})"
+            # One text is tried faster than a tuple of one.
+            return (
+                kinds,
+                f"{{0}}.{method}({self.constant(values[0] if len(values) == 1 else values)})",
+            )
         if leaf.op == "contains" and len(values) == 1:
             return kinds, f"{self.constant(values[0])} in {{0}}"
         return None
 
     def hash_words(self, bucketing: Bucketing, unit: str) -> str:
         """Write the hash of a unit that is a text."""
-        before = self.constant(prefix(bucketing.salt))
+        before = self.constant(f"{bucketing.salt}.")
         # A lone surrogate raises here, and so comes to careful code.
-        return f"{self.constant(sha256)}({before} + {unit}.encode()).digest()"
+        return f"{self.constant(sha256)}(({before} + {unit}).encode()).digest()"
 
     def _in_bucket(self, condition: InBucket, known: frozenset[Path]) -> Written:
         bucketing = condition.bucketing
