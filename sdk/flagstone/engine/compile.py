@@ -20,12 +20,13 @@ class CompiledFlagSet:
     Safe between threads: what two threads compile at once is equal.
     """
 
-    __slots__ = ("_programs", "_segments", "flag_keys", "flag_set")
+    __slots__ = ("_careful", "_programs", "_segments", "flag_keys", "flag_set")
 
     def __init__(self, flag_set: FlagSet) -> None:
         self.flag_set = flag_set
         self.flag_keys = frozenset(flag_set.flags)
         self._programs: dict[str, Program] = {}
+        self._careful: dict[str, Program] = {}
         self._segments: dict[str, Check] = {}
 
     def evaluate(self, flag_key: str, context: Mapping[str, Any], now: float) -> EvaluationDetails:
@@ -79,7 +80,9 @@ class CompiledFlagSet:
                 message = f"a context is a mapping, not {type(context).__name__}"
                 return failing(flag.key, ErrorCode.INVALID_CONTEXT, message)
             seconds = seconds_of(now) if isinstance(now, dt.datetime) else now
-            return careful_program(flag, self)(attributes, seconds)  # type: ignore[arg-type]
+            if flag.key not in self._careful:
+                self._careful[flag.key] = careful_program(flag, self)
+            return self._careful[flag.key](attributes, seconds)  # type: ignore[arg-type]
         except Exception as error:  # noqa: BLE001  whatever came in, an answer goes out
             key = flag_key if isinstance(flag_key, str) else ""
             return failing(key, ErrorCode.GENERAL, f"{type(error).__name__} during evaluation")

@@ -40,7 +40,8 @@ from flagstone.engine.model import (
 from flagstone.engine.operators import is_number
 
 MAX_BRANCHES = 6
-_MAX_TEXTS = 2048
+_MAX_TEXTS = 1024
+_LONG_TEXT = 8192
 
 Table = dict[Any, EvaluationDetails]
 Answer = Callable[[object], "EvaluationDetails | None"]
@@ -52,6 +53,10 @@ def generated_program(flag: Flag, around: Surroundings) -> Program:
 
 
 @functools.lru_cache(maxsize=_MAX_TEXTS)
+def _remembered_maker(text: str) -> Callable[..., Program]:
+    return _maker(text)
+
+
 def _maker(text: str) -> Callable[..., Program]:
     namespace: dict[str, Any] = {}
     # The text is made of this package's own words alone; see the first lines of the module.
@@ -80,7 +85,10 @@ class _Writer:
             self.line(f"return {self.constant(default_details(self.flag))}")
         names = ", ".join(self.words.constants)
         body = [f"def make({names}):", "  def program(c, t):", *self.lines, "  return program", ""]
-        return _maker("\n".join(body))(*self.words.constants.values())
+        text = "\n".join(body)
+        # Long programs are seldom alike, and not worth their memory.
+        make = _remembered_maker(text) if len(text) <= _LONG_TEXT else _maker(text)
+        return make(*self.words.constants.values())
 
     def line(self, text: str) -> None:
         self.lines.append("  " * self.indent + text)

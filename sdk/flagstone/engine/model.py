@@ -223,3 +223,7 @@ class FlagSet:
     version: int = 0
     # The compiled form, made at the first evaluation; equal sets compile to equal answers.
     _compiled: Any = field(default=None, init=False, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Functions cannot be pickled, and are made again quickly.
+        return FlagSet, (self.flags, self.segments, self.environment, self.version)

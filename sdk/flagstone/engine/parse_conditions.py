@@ -42,6 +42,13 @@ _FLAG_FIELDS = frozenset({"flag", "variants", "on", "value"})
 _BUCKET_FIELDS = frozenset({"by", "hash", "salt", "of", "ranges"})
 _GRAMMAR = 'true, or one of {"all"}, {"any"}, {"not"}, {"segment"}, {"flag"}, {"bucket"}, {"attr"}'
 
+_KINDS = frozenset({"attr", "op", "all", "any", "not", "segment", "flag", "bucket"})
+_OTHER_KINDS = {
+    **{name: _KINDS - {name} for name in _KINDS},
+    "attr": _KINDS - {"attr", "op"},
+    "op": _KINDS - {"attr", "op"},
+}
+
 
 class _Place(NamedTuple):
     """How deep a condition stands; ``inner`` ones are seen from an element or a flag's value."""
@@ -79,6 +86,8 @@ class ConditionReader:
             document = reading.an_object(document)
         for name in self._kinds:
             if name in document:
+                if not _OTHER_KINDS[name].isdisjoint(document):
+                    raise FlagSetError("", "this is more than one condition", _GRAMMAR)
                 return self._kinds[name](document, place)
         if not document and not self.strict:
             return AnyOf(())
@@ -159,6 +168,8 @@ class ConditionReader:
         # Inside ``each`` and ``value`` the thing itself may be left unnamed.
         path: Path = () if place.inner and "attr" not in document else read_path(document, "attr")
         if "each" in document:
+            if "op" in document:
+                raise FlagSetError("op", "each takes a condition, no operator")
             self._only(document, "attr", "each")
             try:
                 return Each(path, self.condition(document["each"], _Place(place.depth + 1, True)))

@@ -267,6 +267,14 @@ def test_deep_and_wide_conditions_are_evaluated_as_well() -> None:
         assert (details.variant, details.error_code) == (expected, None)
 
 
+def test_a_flag_of_thousands_of_rules_is_evaluated_as_well() -> None:
+    rules = [
+        rule(when={"attr": f"x{n}", "op": "in", "values": [n]}, id=f"r{n}") for n in range(3000)
+    ]
+    details = ask(flag(rules=rules), {"x2999": 2999, "x5": 6})
+    assert (details.rule_id, details.variant) == ("r2999", "b")
+
+
 def test_the_text_of_a_program_holds_nothing_of_its_author() -> None:
     from flagstone.engine import generate
 
@@ -295,6 +303,7 @@ def test_the_text_of_a_program_holds_nothing_of_its_author() -> None:
             }
         ],
     )  # fmt: skip
+    generate._remembered_maker.cache_clear()
     generate._maker = Listening()  # type: ignore[assignment]
     try:
         assert ask(document, {evil: evil}).value == evil

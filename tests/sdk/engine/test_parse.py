@@ -126,7 +126,9 @@ def test_a_full_document_is_written_as_it_was_read() -> None:
     assert to_document(flag_set) == DOCUMENT
     assert parse_flag_set(json.dumps(DOCUMENT)) == flag_set
     assert parse_flag_set(json.dumps(DOCUMENT).encode()) == flag_set
+    assert evaluate(flag_set, "f", {}, NOW).error_code is None
     assert pickle.loads(pickle.dumps(flag_set)) == flag_set
+    assert copy.deepcopy(flag_set) == flag_set
 
 
 def test_what_is_left_out_has_a_default() -> None:
@@ -202,6 +204,9 @@ REFUSED = [
     ("flags/f/rules/0/priority", 1, "flags.f.rules[0].priority", "no such field"),
     (f"{R}/track", "yes", "flags.f.rules[1].track", "must be true or false"),
     (f"{R}/end", "2026-12-01T09:00:00Z", "flags.f.rules[1].end", "after start"),
+    ("flags/f/rules/0/when/any", [True], "flags.f.rules[0].when", "more than one condition"),
+    (f"{W}/all/0/not/segment", "x", "flags.f.rules[1].when.all[0].not", "more than one condition"),
+    (f"{W}/all/0/not/each", True, "flags.f.rules[1].when.all[0].not.op", "no operator"),
     (f"{W}/all", [], "flags.f.rules[1].when.all", "nobody"),
     (f"{W}/all/0/not", {"any": []}, "flags.f.rules[1].when.all[0].not.any", "nobody"),
     (f"{W}/all/0/not/op", "is", "flags.f.rules[1].when.all[0].not.op", "unknown operator 'is'"),
