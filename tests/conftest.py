@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-import experiments.models
-import flags.models
-import web.auth.models  # noqa: F401  every table must be known before it is created
+# Every table must be known before it is created.
+import experiments.models  # noqa: F401
+import flags.models  # noqa: F401
+import web.auth.models  # noqa: F401
 from flags.database import Database
 
 IN_CI = os.environ.get("CI") == "true"
