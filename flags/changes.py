@@ -27,7 +27,7 @@ from flags.publish import flag_set_document, load_flags, load_segments, validate
 from flags.references import check_references
 from flags.revisions import load_flag_set, lock_all_environments, lock_environment
 from flags.sentence import describe
-from flags.workspace import FlagCopy, State, Workspace
+from flags.workspace import FlagCopy, SegmentCopy, State, Workspace
 from flags.writing import Writer, bump_versions
 
 __all__ = [
@@ -156,11 +156,20 @@ def preview_change(
     _do(workspace, change)
     flags, segments = workspace.changed_flags(), workspace.changed_segments()
     bump_versions(workspace)
-    document = flag_set_document(
-        environment.key, environment.revision + 1, workspace.flags, workspace.segments
-    )
-    validate(document)
+    _validate(environment, workspace.flags, workspace.segments)
+    shared = workspace.changed_everywhere()
+    for other in others if shared else []:
+        there = load_flags(session, other)
+        for key in shared:
+            there[key].adopt(workspace.flags[key])
+        _validate(other, there, load_segments(session, other))
     return _result(workspace, environment, flags, segments, None, {})
+
+
+def _validate(
+    environment: Environment, flags: dict[str, FlagCopy], segments: dict[str, SegmentCopy]
+) -> None:
+    validate(flag_set_document(environment.key, environment.revision + 1, flags, segments))
 
 
 def _environments(session: Session, project_key: str) -> list[Environment]:

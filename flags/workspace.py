@@ -54,6 +54,17 @@ class FlagCopy:
             "metadata": {**self.metadata, **owner},
         }
 
+    def shared(self) -> dict[str, Any]:
+        """Give what readers in every environment see of the flag."""
+        document = self.document()
+        names = ("client", "variants", "metadata")
+        return {**{name: document[name] for name in names}, "archived": self.archived}
+
+    def adopt(self, other: FlagCopy) -> None:
+        """Become what the other, the same flag in another environment, is everywhere."""
+        for name in self.everywhere():
+            setattr(self, name, getattr(other, name))
+
     def whole(self) -> dict[str, Any]:
         """Give everything that an instruction can change, in one flat document."""
         return {**self.document(), **self.everywhere()}
@@ -152,6 +163,14 @@ class Workspace:
             key
             for key, before in self.flags_before.items()
             if not same(before.whole(), self.flags[key].whole())
+        ]
+
+    def changed_everywhere(self) -> list[str]:
+        """Give the keys of the flags that readers of every environment will see differently."""
+        return [
+            key
+            for key in self.changed_flags()
+            if not same(self.flags_before[key].shared(), self.flags[key].shared())
         ]
 
     def changed_segments(self) -> list[str]:

@@ -52,13 +52,6 @@ def _document(segment: SegmentCopy | None) -> Any:
     return None if segment is None else segment.document()
 
 
-def _shared_form(flag: FlagCopy) -> dict[str, Any]:
-    """Give what readers in every environment see of a flag."""
-    document = flag.document()
-    shared = {name: document[name] for name in ("client", "variants", "metadata")}
-    return {**shared, "archived": flag.archived}
-
-
 @dataclass(frozen=True, slots=True)
 class Writer:
     """One change on its way into the rows."""
@@ -94,14 +87,10 @@ class Writer:
                 new and new.document(),
                 revision,
             )
-        shared = [key for key in flags if self._differs_everywhere(key)]
+        shared = workspace.changed_everywhere()
         for other in others if shared else []:
             published[other.key] = self._write_elsewhere(other, shared)
         return published
-
-    def _differs_everywhere(self, key: str) -> bool:
-        before, after = self.workspace.flags_before[key], self.workspace.flags[key]
-        return not same(_shared_form(before), _shared_form(after))
 
     def _write_flags(self, environment: Environment, keys: list[str]) -> None:
         rows = self.session.exec(

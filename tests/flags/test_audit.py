@@ -106,6 +106,17 @@ def test_a_missing_or_doubled_entry_breaks_the_chain(
     assert audit.verify_chain([chain[0], chain[1], forged]) is not None
 
 
+def test_an_entry_that_was_rewritten_with_its_hash_breaks_the_next_one(
+    shop: Any, history: list[dict[str, Any]]
+) -> None:
+    chain = [entry for entry in history if entry["environment_id"] == shop.id()]
+    chain[0] = {**chain[0], "actor": "user:nobody"}
+    chain[0]["hash"] = audit.entry_hash(chain[0])
+    broken = audit.verify_chain(chain)
+    assert broken is not None
+    assert broken.number == 2
+
+
 def test_entries_cannot_be_edited_or_deleted(shop: Any) -> None:
     with pytest.raises(TypeError, match="append-only"), shop.database.write() as session:
         audit.entries(session, shop.project_id)[0].actor = "user:nobody"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -136,6 +137,7 @@ class Reference:
                     session, self.project, environment, change, actor=self.actor, now=self.now
                 )
         except FlagstoneError:
+            assert preview is None
             assert self.built() == before
             return
         assert preview is not None
@@ -146,6 +148,10 @@ class Reference:
             old, new = parse_flag_set(before[key]), parse_flag_set(after[key])
             assert new.version - old.version == (1 if key in result.published else 0)
             assert (after[key] == before[key]) == (key not in result.published)
+            for flag in set(old.flags) & set(new.flags):
+                step = new.flags[flag].version - old.flags[flag].version
+                seen = replace(new.flags[flag], version=old.flags[flag].version)
+                assert step == (seen != old.flags[flag])
         self.note()
 
     def check(self) -> None:
