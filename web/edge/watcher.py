@@ -36,10 +36,19 @@ class Watcher:
         Reads the database.
     publish : callable
         Gets every new state, in the watcher's thread.
+    safety_poll_seconds : float
+        How often to look without having been told of a change.
     """
 
-    def __init__(self, loader: Loader, publish: Callable[[State], None]) -> None:
+    def __init__(
+        self,
+        loader: Loader,
+        publish: Callable[[State], None],
+        *,
+        safety_poll_seconds: float = SAFETY_POLL_SECONDS,
+    ) -> None:
         self.loader = loader
+        self._safety_poll_seconds = safety_poll_seconds
         self.last_success = 0.0
         self.error: str | None = None
         self._publish = publish
@@ -89,7 +98,7 @@ class Watcher:
             version = self.loader.data_version()
             if version != seen or time.monotonic() >= next_look:
                 seen = version
-                next_look = time.monotonic() + SAFETY_POLL_SECONDS
+                next_look = time.monotonic() + self._safety_poll_seconds
                 yield
             self._stop.wait(SQLITE_POLL_SECONDS)
 
@@ -97,7 +106,7 @@ class Watcher:
         with _listening(self.loader.database.url) as connection:
             while not self._stop.is_set():
                 yield
-                until = time.monotonic() + SAFETY_POLL_SECONDS
+                until = time.monotonic() + self._safety_poll_seconds
                 while not self._stop.is_set() and time.monotonic() < until:
                     if list(connection.notifies(timeout=LISTEN_SECONDS, stop_after=1)):
                         break

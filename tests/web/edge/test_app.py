@@ -209,6 +209,23 @@ def test_only_a_valid_key_of_the_right_kind_gets_in(
     run(scenario)
 
 
+def test_a_client_key_sees_only_what_is_marked_for_clients(
+    run: Callable[..., None], control: Any, production: int, boolean_flag: Callable[..., Any]
+) -> None:
+    hidden = {**boolean_flag("hidden"), "client": False}
+    control.publish(production, {"checkout": boolean_flag(), "hidden": hidden})
+    server, client = control.key(production), control.key(production, "cli")
+
+    async def scenario(edge: Edge) -> None:
+        for key, expected in ((server, ["checkout", "hidden"]), (client, ["checkout"])):
+            bulk = (await call(edge, "POST", BULK, key=key)).json()
+            assert [entry["key"] for entry in bulk["flags"]] == expected
+        assert (await call(edge, "POST", f"{BULK}/hidden", key=server)).status == 200
+        assert (await call(edge, "POST", f"{BULK}/hidden", key=client)).status == 404
+
+    run(scenario)
+
+
 def test_a_key_stops_working_when_it_is_revoked_and_when_it_expires(
     run: Callable[..., None], control: Any, production: int
 ) -> None:

@@ -109,23 +109,49 @@ def test_a_lost_connection_is_replaced(control: Any, loader: Loader) -> None:
     assert number in loader.load().snapshots
 
 
-def test_the_watcher_publishes_every_commit_and_nothing_else(
-    control: Any, boolean_flag: Callable[..., Any], wait_until: Callable[..., Any]
+@pytest.fixture
+def watch(control: Any) -> Iterator[Callable[..., list[State]]]:
+    """Start a watcher; give the list of what it publishes."""
+    started: list[Watcher] = []
+
+    def start(safety_poll_seconds: float) -> list[State]:
+        published: list[State] = []
+        watcher = Watcher(
+            Loader(control.database), published.append, safety_poll_seconds=safety_poll_seconds
+        )
+        watcher.start()
+        started.append(watcher)
+        return published
+
+    yield start
+    for watcher in started:
+        watcher.stop()
+        assert watcher.error is None
+
+
+def test_the_watcher_is_told_of_every_revision(
+    control: Any,
+    watch: Callable[..., list[State]],
+    boolean_flag: Callable[..., Any],
+    wait_until: Callable[..., Any],
 ) -> None:
     number = control.environment()
-    published: list[State] = []
-    watcher = Watcher(Loader(control.database), published.append)
-    watcher.start()
-    try:
-        wait_until(lambda: published)
-        for version in range(1, 6):
-            control.publish(number, {"checkout": boolean_flag(version=version)})
-            wait_until(lambda v=version: published[-1].snapshots[number].version == v)
-        secret = control.key(number)
-        wait_until(lambda: digest(secret) in published[-1].keys)
-        control.revoke(secret)
-        wait_until(lambda: digest(secret) not in published[-1].keys, seconds=3)
-        assert len(published) == len({id(state) for state in published}) <= 8
-        assert watcher.error is None
-    finally:
-        watcher.stop()
+    published = watch(safety_poll_seconds=600)
+    wait_until(lambda: published)
+    for version in range(1, 6):
+        control.publish(number, {"checkout": boolean_flag(version=version)})
+        wait_until(lambda v=version: published[-1].snapshots[number].version == v)
+    assert [state.snapshots[number].version for state in published] == list(range(6))
+
+
+def test_the_watcher_sees_keys_come_and_go(
+    control: Any, watch: Callable[..., list[State]], wait_until: Callable[..., Any]
+) -> None:
+    number = control.environment()
+    published = watch(safety_poll_seconds=0.05)
+    wait_until(lambda: published)
+    secret = control.key(number)
+    wait_until(lambda: digest(secret) in published[-1].keys)
+    control.revoke(secret)
+    wait_until(lambda: digest(secret) not in published[-1].keys)
+    assert len(published) == 3
