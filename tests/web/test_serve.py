@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import random
@@ -21,10 +22,14 @@ import psutil
 import pytest
 
 from experiments.store.inbox import Inbox, inbox_path
+from flags.actor import SYSTEM
+from flags.changes import apply_change, parse_change
 from flags.database import Database
+from flags.services import create_flag, create_project, get_environment
 from web.settings import Settings
 
 BULK = "/ofrep/v1/evaluate/flags"
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 pytestmark = pytest.mark.slow
 
 
@@ -75,6 +80,22 @@ class Stream:
         self._socket.close()
 
 
+def change(control: Any, do: str) -> int:
+    """Change the flag in production as the API does; give the revision's number."""
+    instructions = [{"do": do, "flag": "checkout"}]
+    with control.database.write() as session:
+        result = apply_change(
+            session,
+            "shop",
+            "production",
+            parse_change({"comment": "test", "instructions": instructions}),
+            actor=SYSTEM,
+            now=NOW,
+        )
+        number: int = result.revision_number
+    return number
+
+
 def event(number: int) -> dict[str, Any]:
     return {
         "id": str(uuid.uuid4()),
@@ -89,32 +110,36 @@ def test_a_change_reaches_sdks_by_stream_and_by_flag_set(
     make_service: Callable[..., Any],
     open_control: Callable[[], Any],
     database_url: str,
-    boolean_flag: Callable[..., Any],
     wait_until: Callable[..., Any],
 ) -> None:
     service = make_service(database_url, FLAGSTONE_WORKERS="2")
     control = open_control()
-    number = control.environment()
-    control.publish(number, {"checkout": boolean_flag()})
+    with control.database.write() as session:
+        create_project(session, key="shop", actor=SYSTEM, now=NOW)
+        create_flag(session, "shop", {"key": "checkout", "type": "boolean"}, actor=SYSTEM, now=NOW)
+        number = get_environment(session, "shop", "production").id
+    change(control, "turn_on")
     key = control.key(number)
     with service.client(key) as client:
         # Each process learns of the key by itself.
         for _ in range(8):
             with service.client(key) as other:
                 wait_until(lambda other=other: other.get("/sdk/v1/flagset").status_code == 200)
+        assert client.post(f"{BULK}/checkout").json()["reason"] == "STATIC"
         first = client.get("/sdk/v1/flagset")
         assert first.headers["content-encoding"] == "gzip"
         streams = [Stream(service.url, key) for _ in range(6)]
         for stream in streams:
-            stream.wait_for(b'event: flagset\nid: 1\ndata: {"version":1,')
-        control.publish(number, {"checkout": boolean_flag(on=False)})
+            stream.wait_for(f"event: flagset\nid: {first.json()['version']}\n".encode())
+        version = change(control, "kill")
         for stream in streams:
-            stream.wait_for(b"id: 2\n")
+            stream.wait_for(f"id: {version}\n".encode())
         answer = client.get("/sdk/v1/flagset", headers={"If-None-Match": first.headers["etag"]})
-        assert answer.json()["version"] == 2
+        assert answer.json()["version"] == version
         again = client.get("/sdk/v1/flagset", headers={"If-None-Match": answer.headers["etag"]})
         assert again.status_code == 304
-        assert client.post(BULK, json={"context": {}}).json()["flags"][0]["value"] is False
+        entry = client.post(BULK, json={"context": {}}).json()["flags"][0]
+        assert (entry["reason"], entry["metadata"]["killed"]) == ("DISABLED", True)
         assert client.get("/readyz").json() == {"status": "ready", "reasons": []}
 
         control.revoke(key)
