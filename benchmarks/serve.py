@@ -482,9 +482,10 @@ def stream(
     events = options.clients * options.commits
     print(f"  CPU: {spent / events * 1e6:.0f} us per client and commit, polling included")
     for name, values in (("first", first), ("last", last)):
+        p99 = statistics.quantiles(values, n=100, method="inclusive")[98]
         print(
             f"  {name} client: median {statistics.median(values):.1f} ms, "
-            f"p99 {statistics.quantiles(values, n=100, method='inclusive')[98]:.1f} ms, worst {max(values):.1f} ms"
+            f"p99 {p99:.1f} ms, worst {max(values):.1f} ms"
         )
 
 
