@@ -196,7 +196,7 @@ def compare(op: str, value: Any, constant: Any, ignore_case: bool) -> bool:
 
 
 def semver_keys(value: Any, constant: str) -> Any:
-    pattern = r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(-.+)?"
+    pattern = r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(-[0-9A-Za-z.-]+)?"
     mine = re.fullmatch(pattern, value) if isinstance(value, str) else None
     other = re.fullmatch(pattern, constant)
     if mine is None or other is None:
