@@ -300,6 +300,8 @@ def test_a_flag_that_others_ask_about_is_not_archived(shop: Any) -> None:
     )
     with pytest.raises(FlagstoneError, match="pay"):
         shop.change({"do": "archive"}, flag="pay")
+    with pytest.raises(FlagstoneError, match="pay"):
+        shop.preview({"do": "archive"}, flag="pay")
     assert "pay" in shop.flag_set()["flags"]
     with pytest.raises(StateError, match="flag checkout"):
         shop.change({"do": "archive"}, flag="pay", environment="staging")

@@ -120,6 +120,8 @@ from alembic import op
 def upgrade():
     with op.batch_alter_table("projects") as batch:
         batch.add_column(sa.Column("colour", sa.String(), nullable=True))
+        # On SQLite, this rebuilds the table that others refer to.
+        batch.alter_column("name", existing_type=sa.String(), nullable=True)
     {then}
 """
 
