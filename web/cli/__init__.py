@@ -6,34 +6,55 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 conflict, 4 needs approval, 5 not converge
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import sys
 
 import click
 
 from flags.errors import FlagstoneError
-from web.cli import experiments, flags, local
+from web.cli import evaluate, experiments, flags, local
 from web.cli.context import Invocation
-from web.cli.output import EXIT_ERROR, CommandError, Output
+from web.cli.output import CommandError, Output
 
 
 class _Group(click.Group):
-    """The root command: domain errors become a sentence and a hint, never a traceback."""
+    """The root command: errors that a user can cause become a sentence and a hint."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except FlagstoneError as error:
             raise CommandError(error.message, field=error.field, hint=error.hint) from error
-        except BrokenPipeError:
-            # The reader of our pipe (`head`) has seen enough.
-            sys.stderr.close()
-            ctx.exit(EXIT_ERROR)
+        except OSError as error:
+            # The reader of our pipe (`head`) has seen enough: click ends quietly.
+            if error.errno == errno.EPIPE:
+                raise
+            reason = error.strerror or str(error)
+            place = f"{error.filename}: " if error.filename else ""
+            raise CommandError(f"{place}{reason}") from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--url", envvar="FLAGSTONE_URL", default="http://127.0.0.1:8400", show_default=True)
-@click.option("--token", envvar="FLAGSTONE_TOKEN", default="", help="personal token, fs_usr_…")
-@click.option("-p", "--project", envvar="FLAGSTONE_PROJECT", default="default", show_default=True)
+@click.option(
+    "--url",
+    envvar="FLAGSTONE_URL",
+    default="http://127.0.0.1:8400",
+    show_default=True,
+    help="address of the service [env FLAGSTONE_URL]",
+)
+@click.option(
+    "--token", envvar="FLAGSTONE_TOKEN", default="", help="key fs_usr_… [env FLAGSTONE_TOKEN]"
+)
+@click.option(
+    "-p",
+    "--project",
+    envvar="FLAGSTONE_PROJECT",
+    default="default",
+    show_default=True,
+    help="key of the project [env FLAGSTONE_PROJECT]",
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON even on a terminal")
 @click.option("-q", "--quiet", is_flag=True, help="errors only")
 @click.version_option(package_name="flagstone")
@@ -42,9 +63,18 @@ def main(
     ctx: click.Context, url: str, token: str, project: str, *, as_json: bool, quiet: bool
 ) -> None:
     """Feature flags and small production experiments that end by themselves."""
+    _tolerate_any_text()
     ctx.obj = Invocation(
         url=url, token=token, project=project, output=Output.choose(as_json=as_json, quiet=quiet)
     )
+
+
+def _tolerate_any_text() -> None:
+    """Let a terminal that knows no umlauts show escapes, instead of ending in an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(ValueError):
+                stream.reconfigure(errors="backslashreplace")
 
 
 main.add_command(local.demo)
@@ -54,5 +84,5 @@ main.add_command(local.database)
 main.add_command(local.replay)
 main.add_command(local.verify)
 main.add_command(flags.flags)
-main.add_command(flags.evaluate)
+main.add_command(evaluate.evaluate)
 main.add_command(experiments.experiments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import click
 
@@ -19,13 +20,13 @@ class Invocation:
     project: str
     output: Output
 
-    @property
+    @cached_property
     def remote(self) -> Remote:
         """The service; a command that needs it without a token is a usage error."""
         if not self.token:
             raise CommandError(
-                "this command talks to a service and needs a personal token",
-                hint="make one in the console under Tokens, then set FLAGSTONE_TOKEN",
+                "this command talks to a service and needs a personal key (fs_usr_…)",
+                hint="make one in the console under Keys, then set FLAGSTONE_TOKEN",
                 exit_code=EXIT_USAGE,
             )
         return Remote(self.url, self.token, self.project)

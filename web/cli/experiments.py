@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from web.cli.context import Invocation, pass_invocation
-from web.cli.output import EXIT_FALSE, EXIT_USAGE, CommandError
+from web.cli.files import parse_json, read_text
+from web.cli.options import which_environment_option
+from web.cli.output import EXIT_FALSE, CommandError, moment
 
-_PROVEN = {"VALUE_PROVEN", "NO_HARM_PROVEN", "OVERRIDE_SHIP", "CONFIRMED"}
+_PROVEN = {"VALUE_PROVEN", "NO_HARM_PROVEN"}
 
 
 @click.group()
@@ -21,13 +23,22 @@ def experiments() -> None:
 
 
 @experiments.command(name="list")
+@click.option("--state", help="such as RUNNING")
+@click.option("--flag", help="only those of one flag")
+@click.option("-e", "--environment", help="only those of one environment")
 @pass_invocation
-def list_experiments(invocation: Invocation) -> None:
-    """List experiments and their verdicts."""
+def list_experiments(
+    invocation: Invocation, state: str | None, flag: str | None, environment: str | None
+) -> None:
+    """List experiments and their verdicts, newest first."""
     remote = invocation.remote
-    page = remote.get(remote.project_path("experiments"))
+    found: list[dict[str, Any]] = remote.get(
+        remote.project_path("experiments"), state=state, flag=flag, environment=environment
+    )["items"]
+    if not invocation.output.as_json:
+        found = [{**each, "next_look_at": moment(each["next_look_at"])} for each in found]
     invocation.output.table(
-        page["items"],
+        found,
         [
             ("key", "experiment"),
             ("flag", "flag"),
@@ -46,87 +57,119 @@ def list_experiments(invocation: Invocation) -> None:
 @pass_invocation
 def create(invocation: Invocation, plan: str) -> None:
     """Create an experiment from a plan (TOML or JSON); it starts as a draft."""
-    answer = invocation.remote.post(
-        invocation.remote.project_path("experiments"), _read_plan(Path(plan))
-    )
+    document = _read_plan(plan)
+    remote = invocation.remote
+    answer = remote.post(remote.project_path("experiments"), document)
     invocation.output.document(
         answer,
         f"Drafted {answer['key']}. Freeze it with: flagstone experiments seal {answer['key']}",
     )
 
 
-def _read_plan(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8")
+def _read_plan(path: str) -> Any:
+    text = read_text(path)
+    if path.endswith(".json"):
+        return parse_json(text, path)
     try:
-        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except ValueError as error:
-        raise CommandError(f"{path} cannot be read: {error}", exit_code=EXIT_USAGE) from error
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise CommandError(f"{path} is not TOML: {error}") from error
 
 
-def _step(verb: str, text: str, said: str) -> click.Command:
+def _step(verb: str, text: str, said: str) -> None:
     @experiments.command(name=verb, help=text)
     @click.argument("experiment")
+    @which_environment_option
     @pass_invocation
-    def command(invocation: Invocation, experiment: str) -> None:
+    def command(invocation: Invocation, experiment: str, environment: str | None) -> None:
         remote = invocation.remote
-        answer = remote.post(remote.project_path("experiments", experiment, verb))
-        invocation.output.document(answer, said.format(experiment))
+        answer = remote.post(
+            remote.project_path("experiments", experiment, verb), environment=environment
+        )
+        invocation.output.document(answer, said.format(**answer))
 
-    return command
 
-
-_step("seal", "Freeze the plan with its hash.", "{} is sealed.")
-_step("start", "Start: the ramp begins, looks are scheduled.", "{} has started.")
-_step("confirm", "Ship what was proven (for the customer).", "{} is being shipped.")
+_step("seal", "Freeze the plan with its hash.", "{key} is sealed as {plan_hash}.")
+_step("start", "Start: the ramp begins, looks are scheduled.", "{key} has started.")
+_step("confirm", "Ship what was proven (for the customer).", "{key} ships {winner}.")
 
 
 @experiments.command()
 @click.argument("experiment")
 @click.option("-m", "--reason", required=True, help="why; kept in the record")
+@which_environment_option
 @pass_invocation
-def stop(invocation: Invocation, experiment: str, reason: str) -> None:
+def stop(invocation: Invocation, experiment: str, reason: str, environment: str | None) -> None:
     """Stop an experiment now; everybody gets the control variant."""
     remote = invocation.remote
-    answer = remote.post(remote.project_path("experiments", experiment, "stop"), {"reason": reason})
+    answer = remote.post(
+        remote.project_path("experiments", experiment, "stop"),
+        {"reason": reason},
+        environment=environment,
+    )
     invocation.output.document(answer, f"{experiment} is stopped and rolled back.")
 
 
 @experiments.command()
 @click.argument("experiment")
 @click.option("--test", "as_test", is_flag=True, help="exit with 10 unless value is proven")
+@which_environment_option
 @pass_invocation
-def status(invocation: Invocation, experiment: str, *, as_test: bool) -> None:
+def status(
+    invocation: Invocation, experiment: str, environment: str | None, *, as_test: bool
+) -> None:
     """Say where an experiment stands."""
     remote = invocation.remote
-    document = remote.get(remote.project_path("experiments", experiment))
-    verdict = document.get("verdict") or "no verdict yet"
-    text = f"{experiment}: {document['state']}, {verdict}. {document.get('sentence') or ''}"
-    invocation.output.document(document, text.rstrip())
-    if as_test and document.get("verdict") not in _PROVEN:
+    document = remote.get(remote.project_path("experiments", experiment), environment=environment)
+    invocation.output.document(document, _standing(document))
+    if as_test and document["verdict"] not in _PROVEN:
         raise click.exceptions.Exit(EXIT_FALSE)
+
+
+def _standing(document: dict[str, Any]) -> str:
+    verdict = document["verdict"] or "no verdict yet"
+    lines = [f"{document['key']}: {document['state']}, {verdict}, {document['looks']} looks."]
+    if document["sentence"]:
+        lines.append(document["sentence"])
+    if document["next_look_at"]:
+        lines.append(f"Next look: {moment(document['next_look_at'])}")
+    return "\n".join(lines)
 
 
 @experiments.command()
 @click.argument("experiment")
+@which_environment_option
 @pass_invocation
-def card(invocation: Invocation, experiment: str) -> None:
-    """Print the verdict card."""
+def card(invocation: Invocation, experiment: str, environment: str | None) -> None:
+    """Print the verdict card: plain text, in a pipe too."""
     remote = invocation.remote
-    text = remote.get(remote.project_path("experiments", experiment, "card.txt"))
-    if not invocation.output.quiet:
-        click.echo(text)
+    text = remote.get_text(
+        remote.project_path("experiments", experiment, "card.txt"), environment=environment
+    )
+    invocation.output.text(text, {"experiment": experiment, "card": text})
 
 
 @experiments.command()
 @click.argument("experiment")
 @click.option("--out", type=click.Path(dir_okay=False, writable=True), help="a file")
+@which_environment_option
 @pass_invocation
-def record(invocation: Invocation, experiment: str, out: str | None) -> None:
+def record(
+    invocation: Invocation, experiment: str, out: str | None, environment: str | None
+) -> None:
     """Export the decision records, for `flagstone verify`."""
     remote = invocation.remote
-    document = remote.get(remote.project_path("experiments", experiment, "record"))
-    text = json.dumps(document, indent=2, ensure_ascii=False)
+    document = remote.get(
+        remote.project_path("experiments", experiment, "record"), environment=environment
+    )
     if out is None:
-        click.echo(text)
-    else:
-        Path(out).write_text(text + "\n", encoding="utf-8")
+        invocation.output.document(document)
+        return
+    Path(out).write_text(
+        json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    count = len(document["records"])
+    invocation.output.document(
+        {"file": out, "records": count},
+        f"Wrote {count} records to {out}. Check them with: flagstone verify {out}",
+    )

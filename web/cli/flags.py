@@ -1,25 +1,21 @@
-"""``flagstone flags …`` and ``flagstone eval``."""
+"""``flagstone flags …``: look at flags, and change them."""
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import click
 
+from flags.ranges import read_split
 from flags.sentence import describe
 from web.cli.context import Invocation, pass_invocation
-from web.cli.output import EXIT_ERROR, EXIT_FALSE, EXIT_USAGE, CommandError
+from web.cli.files import parse_option
+from web.cli.options import comment_option, environment_option
+from web.cli.output import EXIT_USAGE, CommandError, moment
 
 ROLLOUT_RULE = "rollout"
-
-environment_option = click.option(
-    "-e", "--environment", envvar="FLAGSTONE_ENVIRONMENT", default="production", show_default=True
-)
-comment_option = click.option("-m", "--comment", default="", help="why; kept in the audit log")
 
 
 @click.group()
@@ -29,44 +25,38 @@ def flags() -> None:
 
 @flags.command(name="list")
 @click.option("--filter", "text", help="only flags that mention this")
+@click.option("--archived", is_flag=True, help="those in the archive instead")
 @environment_option
 @pass_invocation
-def list_flags(invocation: Invocation, text: str | None, environment: str) -> None:
+def list_flags(
+    invocation: Invocation, text: str | None, environment: str, *, archived: bool
+) -> None:
     """List the project's flags and how they stand in an environment."""
     remote = invocation.remote
-    rows: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
-        page = remote.get(
-            remote.project_path("flags"), filter=text, environment=environment, cursor=cursor
-        )
-        rows.extend(page["items"])
-        cursor = page.get("next_cursor")
-        if cursor is None:
-            break
-    if not invocation.output.as_json:
-        rows = [_row(item) for item in rows]
+    flags = remote.items(
+        remote.project_path("flags"),
+        filter=text,
+        environment=environment,
+        archived="true" if archived else None,
+    )
+    rows = flags if invocation.output.as_json else [_row(flag, environment) for flag in flags]
     invocation.output.table(
         rows,
-        [("key", "flag"), ("type", "type"), ("state", "state"), ("description", "description")],
-        empty="No flag yet. Make one: flagstone flags create my-flag",
+        [
+            ("key", "flag"),
+            ("state", environment),
+            ("type", "type"),
+            ("description", "description"),
+        ],
+        empty="No such flag."
+        if text or archived
+        else "No flag yet. Make one: flagstone flags create my-flag",
     )
 
 
-def _row(item: dict[str, Any]) -> dict[str, Any]:
-    state = item.get("environments", {})
-    return {
-        "key": item["key"],
-        "type": item["type"],
-        "state": ", ".join(f"{name} {_standing(value)}" for name, value in sorted(state.items())),
-        "description": item.get("description", ""),
-    }
-
-
-def _standing(state: dict[str, Any]) -> str:
-    if state.get("killed"):
-        return "killed"
-    return "on" if state.get("enabled") else "off"
+def _row(flag: dict[str, Any], environment: str) -> dict[str, Any]:
+    here = flag["environments"].get(environment, {})
+    return {**flag, "state": here.get("state_word")}
 
 
 @flags.command()
@@ -76,7 +66,7 @@ def _standing(state: dict[str, Any]) -> str:
 def show(invocation: Invocation, flag_key: str, environment: str) -> None:
     """Say in plain words what a flag does in an environment."""
     document = _state(invocation, flag_key, environment)
-    invocation.output.document(document, _sentence(document, environment))
+    invocation.output.document(document, document["sentence"])
 
 
 @flags.command()
@@ -93,8 +83,9 @@ def show(invocation: Invocation, flag_key: str, environment: str) -> None:
 )
 @click.option("--default", "default_variant", help="served when no rule matches [first variant]")
 @click.option("--off", "off_variant", help="served when off or killed [first variant]")
-@click.option("--description", default="")
+@click.option("--description", default="", help="what it is for")
 @click.option("--client", is_flag=True, help="visible to browsers and apps")
+@comment_option
 @pass_invocation
 def create(
     invocation: Invocation,
@@ -104,20 +95,14 @@ def create(
     default_variant: str | None,
     off_variant: str | None,
     description: str,
+    comment: str,
     *,
     client: bool,
 ) -> None:
     """Create a flag; it is off everywhere until somebody turns it on."""
-    named = dict(_named_value(item) for item in variants)
-    if not named:
-        if flag_type != "boolean":
-            raise CommandError(
-                f"a {flag_type} flag needs its variants",
-                hint="--variant control=… --variant new=…",
-                exit_code=EXIT_USAGE,
-            )
-        named = {"off": False, "on": True}
+    named = _variants(flag_type, variants)
     first = next(iter(named))
+    off = off_variant or first
     created = invocation.remote.post(
         invocation.remote.project_path("flags"),
         {
@@ -125,52 +110,72 @@ def create(
             "type": flag_type,
             "description": description,
             "client": client,
+            "comment": comment,
             "variants": {
-                name: {"value": value} | ({"on": False} if name == "off" else {})
+                # To be given the off variant is not to have the feature.
+                name: {"value": value} | ({"on": False} if name == off else {})
                 for name, value in named.items()
             },
             "default": default_variant or first,
-            "off": off_variant or first,
+            "off": off,
         },
     )
-    invocation.output.document(created, f"Created {flag_key}; it is off everywhere.")
+    invocation.output.document(
+        created,
+        f"Created {flag_key}; it is off everywhere. Turn it on: flagstone flags on {flag_key}",
+    )
 
 
-def _named_value(item: str) -> tuple[str, Any]:
-    name, separator, text = item.partition("=")
-    if not separator or not name:
-        raise CommandError(
-            f"{item!r} is not NAME=VALUE", hint="--variant new=true", exit_code=EXIT_USAGE
-        )
+def _variants(flag_type: str, given: tuple[str, ...]) -> dict[str, Any]:
+    if not given:
+        if flag_type != "boolean":
+            raise CommandError(
+                f"a {flag_type} flag needs its variants",
+                hint="--variant control=… --variant new=…",
+                exit_code=EXIT_USAGE,
+            )
+        return {"off": False, "on": True}
+    named: dict[str, Any] = {}
+    for item in given:
+        name, separator, text = item.partition("=")
+        if not separator or not name:
+            raise CommandError(
+                f"{item!r} is not NAME=VALUE", hint="--variant new=true", exit_code=EXIT_USAGE
+            )
+        if name in named:
+            raise CommandError(f"--variant {name} is there twice", exit_code=EXIT_USAGE)
+        named[name] = _value(text, flag_type)
+    return named
+
+
+def _value(text: str, flag_type: str) -> Any:
     try:
-        return name, json.loads(text)
-    except ValueError:
-        return name, text
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    # A string need not be quoted: --variant a=12 of a string flag is "12".
+    return text if flag_type == "string" and not isinstance(value, str) else value
 
 
-def _sugar(verb: str, text: str) -> click.Command:
+def _switch(verb: str, instruction: str, text: str) -> None:
     @flags.command(name=verb, help=text)
     @click.argument("flag_key")
     @environment_option
     @comment_option
     @pass_invocation
     def command(invocation: Invocation, flag_key: str, environment: str, comment: str) -> None:
-        remote = invocation.remote
-        answer = remote.post(
-            remote.project_path("flags", flag_key, "environments", environment, verb),
-            {"comment": comment},
-        )
-        invocation.output.document(
-            answer, _sentence(_state(invocation, flag_key, environment), environment)
+        _change(
+            invocation,
+            flag_key,
+            environment,
+            {"comment": comment, "instructions": [{"do": instruction, "flag": flag_key}]},
         )
 
-    return command
 
-
-_sugar("on", "Turn a flag on: its rules decide.")
-_sugar("off", "Turn a flag off: everybody gets the off variant.")
-_sugar("kill", "Emergency off: nothing survives it until `unkill`.")
-_sugar("unkill", "Lift a kill; the flag is as it was before.")
+_switch("on", "turn_on", "Turn a flag on: its rules decide.")
+_switch("off", "turn_off", "Turn a flag off: everybody gets the off variant.")
+_switch("kill", "kill", "Emergency off: nothing survives it until `unkill`.")
+_switch("unkill", "unkill", "Lift a kill; the flag is as it was before.")
 
 
 @flags.command(name="set")
@@ -206,24 +211,46 @@ def set_flag(
     if coverage is not None:
         rule, share = _share(coverage)
         instructions.append({"do": "set_coverage", "flag": flag_key, "rule": rule, "value": share})
+    if_match = None
     if rollout is not None:
-        instructions.append(_rollout(invocation, flag_key, environment, rollout))
-    instructions.extend(_parse_instruction(text, flag_key) for text in raw)
+        document = _state(invocation, flag_key, environment)
+        instructions.append(_rollout(flag_key, document, rollout))
+        # What to do was read from this version; a preview writes nothing and needs no guard.
+        if_match = None if preview else f'"v{document["version"]}"'
+    instructions.extend(_instruction(text, flag_key) for text in raw)
     if not instructions:
         raise CommandError(
             "nothing to set", hint="see flagstone flags set --help", exit_code=EXIT_USAGE
         )
+    if any(each.get("flag") != flag_key for each in instructions):
+        if_match = None
+    change = {
+        "comment": comment,
+        "mode": "preview" if preview else "apply",
+        "instructions": instructions,
+    }
+    _change(invocation, flag_key, environment, change, if_match=if_match)
+
+
+def _change(
+    invocation: Invocation,
+    flag_key: str,
+    environment: str,
+    change: dict[str, Any],
+    *,
+    if_match: str | None = None,
+) -> None:
     remote = invocation.remote
     answer = remote.post(
-        remote.project_path("changes"),
-        {
-            "environment": environment,
-            "comment": comment,
-            "mode": "preview" if preview else "apply",
-            "instructions": instructions,
-        },
+        remote.project_path("changes"), {"environment": environment, **change}, if_match=if_match
     )
-    invocation.output.document(answer, answer.get("sentence", ""))
+    lines = [answer["sentence"]]
+    after = answer["after"].get(flag_key)
+    if answer["mode"] == "preview":
+        lines.insert(0, "Preview; nothing is written.")
+    if after is not None:
+        lines.append(describe(after, environment=environment))
+    invocation.output.document(answer, "\n".join(lines))
 
 
 def _share(text: str) -> tuple[str, float]:
@@ -239,12 +266,21 @@ def _share(text: str) -> tuple[str, float]:
     return name, share
 
 
-def _rollout(invocation: Invocation, flag_key: str, environment: str, text: str) -> dict[str, Any]:
+def _rollout(flag_key: str, document: dict[str, Any], text: str) -> dict[str, Any]:
     """Widen the rollout rule if there is one (nobody who was in falls out), else add it."""
     variant, share = _share(text)
-    rules = _state(invocation, flag_key, environment).get("rules", [])
-    if any(rule.get("id") == ROLLOUT_RULE for rule in rules):
-        return {"do": "set_coverage", "flag": flag_key, "rule": ROLLOUT_RULE, "value": share}
+    for rule in document["rules"]:
+        if rule["id"] != ROLLOUT_RULE:
+            continue
+        at_rule = {"flag": flag_key, "rule": ROLLOUT_RULE}
+        split = rule["serve"]["split"] if isinstance(rule["serve"], dict) else {}
+        found = read_split(split)
+        if found is not None and set(found[0]) == {variant}:
+            return {"do": "set_coverage", **at_rule, "value": share}
+        raise CommandError(
+            f"the rule {ROLLOUT_RULE!r} of {flag_key} serves something else than {variant}",
+            hint='change it by name: --instruction \'{"do": "set_weights", "rule": "rollout", …}\'',
+        )
     return {
         "do": "add_rule",
         "flag": flag_key,
@@ -255,26 +291,32 @@ def _rollout(invocation: Invocation, flag_key: str, environment: str, text: str)
     }
 
 
-def _parse_instruction(text: str, flag_key: str) -> dict[str, Any]:
-    try:
-        instruction = json.loads(text)
-    except ValueError as error:
-        raise CommandError(f"--instruction is not JSON: {error}", exit_code=EXIT_USAGE) from error
-    if not isinstance(instruction, dict):
-        raise CommandError("--instruction must be a JSON object", exit_code=EXIT_USAGE)
+def _instruction(text: str, flag_key: str) -> dict[str, Any]:
+    instruction = parse_option(text, "--instruction", hint="""'{"do": "turn_on"}'""")
     return {"flag": flag_key, **instruction}
 
 
 @flags.command()
 @click.argument("flag_key")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="as many of the newest entries",
+)
 @environment_option
 @pass_invocation
-def history(invocation: Invocation, flag_key: str, environment: str) -> None:
-    """Say who changed a flag, when and why."""
+def history(invocation: Invocation, flag_key: str, limit: int, environment: str) -> None:
+    """Say who changed a flag, when and why; the newest first."""
     remote = invocation.remote
-    page = remote.get(remote.project_path("flags", flag_key, "history"), environment=environment)
+    entries = remote.items(
+        remote.project_path("flags", flag_key, "history"), limit=limit, environment=environment
+    )
+    if not invocation.output.as_json:
+        entries = [{**entry, "at": moment(entry["at"])} for entry in entries]
     invocation.output.table(
-        page["items"],
+        entries,
         [
             ("at", "when"),
             ("actor", "who"),
@@ -282,105 +324,10 @@ def history(invocation: Invocation, flag_key: str, environment: str) -> None:
             ("revision", "revision"),
             ("comment", "why"),
         ],
-        empty=f"Nothing has happened to {flag_key} yet.",
+        empty=f"Nothing has happened to {flag_key} in {environment} yet.",
     )
-
-
-@click.command(name="eval")
-@click.argument("flag_key")
-@click.option("--context", "context_text", default="{}", help='JSON, {"targetingKey": "u1"}')
-@click.option("--flagset", type=click.Path(exists=True, dir_okay=False), help="a file, no service")
-@click.option("--at", help="RFC 3339 time instead of now")
-@click.option("--explain", "explained", is_flag=True, help="why, rule by rule")
-@click.option("--test", "as_test", is_flag=True, help="exit with 10 when the value is false")
-@environment_option
-@pass_invocation
-def evaluate(
-    invocation: Invocation,
-    flag_key: str,
-    context_text: str,
-    flagset: str | None,
-    at: str | None,
-    environment: str,
-    *,
-    explained: bool,
-    as_test: bool,
-) -> None:
-    """Say what somebody gets, and why."""
-    context = _context(context_text)
-    if flagset is None:
-        remote = invocation.remote
-        body: dict[str, Any] = {"flag": flag_key, "context": context, "explain": explained}
-        if at is not None:
-            body["at"] = at
-        answer = remote.post(remote.project_path("environments", environment, "evaluate"), body)
-    else:
-        answer = _evaluate_file(Path(flagset), flag_key, context, at)
-    lines = [f"{answer.get('value')!r}  ({answer['reason']}, variant {answer.get('variant')})"]
-    if answer.get("error_code"):
-        lines.append(f"{answer['error_code']}: {answer.get('error_message')}")
-    if explained:
-        lines.append(answer["explanation"]["text"])
-    else:
-        answer.pop("explanation", None)
-    invocation.output.document(answer, "\n".join(lines))
-    if answer.get("error_code"):
-        raise click.exceptions.Exit(EXIT_ERROR)
-    if as_test and answer.get("value") is False:
-        raise click.exceptions.Exit(EXIT_FALSE)
-
-
-def _context(text: str) -> dict[str, Any]:
-    try:
-        context = json.loads(text)
-    except ValueError as error:
-        raise CommandError(f"--context is not JSON: {error}", exit_code=EXIT_USAGE) from error
-    if not isinstance(context, dict):
-        raise CommandError("--context must be a JSON object", exit_code=EXIT_USAGE)
-    return context
-
-
-def _evaluate_file(
-    path: Path, flag_key: str, context: dict[str, Any], at: str | None
-) -> dict[str, Any]:
-    from flagstone.engine import FlagSetError, explain, parse_flag_set
-
-    try:
-        flag_set = parse_flag_set(path.read_text(encoding="utf-8"))
-    except FlagSetError as error:
-        raise CommandError(error.message, field=error.path or None, hint=error.hint) from error
-    moment = dt.datetime.now(dt.UTC)
-    if at is not None:
-        try:
-            moment = dt.datetime.fromisoformat(at)
-        except ValueError as error:
-            raise CommandError(
-                f"{at!r} is not a time", hint="2026-12-01T09:00:00Z", exit_code=EXIT_USAGE
-            ) from error
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=dt.UTC)
-    explanation = explain(flag_set, flag_key, context, moment.timestamp())
-    details = explanation.details
-    return {
-        "flag": flag_key,
-        "value": details.value,
-        "variant": details.variant,
-        "reason": str(details.reason.value),
-        "rule": details.rule_id,
-        "error_code": details.error_code.value if details.error_code else None,
-        "error_message": details.error_message,
-        "explanation": {**explanation.to_document(), "text": explanation.to_text()},
-    }
 
 
 def _state(invocation: Invocation, flag_key: str, environment: str) -> dict[str, Any]:
     remote = invocation.remote
-    answer: dict[str, Any] = remote.get(
-        remote.project_path("flags", flag_key, "environments", environment)
-    )
-    return answer
-
-
-def _sentence(document: dict[str, Any], environment: str) -> str:
-    sentence = document.get("sentence")
-    return sentence if isinstance(sentence, str) else describe(document, environment=environment)
+    return remote.get(remote.project_path("flags", flag_key, "environments", environment))

@@ -5,19 +5,54 @@ Heavy imports stand inside the commands: ``flagstone --help`` must not load SciP
 
 from __future__ import annotations
 
-import json
+import contextlib
+import csv
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from web.cli.context import Invocation, pass_invocation
+from web.cli.files import parse_json, read_text
 from web.cli.output import EXIT_ERROR, EXIT_FALSE, CommandError
+
+if TYPE_CHECKING:
+    from web.settings import Settings
 
 
 def _log_to_terminal() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+@contextlib.contextmanager
+def _installation() -> Iterator[Settings]:
+    """Give the settings; what is wrong with the installation becomes a sentence."""
+    import sqlalchemy as sa
+
+    from web.migrate import MigrationError
+    from web.settings import Settings
+
+    try:
+        yield Settings.from_environment()
+    except MigrationError as error:
+        raise CommandError(str(error)) from error
+    except sa.exc.SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        first, *_rest = str(cause).strip().splitlines() or [type(cause).__name__]
+        raise CommandError(
+            f"the database cannot be used: {first}",
+            hint="see FLAGSTONE_DATABASE_URL and FLAGSTONE_DATA_DIR",
+        ) from error
+    except ModuleNotFoundError as error:
+        if error.name not in {"psycopg", "psycopg2"}:
+            raise
+        raise CommandError(
+            "PostgreSQL needs a driver that is not installed",
+            hint="install flagstone[postgresql]",
+        ) from error
 
 
 @click.command()
@@ -26,7 +61,7 @@ def _log_to_terminal() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: any free port")
 @click.option("--seed", type=int, default=None, help="other visitors")
 def demo(*, seconds: float | None, no_browser: bool, port: int, seed: int | None) -> None:
-    """Show the whole path on a small shop, live, in about two minutes."""
+    """Show the whole path on a small shop, live, in about a minute."""
     from web.demo import run
 
     run.demo(seconds=seconds, open_browser=not no_browser, port=port, seed=seed)
@@ -35,32 +70,33 @@ def demo(*, seconds: float | None, no_browser: bool, port: int, seed: int | None
 @click.command()
 @click.option("--host", help="address to listen on [env FLAGSTONE_HOST, else 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="[env FLAGSTONE_PORT, else 8400]")
-@click.option("--workers", type=click.IntRange(1, 64), help="web processes")
+@click.option("--workers", type=click.IntRange(1, 64), help="web processes [env FLAGSTONE_WORKERS]")
 def serve(*, host: str | None, port: int | None, workers: int | None) -> None:
     """Run the service: data plane, console, REST and the decision worker."""
     from web.serve import serve as run_service
-    from web.settings import Settings
 
     _log_to_terminal()
-    settings = Settings.from_environment()
-    run_service(
-        replace(
-            settings,
-            host=settings.host if host is None else host,
-            port=settings.port if port is None else port,
-            workers=settings.workers if workers is None else workers,
+    with _installation() as settings:
+        run_service(
+            replace(
+                settings,
+                host=settings.host if host is None else host,
+                port=settings.port if port is None else port,
+                workers=settings.workers if workers is None else workers,
+            )
         )
-    )
 
 
 @click.command()
 def worker() -> None:
-    """Run the decision worker alone (looks, ramps, compaction)."""
-    from web.settings import Settings
+    """Run a further decision worker; one of them acts, the others stand by."""
     from web.worker import run
 
     _log_to_terminal()
-    run(Settings.from_environment())
+    with _installation() as settings:
+        # A worker that finds no tables, or a newer version's, would only fail once a second.
+        _upgrade(settings)
+        run(settings)
 
 
 @click.group(name="db")
@@ -72,28 +108,50 @@ def database() -> None:
 @pass_invocation
 def upgrade(invocation: Invocation) -> None:
     """Bring the tables to this version (a copy of an SQLite file is kept)."""
-    from web.migrate import upgrade as run_upgrade
-    from web.settings import Settings
+    with _installation() as settings:
+        revision = _upgrade(settings)
+    invocation.output.document(
+        {"upgraded": True, "revision": revision}, f"The database is up to date ({revision})."
+    )
 
-    settings = Settings.from_environment()
-    run_upgrade(settings.database_url)
-    invocation.output.document({"upgraded": True}, "The database is up to date.")
+
+def _upgrade(settings: Settings) -> str:
+    from web.migrate import upgrade as run_upgrade
+
+    if settings.database_url.startswith("sqlite"):
+        settings.data_directory.mkdir(parents=True, exist_ok=True)
+    return run_upgrade(settings.database_url)
 
 
 @click.command()
-@click.option("--exposures", type=click.Path(exists=True, dir_okay=False), required=True)
-@click.option("--outcomes", type=click.Path(exists=True, dir_okay=False), required=True)
-@click.option("--plan", type=click.Path(exists=True, dir_okay=False), required=True)
+@click.option(
+    "--exposures",
+    type=click.Path(exists=True, dir_okay=False),
+    required=True,
+    help="CSV: who met what, when",
+)
+@click.option(
+    "--outcomes",
+    type=click.Path(exists=True, dir_okay=False),
+    required=True,
+    help="CSV: what they did; it may be the same file",
+)
+@click.option(
+    "--plan",
+    type=click.Path(exists=True, dir_okay=False),
+    required=True,
+    help="TOML, with a [replay.exposures] table",
+)
 @pass_invocation
 def replay(invocation: Invocation, exposures: str, outcomes: str, plan: str) -> None:
     """Run the machine day by day over recorded data, and print the verdict card."""
     from experiments.replay import replay as run_replay
 
+    text = read_text(plan)
     try:
-        text = Path(plan).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{plan} is not UTF-8 text: {error}") from error
-    result = run_replay(Path(exposures), Path(outcomes), text)
+        result = run_replay(Path(exposures), Path(outcomes), text)
+    except csv.Error as error:
+        raise CommandError(f"{exposures}, {outcomes}: not CSV: {error}") from error
     document = {
         "verdict": result.verdict,
         "winner": result.winner,
@@ -103,8 +161,9 @@ def replay(invocation: Invocation, exposures: str, outcomes: str, plan: str) -> 
         "looks": [asdict(look) for look in result.looks],
         "evidence": [asdict(row) for row in result.evidence],
         "split": asdict(result.split),
+        "card": result.text,
     }
-    invocation.output.document(document, result.text)
+    invocation.output.document(document, result.text.rstrip("\n"))
     if not result.proven:
         raise click.exceptions.Exit(EXIT_FALSE)
 
@@ -116,14 +175,15 @@ def verify(invocation: Invocation, record: str) -> None:
     """Recompute a decision record offline; say identical, or where it differs."""
     from experiments.record import verify as run_verify
 
-    text = Path(record).read_text(encoding="utf-8")
+    hint = "export it with `flagstone experiments record`"
+    exported = parse_json(read_text(record), record, hint=hint)
     try:
-        exported = json.loads(text)
-    except ValueError as error:
+        result = run_verify(exported)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+        # Whoever damaged the file may have left any shape behind.
         raise CommandError(
-            f"{record} is not JSON: {error}", hint="export it with `experiments record`"
+            f"{record} is not a whole record: {type(error).__name__}: {error}", hint=hint
         ) from error
-    result = run_verify(exported)
     document = {
         "identical": result.identical,
         "records": result.records,

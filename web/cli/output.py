@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -19,6 +18,8 @@ EXIT_CONFLICT = 3
 EXIT_NEEDS_APPROVAL = 4
 EXIT_NOT_CONVERGED = 5
 EXIT_FALSE = 10
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 class CommandError(click.ClickException):
@@ -58,15 +59,25 @@ class Output:
         JSON instead of tables; the default when standard output is not a terminal.
     quiet : bool
         Print nothing but errors.
+    asked : bool
+        JSON was asked for by name: even what is plain text by nature comes as JSON.
     """
 
     as_json: bool
     quiet: bool
+    asked: bool = False
 
     @classmethod
     def choose(cls, *, as_json: bool, quiet: bool) -> Output:
         """JSON when asked for, or when nobody is looking."""
-        return cls(as_json=as_json or not sys.stdout.isatty(), quiet=quiet)
+        return cls(as_json=as_json or not sys.stdout.isatty(), quiet=quiet, asked=as_json)
+
+    def text(self, text: str, document: Any) -> None:
+        """Print plain text, in a pipe too; the document only when JSON was asked for."""
+        if self.asked:
+            self.document(document)
+        elif not self.quiet:
+            click.echo(text.rstrip("\n"))
 
     def document(self, document: Any, text: str | None = None) -> None:
         """Print one result: ``text`` for people (if given), the document for programs."""
@@ -89,12 +100,18 @@ class Output:
         if not rows:
             click.echo(empty)
             return
+        # A third of the command's start, for this alone.
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(box=None, pad_edge=False, header_style="bold")
         pairs = list(columns)
         for _key, heading in pairs:
             table.add_column(heading, overflow="fold")
         for row in rows:
-            table.add_row(*(_cell(row.get(key)) for key, _heading in pairs))
+            # As Text: what looks like markup in somebody's comment is theirs, not ours.
+            table.add_row(*(Text(_cell(row.get(key))) for key, _heading in pairs))
         Console().print(table)
 
 
@@ -105,4 +122,12 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False)
-    return str(value)
+    # A comment with escape sequences must not steer the reader's terminal.
+    return _CONTROL.sub(" ", str(value))
+
+
+def moment(text: str | None) -> str | None:
+    """Give an instant of the API for a table: to the second, and in UTC as it came."""
+    if text is None:
+        return None
+    return re.sub(r"(\.\d+)?(\+00:00|Z)$", "Z", text).replace("T", " ")

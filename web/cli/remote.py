@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
-from web.cli.output import EXIT_CONFLICT, EXIT_ERROR, EXIT_NEEDS_APPROVAL, CommandError
+from web.cli.output import (
+    EXIT_CONFLICT,
+    EXIT_ERROR,
+    EXIT_NEEDS_APPROVAL,
+    EXIT_USAGE,
+    CommandError,
+)
 
 REQUEST_TIMEOUT_SECONDS = 30.0
+PAGE = 500
 _EXIT_BY_STATUS = {409: EXIT_CONFLICT, 412: EXIT_CONFLICT}
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def segment(text: str) -> str:
     """Quote one path segment (keys may hold slashes and spaces)."""
-    return quote(text, safe="")
+    # Arguments that are not UTF-8 arrive as surrogates; the service will say what it thinks.
+    quoted = quote(text, safe="", errors="surrogateescape")
+    return quoted.replace(".", "%2E") if text in {".", ".."} else quoted
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A service's address, with a personal token and the project that commands speak of."""
+    """A service's address, with a personal key and the project that commands speak of."""
 
     url: str
     token: str
@@ -31,36 +44,112 @@ class Remote:
         """Path of a resource of the project, such as ``/api/v1/projects/shop/flags/new``."""
         return "/".join(["/api/v1/projects", segment(self.project), *(segment(p) for p in parts)])
 
-    def get(self, path: str, **query: Any) -> Any:
-        """Read a resource; text comes back as text, JSON as its value."""
-        return self._request("GET", path, query=query)
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """Read a JSON document."""
+        return self._document(self._request("GET", path, query=query))
 
-    def post(self, path: str, body: Any = None, **query: Any) -> Any:
-        """Send a document."""
-        return self._request("POST", path, body=body, query=query)
+    def get_text(self, path: str, **query: Any) -> str:
+        """Read plain text."""
+        return self._request("GET", path, query=query).text
+
+    def items(self, path: str, *, limit: int | None = None, **query: Any) -> list[dict[str, Any]]:
+        """Read a list, page after page, up to ``limit`` entries."""
+        found: list[dict[str, Any]] = []
+        for page in self._pages(path, query, limit):
+            found.extend(page)
+            if limit is not None and len(found) >= limit:
+                return found[:limit]
+        return found
+
+    def post(
+        self, path: str, body: Any = None, *, if_match: str | None = None, **query: Any
+    ) -> dict[str, Any]:
+        """Send a document; ``if_match`` is the ETag that it rests upon."""
+        headers = {} if if_match is None else {"If-Match": if_match}
+        return self._document(
+            self._request("POST", path, body=body or {}, query=query, headers=headers)
+        )
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
+    def _pages(
+        self, path: str, query: Mapping[str, Any], limit: int | None
+    ) -> Iterator[list[dict[str, Any]]]:
+        cursor: str | None = None
+        size = PAGE if limit is None else min(limit, PAGE)
+        while True:
+            page = self.get(path, cursor=cursor, limit=size, **query)
+            yield page["items"]
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                return
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        try:
+            host = httpx.URL(self.url).host
+        except httpx.InvalidURL:
+            host = ""
+        # A proxy of the environment is on the way to elsewhere, never to this machine.
+        return httpx.Client(timeout=REQUEST_TIMEOUT_SECONDS, trust_env=host not in _LOOPBACK)
 
     def _request(
-        self, method: str, path: str, *, body: Any = None, query: dict[str, Any] | None = None
-    ) -> Any:
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        if not self.token.isascii() or not self.token.isprintable():
+            raise CommandError("the key holds characters that no key has", exit_code=EXIT_USAGE)
+        content = None if body is None else _encode(body)
         try:
-            response = httpx.request(
+            response = self._client.request(
                 method,
                 self.url.rstrip("/") + path,
-                json={} if body is None and method == "POST" else body,
+                content=content,
                 params={k: v for k, v in (query or {}).items() if v is not None},
-                headers={"Authorization": f"Bearer {self.token}"},
-                timeout=REQUEST_TIMEOUT_SECONDS,
+                headers={
+                    "Authorization": f"Bearer {self.token}",
+                    **({} if content is None else {"Content-Type": "application/json"}),
+                    **(headers or {}),
+                },
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CommandError(
-                f"the service at {self.url} does not answer: {error}",
+                f"the service at {self.url} does not answer: {error or type(error).__name__}",
                 hint="start it with `flagstone serve`, or name another with --url",
             ) from error
         if response.is_success:
-            if "json" in response.headers.get("content-type", ""):
-                return response.json()
-            return response.text
+            return response
         raise _problem(response)
+
+    def _document(self, response: httpx.Response) -> dict[str, Any]:
+        try:
+            document = response.json()
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise CommandError(
+                f"what answers at {self.url} is not Flagstone", hint="name the service with --url"
+            )
+        return document
+
+
+def _encode(body: Any) -> bytes:
+    try:
+        # TOML has dates of its own; the service wants them as text, and says so if it does not.
+        return json.dumps(body, allow_nan=False, default=str).encode()
+    except ValueError as error:
+        raise CommandError(
+            f"this cannot be sent as JSON: {error}", hint="JSON has no NaN and no infinity"
+        ) from error
+    except RecursionError as error:
+        raise CommandError("this cannot be sent: it is nested too deeply") from error
 
 
 def _problem(response: httpx.Response) -> CommandError:
@@ -70,13 +159,18 @@ def _problem(response: httpx.Response) -> CommandError:
         problem = {}
     if not isinstance(problem, dict):
         problem = {}
-    hint = problem.get("hint")
-    if response.status_code == httpx.codes.UNAUTHORIZED and not hint:
-        hint = "give a personal token (fs_usr_…) with --token or FLAGSTONE_TOKEN"
+    status, hint = response.status_code, problem.get("hint")
+    if status == httpx.codes.UNAUTHORIZED and not hint:
+        hint = "give a personal key (fs_usr_…) with --token or FLAGSTONE_TOKEN"
+    if status == httpx.codes.NOT_FOUND and problem.get("field") == "project" and not hint:
+        hint = "name another project with -p or FLAGSTONE_PROJECT"
+    said = problem.get("detail") or problem.get("title")
+    if not said:
+        said = f"{response.request.url.netloc.decode()} answers HTTP {status}; is it Flagstone?"
     code = EXIT_NEEDS_APPROVAL if problem.get("code") == "needs_approval" else None
     return CommandError(
-        problem.get("detail") or problem.get("title") or f"HTTP {response.status_code}",
+        str(said),
         field=problem.get("field"),
         hint=hint,
-        exit_code=code or _EXIT_BY_STATUS.get(response.status_code, EXIT_ERROR),
+        exit_code=code or _EXIT_BY_STATUS.get(status, EXIT_ERROR),
     )

@@ -20,7 +20,7 @@ BROKEN = "new-checkout"
 WINNER = "free-shipping-hint"
 NOTHING = "green-button"
 
-# Time is compressed by a policy with short looks: a "week" of five seconds, a deadline of eighty.
+# Time is compressed by a policy with short looks: a "week" of five seconds, a deadline of sixty.
 # No clock is faked, and the same engine with the same error rates decides as in a month.
 POLICY: dict[str, Any] = {
     "name": "demo-short-looks",
@@ -32,7 +32,7 @@ POLICY: dict[str, Any] = {
     "stale": "15s",
     "day": "3s",
 }
-PROVE_BY = "80s"
+PROVE_BY = "60s"
 WINDOW = "2s"
 
 
@@ -109,7 +109,7 @@ def plans() -> list[dict[str, Any]]:
             "authorised_in_advance": True,
             "metrics": [
                 _metric("baskets", "basket", "success", mde=0.10),
-                _metric("support contacts", "support", "guardrail", margin=0.25, direction="down"),
+                _metric("support contacts", "support", "guardrail", margin=0.30, direction="down"),
             ],
         },
         {
@@ -118,7 +118,7 @@ def plans() -> list[dict[str, Any]]:
             "flag": NOTHING,
             "customer": "head of marketing",
             "hypothesis": "A green button wins more newsletter readers.",
-            "metrics": [_metric("sign-ups", "signup", "success", mde=0.15)],
+            "metrics": [_metric("sign-ups", "signup", "success", mde=0.20)],
         },
     ]
 
@@ -155,14 +155,14 @@ def behaviour(
 ) -> list[tuple[str, float | None]]:
     """Events (name and amount) that a visitor causes, given what was shown.
 
-    The rewritten checkout fails for three buyers in ten; the hint makes a quarter more baskets; the
+    The rewritten checkout fails for three buyers in ten; the hint makes a third more baskets; the
     colour of the button changes nothing.
     """
     chance = random.Random(f"{seed}:behaviour:{visitor.unit}")
     wants_to_buy, fails, basket, support, signup = (chance.random() for _ in range(5))
     amount = round(chance.lognormvariate(3.4, 0.5), 2)
     events: list[tuple[str, float | None]] = []
-    if basket < (0.375 if shipping_hint else 0.30):
+    if basket < (0.40 if shipping_hint else 0.30):
         events.append(("basket", None))
     if wants_to_buy < 0.25:
         if new_checkout and fails < 0.3:
@@ -171,7 +171,7 @@ def behaviour(
             events.append(("purchase", amount))
         else:
             events.append(("checkout_error", None))
-    if support < 0.12:
+    if support < 0.20:
         events.append(("support", None))
     if signup < 0.30:
         events.append(("signup", None))
