@@ -99,8 +99,11 @@ class Database:
             options["pool_size"] = pool_size
             options["pool_pre_ping"] = True
         self.engine = sa.create_engine(self.url, **options)
-        self._write_engine = self.engine
-        if self.is_sqlite:
+        self._write_engine = self._read_engine = self.engine
+        if not self.is_sqlite:
+            # One reading session sees one moment, as it does on SQLite by itself.
+            self._read_engine = self.engine.execution_options(isolation_level="REPEATABLE READ")
+        else:
             # Both engines share the file; only the writing one begins with the write lock in hand.
             self._write_engine = sa.create_engine(self.url, **options)
             for engine, begin in ((self.engine, "BEGIN"), (self._write_engine, "BEGIN IMMEDIATE")):
@@ -109,8 +112,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Give a session for reading; nothing it does is kept."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        """Give a session for reading: it sees one moment, and nothing it does is kept."""
+        with Session(self._read_engine, expire_on_commit=False) as session:
             # Closing undoes whatever was done; a rollback here would also empty the rows read.
             yield session
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import copy
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from flags.actor import Actor
@@ -31,65 +31,31 @@ from flags.models import (
 from flags.plain import MAX_NAME_LENGTH, check_key, check_name
 from flags.publish import publish
 from flags.revisions import lock_all_environments, lock_project
-from flags.sentence import describe, state_word
-from flags.workspace import FlagCopy, State, empty_state
+from flags.views import FlagInEnvironment, FlagView, SegmentView, copy_of, views_of
+from flags.workspace import empty_state
+
+__all__ = [
+    "DEFAULT_ENVIRONMENTS",
+    "FlagInEnvironment",
+    "FlagView",
+    "SegmentView",
+    "create_environment",
+    "create_flag",
+    "create_project",
+    "flag_history",
+    "get_environment",
+    "get_environment_by_id",
+    "get_flag",
+    "get_project",
+    "get_project_by_id",
+    "get_segment",
+    "list_environments",
+    "list_flags",
+    "list_projects",
+    "list_segments",
+]
 
 DEFAULT_ENVIRONMENTS = (("production", "Production", True), ("staging", "Staging", False))
-
-
-@dataclass(frozen=True)
-class FlagInEnvironment:
-    """A flag in one environment: ``document`` is the flag as it is published."""
-
-    environment: str
-    version: int
-    updated_at: dt.datetime
-    document: dict[str, Any]
-
-    @property
-    def state(self) -> State:
-        """What differs between environments."""
-        names = empty_state(off=None, default=None)
-        return {name: self.document[name] for name in names}
-
-    @property
-    def sentence(self) -> str:
-        """The flag's behaviour in plain words."""
-        return describe(self.document, environment=self.environment)
-
-    @property
-    def state_word(self) -> str:
-        """The flag's state in a word or two."""
-        return state_word(self.document)
-
-
-@dataclass(frozen=True)
-class FlagView:
-    """A flag, and how it is in each environment (by key, in the project's order)."""
-
-    key: str
-    type: str
-    name: str
-    description: str
-    owner: str
-    client: bool
-    archived: bool
-    metadata: dict[str, Any]
-    variants: dict[str, Any]
-    created_at: dt.datetime
-    version: int
-    environments: dict[str, FlagInEnvironment]
-
-
-@dataclass(frozen=True)
-class SegmentView:
-    """A named condition of one environment."""
-
-    key: str
-    name: str
-    condition: Any
-    created_at: dt.datetime
-    version: int
 
 
 # Projects and environments
@@ -114,7 +80,10 @@ def create_project(
         raise AlreadyExistsError(f"there is already a project {key!r}", field="key")
     project = Project(key=key, name=name or key, created_at=now)
     session.add(project)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:  # somebody else was faster
+        raise AlreadyExistsError(f"there is already a project {key!r}", field="key") from error
     assert project.id is not None
     append(
         session,
@@ -169,23 +138,7 @@ def create_environment(
     session.add(environment)
     session.flush()
     assert environment.id is not None
-    for flag in session.exec(select(FlagRow).where(FlagRow.project_id == project.id)):
-        assert flag.id is not None
-        model = session.exec(
-            select(FlagEnvironment.state)
-            .where(FlagEnvironment.flag_id == flag.id)
-            .order_by(col(FlagEnvironment.environment_id))
-            .limit(1)
-        ).first()
-        off, default = _fallbacks(flag.variants) if model is None else _ends(model)
-        session.add(
-            FlagEnvironment(
-                flag_id=flag.id,
-                environment_id=environment.id,
-                state=empty_state(off=off, default=default),
-                updated_at=now,
-            )
-        )
+    _add_flags(session, project.id, present, environment.id, now)
     revision = publish(session, environment, actor, "environment created", now)
     append(
         session,
@@ -316,7 +269,7 @@ def create_flag(
             actor=actor,
             action="create_flag",
             resource=f"flag:{flag.key}",
-            after=_copy(flag, copy.deepcopy(state), 1).whole(),
+            after=copy_of(flag, copy.deepcopy(state), 1).whole(),
             comment=comment,
             revision=revision.number,
             now=now,
@@ -333,7 +286,7 @@ def get_flag(session: Session, project_key: str, flag_key: str) -> FlagView:
     ).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no flag {flag_key!r} in {project_key!r}", field="flag")
-    (view,) = _views(session, project_key, [row])
+    (view,) = views_of(session, list_environments(session, project_key), [row])
     return view
 
 
@@ -382,7 +335,7 @@ def list_flags(
                 )
             )
         )
-    return _views(session, project_key, list(session.exec(query)))
+    return views_of(session, list_environments(session, project_key), list(session.exec(query)))
 
 
 def flag_history(
@@ -440,65 +393,6 @@ def get_segment(
 # Within
 
 
-def _views(session: Session, project_key: str, rows: list[FlagRow]) -> list[FlagView]:
-    environments = list_environments(session, project_key)
-    here: dict[int, dict[int, FlagEnvironment]] = {}
-    ids = [row.id for row in rows]
-    for start in range(0, len(ids), 500):
-        for found in session.exec(
-            select(FlagEnvironment)
-            .where(col(FlagEnvironment.flag_id).in_(ids[start : start + 500]))
-            .execution_options(populate_existing=True)
-        ):
-            here.setdefault(found.flag_id, {})[found.environment_id] = found
-    return [_view(row, environments, here.get(row.id or 0, {})) for row in rows]
-
-
-def _view(
-    row: FlagRow, environments: list[Environment], here: Mapping[int, FlagEnvironment]
-) -> FlagView:
-    found = {}
-    for environment in environments:
-        state = here.get(environment.id or 0)
-        if state is not None:
-            found[environment.key] = FlagInEnvironment(
-                environment=environment.key,
-                version=state.flag_version,
-                updated_at=state.updated_at,
-                document=_copy(row, state.state, state.flag_version).document(),
-            )
-    return FlagView(
-        key=row.key,
-        type=row.type,
-        name=row.name,
-        description=row.description,
-        owner=row.owner,
-        client=row.client,
-        archived=row.archived,
-        metadata=row.flag_metadata,
-        variants=row.variants,
-        created_at=row.created_at,
-        version=row.version or 1,
-        environments=found,
-    )
-
-
-def _copy(row: FlagRow, state: State, version: int) -> FlagCopy:
-    return FlagCopy(
-        key=row.key,
-        type=row.type,
-        name=row.name,
-        description=row.description,
-        owner=row.owner,
-        client=row.client,
-        archived=row.archived,
-        metadata=row.flag_metadata,
-        variants=row.variants,
-        state=state,
-        version=version,
-    )
-
-
 def _fallbacks(variants: Mapping[str, Any]) -> tuple[str, str]:
     """Give the off variant and the default of a flag whose author named neither."""
     names = list(variants)
@@ -506,8 +400,30 @@ def _fallbacks(variants: Mapping[str, Any]) -> tuple[str, str]:
     return off, names[0]
 
 
-def _ends(state: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    return state["off"], state["default"]
+def _add_flags(
+    session: Session, project_id: int, present: list[Environment], new_id: int, now: dt.datetime
+) -> None:
+    """Give a new environment the project's flags, off; they fall back as in the first one."""
+    rows = session.exec(
+        select(FlagRow, FlagEnvironment)
+        .outerjoin(
+            FlagEnvironment,
+            sa.and_(
+                col(FlagEnvironment.flag_id) == col(FlagRow.id),
+                col(FlagEnvironment.environment_id) == (present[0].id if present else None),
+            ),
+        )
+        .where(FlagRow.project_id == project_id)
+    )
+    for flag, model in rows.all():
+        off, default = _fallbacks(flag.variants)
+        if model is not None:
+            off, default = model.state["off"], model.state["default"]
+        state = empty_state(off=off, default=default)
+        assert flag.id is not None
+        session.add(
+            FlagEnvironment(flag_id=flag.id, environment_id=new_id, state=state, updated_at=now)
+        )
 
 
 def _check_title(name: str) -> None:

@@ -16,7 +16,8 @@ from sqlmodel import Session, select
 from flags.database import Database
 from flags.errors import VersionConflictError
 from flags.models import Environment, FlagRow, Project
-from flags.services import list_segments
+from flags.revisions import load_flag_set
+from flags.services import get_environment, list_segments
 
 NOW = dt.datetime(2026, 6, 1, 12, 0, 0, 123456, tzinfo=dt.UTC)
 
@@ -104,3 +105,12 @@ def test_a_new_sqlite_file_that_another_process_is_writing_is_waited_for(tmp_pat
     thread.join(30)
     other.close()
     assert outcome == ["opened"]
+
+
+def test_a_reading_session_sees_one_moment(shop: Any) -> None:
+    with shop.database.read() as session:
+        before = load_flag_set(session, shop.id())
+        shop.change({"do": "turn_on"})
+        assert load_flag_set(session, shop.id()) == before
+        assert get_environment(session, shop.project, "production").revision == before["version"]
+    assert shop.flag_set()["version"] == before["version"] + 1

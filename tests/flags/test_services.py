@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -139,3 +140,25 @@ def test_the_order_of_variants_is_the_authors(shop: Any) -> None:
         {"key": "fruit", "type": "string", "variants": {name: {"value": name} for name in names}}
     )
     assert list(shop.flag("fruit").variants) == names
+
+
+def test_of_two_who_make_the_same_project_one_is_told_that_it_exists(shop: Any) -> None:
+    key = f"{shop.project}-twice"
+    outcomes: list[str] = []
+
+    def make() -> None:
+        together.wait(30)
+        try:
+            with shop.database.write() as session:
+                services.create_project(session, key=key, actor=shop.actor, now=shop.now)
+            outcomes.append("made")
+        except AlreadyExistsError:
+            outcomes.append("exists")
+
+    together = threading.Barrier(4)
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(outcomes) == ["exists", "exists", "exists", "made"]
