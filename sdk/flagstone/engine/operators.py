@@ -252,7 +252,7 @@ def _never(_value: object) -> bool:
 def _total(test: Test) -> Test:
     def total(value: object) -> bool:
         try:
-            return value is not MISSING and test(value)
+            return test(value)
         except Exception:  # noqa: BLE001  any object may come in; a leaf that fails does not match
             return False
 

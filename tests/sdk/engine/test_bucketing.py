@@ -91,6 +91,37 @@ def test_comparing_hashes_is_comparing_buckets(
     assert (digest(prefix(salt), text) >= threshold(edge, of)) is reached
 
 
+@given(st.integers(1, 2**53 - 1), st.data())
+@settings(deadline=None)
+def test_a_threshold_is_the_least_hash_of_its_bucket(of: int, data: Any) -> None:
+    edge = data.draw(st.integers(1, of - 1)) if of > 1 else 1
+    if edge == of:
+        assert threshold(edge, of) == END
+        return
+    least = int.from_bytes(threshold(edge, of), "big")
+    assert least * of >> 64 == edge
+    assert (least - 1) * of >> 64 == edge - 1
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [[[0, 8], [2, 3]], [[2, 3], [0, 8]], [[0, 5], [3, 8]], [[1, 2], [4, 6], [5, 9], [6, 7]]],
+)
+def test_ranges_of_one_variant_may_overlap(ranges: list[list[int]]) -> None:
+    split = {"salt": "s", "of": 10, "to": [{"variant": "in", "ranges": ranges}]}
+    rule = {"id": "r", "when": True, "serve": {"split": split}}
+    flag = {"type": "string", "variants": {"in": {"value": "in"}}, "rules": [rule]}
+    flag_set = parse_flag_set({"flags": {"f": flag}})
+    for unit in range(60):
+        place = bucket("flagstone", "s", unit, 10)
+        inside = any(low <= place < high for low, high in ranges)
+        found = evaluate(flag_set, "f", {"targetingKey": unit}, 0.0).variant
+        assert (found == "in") is inside
+        assert evaluate(flag_set, "f", {"targetingKey": str(unit)}, 0.0).variant == found
+        assert in_bucket(10, ranges, unit) is inside
+        assert in_bucket(10, ranges, str(unit)) is inside
+
+
 def test_the_extreme_hashes_lie_in_the_first_and_the_last_bucket() -> None:
     for of in (1, 3, 10_000, 2**53 - 1):
         assert threshold(0, of) <= bytes(32)

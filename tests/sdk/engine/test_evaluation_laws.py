@@ -21,6 +21,7 @@ from flagstone.engine import (
     to_document,
 )
 from flagstone.engine.careful import careful_program, settled
+from flagstone.engine.generate import generated_program
 from tests.sdk.engine import reference
 from tests.sdk.engine.strategies import NOW, Raising, contexts, flag_sets, units, weird_contexts
 
@@ -40,6 +41,10 @@ def test_an_answer_is_what_the_plain_interpreter_says(document: Any, several: An
         variant = document["flags"][key]["variants"].get(wanted[0])
         assert details.value == (None if variant is None else variant["value"])
         assert details.on is (variant is not None and variant.get("on", True))
+        if settled(flag_set.flags[key]) is None:
+            # Careful code heals what a program raises: on plain data it must not come to that.
+            program = generated_program(flag_set.flags[key], compile_flag_set(flag_set))
+            assert program(context, NOW) == details
 
 
 def carefully(flag_set: Any, key: str, context: Any, now: float) -> EvaluationDetails:

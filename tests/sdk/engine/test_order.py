@@ -15,6 +15,7 @@ from flagstone.engine import (
     evaluate,
     parse_flag_set,
 )
+from flagstone.engine.careful import careful_program, settled
 
 START = 1_796_115_600.0  # 2026-12-01T09:00:00Z
 
@@ -31,7 +32,12 @@ def flag_set(**flags: Any) -> FlagSet:
 
 
 def ask(document: dict[str, Any], context: Any = None, now: float = START) -> EvaluationDetails:
-    return evaluate(flag_set(f=document), "f", context or {}, now)
+    whole = flag_set(f=document)
+    details = evaluate(whole, "f", context or {}, now)
+    if settled(whole.flags["f"]) is None:
+        careful = careful_program(whole.flags["f"], compile_flag_set(whole))
+        assert careful(context or {}, now) == details
+    return details
 
 
 def rule(serve: Any = "b", **more: Any) -> dict[str, Any]:
@@ -219,6 +225,14 @@ def test_a_condition_may_ask_another_flag(condition: Any, expected: bool) -> Non
     document = flag(rules=[rule(when=condition)])
     whole = flag_set(f=document, **others)
     assert (evaluate(whole, "f", {}, START).variant == "b") is expected
+
+
+def test_a_flag_that_cannot_be_read_is_neither_on_nor_off() -> None:
+    for on in (True, False):
+        document = flag(rules=[rule(when={"flag": "broken", "on": on})])
+        flags = {"f": document, "broken": {**flag(), "rules": 5}}
+        whole = parse_flag_set({"flags": flags}, strict=False)
+        assert evaluate(whole, "f", {}, START).variant == "a"
 
 
 def test_a_variants_on_is_told() -> None:

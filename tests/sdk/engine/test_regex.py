@@ -63,6 +63,17 @@ def test_what_is_not_re2_is_refused(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [("\\B", "", True), ("\\b", "", False), ("a\\B", "ab", True), ("a\\B", "a", False),
+     ("\\Ba", "ba", True), ("\\ba", "ba", False)],
+)  # fmt: skip
+def test_borders_of_words_are_re2s(pattern: str, text: str, found: bool) -> None:
+    assert (re2.search(pattern, text) is not None) is found
+    assert compile_regex(pattern)(text) is found
+    assert Automaton(parse(pattern)).search(text) is found
+
+
+@pytest.mark.parametrize(
     ("pattern", "text"),
     [
         ("(a+)+$", "a" * 20_000 + "b"),
