@@ -19,8 +19,9 @@ ROLLOUT_FLAG = "delivery-banner"
 BROKEN = "new-checkout"
 WINNER = "free-shipping-hint"
 NOTHING = "green-button"
+KEYS = (BROKEN, WINNER, NOTHING)
 
-# Time is compressed by a policy with short looks: a "week" of five seconds, a deadline of sixty.
+# Time is compressed by a policy with short looks: a day of three seconds, a deadline of sixty.
 # No clock is faked, and the same engine with the same error rates decides as in a month.
 POLICY: dict[str, Any] = {
     "name": "demo-short-looks",
