@@ -7,6 +7,7 @@ every write of a tick checks it in its own transaction (:func:`check_fence`).
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy.exc import IntegrityError
@@ -36,8 +37,16 @@ def acquire(
     now: dt.datetime,
     name: str = MONITOR,
     seconds: float = LEASE_SECONDS,
+    is_gone: Callable[[str], bool] = lambda _holder: False,
 ) -> Held | None:
-    """Take the lease, or make one's own last longer; ``None`` while somebody else has it."""
+    """Take the lease, or make one's own last longer; ``None`` while somebody else has it.
+
+    Parameters
+    ----------
+    is_gone : callable
+        Tells of a holder for certain that its process has ended: nobody need wait then until the
+        lease runs out. The fence keeps even a wrong answer from doing harm.
+    """
     length = dt.timedelta(seconds=seconds)
     expires_at = now + length
     with database.read() as session:
@@ -52,7 +61,7 @@ def acquire(
                 lease = Lease(name=name, holder=holder, fence=1, expires_at=expires_at)
             elif lease.holder == holder:
                 lease.expires_at = max(expires_at, lease.expires_at)
-            elif lease.expires_at <= now:
+            elif lease.expires_at <= now or is_gone(lease.holder):
                 lease.holder, lease.fence, lease.expires_at = holder, lease.fence + 1, expires_at
             else:
                 return None

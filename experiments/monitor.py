@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -66,6 +67,7 @@ def tick(
     holder: str,
     now: dt.datetime,
     lease_seconds: float = LEASE_SECONDS,
+    is_gone: Callable[[str], bool] = lambda _holder: False,
 ) -> TickResult:
     """Do whatever is due, if this worker is the elected one.
 
@@ -75,13 +77,15 @@ def tick(
         Name of this worker; unique among all.
     now : datetime
         The time, with a zone.
+    is_gone : callable
+        Tells of another worker's name for certain that its process has ended.
 
     Returns
     -------
     TickResult
         An experiment that could not be served is named in ``errors``, and tried again next time.
     """
-    held = acquire(database, holder, now=now, seconds=lease_seconds)
+    held = acquire(database, holder, now=now, seconds=lease_seconds, is_gone=is_gone)
     if held is None:
         return TickResult(elected=False)
     looks = moves = 0

@@ -8,19 +8,18 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import logging
-import os
-import secrets
 import signal
-import socket
 import threading
 
 from flags.database import Database
+from web.identity import is_gone, worker_name
 from web.lifeline import follow
 from web.settings import Settings
 
 logger = logging.getLogger("flagstone.worker")
 
 TICK_SECONDS = 1.0
+DRAIN_SECONDS = 10.0
 MAX_BACKOFF_SECONDS = 30.0
 
 
@@ -44,19 +43,26 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
 
     database = Database(settings.database_url)
     store = EmbeddedStore(settings.events_directory)
-    holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    holder = worker_name()
     logger.info("worker %s ticks", holder)
     failures = 0
+    next_drain = 0.0
     while not stop.is_set():
         now = dt.datetime.now(dt.UTC)
         try:
-            monitor.tick(database, store, holder=holder, now=now)
-            store.drain(now.timestamp())
+            monitor.tick(database, store, holder=holder, now=now, is_gone=is_gone)
             failures = 0
         except Exception:
             # Whatever it was, the next tick starts afresh from the database.
             failures += 1
             logger.exception("tick failed (%d in a row)", failures)
+        if now.timestamp() >= next_drain:
+            # On its own: while looks fail, events must still find room.
+            next_drain = now.timestamp() + DRAIN_SECONDS
+            try:
+                store.drain(now.timestamp())
+            except Exception:
+                logger.exception("events could not be moved into files")
         stop.wait(min(TICK_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
     try:
         now = dt.datetime.now(dt.UTC)

@@ -47,6 +47,19 @@ def test_one_holder_at_a_time_and_every_new_one_has_a_higher_fence(database: Dat
         check_fence(session, second)
 
 
+def test_the_lease_of_a_process_that_ended_is_free_at_once_and_its_fence_is_void(
+    database: Database,
+) -> None:
+    first = acquire(database, "a", now=NOW, seconds=10)
+    assert first is not None
+    assert acquire(database, "b", now=later(1), is_gone=lambda name: name != "a") is None
+    second = acquire(database, "b", now=later(1), is_gone=lambda name: name == "a")
+    assert second is not None
+    assert second.fence == first.fence + 1
+    with pytest.raises(FencedError), database.write() as session:
+        check_fence(session, first)
+
+
 def test_a_lease_given_back_is_free_at_once(database: Database) -> None:
     first = acquire(database, "a", now=NOW)
     assert first is not None

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from experiments import monitor
 from experiments.models import Lease
 from experiments.store.base import Event
 from experiments.store.embedded import EmbeddedStore
@@ -34,7 +37,7 @@ def test_the_worker_drains_events_and_holds_the_lease_until_it_ends(
         held = wait_until(lease, seconds=30)
         assert held.expires_at.timestamp() > time.time()
         store.append([Event(uuid.uuid4().bytes, 1, time.time(), "u1", name="purchase")])
-        wait_until(lambda: store.inbox.waiting() == 0, seconds=20)
+        wait_until(lambda: store.inbox.waiting() == 0, seconds=30)
     finally:
         stop.set()
         running.join(20)
@@ -42,4 +45,31 @@ def test_the_worker_drains_events_and_holds_the_lease_until_it_ends(
     given_back = lease()
     assert given_back is not None
     assert given_back.expires_at.timestamp() <= time.time()
+    store.close()
+
+
+def test_events_are_drained_while_looks_fail(
+    database: Database,
+    database_url: str,
+    tmp_path: Path,
+    wait_until: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_arguments: Any, **_more: Any) -> None:
+        message = "the database is away"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(monitor, "tick", fail)
+    settings = Settings(database_url=database_url, data_directory=tmp_path / "data")
+    store = EmbeddedStore(settings.events_directory)
+    store.append([Event(uuid.uuid4().bytes, 1, time.time(), "u1", name="purchase")])
+    stop = threading.Event()
+    running = threading.Thread(target=worker.run, args=(settings,), kwargs={"stop": stop})
+    running.start()
+    try:
+        wait_until(lambda: store.inbox.waiting() == 0, seconds=30)
+    finally:
+        stop.set()
+        running.join(20)
+    assert not running.is_alive()
     store.close()
