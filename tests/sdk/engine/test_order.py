@@ -16,6 +16,7 @@ from flagstone.engine import (
     parse_flag_set,
 )
 from flagstone.engine.careful import careful_program, settled
+from flagstone.engine.generate import generated_program
 
 START = 1_796_115_600.0  # 2026-12-01T09:00:00Z
 
@@ -35,8 +36,9 @@ def ask(document: dict[str, Any], context: Any = None, now: float = START) -> Ev
     whole = flag_set(f=document)
     details = evaluate(whole, "f", context or {}, now)
     if settled(whole.flags["f"]) is None:
-        careful = careful_program(whole.flags["f"], compile_flag_set(whole))
-        assert careful(context or {}, now) == details
+        for way in (careful_program, generated_program):
+            program = way(whole.flags["f"], compile_flag_set(whole))
+            assert program(context or {}, now) == details
     return details
 
 
@@ -165,6 +167,19 @@ def test_a_rule_is_in_force_from_its_start_until_before_its_end() -> None:
     document = flag(rules=[rule(start="2026-12-01T09:00:00Z", end="2026-12-01T10:00:00+00:00")])
     times = (START - 0.001, START, START + 3599.999, START + 3600)
     assert [ask(document, {}, now).variant for now in times] == ["a", "b", "b", "a"]
+
+
+@pytest.mark.parametrize("early", ["rule", "target"])
+def test_what_is_not_in_force_leaves_nothing_unread(early: str) -> None:
+    leaf = {"attr": "country", "op": "in", "values": ["de"]}
+    over = "2026-01-01T00:00:00Z"
+    document = flag(rules=[rule(when={"all": [leaf]}, id="second")])
+    if early == "rule":
+        document["rules"].insert(0, rule("off", when=leaf, end=over))
+    else:
+        document["targets"] = [{"variant": "off", "by": "country", "keys": ["de"], "until": over}]
+    assert ask(document, {"country": "de"}).rule_id == "second"
+    assert ask(document, {"country": "de"}, 0.0).variant == "off"
 
 
 def test_a_split_that_skips_goes_on_to_the_next_rule() -> None:
