@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from flask import Response, make_response, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -17,12 +19,9 @@ from web.auth.guard import (
     sign_in,
 )
 from web.auth.roles import Role
-from web.console.base import back_to, blueprint, show
-from web.problems import STATUS_BY_ERROR
+from web.console.base import back_to, blueprint, show, status_of
 from web.security import check_same_site, count_attempt
 from web.transactions import now, reading, transaction
-
-_DEFAULT_STATUS = 400
 
 
 @blueprint.get("/setup")
@@ -57,12 +56,14 @@ def complete_setup() -> ResponseReturnValue:
         _user, session_id = sign_in(form["email"], form["password"])
     except FlagstoneError as error:
         form.pop("password")
-        return show("setup.html", status=_status(error), form=form, problem=error)
+        return show("setup.html", status=status_of(error), form=form, problem=error)
     return _enter(session_id, "/")
 
 
 def _key_of(name: str) -> str:
-    words = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.strip().lower())
+    plain = unicodedata.normalize("NFKD", name.strip().lower())
+    letters = [c for c in plain if not unicodedata.combining(c)]
+    words = "".join(c if c.isascii() and c.isalnum() else "-" for c in letters)
     return "-".join(part for part in words.split("-") if part)[:64] or "default"
 
 
@@ -88,7 +89,9 @@ def do_login() -> ResponseReturnValue:
     try:
         _user, session_id = sign_in(email, request.form.get("password", ""))
     except FlagstoneError as error:
-        return show("login.html", status=_status(error), email=email, problem=error, next=following)
+        return show(
+            "login.html", status=status_of(error), email=email, problem=error, next=following
+        )
     return _enter(session_id, following)
 
 
@@ -113,10 +116,3 @@ def _own_path(text: str | None) -> str:
     if not text or not text.startswith("/") or text.startswith(("//", "/\\")) or "\\" in text:
         return "/"
     return text if text.isprintable() else "/"
-
-
-def _status(error: FlagstoneError) -> int:
-    for kind in type(error).__mro__:
-        if kind in STATUS_BY_ERROR:
-            return STATUS_BY_ERROR[kind]
-    return _DEFAULT_STATUS

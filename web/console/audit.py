@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import request
 from flask.typing import ResponseReturnValue
 
-from flags import audit
+from flags import audit, services
 from web.auth.guard import needs
 from web.auth.roles import Role
-from web.console.base import blueprint, place, show
+from web.console.base import LARGEST_NUMBER, blueprint, place, show
 from web.transactions import reading
 
 PAGE = 50
@@ -19,8 +19,11 @@ PAGE = 50
 def show_audit(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List what was done in the project, newest first."""
     before = request.args.get("before", type=int)
+    if before is not None:
+        before = min(max(before, 0), LARGEST_NUMBER)
     with reading() as session:
         environment = place(session, project_key, environment_key)
         found = audit.entries(session, environment.project_id, before_id=before, limit=PAGE + 1)
+        names = {each.id: each.key for each in services.list_environments(session, project_key)}
     more = found[PAGE - 1].id if len(found) > PAGE else None
-    return show("audit.html", entries=found[:PAGE], more=more)
+    return show("audit.html", entries=found[:PAGE], more=more, before=before, names=names)

@@ -1,74 +1,43 @@
-"""The console's blueprint: what every page knows, how values are written, and the static files."""
+"""The console's blueprint: where a page is, what its frame knows, and where one goes from there."""
 
 from __future__ import annotations
 
-import datetime as dt
-import functools
-import gzip
-import hashlib
-import json
-import mimetypes
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
-from flask import Blueprint, Response, abort, g, redirect, render_template, request, url_for
+from flask import Blueprint, Response, g, redirect, render_template, request, url_for
+from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
-from markupsafe import Markup
 from sqlmodel import Session
 
 from flags import services
+from flags.errors import FlagstoneError, NotFoundError
 from flags.models import Environment, Project
 from web.auth import service
-from web.auth.guard import find_caller, guard, public
+from web.auth.guard import current_caller, find_caller, guard, needs, public
 from web.auth.roles import Role
+from web.console.paths import FlagKeyConverter
+from web.problems import problem_of
 from web.security import csrf_token
 from web.transactions import now, reading
 
-_WEB = Path(__file__).resolve().parents[1]
-_STATIC = _WEB / "static"
-_FOR_EVER = "public, max-age=31536000, immutable"
-_DAY_SECONDS = 86400
+WEB = Path(__file__).resolve().parents[1]
+# No database holds more; a larger number in an address would be an error of its own.
+LARGEST_NUMBER = 2**31 - 1
+_TABS = {
+    "flags": "console.list_flags",
+    "experiments": "console.list_experiments",
+    "keys": "console.list_keys",
+    "audit": "console.show_audit",
+}
 
-blueprint = Blueprint("console", __name__, template_folder=str(_WEB / "templates"))
+blueprint = Blueprint("console", __name__, template_folder=str(WEB / "templates"))
 blueprint.before_request(guard)
 
 
-@functools.lru_cache(maxsize=64)
-def _asset(name: str) -> tuple[bytes, bytes, str, str] | None:
-    """Read a static file once: its bytes, the same compressed, its type, and its version."""
-    path = (_STATIC / name).resolve()
-    if not path.is_relative_to(_STATIC) or not path.is_file():
-        return None
-    content = path.read_bytes()
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    version = hashlib.sha256(content).hexdigest()[:12]
-    return content, gzip.compress(content, 9, mtime=0), kind, version
-
-
-@blueprint.get("/static/<path:name>")
-@public
-def static(name: str) -> ResponseReturnValue:
-    """Serve a file of ours; with its version in the address it never changes."""
-    asset = _asset(name)
-    if asset is None:
-        abort(404)
-    content, compressed, kind, version = asset
-    response = Response(content, content_type=kind)
-    if "gzip" in request.headers.get("Accept-Encoding", ""):
-        response = Response(compressed, content_type=kind)
-        response.headers["Content-Encoding"] = "gzip"
-    response.headers["Vary"] = "Accept-Encoding"
-    fixed = request.args.get("v") == version
-    response.headers["Cache-Control"] = _FOR_EVER if fixed else "no-cache"
-    response.set_etag(version)
-    return response.make_conditional(request)
-
-
-def asset_url(name: str) -> str:
-    """Address of a static file with its version, so that browsers may keep it for ever."""
-    asset = _asset(name)
-    return url_for("console.static", name=name, v=None if asset is None else asset[3])
+@blueprint.record_once
+def _know_flag_keys(state: BlueprintSetupState) -> None:
+    state.app.url_map.converters["flag_key"] = FlagKeyConverter
 
 
 def wants_fragment() -> bool:
@@ -87,22 +56,43 @@ def show(template: str, *, status: int = 200, **values: Any) -> ResponseReturnVa
     return response
 
 
+def status_of(problem: FlagstoneError | None) -> int:
+    """Give the status of a page that carries a problem, or none."""
+    return 200 if problem is None else problem_of(problem).status
+
+
+def unchanged(version: str) -> bool:
+    """Tell whether a page that refreshes itself shows this version already.
+
+    The version is good for a minute: a page that says "3 s ago" must not say so for hours.
+    """
+    return wants_fragment() and request.args.get("seen") == version
+
+
+def version_of(*parts: object) -> str:
+    """Name what a page shows, so that it is drawn anew only when there is something new."""
+    minute = int(now().timestamp() // 60)
+    return "-".join(str(part) for part in (*parts, minute))
+
+
 def place(session: Session, project_key: str, environment_key: str) -> Environment:
     """Find where a page is, and remember it for the page's frame."""
     project = services.get_project(session, project_key)
+    environments = services.list_environments(session, project_key)
     environment = services.get_environment(session, project_key, environment_key)
-    remember_place(session, project, environment)
-    return environment
-
-
-def remember_place(session: Session, project: Project, environment: Environment) -> None:
-    """Give the frame of the page its project, and what one can switch to."""
     g.place = {
         "project": project,
         "environment": environment,
-        "environments": services.list_environments(session, project.key),
-        "projects": services.list_projects(session),
+        "environments": environments,
+        "projects": _projects(session),
     }
+    return environment
+
+
+def _projects(session: Session) -> list[Project]:
+    """Give the projects that the caller may see."""
+    own = current_caller().project_id
+    return [each for each in services.list_projects(session) if own in {None, each.id}]
 
 
 def back_to(location: str) -> ResponseReturnValue:
@@ -119,16 +109,40 @@ def home() -> ResponseReturnValue:
             return redirect(url_for("console.setup"))
         if find_caller() is None:
             return redirect(url_for("console.login"))
-        projects = services.list_projects(session)
-        if not projects:
-            return show("empty.html")
-        project = projects[0]
-        environments = services.list_environments(session, project.key)
+        projects = _projects(session)
+    return _enter_project(projects[0].key) if projects else show("empty.html")
+
+
+@blueprint.get("/switch")
+@needs(Role.VIEWER)
+def switch() -> ResponseReturnValue:
+    """Go to another environment (``project/environment``) or project, to the same kind of page."""
+    project_key, _, environment_key = request.args.get("to", "").partition("/")
+    tab = request.args.get("tab", "")
+    if project_key not in _keys_of_projects():
+        message = f"there is no project {project_key[:80]!r}"
+        raise NotFoundError(message, field="project")
+    return _enter_project(project_key, environment_key, tab)
+
+
+def _keys_of_projects() -> set[str]:
+    with reading() as session:
+        return {each.key for each in _projects(session)}
+
+
+def _enter_project(
+    project_key: str, environment_key: str = "", tab: str = ""
+) -> ResponseReturnValue:
+    with reading() as session:
+        environments = services.list_environments(session, project_key)
+    if not environments:
+        return show("empty.html")
+    known = {each.key for each in environments}
     return redirect(
         url_for(
-            "console.list_flags",
-            project_key=project.key,
-            environment_key=environments[0].key,
+            _TABS.get(tab, _TABS["flags"]),
+            project_key=project_key,
+            environment_key=environment_key if environment_key in known else environments[0].key,
         )
     )
 
@@ -138,7 +152,6 @@ def _frame() -> dict[str, Any]:
     caller = g.get("caller")
     role = caller.role if caller is not None else None
     return {
-        "asset_url": asset_url,
         "csrf_token": csrf_token,
         "caller": caller,
         "may_edit": role is not None and role.covers(Role.EDITOR),
@@ -152,42 +165,3 @@ def _frame() -> dict[str, Any]:
 def _theme() -> str:
     chosen = request.cookies.get("fs_theme", "auto")
     return chosen if chosen in {"light", "dark"} else "auto"
-
-
-@blueprint.app_template_filter("ago")
-def ago(moment: dt.datetime | None) -> Markup:
-    """Write a time as people say it, with the exact one a hover away."""
-    if moment is None:
-        return Markup("–")
-    exact = moment.astimezone(dt.UTC)
-    seconds = (now() - exact).total_seconds()
-    if abs(seconds) < 5:
-        words = "just now"
-    elif seconds < 0:
-        words = f"in {_span(-seconds)}"
-    else:
-        words = f"{_span(seconds)} ago"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        exact.isoformat(timespec="seconds"), f"{exact:%Y-%m-%d %H:%M:%S} UTC", words
-    )
-
-
-def _span(seconds: float) -> str:
-    for unit, size in (("day", _DAY_SECONDS), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            count = int(seconds // size)
-            plural = "s" if unit == "day" and count != 1 else ""
-            return f"{count} {unit}{plural}"
-    return f"{int(seconds)} s"
-
-
-@blueprint.app_template_filter("value")
-def value_words(value: Any) -> str:
-    """Write a flag's value as JSON."""
-    return json.dumps(value, ensure_ascii=False)
-
-
-@blueprint.app_template_filter("query")
-def query_string(values: dict[str, Any]) -> str:
-    """Write the query part of an address."""
-    return urlencode({name: value for name, value in values.items() if value})

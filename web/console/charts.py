@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,47 +17,56 @@ from markupsafe import Markup, escape
 from experiments.card import Worth
 from experiments.models import Look
 
-WIDTH = 640
+WIDE = 640
+NARROW = 340
 AXIS_HEIGHT = 74
 CHART_HEIGHT = 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 16, 14, 30
 # Before many units have come an interval is so wide that it would flatten all that follows.
 _CLIP = 6.0
+_TESTS = frozenset({"ship", "noninferiority"})
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One drawing and what it is called."""
+    """One drawing, what it is called, and what its dashed line means."""
 
     title: str
     svg: Markup
+    dashes: str = ""
 
 
 def axis_of_worth(worth: Worth) -> Markup | None:
     """Draw the interval against doing nothing, with the break-even mark on the same axis."""
-    if worth.estimate is None:
+    estimate = worth.estimate
+    if estimate is None:
         return None
-    marks = [0.0, worth.estimate]
+    marks = [0.0, estimate]
     marks += [v for v in (worth.low, worth.high, worth.break_even) if v is not None]
-    scale = _Scale.over(marks, 20, WIDTH - 20, pad=0.12)
-    middle = 34
-    low = scale(worth.low) if worth.low is not None else 0.0
-    high = scale(worth.high) if worth.high is not None else float(WIDTH)
-    parts = [
-        _line(0, middle, WIDTH, middle, "fs-axis"),
-        _line(scale(0.0), 12, scale(0.0), 56, "fs-zero"),
-        _text(scale(0.0), 70, "doing nothing", "middle", "fs-label"),
-        _bar(low, middle - 6, max(high - low, 2.0), 12),
-        f'<circle cx="{scale(worth.estimate):.1f}" cy="{middle}" r="7" class="fs-estimate"/>',
-    ]
-    if worth.break_even is not None and worth.break_even != 0.0:
-        at = scale(worth.break_even)
-        parts.append(_line(at, 12, at, 56, "fs-goal"))
-        label = worth.break_even_label or "break-even"
-        # Beside the other label, not upon it.
-        anchor = "start" if at >= scale(0.0) else "end"
-        parts.append(_text(at, 9, label, _anchor_inside(at, anchor), "fs-label"))
-    return _svg(AXIS_HEIGHT, worth.text, parts)
+
+    def draw(width: int) -> Markup:
+        scale = _Scale.over(marks, 20, width - 20, pad=0.12)
+        middle = 34
+        low = scale(worth.low) if worth.low is not None else 0.0
+        high = scale(worth.high) if worth.high is not None else float(width)
+        zero = scale(0.0)
+        parts = [
+            _line(0, middle, width, middle, "fs-axis"),
+            _line(zero, 12, zero, 56, "fs-zero"),
+            _text(min(max(zero, 45.0), width - 45.0), 70, "doing nothing", "middle"),
+            _bar(low, middle - 6, max(high - low, 2.0), 12),
+            f'<circle cx="{scale(estimate):.1f}" cy="{middle}" r="7" class="fs-estimate"/>',
+        ]
+        if worth.break_even is not None and worth.break_even != 0.0:
+            at = scale(worth.break_even)
+            parts.append(_line(at, 12, at, 56, "fs-goal"))
+            label = worth.break_even_label or "break-even"
+            # Beside the other label, not upon it.
+            anchor = "start" if at >= zero else "end"
+            parts.append(_text(at, 9, label, _anchor_inside(at, anchor, width)))
+        return _svg(width, AXIS_HEIGHT, worth.text, parts)
+
+    return _for_both_screens(draw)
 
 
 def chart_of_looks(
@@ -68,67 +77,95 @@ def chart_of_looks(
 ) -> Chart:
     """Draw how estimate and repeated interval went, look by look."""
     title = f"{worth.metric}, {worth.arm} against {plan['control']}"
-    points = [
-        (look, test)
+    points = _points(worth, looks, started)
+    if len(points) < 2:
+        return Chart(title, Markup(""))
+    percent = any(
+        metric["key"] == worth.metric and metric["kind"] == "conversion"
+        for metric in plan["metrics"]
+    )
+    said = f"{title}: {len(points)} looks, at the last one {worth.text}"
+
+    def draw(width: int) -> Markup:
+        return _svg(width, CHART_HEIGHT, said, _looks_drawn(worth, points, width, percent=percent))
+
+    return Chart(title, _for_both_screens(draw), worth.break_even_label)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """What one look said of one metric in one arm."""
+
+    number: int
+    seconds: float
+    estimate: float
+    low: float | None
+    high: float | None
+
+
+def _points(worth: Worth, looks: Sequence[Look], started: dt.datetime | None) -> list[_Point]:
+    return [
+        _Point(
+            look.number,
+            (look.at - started).total_seconds(),
+            float(test["estimate"]),
+            test["low"],
+            test["high"],
+        )
         for look in looks
         for test in look.decision.get("tests", ())
-        if test["metric"] == worth.metric
-        and test["arm"] == worth.arm
-        and test["kind"] in {"ship", "noninferiority"}
+        if started is not None
+        and (test["metric"], test["arm"]) == (worth.metric, worth.arm)
+        and test["kind"] in _TESTS
         and test["estimate"] is not None
     ]
-    if len(points) < 2 or started is None:
-        return Chart(title, Markup(""))
-    times = [(look.at - started).total_seconds() for look, _test in points]
-    estimates = [float(test["estimate"]) for _look, test in points]
-    reach = _CLIP * max(max(abs(v) for v in estimates[-3:]), abs(worth.break_even or 0.0), 1e-12)
-    lows = [_bounded(test["low"], -reach, reach, -reach) for _look, test in points]
-    highs = [_bounded(test["high"], -reach, reach, reach) for _look, test in points]
+
+
+def _looks_drawn(worth: Worth, points: Sequence[_Point], width: int, *, percent: bool) -> list[str]:
+    typical = max(abs(point.estimate) for point in points[-3:])
+    reach = _CLIP * max(typical, abs(worth.break_even or 0.0), 1e-12)
+    lows = [_bounded(point.low, -reach, reach, -reach) for point in points]
+    highs = [_bounded(point.high, -reach, reach, reach) for point in points]
+    estimates = [_bounded(point.estimate, -reach, reach, 0.0) for point in points]
     marks = [0.0, *lows, *highs, *([worth.break_even] if worth.break_even is not None else [])]
-    across = _Scale.over([0.0, *times], _LEFT, WIDTH - _RIGHT, pad=0.0)
+    across = _Scale.over([0.0, *(p.seconds for p in points)], _LEFT, width - _RIGHT, pad=0.0)
     up = _Scale.over(marks, CHART_HEIGHT - _BOTTOM, _TOP, pad=0.04)
-    band = " ".join(
-        f"{across(t):.1f},{up(v):.1f}"
-        for t, v in [*zip(times, highs, strict=True), *reversed([*zip(times, lows, strict=True)])]
-    )
-    path = " ".join(
-        f"{across(t):.1f},{up(min(max(v, -reach), reach)):.1f}"
-        for t, v in zip(times, estimates, strict=True)
-    )
-    percent = worth.unit == "points"
+    times = [across(point.seconds) for point in points]
+    edge = [*zip(times, highs, strict=True), *reversed([*zip(times, lows, strict=True)])]
+    band = " ".join(f"{x:.1f},{up(value):.1f}" for x, value in edge)
+    path = " ".join(f"{x:.1f},{up(v):.1f}" for x, v in zip(times, estimates, strict=True))
     parts = []
     for value in up.ticks():
-        parts.append(_line(_LEFT, up(value), WIDTH - _RIGHT, up(value), "fs-grid"))
-        parts.append(
-            _text(_LEFT - 8, up(value) + 4, _number(value, percent=percent), "end", "fs-label")
-        )
+        parts.append(_line(_LEFT, up(value), width - _RIGHT, up(value), "fs-grid"))
+        parts.append(_text(_LEFT - 8, up(value) + 4, _number(value, percent=percent), "end"))
     parts += [
         f'<polygon points="{band}" class="fs-band"/>',
-        _line(_LEFT, up(0.0), WIDTH - _RIGHT, up(0.0), "fs-zero"),
+        _line(_LEFT, up(0.0), width - _RIGHT, up(0.0), "fs-zero"),
         f'<polyline points="{path}" class="fs-path"/>',
         *(
-            _dot(across(t), up(min(max(v, -reach), reach)), _spoken(look, v, percent=percent))
-            for (look, _test), t, v in zip(points, times, estimates, strict=True)
+            _dot(x, up(v), f"look {p.number}: {_number(p.estimate, percent=percent)}")
+            for p, x, v in zip(points, times, estimates, strict=True)
         ),
-        _text(_LEFT, CHART_HEIGHT - 8, "start", "start", "fs-label"),
-        _text(WIDTH - _RIGHT, CHART_HEIGHT - 8, f"look {points[-1][0].number}", "end", "fs-label"),
+        _text(_LEFT, CHART_HEIGHT - 8, "start", "start"),
+        _text(width - _RIGHT, CHART_HEIGHT - 8, f"look {points[-1].number}", "end"),
     ]
     if worth.break_even:
         at = up(worth.break_even)
-        parts.append(_line(_LEFT, at, WIDTH - _RIGHT, at, "fs-goal"))
-        parts.append(_text(WIDTH - _RIGHT, at - 5, worth.break_even_label, "end", "fs-label"))
-    said = f"{title}: {len(points)} looks, at the last one {worth.text}"
-    return Chart(title, _svg(CHART_HEIGHT, said, parts))
+        parts.append(_line(_LEFT, at, width - _RIGHT, at, "fs-goal"))
+        parts.append(_text(width - _RIGHT, at - 5, worth.break_even_label, "end"))
+    return parts
+
+
+def _for_both_screens(draw: Callable[[int], Markup]) -> Markup:
+    # One drawing that shrinks would make its letters unreadable on a phone; the style sheet shows
+    # the one that fits, and hides the other from readers of the screen too.
+    return draw(WIDE) + draw(NARROW)
 
 
 def _bounded(value: float | None, least: float, most: float, otherwise: float) -> float:
     if value is None or not math.isfinite(value):
         return otherwise
     return min(max(float(value), least), most)
-
-
-def _spoken(look: Look, value: float, *, percent: bool) -> str:
-    return f"look {look.number}: {_number(value, percent=percent)}"
 
 
 def _number(value: float, *, percent: bool) -> str:
@@ -193,23 +230,22 @@ def _bar(x: float, y: float, width: float, height: float) -> str:
     )
 
 
-def _text(x: float, y: float, words: str, anchor: str, name: str) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{name}">'
-        f"{escape(words)}</text>"
-    )
+def _text(x: float, y: float, words: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def _anchor_inside(x: float, wanted: str) -> str:
-    if wanted == "start" and x > WIDTH * 0.7:
+def _anchor_inside(x: float, wanted: str, width: int) -> str:
+    room = 130 / width
+    if wanted == "start" and x > width * (1 - room):
         return "end"
-    if wanted == "end" and x < WIDTH * 0.3:
+    if wanted == "end" and x < width * room:
         return "start"
     return wanted
 
 
-def _svg(height: int, said: str, parts: Sequence[str]) -> Markup:
+def _svg(width: int, height: int, said: str, parts: Sequence[str]) -> Markup:
+    name = "fs-chart fs-wide" if width == WIDE else "fs-chart fs-phone"
     return Markup(  # noqa: S704  every text in parts is escaped where it enters
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" class="fs-chart" '
+        f'<svg viewBox="0 0 {width} {height}" role="img" class="{name}" '
         f'aria-label="{escape(said)}">{"".join(parts)}</svg>'
     )

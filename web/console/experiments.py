@@ -9,11 +9,22 @@ from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
 from experiments import services
+from experiments.document import canonical_json
+from experiments.lifecycle import PROVEN, State
 from experiments.models import Experiment
-from flags.errors import FlagstoneError
+from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
-from web.console.base import back_to, blueprint, place, show, wants_fragment
+from web.console.base import (
+    back_to,
+    blueprint,
+    place,
+    show,
+    status_of,
+    unchanged,
+    version_of,
+    wants_fragment,
+)
 from web.console.charts import axis_of_worth, chart_of_looks
 from web.transactions import now, reading, transaction
 
@@ -87,18 +98,24 @@ def create_experiment(project_key: str, environment_key: str) -> ResponseReturnV
     text = request.form.get("plan", "").replace("\r\n", "\n")
     try:
         with transaction() as session:
-            experiment = services.create_experiment(
-                session, project_key, text, actor=current_caller().actor, now=now()
-            )
-            key, environment_id = experiment.key, experiment.environment_id
-            environment = place(session, project_key, environment_key)
-            if environment.id != environment_id:
-                environment_key = str(experiment.plan["environment"])
+            experiment = _draft(session, project_key, text)
+            # The plan says where it belongs; that need not be the page it was written on.
+            address = _address(project_key, str(experiment.plan["environment"]), experiment.key)
     except FlagstoneError as error:
         with reading() as session:
             place(session, project_key, environment_key)
-        return show("experiments/new.html", status=400, text=text, problem=error)
-    return back_to(_address(project_key, environment_key, key))
+        return show("experiments/new.html", status=status_of(error), text=text, problem=error)
+    return back_to(address)
+
+
+def _draft(session: Session, project_key: str, text: str) -> Experiment:
+    try:
+        return services.create_experiment(
+            session, project_key, text, actor=current_caller().actor, now=now()
+        )
+    except RecursionError:
+        message = "the plan is nested too deeply"
+        raise InvalidInputError(message, field="plan") from None
 
 
 @blueprint.get(_ITEM)
@@ -127,7 +144,7 @@ def advance(
             else:
                 steps[verb](session, *place_and_key, actor=actor, now=now())
     except FlagstoneError as error:
-        return _page(*place_and_key, problem=error)
+        return _page(*place_and_key, problem=error, form={**request.form.to_dict(), "verb": verb})
     return back_to(_address(*place_and_key))
 
 
@@ -137,8 +154,6 @@ def download_record(
     project_key: str, environment_key: str, experiment_key: str
 ) -> ResponseReturnValue:
     """Give the decision records as a file for ``flagstone verify``."""
-    from experiments.document import canonical_json
-
     with reading() as session:
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
         text = canonical_json(services.export_record(session, experiment))
@@ -162,16 +177,23 @@ def _page(
     experiment_key: str,
     *,
     problem: FlagstoneError | None = None,
+    form: dict[str, str] | None = None,
 ) -> ResponseReturnValue:
     with reading() as session:
         place(session, project_key, environment_key)
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
+        version = version_of(experiment.version, experiment.state)
+        if unchanged(version):
+            return "", 204
         values = _values(session, experiment)
-    values |= {"project_key": project_key, "environment_key": environment_key, "problem": problem}
-    fragment = wants_fragment() and problem is None
     return show(
-        "experiments/_body.html" if fragment else "experiments/page.html",
-        status=200 if problem is None else 400,
+        "experiments/_body.html" if wants_fragment() else "experiments/page.html",
+        status=status_of(problem),
+        project_key=project_key,
+        environment_key=environment_key,
+        problem=problem,
+        form=form or {},
+        version=version,
         **values,
     )
 
@@ -179,17 +201,17 @@ def _page(
 def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     card = services.get_card(session, experiment, now=now())
     looks = services.looks(session, experiment)
-    started = experiment.started_at
+    plan = experiment.plan
+    customer = str(plan["customer"]).casefold()
     return {
         "experiment": experiment,
         "card": card,
         "looks": looks,
         "records": services.records(session, experiment),
         "worth": [(each, axis_of_worth(each)) for each in card.worth],
-        "charts": [
-            chart_of_looks(each, looks, started, experiment.plan)
-            for each in (card.worth if started is not None else ())
-        ],
+        "charts": [chart_of_looks(each, looks, experiment.started_at, plan) for each in card.worth],
         "live": experiment.started_at is not None and experiment.ended_at is None,
-        "plan": experiment.plan,
+        "plan": plan,
+        "waits": experiment.state == State.RUNNING and experiment.verdict in PROVEN,
+        "is_customer": current_caller().actor.name.casefold() == customer,
     }

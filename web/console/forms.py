@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from flags.errors import InvalidInputError
 
 Form = Mapping[str, str]
+Document = Mapping[str, Any]
 FLAG_TYPES = ("boolean", "string", "integer", "float", "object")
 OPERATORS = (
     ("in", "is one of"),
@@ -20,28 +22,40 @@ OPERATORS = (
     ("lte", "is at most"),
 )
 _ORDERED = frozenset({"gte", "lte"})
+# What a service calls a part of an instruction, where the form calls it something else.
+_FIELDS = {
+    "value": "share",
+    "coverage": "share",
+    "when": "values",
+    "id": "rule",
+    "serve": "variant",
+}
 
 
-def instruction_of(form: Form) -> dict[str, Any]:
-    """Turn a form of the flag's page into one instruction."""
+def instruction_of(form: Form, document: Document) -> dict[str, Any]:
+    """Turn a form of the flag's page into one instruction; ``document`` is the flag as it is."""
     do = form.get("do", "")
     make = _INSTRUCTIONS.get(do)
     if make is None:
-        message = f"this page has no such change: {do!r}"
+        message = f"this page has no such change: {do[:80]!r}"
         raise InvalidInputError(message, field="do", hint="load the page again")
-    return {"do": do, **make(form)}
+    return {"do": do, **make(form, document)}
+
+
+def field_of(path: str | None) -> str | None:
+    """Give the form's name of the field that a service complains about."""
+    if path is None:
+        return None
+    words = re.findall(r"[a-z_]+", re.sub(r"\[[^]]*\]", "", path))
+    return _FIELDS.get(words[-1], words[-1]) if words else None
 
 
 def flag_draft(form: Form) -> dict[str, Any]:
     """Turn the form for a new flag into a draft."""
     kind = form.get("type", "boolean")
-    if kind == "boolean":
-        variants: dict[str, Any] = {"off": {"value": False, "on": False}, "on": {"value": True}}
-    else:
-        variants = dict(_variant_line(line, number, kind) for number, line in _lines(form))
-        if not variants:
-            message = "a flag needs at least one variant"
-            raise InvalidInputError(message, field="variants", hint="one a line: name = value")
+    variants: dict[str, Any] = {"off": {"value": False, "on": False}, "on": {"value": True}}
+    if kind != "boolean":
+        variants = _variants(form, kind)
     first = next(iter(variants))
     return {
         "key": form.get("key", "").strip(),
@@ -59,18 +73,31 @@ def percentage(text: str, field: str) -> float:
     """Read ``25`` or ``25 %`` as 0.25."""
     cleaned = text.replace("%", "").replace(",", ".").strip()
     try:
-        share = float(cleaned) / 100
-    except ValueError:
-        share = math.nan
-    if not 0 <= share <= 1:
-        message = f"{text!r} is not a percentage"
+        # Decimal: 33.3 / 100 would not be 0.333.
+        share = Decimal(cleaned) / 100
+        inside = 0 <= share <= 1
+    except ArithmeticError:
+        inside = False
+    if not inside:
+        message = f"{text[:80]!r} is not a percentage"
         raise InvalidInputError(message, field=field, hint="a number from 0 to 100")
-    return share
+    return float(share)
 
 
-def _lines(form: Form) -> list[tuple[int, str]]:
-    text = form.get("variants", "")
-    return [(n, line) for n, line in enumerate(text.splitlines(), start=1) if line.strip()]
+def _variants(form: Form, kind: str) -> dict[str, Any]:
+    variants: dict[str, Any] = {}
+    for number, line in enumerate(form.get("variants", "").splitlines(), start=1):
+        if not line.strip():
+            continue
+        name, value = _variant_line(line, number, kind)
+        if name in variants:
+            message = f"line {number}: there is a variant {name!r} already"
+            raise InvalidInputError(message, field="variants", hint="name it differently")
+        variants[name] = {"value": value}
+    if not variants:
+        message = "a flag needs at least one variant"
+        raise InvalidInputError(message, field="variants", hint="one a line: name = value")
+    return variants
 
 
 def _variant_line(line: str, number: int, kind: str) -> tuple[str, Any]:
@@ -80,30 +107,30 @@ def _variant_line(line: str, number: int, kind: str) -> tuple[str, Any]:
         raise InvalidInputError(message, field="variants", hint="control = old")
     text = text.strip()
     if kind == "string" and not text.startswith('"'):
-        return name.strip(), {"value": text}
+        return name.strip(), text
     try:
-        return name.strip(), {"value": json.loads(text)}
-    except ValueError:
-        message = f"line {number}: {text!r} is not a value of type {kind}"
-        raise InvalidInputError(message, field="variants") from None
+        return name.strip(), json.loads(text)
+    except (ValueError, RecursionError):
+        message = f"line {number}: {text[:80]!r} is not a value of type {kind}"
+        raise InvalidInputError(message, field="variants", hint="write it as JSON") from None
 
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.replace("\n", ",").split(",") if word.strip()]
 
 
-def _rule(form: Form) -> dict[str, Any]:
+def _add_rule(form: Form, _document: Document) -> dict[str, Any]:
     share = percentage(form.get("share", "100"), "share")
     variant = form.get("variant", "")
     serve: Any = variant
     if share < 1:
         serve = {"split": {"weights": {variant: 1}, "coverage": share}}
     rule: dict[str, Any] = {"serve": serve}
-    name = form.get("rule", "").strip()
-    if name:
-        rule["id"] = name
     if form.get("attr", "").strip():
         rule["when"] = _condition(form)
+    elif form.get("values", "").strip():
+        message = "say which attribute has these values"
+        raise InvalidInputError(message, field="attr", hint="or leave both empty: everybody")
     return {"rule": rule}
 
 
@@ -122,49 +149,65 @@ def _number(text: str) -> float | int:
     try:
         number = float(text)
     except ValueError:
-        message = f"{text!r} is not a number"
+        message = f"{text[:80]!r} is not a number"
         raise InvalidInputError(message, field="values") from None
     return int(number) if number.is_integer() else number
 
 
-def _nothing(_form: Form) -> dict[str, Any]:
+def _nothing(_form: Form, _document: Document) -> dict[str, Any]:
     return {}
 
 
-def _variant(form: Form) -> dict[str, Any]:
+def _variant(form: Form, _document: Document) -> dict[str, Any]:
     return {"variant": form.get("variant") or None}
 
 
-def _named_rule(form: Form) -> dict[str, Any]:
+def _remove_rule(form: Form, _document: Document) -> dict[str, Any]:
     return {"rule": form.get("rule", "")}
 
 
-def _coverage(form: Form) -> dict[str, Any]:
+def _set_coverage(form: Form, _document: Document) -> dict[str, Any]:
     return {"rule": form.get("rule", ""), "value": percentage(form.get("share", ""), "share")}
 
 
-def _targets(form: Form) -> dict[str, Any]:
-    return {"variant": form.get("variant", ""), "keys": _words(form.get("keys", ""))}
+def _add_targets(form: Form, _document: Document) -> dict[str, Any]:
+    keys = _words(form.get("keys", ""))
+    if not keys:
+        message = "say who it is for"
+        raise InvalidInputError(message, field="keys", hint="targeting keys, separated by commas")
+    return {"variant": form.get("variant", ""), "keys": keys}
 
 
-def _revision(form: Form) -> dict[str, Any]:
+def _remove_targets(form: Form, document: Document) -> dict[str, Any]:
+    # The form names the group, not its members: there may be thousands, with commas in them.
+    wanted = (form.get("variant", ""), form.get("group", ""))
+    for index, target in enumerate(document["targets"]):
+        if (target["variant"], str(index)) == wanted:
+            by = {"by": target["by"]} if "by" in target else {}
+            return {"variant": target["variant"], "keys": target["keys"], **by}
+    message = "these named people are no longer on the list"
+    raise InvalidInputError(message, field="group", hint="load the page again")
+
+
+def _revision(form: Form, _document: Document) -> dict[str, Any]:
     try:
-        return {"revision": int(form.get("revision", ""))}
+        return {"revision": int(form.get("revision", "")[:9])}
     except ValueError:
         message = "a revision is a number"
         raise InvalidInputError(message, field="revision") from None
 
 
-_INSTRUCTIONS: dict[str, Callable[[Form], dict[str, Any]]] = {
+_INSTRUCTIONS: dict[str, Callable[[Form, Document], dict[str, Any]]] = {
     "turn_on": _nothing,
     "turn_off": _nothing,
+    "kill": _nothing,
     "unkill": _nothing,
+    "restore": _nothing,
     "set_default": _variant,
-    "set_off_variant": _variant,
-    "add_rule": _rule,
-    "remove_rule": _named_rule,
-    "set_coverage": _coverage,
-    "add_targets": _targets,
-    "remove_targets": lambda form: {"keys": _words(form.get("keys", ""))},
+    "add_rule": _add_rule,
+    "remove_rule": _remove_rule,
+    "set_coverage": _set_coverage,
+    "add_targets": _add_targets,
+    "remove_targets": _remove_targets,
     "revert_to": _revision,
 }

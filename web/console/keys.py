@@ -4,52 +4,61 @@ from __future__ import annotations
 
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
-from sqlmodel import Session
 
 from flags import services
-from flags.errors import InvalidInputError
+from flags.errors import FlagstoneError, InvalidInputError
 from web.auth import service
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
-from web.console.base import back_to, blueprint, place, show
+from web.console.base import LARGEST_NUMBER, back_to, blueprint, place, show, status_of
 from web.transactions import now, reading, transaction
 
 _KINDS = {kind.value: kind for kind in service.TokenKind}
+_KEYS = "/projects/<project_key>/environments/<environment_key>/keys"
 
 
-@blueprint.get("/projects/<project_key>/environments/<environment_key>/keys")
+@blueprint.get(_KEYS)
 @needs(Role.ADMIN)
 def list_keys(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List the project's keys."""
-    with reading() as session:
-        return _page(session, project_key, environment_key)
+    return _page(project_key, environment_key)
 
 
-@blueprint.post("/projects/<project_key>/environments/<environment_key>/keys")
+@blueprint.post(_KEYS)
 @needs(Role.ADMIN)
 def create_key(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Make a key and show it, this once."""
-    kind = _KINDS.get(request.form.get("kind", ""))
+    form = request.form.to_dict()
+    try:
+        created = _create(project_key, environment_key, form)
+    except FlagstoneError as error:
+        return _page(project_key, environment_key, form=form, problem=error)
+    return _page(project_key, environment_key, created=created)
+
+
+def _create(project_key: str, environment_key: str, form: dict[str, str]) -> str:
+    kind = _KINDS.get(form.get("kind", ""))
     if kind is None:
         message = "there is no such kind of key"
         raise InvalidInputError(message, field="kind", hint=", ".join(_KINDS))
+    for_scripts = kind is service.TokenKind.USER
+    role = service.parse_role(form.get("role", "")) if for_scripts else None
     with transaction() as session:
-        environment = place(session, project_key, environment_key)
-        for_person = kind is service.TokenKind.USER
+        environment = services.get_environment(session, project_key, environment_key)
         plain, _token = service.create_token(
             session,
             kind,
-            name=request.form.get("name", ""),
+            name=form.get("name", ""),
             created_by=str(current_caller().actor),
             now=now(),
             project_id=environment.project_id,
-            environment_id=None if for_person else environment.id,
-            role=service.parse_role(request.form.get("role", "")) if for_person else None,
+            environment_id=None if for_scripts else environment.id,
+            role=role,
         )
-        return _page(session, project_key, environment_key, created=plain)
+    return plain
 
 
-@blueprint.post("/projects/<project_key>/environments/<environment_key>/keys/<int:key_id>/revoke")
+@blueprint.post(f"{_KEYS}/<int(max={LARGEST_NUMBER}):key_id>/revoke")
 @needs(Role.ADMIN)
 def revoke_key(project_key: str, environment_key: str, key_id: int) -> ResponseReturnValue:
     """Shut a key for ever."""
@@ -63,11 +72,24 @@ def revoke_key(project_key: str, environment_key: str, key_id: int) -> ResponseR
 
 
 def _page(
-    session: Session, project_key: str, environment_key: str, *, created: str | None = None
+    project_key: str,
+    environment_key: str,
+    *,
+    created: str | None = None,
+    form: dict[str, str] | None = None,
+    problem: FlagstoneError | None = None,
 ) -> ResponseReturnValue:
-    environment = place(session, project_key, environment_key)
-    tokens = service.list_tokens(session, project_id=environment.project_id)
-    names = {e.id: e.key for e in services.list_environments(session, project_key)}
+    with reading() as session:
+        environment = place(session, project_key, environment_key)
+        tokens = service.list_tokens(session, project_id=environment.project_id)
+        names = {e.id: e.key for e in services.list_environments(session, project_key)}
     return show(
-        "keys.html", tokens=tokens, names=names, created=created, base=request.host_url.rstrip("/")
+        "keys.html",
+        status=status_of(problem),
+        tokens=tokens,
+        names=names,
+        created=created,
+        base=request.host_url.rstrip("/"),
+        form=form or {},
+        problem=problem,
     )

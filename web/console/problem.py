@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 from urllib.parse import urlsplit
 
-from flask import redirect, request, url_for
+from flask import g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from web.console.base import show
+from flags.errors import FlagstoneError
+from web.auth.guard import find_caller
+from web.console.base import place, show
 from web.problems import Problem
+from web.transactions import reading
 
 UNAUTHORIZED = 401
+SERVER_ERROR = 500
 
 
 def render_problem(problem: Problem) -> ResponseReturnValue:
     """Show a problem; somebody who is not signed in is asked to, and comes back."""
-    if problem.status == UNAUTHORIZED:
-        if request.headers.get("HX-Request") == "true":
-            # A fragment must not swallow the sign-in page: the whole page goes there.
-            return "", 401, {"HX-Redirect": url_for("console.login")}
-        wanted = request.full_path.rstrip("?") if request.method == "GET" else "/"
-        return redirect(url_for("console.login", next=wanted))
+    # A header that is no good will not be any better after signing in.
+    if problem.status == UNAUTHORIZED and "Authorization" not in request.headers:
+        return _ask_to_sign_in()
+    if problem.status < SERVER_ERROR:
+        _remember_place()
     return show("problem.html", status=problem.status, problem=problem, back=_way_back())
+
+
+def _ask_to_sign_in() -> ResponseReturnValue:
+    if request.headers.get("HX-Request") == "true":
+        # A fragment must not swallow the sign-in page: the whole page goes there.
+        wanted = urlsplit(request.headers.get("HX-Current-URL", "")).path or "/"
+        return "", UNAUTHORIZED, {"HX-Redirect": url_for("console.login", next=wanted)}
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else "/"
+    return redirect(url_for("console.login", next=wanted))
+
+
+def _remember_place() -> None:
+    """Give the page of a problem the frame of the project in which it happened."""
+    where = request.view_args or {}
+    if "place" in g or not {"project_key", "environment_key"} <= set(where):
+        return
+    with contextlib.suppress(FlagstoneError), reading() as session:
+        caller = find_caller()
+        if caller is not None and caller.project_id is None:
+            place(session, where["project_key"], where["environment_key"])
 
 
 def _way_back() -> str:

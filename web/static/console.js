@@ -23,7 +23,7 @@
   });
   document.addEventListener("change", function (event) {
     var choice = event.target.closest("select[data-go]");
-    if (choice) window.location.assign(choice.value);
+    if (choice) choice.form.requestSubmit();
   });
   // One open form at a time keeps the page quiet; Escape closes it.
   document.addEventListener("toggle", function (event) {
@@ -32,6 +32,8 @@
     document.querySelectorAll("details[data-form][open]").forEach(function (other) {
       if (other !== opened && !other.contains(opened)) other.open = false;
     });
+    // A form that came back is open already; what the service said about it is read first.
+    if (opened.hasAttribute("data-reopened")) { opened.removeAttribute("data-reopened"); return; }
     var field = opened.querySelector("input:not([type=hidden]), select, textarea");
     if (field) field.focus();
   }, true);
@@ -57,27 +59,47 @@
   window.addEventListener("pageshow", function () {
     document.querySelectorAll("form[data-sent]").forEach(function (form) { delete form.dataset.sent; });
   });
-  // A fragment that refreshes itself must not take away what somebody opened or is writing.
+  // A fragment that refreshes itself must not take away what somebody opened, writes or stands on.
+  var CONTROLS = "a, button, summary, input, select, textarea";
   var opened = [];
+  var stood = -1;
   document.addEventListener("htmx:beforeRequest", function (event) {
     var part = event.target;
-    if (!part.querySelector || !part.matches("[hx-trigger^=every]")) return;
-    if (part.querySelector("details[data-form][open]")) event.preventDefault();
+    if (!part.matches || !part.matches("[hx-trigger^=every]")) return;
+    if (document.hidden || part.querySelector("details[data-form][open]")) event.preventDefault();
   });
   document.addEventListener("htmx:beforeSwap", function (event) {
-    opened = Array.prototype.map.call(
-      event.target.querySelectorAll("details[id]"),
-      function (each) { return [each.id, each.open]; }
-    );
+    var part = event.target;
+    opened = Array.prototype.map.call(part.querySelectorAll("details[id]"), function (each) {
+      return [each.id, each.open];
+    });
+    stood = Array.prototype.indexOf.call(part.querySelectorAll(CONTROLS), document.activeElement);
   });
-  document.addEventListener("htmx:afterSwap", function () {
+  document.addEventListener("htmx:afterSwap", function (event) {
     opened.forEach(function (pair) {
       var each = document.getElementById(pair[0]);
       if (each) each.open = pair[1];
     });
+    var part = document.getElementById(event.detail.elt.id);
+    if (stood >= 0 && part && document.activeElement === document.body) {
+      var control = part.querySelectorAll(CONTROLS)[stood];
+      if (control) control.focus({ preventScroll: true });
+    }
     opened = [];
+    stood = -1;
+    say();
   });
-  // A fragment that could not be fetched says so, and says it only once.
-  document.addEventListener("htmx:sendError", function () { root.classList.add("fs-offline"); });
-  document.addEventListener("htmx:afterOnLoad", function () { root.classList.remove("fs-offline"); });
+  // Readers of the screen hear what changed, and nothing while it stays the same.
+  var heard = null;
+  function say() {
+    var part = document.querySelector("[data-say]");
+    var words = part ? part.dataset.say : "";
+    if (heard !== null && words !== heard) document.getElementById("said").textContent = words;
+    heard = words;
+  }
+  document.addEventListener("DOMContentLoaded", say);
+  // A fragment that could not be fetched says so, for as long as that lasts.
+  document.addEventListener("htmx:afterRequest", function (event) {
+    root.classList.toggle("fs-offline", !event.detail.successful);
+  });
 }());

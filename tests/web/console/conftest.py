@@ -1,0 +1,334 @@
+"""A console over a real database, browsers of every role, and an HTML reader."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlmodel import func, select
+from werkzeug.test import TestResponse
+
+from experiments import services as experiment_services
+from experiments.models import Experiment
+from flags import changes, services
+from flags.actor import Actor
+from flags.database import Database
+from flags.models import AuditEntry, Revision
+from web.app import create_flask_app
+from web.auth import service as auth
+from web.auth.guard import SESSION_COOKIE
+from web.auth.models import Token, User
+from web.settings import Settings
+
+START = dt.datetime(2026, 12, 1, 9, 0, tzinfo=dt.UTC)
+ACTOR = Actor("system", "test")
+HERE = "/projects/shop/environments/production"
+VOID = {"input", "meta", "link", "br", "img", "hr"}
+
+
+class Clock:
+    """A time that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> dt.datetime:
+        return self.now
+
+    def advance(self, **parts: float) -> None:
+        self.now += dt.timedelta(**parts)
+
+
+@dataclass
+class Form:
+    """A form as a browser would send it."""
+
+    action: str
+    method: str
+    fields: dict[str, str] = field(default_factory=dict)
+    buttons: list[str] = field(default_factory=list)
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: its words, links and forms."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.html = html
+        self.forms: list[Form] = []
+        self.links: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self._form: Form | None = None
+        self._select = self._textarea = self._button = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append((tag, given))
+        name = given.get("name") or ""
+        if tag == "a" and given.get("href"):
+            self.links.append(str(given["href"]))
+        if tag == "form":
+            self._form = Form(given.get("action") or "", given.get("method") or "get")
+            self.forms.append(self._form)
+        if self._form is None:
+            return
+        if tag == "input" and name and (given.get("type") != "checkbox" or "checked" in given):
+            self._form.fields[name] = given.get("value") or ""
+        elif tag == "select":
+            self._select = name
+        elif tag == "option" and self._select:
+            if "selected" in given or self._select not in self._form.fields:
+                self._form.fields[self._select] = given.get("value") or "\0text"
+        elif tag == "textarea":
+            self._textarea = name
+            self._form.fields[name] = ""
+        elif tag == "button":
+            self._form.buttons.append("")
+            self._button = "yes"
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._form = None
+        self._select = "" if tag == "select" else self._select
+        self._textarea = "" if tag == "textarea" else self._textarea
+        self._button = "" if tag == "button" else self._button
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+        if self._form is None:
+            return
+        if self._textarea:
+            self._form.fields[self._textarea] += data
+        elif self._select and self._form.fields.get(self._select) == "\0text":
+            self._form.fields[self._select] = data
+        elif self._button:
+            self._form.buttons[-1] += data
+
+    def form(self, button: str) -> Form:
+        """Find the form that has a button with these words."""
+        for form in self.forms:
+            if any(" ".join(words.split()).startswith(button) for words in form.buttons):
+                return form
+        raise AssertionError(f"no button {button!r} in {[form.buttons for form in self.forms]}")
+
+    def attributes(self, **wanted: str) -> list[dict[str, str | None]]:
+        """Give the attributes of every tag that has the wanted ones."""
+        return [
+            given
+            for _tag, given in self.tags
+            if all(given.get(name.replace("_", "-")) == value for name, value in wanted.items())
+        ]
+
+
+@dataclass
+class Browser:
+    """A signed-in person."""
+
+    client: FlaskClient
+    email: str
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.client.get(path, headers={"Accept": "text/html", **options.pop("headers", {})})
+
+    def page(self, path: str, status: int = 200) -> Page:
+        response = self.get(path)
+        assert response.status_code == status, response.get_data(as_text=True)[-2000:]
+        return Page(response.get_data(as_text=True))
+
+    def send(
+        self, path: str, form: Form, change: dict[str, str] | None = None, **options: Any
+    ) -> TestResponse:
+        """Send a form of the page at ``path``, with some of its fields filled in."""
+        return self.client.post(
+            form.action or path,
+            data={**form.fields, **(change or {})},
+            headers={"Accept": "text/html", **options},
+        )
+
+    def press(self, path: str, button: str, change: dict[str, str] | None = None) -> TestResponse:
+        """Open a page, fill in the form with this button, and press it."""
+        return self.send(path, self.page(path).form(button), change)
+
+    def follow(self, response: TestResponse) -> Page:
+        assert response.status_code == 303, response.get_data(as_text=True)[-2000:]
+        return self.page(response.location)
+
+
+@dataclass
+class Console:
+    """The app under test with its database and clock."""
+
+    app: Flask
+    database: Database
+    clock: Clock
+
+    def person(self, role: str) -> Browser:
+        email = f"{role}@example.org"
+        with self.database.write() as session:
+            user = User(
+                email=email, role=role, password_hash="not a password", created_at=self.clock()
+            )
+            session.add(user)
+            session.flush()
+            plain = auth.start_session(session, user, now=self.clock())
+        client = self.app.test_client()
+        client.set_cookie(SESSION_COOKIE, plain)
+        return Browser(client, email)
+
+    def visitor(self) -> Browser:
+        return Browser(self.app.test_client(), "")
+
+    def project(self, key: str = "shop", name: str = "Shop") -> None:
+        with self.database.write() as session:
+            services.create_project(session, key=key, name=name, actor=ACTOR, now=self.clock())
+
+    def flag(self, key: str = "checkout", **draft: Any) -> None:
+        with self.database.write() as session:
+            services.create_flag(
+                session, "shop", {"key": key, **draft}, actor=ACTOR, now=self.clock()
+            )
+
+    def change(self, flag: str, *instructions: dict[str, Any], comment: str = "") -> None:
+        document = {"flag": flag, "comment": comment, "instructions": list(instructions)}
+        with self.database.write() as session:
+            changes.apply_change(
+                session,
+                "shop",
+                "production",
+                changes.parse_change(document),
+                actor=ACTOR,
+                now=self.clock(),
+            )
+
+    def document(self, key: str = "checkout") -> dict[str, Any]:
+        with self.database.read() as session:
+            flag = services.get_flag(session, "shop", key)
+        return flag.environments["production"].document
+
+    def experiment(self, document: dict[str, Any], *steps: str) -> None:
+        with self.database.write() as session:
+            experiment_services.create_experiment(
+                session, "shop", document, actor=ACTOR, now=self.clock()
+            )
+            for step in steps:
+                getattr(experiment_services, step)(
+                    session, "shop", "production", document["key"], actor=ACTOR, now=self.clock()
+                )
+
+    def state_of(self, key: str) -> str:
+        with self.database.read() as session:
+            found = experiment_services.get_experiment(session, "shop", "production", key)
+            return found.state
+
+    def written(self) -> tuple[int, ...]:
+        """Count what can be written: equal counts mean that nothing was."""
+        with self.database.read() as session:
+            return tuple(
+                session.exec(select(func.count()).select_from(table)).one()
+                for table in (Revision, AuditEntry, Experiment, Token, User)
+            )
+
+
+@pytest.fixture
+def console(database: Database, tmp_path: Path) -> Console:
+    """A console on both databases, with the project ``shop`` and a flag ``checkout``."""
+    return _fill(_console(database, tmp_path))
+
+
+@pytest.fixture
+def small_console(filled_file: Path, tmp_path: Path) -> Iterator[Console]:
+    """The same on SQLite only, for what does not depend on the database."""
+    shutil.copy(filled_file, tmp_path / "one.db")
+    database = Database(f"sqlite:///{tmp_path / 'one.db'}")
+    yield _console(database, tmp_path)
+    database.dispose()
+
+
+@pytest.fixture(scope="session")
+def filled_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file to copy: making the tables takes longer than most tests."""
+    file = tmp_path_factory.mktemp("console") / "filled.db"
+    database = Database(f"sqlite:///{file}")
+    database.create_all()
+    _fill(_console(database, file.parent))
+    database.dispose()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return file
+
+
+@pytest.fixture
+def bare_console(database: Database, tmp_path: Path) -> Console:
+    """A service that nobody has set up."""
+    return _console(database, tmp_path)
+
+
+def _console(database: Database, folder: Path) -> Console:
+    clock = Clock()
+    settings = Settings(database_url=database.url, data_directory=folder)
+    return Console(create_flask_app(settings, database, clock=clock), database, clock)
+
+
+def _fill(made: Console) -> Console:
+    made.project()
+    made.flag(default="off", off="off")
+    return made
+
+
+@pytest.fixture
+def editor(request: pytest.FixtureRequest) -> Browser:
+    """An editor of whichever console the test asked for."""
+    name = "console" if "console" in request.fixturenames else "small_console"
+    found: Console = request.getfixturevalue(name)
+    return found.person("editor")
+
+
+def plan(**more: Any) -> dict[str, Any]:
+    """Give the plan of an experiment on the flag ``checkout``."""
+    return {
+        "key": "one-page",
+        "flag": "checkout",
+        "environment": "production",
+        "control": "off",
+        "treatments": ["on"],
+        "weights": {"off": 1, "on": 1},
+        "customer": "editor@example.org",
+        "owner": "checkout team",
+        "hypothesis": "One page makes more visitors buy.",
+        "prove_by": "28d",
+        "metrics": [
+            {
+                "key": "purchases",
+                "role": "success",
+                "kind": "conversion",
+                "event": "purchase",
+                "window": "1d",
+                "mde": 0.05,
+            }
+        ],
+        **more,
+    }
+
+
+@pytest.fixture(name="plan", scope="session")
+def plan_fixture() -> Any:
+    """Give the maker of plans."""
+    return plan
+
+
+@pytest.fixture(name="read_page", scope="session")
+def read_page_fixture() -> Any:
+    """Give the reader of pages."""
+    return Page

@@ -1,0 +1,360 @@
+"""Experiments over forms: draft, seal, start, stop, confirm; and the page in every state."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from typing import Any
+
+import pytest
+
+from experiments.models import Experiment, Look
+from experiments.record import verify
+from web.console.charts import axis_of_worth, chart_of_looks
+from web.console.experiments import TEMPLATE
+
+HERE = "/projects/shop/environments/production"
+PAGE = f"{HERE}/experiments/one-page"
+PLAN = """key = "one-page"
+flag = "checkout"
+control = "off"
+treatments = ["on"]
+hypothesis = "One page makes more visitors buy."
+customer = "editor@example.org"
+owner = "checkout team"
+prove_by = "28d"
+[weights]
+off = 1
+on = 1
+[[metrics]]
+key = "purchases"
+role = "success"
+kind = "conversion"
+event = "purchase"
+window = "7d"
+mde = 0.05
+"""
+
+
+def test_an_experiment_goes_from_its_draft_to_its_end(console: Any) -> None:
+    console.change("checkout", {"do": "turn_on"})
+    editor = console.person("editor")
+    page = editor.follow(
+        editor.press(
+            f"{HERE}/new-experiment", "Save the draft", {"plan": PLAN.replace("\n", "\r\n")}
+        )
+    )
+    assert "Seal the plan." in page.words
+    assert "on checkout , draft" in " ".join(page.words.split()).replace("checkout,", "checkout ,")
+    page = editor.follow(editor.press(PAGE, "Seal the plan"))
+    assert "Start when ready." in page.words
+    page = editor.follow(editor.press(PAGE, "Start"))
+    assert "Wait: nothing is decided yet." in page.words
+    assert "None yet; the first is in" in " ".join(page.words.split())
+    assert "under experiment" in editor.page(f"{HERE}/flags").words
+    assert "one-page" in editor.page(f"{HERE}/flags/checkout").words
+    empty = editor.press(PAGE, "Stop the experiment", {"reason": " "})
+    assert empty.status_code == 400
+    assert "a stop needs a reason" in empty.get_data(as_text=True)
+    assert "data-reopened" in empty.get_data(as_text=True)
+    assert console.state_of("one-page") == "RAMPING"
+    page = editor.follow(editor.press(PAGE, "Stop the experiment", {"reason": "bad <press>"}))
+    assert "OVERRIDE STOP" in page.words
+    assert "bad <press>" in page.words
+    with pytest.raises(AssertionError, match="no button"):
+        page.form("Stop")
+    record = json.loads(editor.get(f"{PAGE}/record.json").get_data())
+    assert verify(record).differences == ()
+
+
+def test_the_plan_that_the_page_proposes_is_a_good_one(console: Any) -> None:
+    console.flag(
+        "other",
+        variants={"control": {"value": False, "on": False}, "treatment": {"value": True}},
+        off="control",
+        default="control",
+    )
+    editor = console.person("editor")
+    for environment in ("production", "staging"):
+        form = f"/projects/shop/environments/{environment}/new-experiment"
+        given = editor.page(form).form("Save the draft").fields["plan"]
+        assert TEMPLATE.splitlines()[0] in given
+        response = editor.press(form, "Save the draft", {"plan": given})
+        assert f"/environments/{environment}/experiments/" in response.location
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status", "words"),
+    [
+        ('key = "one-page"', 'key = "one page"', 400, "at key"),
+        ('key = "one-page"', "key = ", 400, ""),
+        ("mde = 0.05", "", 400, "mde"),
+        ("mde = 0.05", "mde = 7000", 400, "mde"),
+        ('prove_by = "28d"', 'prove_by = "soon"', 400, "prove_by"),
+        ('key = "one-page"', 'key = "one-page"\nenvironment = "mars"', 404, "mars"),
+        ('key = "one-page"', 'key = "one-page"\ncolour = "red"', 400, "colour"),
+        (PLAN, "", 400, ""),
+        (PLAN, "x = " + "[" * 20000, 400, ""),
+        (PLAN, PLAN + "\x00", 400, ""),
+    ],
+)
+def test_a_plan_with_a_fault_comes_back_with_the_fault(
+    small_console: Any, old: str, new: str, status: int, words: str
+) -> None:
+    editor = small_console.person("editor")
+    before = small_console.written()
+    text = PLAN.replace(old, new)
+    response = editor.press(f"{HERE}/new-experiment", "Save the draft", {"plan": text})
+    assert response.status_code == status
+    page = editor.page(f"{HERE}/flags").__class__(response.get_data(as_text=True))
+    assert words in " ".join(page.words.split())
+    assert page.form("Save the draft").fields["plan"].strip("\n\x00\ufffd") == text.strip("\n\x00")
+    assert small_console.written() == before
+
+
+def test_a_key_is_not_used_twice(small_console: Any, plan: Any) -> None:
+    small_console.experiment(plan())
+    editor = small_console.person("editor")
+    response = editor.press(f"{HERE}/new-experiment", "Save the draft", {"plan": PLAN})
+    assert response.status_code == 409
+    assert "records are kept for ever" in response.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("verb", ["seal", "start", "confirm"])
+def test_a_step_at_the_wrong_time_is_told_and_not_taken(
+    small_console: Any, plan: Any, verb: str
+) -> None:
+    small_console.experiment(plan(), *(["seal"] if verb == "seal" else []))
+    editor = small_console.person("editor")
+    state, before = small_console.state_of("one-page"), small_console.written()
+    form = editor.page(PAGE).form("Sign out")
+    form.action = f"{PAGE}/{verb}"
+    response = editor.send(PAGE, form)
+    assert response.status_code == 409
+    assert 'role="alert"' in response.get_data(as_text=True)
+    assert (small_console.state_of("one-page"), small_console.written()) == (state, before)
+
+
+def test_a_draft_is_given_up_with_a_reason(console: Any, plan: Any) -> None:
+    console.experiment(plan())
+    editor = console.person("editor")
+    page = editor.follow(editor.press(PAGE, "Give it up", {"reason": "a better idea"}))
+    assert "Nothing to do" in page.words
+    assert console.state_of("one-page") == "ABANDONED"
+
+
+# In every state, with looks as the monitor stores them
+
+
+TESTS = ("ship", "harm", "noninferiority")
+
+
+def look(number: int, at: dt.datetime, verdict: str = "CONTINUE", **of: Any) -> Look:
+    """Give a look with numbers that nobody computed."""
+    sums = {"n": 1000.0, "s1": 200.0, "s2": 200.0, "s3": 200.0}
+    estimate = of.get("estimate", 0.01)
+    tests = [
+        {
+            "kind": kind,
+            "metric": "purchases",
+            "arm": "on",
+            "estimate": estimate,
+            "se": 0.01,
+            "z": 1.5,
+            "bound": 2.0,
+            "alpha_spent": 0.01,
+            "passed": False,
+            "reason": None,
+            "low": estimate - 0.1,
+            "high": estimate + 0.1,
+            "relative": 0.05,
+            "relative_low": None,
+            "relative_high": 0.1,
+        }
+        for kind in ("ship", "harm")
+    ]
+    return Look(
+        experiment_id=1,
+        number=number,
+        at=at,
+        verdict=verdict,
+        data={
+            "offset": of.get("offset", 86400.0 * number),
+            "look": {
+                "number": number,
+                "spending_time": 0.1,
+                "may_ship": False,
+                "may_be_futile": False,
+                "is_final": False,
+                "counts": {"off": 1000, "on": 1010},
+                "metrics": {"purchases": {"off": sums, "on": sums}},
+            },
+            "quality": {"quarantined": 0, "newest_event_age_seconds": 3.0, "stale": False},
+            "alarm": None,
+            "ramp_step": 0,
+            "dropped": [],
+        },
+        decision={
+            "verdict": verdict,
+            "winner": None,
+            "harmed": [],
+            "futile": [],
+            "srm_log_e": 0.1,
+            "srm_p": 0.5,
+            "tests": tests,
+        },
+    )
+
+
+@pytest.fixture
+def running(small_console: Any, plan: Any) -> Any:
+    """A running experiment whose row can be put into any state."""
+    small_console.change("checkout", {"do": "turn_on"})
+    small_console.experiment(plan(), "seal", "start")
+
+    def put(looks: int = 10, **row: Any) -> Any:
+        with small_console.database.write() as session:
+            experiment = session.get_one(Experiment, 1)
+            for name, value in row.items():
+                setattr(experiment, name, value)
+            for number in range(1, looks + 1):
+                at = small_console.clock() + dt.timedelta(days=number)
+                session.add(look(number, at))
+        small_console.clock.advance(days=looks)
+        return small_console
+
+    return put
+
+
+VERDICTS = [
+    ("RUNNING", None, "neutral", "CONTINUE"),
+    ("RAMPING", None, "neutral", "CONTINUE"),
+    ("HELD", None, "attention", "CONTINUE"),
+    ("RUNNING", "VALUE_PROVEN", "good", "VALUE PROVEN"),
+    ("SHIPPING", "VALUE_PROVEN", "good", "VALUE PROVEN"),
+    ("SHIPPING", "NO_HARM_PROVEN", "good", "NO HARM PROVEN"),
+    ("ROLLED_BACK", "VALUE_PROVEN", "good", "VALUE PROVEN"),
+    ("ROLLED_BACK", "HARM", "bad", "HARM"),
+    ("ROLLED_BACK", "FUTILE", "attention", "FUTILE"),
+    ("ROLLED_BACK", "NOT_PROVEN_IN_TIME", "attention", "NOT PROVEN IN TIME"),
+    ("ROLLED_BACK", "INVALID", "bad", "INVALID"),
+    ("ROLLED_BACK", "OVERRIDE_STOP", "attention", "OVERRIDE STOP"),
+]
+
+
+@pytest.mark.parametrize(("state", "verdict", "tone", "word"), VERDICTS)
+def test_every_verdict_is_the_first_word_and_never_a_colour_alone(
+    running: Any, state: str, verdict: str | None, tone: str, word: str
+) -> None:
+    ended = None if state in {"RUNNING", "RAMPING", "HELD"} else "now"
+    console = running(state=state, verdict=verdict, winner="on", note="What happened.")
+    if ended:
+        with console.database.write() as session:
+            session.get_one(Experiment, 1).ended_at = console.clock()
+    viewer = console.person("viewer")
+    page = viewer.page(PAGE)
+    (said,) = [given for _tag, given in page.tags if given.get("id") == "verdict-word"]
+    assert f"fs-{tone}" in str(said["class"])
+    after = page.html[page.html.index('id="verdict-word"') :]
+    assert after[after.index(">") + 1 :].startswith(word)
+    listed = viewer.page(f"{HERE}/experiments")
+    assert (word if verdict else "no verdict yet") in listed.words
+    hidden = verdict == "INVALID"
+    assert ("+1 points" in page.words) is not hidden
+    assert ("Evidence" in page.words) is not hidden
+    assert ("fs-chart" in page.html) is not hidden
+
+
+def test_before_the_minimum_no_effect_is_shown_in_words_or_in_pictures(running: Any) -> None:
+    console = running(looks=3, state="RUNNING")
+    page = console.person("viewer").page(PAGE)
+    assert "Not shown before 7 days have passed" in page.words
+    assert "fs-chart" not in page.html
+    assert "Evidence" not in page.words
+    assert "points" not in page.words
+
+
+def test_only_the_customer_finds_the_button_that_ships(running: Any) -> None:
+    console = running(state="RUNNING", verdict="VALUE_PROVEN", winner="on")
+    editor, admin = console.person("editor"), console.person("admin")
+    assert editor.page(PAGE).form("Confirm: ship on")
+    other = admin.page(PAGE)
+    assert "Waits for editor@example.org to confirm" in other.words
+    form = other.form("Sign out")
+    form.action = f"{PAGE}/confirm"
+    refused = admin.send(PAGE, form)
+    assert refused.status_code == 403
+    assert "only the customer" in refused.get_data(as_text=True)
+    page = editor.follow(editor.press(PAGE, "Confirm: ship on"))
+    assert "Ship on: it is being served to 95 %" in page.words
+    # What ships can still be stopped.
+    assert page.form("Stop the experiment")
+
+
+def test_an_open_page_is_drawn_again_only_when_there_is_something_new(running: Any) -> None:
+    console = running(looks=8, state="RUNNING")
+    viewer = console.person("viewer")
+    (part,) = [given for _tag, given in viewer.page(PAGE).tags if given.get("id") == "experiment"]
+    htmx = {"HX-Request": "true"}
+    assert part["hx-trigger"] == "every 2s"
+    assert viewer.get(part["hx-get"], headers=htmx).status_code == 204
+    with console.database.write() as session:
+        session.get_one(Experiment, 1).verdict = "HARM"
+    answer = viewer.get(part["hx-get"], headers=htmx)
+    assert answer.status_code == 200
+    assert "<html" not in answer.get_data(as_text=True)
+    assert 'data-say="HARM: ' in answer.get_data(as_text=True)
+
+
+def test_sixty_looks_are_folded_and_drawn_for_both_screens(running: Any) -> None:
+    console = running(looks=60, state="RUNNING")
+    page = console.person("viewer").page(PAGE)
+    assert "60 looks" in page.words
+    (more,) = [given for _tag, given in page.tags if given.get("id") == "more-looks"]
+    assert "open" not in more
+    classes = [given["class"] for tag, given in page.tags if tag == "svg" and "role" in given]
+    assert classes == ["fs-chart fs-wide", "fs-chart fs-phone"] * 2
+    assert page.html.count("<circle") == 2 * (60 + 1)
+
+
+def test_a_conversion_is_drawn_in_points(running: Any, plan: Any) -> None:
+    console = running(looks=9, state="RUNNING")
+    page = console.person("viewer").page(PAGE)
+    assert re.search(r"\+\d+ pt.*0.*−\d+ pt|−\d+ pt.*0.*\+\d+ pt", page.words)
+    assert "look 9: +1 pt" in page.words
+
+
+def test_pictures_stand_any_numbers(plan: Any) -> None:
+    from experiments.card import Worth
+
+    numbers: list[float | None] = [None, 0.0, -1.0, 1e-300, 1e300, -1e300]
+    for estimate in numbers:
+        for low in numbers:
+            for break_even in numbers:
+                worth = Worth(
+                    metric="purchases",
+                    arm="on",
+                    unit="",
+                    good="up",
+                    control_mean=None,
+                    treatment_mean=None,
+                    estimate=estimate,
+                    low=low,
+                    high=low,
+                    relative=None,
+                    relative_low=None,
+                    relative_high=None,
+                    break_even=break_even,
+                    break_even_label="<b>",
+                    proven=False,
+                    text="<b>",
+                )
+                drawn = axis_of_worth(worth)
+                start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+                looks = [look(n, start, estimate=estimate or 0.0) for n in (1, 2)]
+                chart = chart_of_looks(worth, looks, start, plan())
+                for svg in (drawn or "", chart.svg):
+                    assert "nan" not in svg
+                    assert "inf" not in svg
+                    assert "<b>" not in svg

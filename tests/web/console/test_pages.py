@@ -1,0 +1,293 @@
+"""Every page: who may see it, what it says when something is wrong, and how it is cached."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import pytest
+
+HERE = "/projects/shop/environments/production"
+PAGES = {
+    "console.list_flags": f"{HERE}/flags",
+    "console.new_flag": f"{HERE}/new-flag",
+    "console.show_flag": f"{HERE}/flags/checkout",
+    "console.show_revision": f"{HERE}/revisions/2",
+    "console.list_experiments": f"{HERE}/experiments",
+    "console.new_experiment": f"{HERE}/new-experiment",
+    "console.show_experiment": f"{HERE}/experiments/one-page",
+    "console.list_keys": f"{HERE}/keys",
+    "console.show_audit": f"{HERE}/audit",
+}
+# Without a page of their own: they lead elsewhere, or give a file.
+OTHERS = {
+    "console.home": "/",
+    "console.switch": "/switch?to=shop/production",
+    "console.setup": "/setup",
+    "console.login": "/login",
+    "console.static": "/static/console.css",
+    "console.download_record": f"{HERE}/experiments/one-page/record.json",
+}
+POSTS = {
+    "console.create_flag": f"{HERE}/new-flag",
+    "console.change_flag": f"{HERE}/do/checkout/change",
+    "console.create_experiment": f"{HERE}/new-experiment",
+    "console.advance": f"{HERE}/experiments/one-page/seal",
+    "console.create_key": f"{HERE}/keys",
+    "console.revoke_key": f"{HERE}/keys/1/revoke",
+}
+PUBLIC_POSTS = {"console.complete_setup", "console.do_login", "console.logout"}
+
+
+@pytest.fixture
+def shop(small_console: Any, plan: Any) -> Any:
+    small_console.experiment(plan())
+    return small_console
+
+
+def test_no_page_and_no_form_is_left_out_of_these_tests(shop: Any) -> None:
+    rules = [rule for rule in shop.app.url_map.iter_rules() if rule.endpoint.startswith("console.")]
+    reading = {rule.endpoint for rule in rules if "GET" in rule.methods}
+    writing = {rule.endpoint for rule in rules if "POST" in rule.methods}
+    assert reading == set(PAGES) | set(OTHERS)
+    assert writing == set(POSTS) | PUBLIC_POSTS
+
+
+@pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
+def test_an_administrator_sees_every_page(shop: Any, path: str) -> None:
+    page = shop.person("admin").page(path)
+    headings = [tag for tag, _given in page.tags if tag == "h1"]
+    assert len(headings) == 1
+    assert "Sign out" in page.words
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*PAGES.values(), OTHERS["console.switch"], OTHERS["console.download_record"]],
+)
+def test_somebody_unknown_is_asked_to_sign_in_and_comes_back(shop: Any, path: str) -> None:
+    shop.person("admin")
+    response = shop.visitor().get(path)
+    assert response.status_code == 302
+    assert response.location.startswith("/login?next=%2F") or response.location.startswith(
+        "/login?next=/"
+    )
+
+
+def test_a_fragment_sends_the_whole_page_to_the_sign_in(shop: Any) -> None:
+    headers = {"HX-Request": "true", "HX-Current-URL": f"http://localhost{HERE}/flags/checkout"}
+    response = shop.visitor().get(f"{HERE}/flags", headers=headers)
+    assert response.status_code == 401
+    assert response.headers["HX-Redirect"] == f"/login?next={HERE}/flags/checkout"
+
+
+def test_a_header_that_is_no_good_is_refused_and_not_sent_around_in_circles(shop: Any) -> None:
+    shop.person("admin")
+    headers = {"Authorization": "Basic Zm9vOmJhcg=="}
+    for path in ("/", "/login", f"{HERE}/flags"):
+        response = shop.visitor().get(path, headers=headers)
+        assert response.status_code == 401
+        assert "Authorization" in response.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
+def test_a_viewer_reads_and_finds_no_form_that_changes_anything(shop: Any, path: str) -> None:
+    viewer = shop.person("viewer")
+    shut = {PAGES[f"console.{name}"] for name in ("new_flag", "new_experiment", "list_keys")}
+    page = viewer.page(path, 403 if path in shut else 200)
+    assert [form.action for form in page.forms if form.method == "post"] == ["/logout"]
+    assert "Flags" in page.words
+
+
+@pytest.mark.parametrize("path", POSTS.values(), ids=POSTS)
+def test_a_viewer_may_send_no_form(shop: Any, path: str) -> None:
+    viewer = shop.person("viewer")
+    token = viewer.page(f"{HERE}/flags").form("Sign out").fields["csrf_token"]
+    before = shop.written()
+    response = viewer.client.post(path, data={"csrf_token": token, "do": "turn_on"})
+    assert response.status_code == 403
+    assert shop.written() == before
+    assert shop.document()["enabled"] is False
+
+
+@pytest.mark.parametrize("token", [None, "", "forged", "other"])
+@pytest.mark.parametrize("path", [*POSTS.values(), "/logout"], ids=[*POSTS, "console.logout"])
+def test_a_form_without_our_token_changes_nothing(shop: Any, path: str, token: str | None) -> None:
+    admin = shop.person("admin")
+    data = {"do": "turn_on", "key": "x", "name": "x", "kind": "srv"}
+    if token == "other":
+        other = shop.person("editor").page(f"{HERE}/flags").form("Sign out")
+        token = other.fields["csrf_token"]
+    if token is not None:
+        data["csrf_token"] = token
+    before = shop.written()
+    response = admin.client.post(path, data=data, headers={"Accept": "text/html"})
+    assert response.status_code == 403
+    assert "load the page again" in response.get_data(as_text=True)
+    assert shop.written() == before
+    assert admin.get(f"{HERE}/flags").status_code == 200
+
+
+def test_an_editor_sees_no_keys_and_is_told_why(shop: Any) -> None:
+    page = shop.person("editor").page(f"{HERE}/keys", 403)
+    assert "this needs the role admin" in page.words
+    assert f"{HERE}/flags" in page.links
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (f"{HERE}/flags/nope", "there is no flag 'nope'"),
+        (f"{HERE}/experiments/nope", "there is no experiment 'nope'"),
+        (f"{HERE}/revisions/99", "there is no revision 99"),
+        (f"{HERE}/revisions/99999999999999999999999", "nothing at this address"),
+        ("/projects/shop/environments/mars/flags", "there is no environment 'mars'"),
+        ("/projects/nope/environments/production/flags", "there is no project 'nope'"),
+        ("/switch?to=nope", "there is no project 'nope'"),
+        ("/nowhere", "nothing at this address"),
+        (f"{HERE}/experiments/nope/record.json", "there is no experiment 'nope'"),
+    ],
+)
+def test_what_does_not_exist_is_a_page_with_a_way_back(shop: Any, path: str, words: str) -> None:
+    editor = shop.person("editor")
+    response = editor.get(path, headers={"Referer": f"http://localhost{HERE}/audit"})
+    assert response.status_code == 404
+    html = response.get_data(as_text=True)
+    assert words in html.replace("&#39;", "'")
+    assert f'href="{HERE}/audit"' in html
+
+
+@pytest.mark.parametrize(
+    "referrer", ["http://evil.example/x", "http://localhost//evil.example", "http://[", "x"]
+)
+def test_the_way_back_leads_nowhere_else(shop: Any, referrer: str) -> None:
+    response = shop.person("editor").get("/nowhere", headers={"Referer": referrer})
+    assert 'class="btn btn-main" href="/"' in response.get_data(as_text=True)
+    assert "evil" not in response.get_data(as_text=True)
+
+
+def test_an_error_inside_a_project_keeps_its_navigation(shop: Any) -> None:
+    page = shop.person("editor").page(f"{HERE}/flags/nope", 404)
+    assert f"{HERE}/audit" in page.links
+    page = shop.person("viewer").page(f"{HERE}/keys", 403)
+    assert f"{HERE}/audit" in page.links
+
+
+@pytest.mark.parametrize("before", ["0", "-5", "abc", "99999999999999999999999"])
+def test_any_number_in_the_audits_address_gives_a_page(shop: Any, before: str) -> None:
+    shop.person("viewer").page(f"{HERE}/audit?before={before}")
+
+
+def test_the_audit_goes_back_page_by_page(shop: Any) -> None:
+    for number in range(60):
+        shop.change("checkout", {"do": ("turn_off", "turn_on")[number % 2]}, comment=f"no {number}")
+    viewer = shop.person("viewer")
+    first = viewer.page(f"{HERE}/audit")
+    assert "no 59" in first.words
+    (older,) = [link for link in first.links if link.startswith("?before=")]
+    second = viewer.page(f"{HERE}/audit{older}")
+    assert "no 1 " in second.words.replace("\n", " ") or "no 1" in second.words
+    assert "no 59" not in second.words
+
+
+def test_one_goes_from_place_to_place_and_stays_on_the_same_kind_of_page(shop: Any) -> None:
+    shop.project("depot", "Depot")
+    admin = shop.person("admin")
+    goes = {
+        "shop/staging&tab=audit": "/projects/shop/environments/staging/audit",
+        "depot&tab=experiments": "/projects/depot/environments/production/experiments",
+        "depot/nowhere&tab=nonsense": "/projects/depot/environments/production/flags",
+    }
+    for to, location in goes.items():
+        response = admin.get(f"/switch?to={to}")
+        assert (response.status_code, response.location) == (302, location)
+    page = admin.page(f"{HERE}/flags")
+    (form,) = [form for form in page.forms if form.action == "/switch"]
+    assert form.fields == {"tab": "flags", "to": "shop/production"}
+    assert "Depot" in page.words
+
+
+def test_every_address_in_a_page_leads_to_a_page(shop: Any) -> None:
+    admin = shop.person("admin")
+    seen: set[str] = set()
+    waiting = ["/"]
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        response = admin.client.get(path, headers={"Accept": "text/html"})
+        assert response.status_code in {200, 302}, path
+        if response.status_code == 302:
+            waiting.append(response.location)
+        elif response.mimetype == "text/html":
+            page = admin.page(path)
+            waiting += [link for link in page.links if link.startswith("/")]
+    assert {f"{HERE}/flags/checkout", f"{HERE}/experiments/one-page"} <= seen
+
+
+# Static files
+
+
+def test_a_file_with_its_version_is_kept_for_ever(shop: Any) -> None:
+    page = shop.person("viewer").page(f"{HERE}/flags")
+    (href,) = [
+        given["href"]
+        for tag, given in page.tags
+        if tag == "link" and "console.css" in str(given.get("href"))
+    ]
+    visitor = shop.visitor()
+    response = visitor.client.get(href)
+    assert response.status_code == 200
+    assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert response.mimetype == "text/css"
+    old = visitor.client.get("/static/console.css?v=old")
+    assert old.headers["Cache-Control"] == "no-cache"
+
+
+def test_a_file_that_the_browser_has_is_not_sent_again(shop: Any) -> None:
+    client = shop.visitor().client
+    first = client.get("/static/console.css")
+    again = client.get("/static/console.css", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.get_data()) == (304, b"")
+
+
+def test_files_travel_compressed_to_whoever_can_read_that(shop: Any) -> None:
+    client = shop.visitor().client
+    plain = client.get("/static/console.js")
+    packed = client.get("/static/console.js", headers={"Accept-Encoding": "br, gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.get_data()) == plain.get_data()
+    assert packed.headers["ETag"] != plain.headers["ETag"]
+    assert "Accept-Encoding" in packed.headers["Vary"]
+    refused = client.get("/static/console.js", headers={"Accept-Encoding": "gzip;q=0"})
+    assert "Content-Encoding" not in refused.headers
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../app.py",
+        "..%2fapp.py",
+        "%2e%2e/app.py",
+        "vendor/../../app.py",
+        "/etc/passwd",
+        "//etc/passwd",
+        "vendor",
+        "..\\app.py",
+        "a" * 5000,
+        "nul%00l.css",
+    ],
+)
+def test_no_other_file_can_be_had(shop: Any, name: str) -> None:
+    response = shop.visitor().client.get(f"/static/{name}")
+    assert response.status_code in {400, 404}
+    assert b"create_flask_app" not in response.get_data()
+
+
+def test_pages_are_kept_by_nobody_and_allow_no_foreign_script(shop: Any) -> None:
+    response = shop.person("viewer").get(f"{HERE}/flags")
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "script-src 'self'" in response.headers["Content-Security-Policy"]
+    assert " style=" not in response.get_data(as_text=True)
+    assert "<script>" not in response.get_data(as_text=True)

@@ -1,0 +1,214 @@
+"""One flag: what it does, since when it is killed, and every change as one instruction."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from flask import request, url_for
+from flask.typing import ResponseReturnValue
+from sqlmodel import Session
+
+from experiments import services as experiment_services
+from flags import changes, services
+from flags.diff import differences
+from flags.errors import FlagstoneError
+from flags.models import AuditEntry
+from flags.ranges import read_split
+from flags.words import describe_condition
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.console.base import (
+    back_to,
+    blueprint,
+    place,
+    show,
+    status_of,
+    unchanged,
+    version_of,
+    wants_fragment,
+)
+from web.console.forms import OPERATORS, field_of, instruction_of
+from web.transactions import now, reading, transaction
+
+_HISTORY = 30
+# A kill is among the newest entries, unless a killed flag was edited very often since.
+_DEEP_HISTORY = 1000
+_NEWS_FOR = dt.timedelta(minutes=1)
+_PLACE = "/projects/<project_key>/environments/<environment_key>"
+
+
+@blueprint.get(f"{_PLACE}/flags/<flag_key:flag_key>")
+@needs(Role.VIEWER)
+def show_flag(project_key: str, environment_key: str, flag_key: str) -> ResponseReturnValue:
+    """Show what a flag does, its switches and its history."""
+    return _page(project_key, environment_key, flag_key)
+
+
+@blueprint.post(f"{_PLACE}/do/<flag_key:flag_key>/<any(change, kill):verb>")
+@needs(Role.EDITOR)
+def change_flag(
+    project_key: str, environment_key: str, flag_key: str, verb: str
+) -> ResponseReturnValue:
+    """Apply or preview one instruction. A kill has an address of its own, and its own threads."""
+    form = request.form.to_dict()
+    if verb == "kill":
+        form["do"] = "kill"
+    here = (project_key, environment_key)
+    try:
+        change = _change(*here, flag_key, form)
+        if form.get("preview"):
+            with reading() as session:
+                preview = changes.preview_change(session, *here, change)
+            return _page(*here, flag_key, preview=preview, form=form)
+        with transaction() as session:
+            result = changes.apply_change(
+                session, *here, change, actor=current_caller().actor, now=now()
+            )
+    except FlagstoneError as error:
+        return _page(*here, flag_key, problem=error, form=form)
+    done = result.revision_number if result.changed else 0
+    return back_to(
+        url_for(
+            "console.show_flag",
+            project_key=project_key,
+            environment_key=environment_key,
+            flag_key=flag_key,
+            done=done,
+        )
+    )
+
+
+def _change(
+    project_key: str, environment_key: str, flag_key: str, form: dict[str, str]
+) -> changes.Change:
+    document: dict[str, Any] = {}
+    if form.get("do") == "remove_targets":
+        with reading() as session:
+            services.get_environment(session, project_key, environment_key)
+            flag = services.get_flag(session, project_key, flag_key)
+            document = flag.environments[environment_key].document
+    instruction = instruction_of(form, document)
+    return changes.parse_change(
+        {
+            "comment": form.get("comment", ""),
+            "instructions": [{"flag": flag_key, **instruction}],
+        }
+    )
+
+
+def _page(
+    project_key: str,
+    environment_key: str,
+    flag_key: str,
+    *,
+    problem: FlagstoneError | None = None,
+    preview: changes.ChangeResult | None = None,
+    form: dict[str, str] | None = None,
+) -> ResponseReturnValue:
+    with reading() as session:
+        place(session, project_key, environment_key)
+        flag = services.get_flag(session, project_key, flag_key)
+        here = flag.environments[environment_key]
+        history = _history(session, project_key, environment_key, flag_key, _HISTORY)
+        killed = _kill_of(history)
+        if here.document["killed"] and killed is None:
+            killed = _kill_of(
+                _history(session, project_key, environment_key, flag_key, _DEEP_HISTORY)
+            )
+        experiments = [
+            each
+            for each in experiment_services.list_experiments(
+                session, project_key, environment_key=environment_key, flag_key=flag_key
+            )
+            if each.started_at is not None
+        ]
+    newest = history[0].id if history else 0
+    version = version_of(newest, flag.version, *(each.version for each in experiments))
+    if unchanged(version):
+        return "", 204
+    return show(
+        "flags/_body.html" if wants_fragment() else "flags/page.html",
+        status=status_of(problem),
+        flag=flag,
+        here=here,
+        rules=[_rule(rule) for rule in here.document["rules"]],
+        history=history,
+        more_history=len(history) == _HISTORY,
+        killed=killed if here.document["killed"] else None,
+        experiments=experiments,
+        operators=OPERATORS,
+        version=version,
+        live=problem is None and preview is None,
+        problem=problem,
+        wrong=None if problem is None else field_of(problem.field),
+        preview=preview,
+        preview_fields=_preview_fields(preview, flag_key),
+        news=_news(history),
+        form=form or {},
+        project_key=project_key,
+        environment_key=environment_key,
+    )
+
+
+def _history(
+    session: Session, project_key: str, environment_key: str, flag_key: str, limit: int
+) -> list[AuditEntry]:
+    return services.flag_history(
+        session, project_key, flag_key, environment_key=environment_key, limit=limit
+    )
+
+
+def _kill_of(history: list[AuditEntry]) -> AuditEntry | None:
+    """Find what killed the flag: an instruction, or going back to a revision that was killed."""
+    for entry in history:
+        if isinstance(entry.after, dict) and entry.after.get("killed") is True:
+            return entry
+    return None
+
+
+def _news(history: list[AuditEntry]) -> AuditEntry | bool | None:
+    """Give what the caller has just done: an entry, False if it changed nothing, or None."""
+    done = request.args.get("done", type=int)
+    if done == 0:
+        return False
+    newest = history[0] if history else None
+    if done is None or newest is None or newest.revision != done:
+        return None
+    mine = newest.actor == str(current_caller().actor)
+    return newest if mine and now() - newest.at < _NEWS_FOR else None
+
+
+def _preview_fields(
+    preview: changes.ChangeResult | None, flag_key: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    if preview is None:
+        return {}, {}
+    return differences(preview.before.get(flag_key) or {}, preview.after.get(flag_key) or {})
+
+
+def _rule(rule: dict[str, Any]) -> dict[str, Any]:
+    """Give a rule as its page shows it: who, what, and how far it reaches."""
+    serve = rule["serve"]
+    shown: dict[str, Any] = {
+        "id": rule["id"],
+        "track": rule.get("track", False),
+        "start": rule.get("start"),
+        "end": rule.get("end"),
+        "who": "everybody" if rule["when"] is True else f"users {describe_condition(rule['when'])}",
+        "variant": serve if isinstance(serve, str) else None,
+        "arms": [],
+        "coverage": None,
+    }
+    if isinstance(serve, dict):
+        split = serve["split"]
+        shown["arms"] = [
+            {
+                "variant": arm["variant"],
+                "share": sum(end - start for start, end in arm["ranges"]) / split["of"],
+            }
+            for arm in split["to"]
+        ]
+        known = read_split(split)
+        shown["coverage"] = None if known is None else known[1]
+    return shown

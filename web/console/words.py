@@ -1,0 +1,77 @@
+"""How the pages write times, values and sentences."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from markupsafe import Markup
+
+from flags.services import FlagInEnvironment
+from web.console.base import blueprint
+from web.transactions import now
+
+_DAY_SECONDS = 86400
+_OUR_WORDS = ("everyone ", "the flag ", "users ", "if ")
+
+
+@blueprint.app_template_filter("ago")
+def ago(moment: dt.datetime | None) -> Markup:
+    """Write a time as people say it, with the exact one a hover away."""
+    if moment is None:
+        return Markup("–")
+    exact = moment.astimezone(dt.UTC)
+    seconds = (now() - exact).total_seconds()
+    if -1 < seconds < 1:
+        words = "just now"
+    elif seconds < 0:
+        words = f"in {_span(-seconds)}"
+    else:
+        words = f"{_span(seconds)} ago"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        exact.isoformat(timespec="seconds"), f"{exact:%Y-%m-%d %H:%M:%S} UTC", words
+    )
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("day", _DAY_SECONDS), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            count = int(seconds // size)
+            plural = "s" if unit == "day" and count != 1 else ""
+            return f"{count} {unit}{plural}"
+    return f"{int(seconds)} s"
+
+
+@blueprint.app_template_filter("who")
+def who(actor: str) -> str:
+    """Write who did something: a person by name, a key or a machine as what it is."""
+    kind, _, name = actor.partition(":")
+    return {"user": name, "token": f"{name} (key)", "system": f"{name} (machine)"}.get(kind, actor)
+
+
+@blueprint.app_template_filter("value")
+def value_words(value: Any) -> str:
+    """Write a flag's value as JSON."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+@blueprint.app_template_filter("pretty")
+def pretty(value: Any) -> str:
+    """Write a document as JSON over many lines."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+@blueprint.app_template_filter("query")
+def query_string(values: dict[str, Any]) -> str:
+    """Write the query part of an address."""
+    return urlencode({name: value for name, value in values.items() if value})
+
+
+@blueprint.app_template_filter("short_sentence")
+def short_sentence(flag: FlagInEnvironment) -> str:
+    """Write what a flag does where the page says already in which environment."""
+    words = flag.sentence.removeprefix(f"In {flag.environment}, ")
+    # Names stay as their owners wrote them; only our own first word gets its capital.
+    return words[0].upper() + words[1:] if words.startswith(_OUR_WORDS) else words
