@@ -77,6 +77,7 @@ def show(invocation: Invocation, flag_key: str, environment: str) -> None:
     type=click.Choice(["boolean", "string", "integer", "float", "object"]),
     default="boolean",
     show_default=True,
+    help="of its variants' values",
 )
 @click.option(
     "--variant", "variants", multiple=True, help='NAME=VALUE, value as JSON: --variant new="a"'

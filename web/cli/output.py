@@ -108,7 +108,7 @@ class Output:
         table = Table(box=None, pad_edge=False, header_style="bold")
         pairs = list(columns)
         for _key, heading in pairs:
-            table.add_column(heading, overflow="fold")
+            table.add_column(heading, overflow="fold", min_width=len(heading))
         for row in rows:
             # As Text: what looks like markup in somebody's comment is theirs, not ours.
             table.add_row(*(Text(_cell(row.get(key))) for key, _heading in pairs))

@@ -133,7 +133,7 @@ class Remote:
             document = response.json()
         except ValueError:
             document = None
-        if not isinstance(document, dict):
+        if not isinstance(document, dict) or not document:
             raise CommandError(
                 f"what answers at {self.url} is not Flagstone", hint="name the service with --url"
             )

@@ -77,10 +77,12 @@ class Processes:
         """Give everything that the service said."""
         return self._log("service").read_text(encoding="utf-8", errors="replace")
 
-    def check(self) -> None:
-        """Raise with its last words if one of the processes has died."""
+    def check(self, grace_seconds: float = 0.0) -> None:
+        """Raise with its last words if one of the processes has died, or dies within the grace."""
         for name, process in self._running.items():
-            if process.poll() is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(grace_seconds)
+            if process.returncode is not None:
                 raise self._last_words(name, f"ended with status {process.returncode}")
 
     def complaints(self) -> str:

@@ -67,9 +67,16 @@ def demo(*, seconds: float | None, open_browser: bool, port: int, seed: int | No
     try:
         with processes(folder) as started:
             deadline = None if seconds is None else began + seconds - END_SECONDS
-            story = _show(console, started, port, seed, open_browser=open_browser)
-            story.follow(deadline)
-            _end(console, story, started)
+            try:
+                story = _show(console, started, port, seed, open_browser=open_browser)
+                story.follow(deadline)
+                _end(console, story, started)
+            except (CommandError, httpx.HTTPError) as error:
+                # A process that died says more than the silence that it left behind.
+                started.check(grace_seconds=1.0)
+                if isinstance(error, CommandError):
+                    raise
+                raise CommandError(f"the service could not be set up: {error}") from error
             if seconds is None and console.is_terminal:
                 console.print("\nThe shop goes on; look around. Ctrl-C ends everything.")
                 while True:

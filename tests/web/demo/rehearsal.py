@@ -14,8 +14,8 @@ from experiments import lifecycle, looks, serving
 from experiments.lifecycle import Position, State
 from experiments.plan import Plan, parse_plan
 from experiments.policy import look_schedule
-from flagstone.engine import bucket
 from flags.ranges import BUCKETS
+from flagstone.engine import bucket
 from stats import LookData, Moments
 from web.demo import scenario
 

@@ -1,0 +1,227 @@
+"""``flagstone experiments`` and ``verify``: from a plan to a record that stands or does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PLAN = """
+key = "{key}"
+flag = "{key}"
+control = "off"
+treatments = ["on"]
+weights = {{ off = 50, on = 50 }}
+hypothesis = "More visitors buy."
+customer = "head of the shop"
+owner = "checkout team"
+prove_by = "1h"
+
+[[metrics]]
+key = "purchases"
+role = "success"
+kind = "conversion"
+event = "purchase"
+window = "1s"
+mde = 0.1
+
+[policy]
+name = "quick"
+looks = [{{ every = "1s" }}]
+minimum = "1800s"
+ship_every = "1800s"
+ramp = []
+settle = "0s"
+stale = "1h"
+day = "1s"
+"""
+
+
+def write_plan(folder: Path, key: str) -> str:
+    path = folder / f"{key}.toml"
+    path.write_text(PLAN.format(key=key), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def drafted(cli: Any, new_key: str, tmp_path: Path) -> str:
+    """A drafted experiment on a flag that is on."""
+    cli.ok("flags", "create", new_key)
+    cli.ok("flags", "on", new_key)
+    cli.ok("experiments", "create", write_plan(tmp_path, new_key))
+    return new_key
+
+
+@pytest.fixture(scope="session")
+def stopped(
+    cli: Any, tmp_path_factory: pytest.TempPathFactory, wait_until: Callable[..., Any]
+) -> str:
+    """A key of an experiment that was looked at and then stopped."""
+    key = "stopped"
+    cli.ok("flags", "create", key)
+    cli.ok("flags", "on", key)
+    cli.ok("experiments", "create", write_plan(tmp_path_factory.mktemp("plan"), key))
+    cli.ok("experiments", "seal", key)
+    cli.ok("experiments", "start", key)
+    wait_until(lambda: cli.ok("experiments", "status", key)["looks"] >= 2, seconds=40, every=0.3)
+    assert cli.ok("experiments", "stop", key, "-m", "a test")["state"] == "ROLLED_BACK"
+    return key
+
+
+def test_an_experiment_goes_its_way_in_words(cli: Any, new_key: str, tmp_path: Path) -> None:
+    cli.ok("flags", "create", new_key)
+    cli.ok("flags", "on", new_key)
+    plan = write_plan(tmp_path, new_key)
+    for arguments, words in (
+        (("create", plan), f"Drafted {new_key}."),
+        (("seal", new_key), f"{new_key} is sealed as "),
+        (("start", new_key), f"{new_key} has started."),
+        (("status", new_key), f"{new_key}: R"),
+        (("list", "--flag", new_key), new_key),
+        (("card", new_key), "NEXT"),
+        (("stop", new_key, "-m", "enough"), f"{new_key} is stopped and rolled back."),
+        (("status", new_key), f"{new_key}: ROLLED_BACK, OVERRIDE_STOP"),
+    ):
+        answer = cli.terminal("experiments", *arguments, columns=140)
+        assert answer.code == 0, answer.everything
+        assert words in answer.out
+    heading = cli.terminal("experiments", "list", columns=140).out.splitlines()[0]
+    assert heading.split() == [
+        *("experiment", "flag", "environment", "state", "verdict", "looks", "next", "look")
+    ]
+
+
+def test_a_pipe_gets_the_service_s_documents(cli: Any, drafted: str) -> None:
+    assert cli.ok("experiments", "seal", drafted)["state"] == "SEALED"
+    started = cli.ok("experiments", "start", drafted, "-e", "production")
+    assert started["state"] in {"RAMPING", "RUNNING"}
+    found = cli.ok("experiments", "list", "--flag", drafted, "-e", "production")
+    assert [each["key"] for each in found] == [drafted]
+    assert found[0]["plan_hash"] == started["plan_hash"]
+    assert cli.ok("experiments", "list", "--flag", drafted, "--state", "DRAFT") == []
+    card = cli.pipe("experiments", "card", drafted)
+    assert card.code == 0
+    assert "NEXT" in card.out, "a card is text, in a pipe too"
+    assert cli.ok("--json", "experiments", "card", drafted)["card"].strip() == card.out.strip()
+
+
+def test_steps_out_of_order_are_conflicts(cli: Any, drafted: str) -> None:
+    assert cli.pipe("experiments", "start", drafted).code == 3
+    assert cli.pipe("experiments", "confirm", drafted).code == 3
+    cli.ok("experiments", "seal", drafted)
+    again = cli.pipe("experiments", "seal", drafted)
+    assert (again.code, again.out) == (3, "")
+    assert again.error.startswith("Error: ")
+
+
+def test_a_verdict_that_is_not_proven_exits_with_10_when_tested(cli: Any, stopped: str) -> None:
+    assert cli.pipe("experiments", "status", stopped).code == 0
+    tested = cli.pipe("experiments", "status", stopped, "--test")
+    assert (tested.code, tested.json["verdict"]) == (10, "OVERRIDE_STOP")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (('role = "success"', "role = success"), "line 14"),
+        (('control = "off"', ""), "at:   control"),
+        (("mde = 0.1", ""), "at:   metrics[0].mde"),
+        (("mde = 0.1", "mde = nan"), "JSON"),
+        (('prove_by = "1h"', "prove_by = 2026-12-01"), "at:   prove_by"),
+        (('owner = "checkout team"', 'owner = "head of the shop"'), "hint: nobody confirms"),
+        (('every = "1s"', 'every = "0s"'), "policy.looks[0].every"),
+    ],
+)
+def test_a_bad_plan_is_refused_at_its_place(
+    cli: Any, new_key: str, tmp_path: Path, change: tuple[str, str], words: str
+) -> None:
+    path = Path(write_plan(tmp_path, new_key))
+    text = path.read_text(encoding="utf-8")
+    assert change[0] in text
+    path.write_text(text.replace(*change), encoding="utf-8")
+    answer = cli.pipe("experiments", "create", str(path))
+    assert answer.code == 1, answer.everything
+    assert words in answer.error
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("plan.toml", b"\x7fELF\xff\x00"),
+        ("plan.toml", b"\x00"),
+        ("plan.json", b"{"),
+        ("plan.json", b"[" * 100_000),
+        ("plan.json", b"[1]"),
+        ("plan.json", b'{"key": "\\ud800"}'),
+    ],
+)
+def test_a_file_that_is_no_plan_is_named(
+    cli: Any, tmp_path: Path, name: str, content: bytes
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    answer = cli.pipe("experiments", "create", str(path))
+    assert answer.code == 1, answer.everything
+    assert answer.error.startswith("Error: ")
+
+
+def test_a_record_is_identical_until_one_character_is_flipped(
+    cli: Any, alone: Any, stopped: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "record.json"
+    written = cli.terminal("experiments", "record", stopped, "--out", str(path))
+    assert f"records to {path}" in written.out
+    assert cli.ok("experiments", "record", stopped) == json.loads(path.read_text())
+    identical = alone.terminal("verify", str(path))
+    assert identical.code == 0, identical.everything
+    assert identical.out.startswith("Identical: ")
+    assert alone.ok("verify", str(path))["identical"] is True
+
+    text = path.read_text(encoding="utf-8")
+    place = text.index('"actor": "user:') if '"actor": "user:' in text else text.index('"actor": "')
+    at = place + len('"actor": "')
+    path.write_text(text[:at] + "X" + text[at + 1 :], encoding="utf-8")
+    different = alone.terminal("verify", str(path))
+    assert different.code == 1
+    assert different.out.startswith("DIFFERENT at record 1, hash: ")
+    assert alone.pipe("verify", str(path)).json["differences"]
+
+
+def test_a_damaged_record_never_ends_in_a_traceback(
+    cli: Any, alone: Any, stopped: str, tmp_path: Path
+) -> None:
+    records = cli.ok("experiments", "record", stopped)
+    assert records["records"]
+    text = json.dumps(records)
+    path = tmp_path / "record.json"
+    for at in range(0, len(text), max(1, len(text) // 60)):
+        path.write_text(text[:at] + "~" + text[at + 1 :], encoding="utf-8")
+        answer = alone.pipe("verify", str(path))
+        assert answer.code in {0, 1}
+        assert answer.out or answer.error.startswith("Error: ")
+    for damage in ('{"records": [{}]}', "[]", "{", '{"records": [{"kind": "seal"}]}'):
+        path.write_text(damage)
+        answer = alone.pipe("verify", str(path))
+        assert answer.code == 1, damage
+    path.write_bytes(b"\xff\xfe")
+    assert "is not UTF-8 text" in alone.pipe("verify", str(path)).error
+
+
+def test_a_record_that_cannot_be_written_names_the_file(
+    cli: Any, stopped: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "nowhere" / "record.json"
+    answer = cli.pipe("experiments", "record", stopped, "--out", str(path))
+    assert answer.code == 1
+    assert f"{path}: No such file or directory" in answer.error
+
+
+def test_an_unknown_experiment_is_named(cli: Any) -> None:
+    for verb in ("seal", "start", "confirm", "status", "card", "record"):
+        answer = cli.pipe("experiments", verb, "nowhere at all")
+        assert (answer.code, answer.out) == (1, "")
+        assert "nowhere at all" in answer.error
+    assert cli.pipe("experiments", "stop", "nowhere").code == 2, "a stop needs its reason"

@@ -1,0 +1,75 @@
+"""Every command is documented, and asking for help loads nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from web.cli import main
+
+README = Path(__file__).resolve().parents[3] / "web" / "cli" / "README.md"
+REQUIRED = {
+    *("demo", "serve", "worker", "db upgrade", "eval", "replay", "verify"),
+    *(f"flags {verb}" for verb in ("list", "show", "create", "on", "off", "kill", "unkill")),
+    *("flags set", "flags history"),
+    *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),
+    *("experiments confirm", "experiments stop", "experiments record"),
+}
+
+
+def commands(group: click.Group, *before: str) -> dict[str, click.Command]:
+    """Give every command by its words."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found |= commands(command, *before, name)
+        else:
+            found[" ".join((*before, name))] = command
+    return found
+
+
+ALL = commands(main)
+
+
+def test_the_required_commands_are_there() -> None:
+    assert set(ALL) == REQUIRED
+
+
+@pytest.mark.parametrize("words", sorted(ALL))
+def test_a_command_and_its_options_have_help(alone: Any, words: str) -> None:
+    answer = alone.pipe(*words.split(), "--help")
+    assert answer.code == 0
+    assert ALL[words].help
+    for parameter in ALL[words].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{words} {parameter.opts[0]}"
+
+
+@pytest.mark.parametrize("words", sorted(ALL))
+def test_the_readme_lists_every_command(words: str) -> None:
+    assert f"`flagstone {words}" in README.read_text(encoding="utf-8")
+
+
+def test_no_command_or_an_unknown_one_is_a_usage_error(alone: Any) -> None:
+    assert alone.pipe().code == 2
+    assert alone.pipe("fly").code == 2
+    assert alone.pipe("-h").code == 0
+    assert alone.pipe("--version").code == 0
+
+
+def test_help_loads_no_statistics_no_database_and_no_server() -> None:
+    program = (
+        "import sys\n"
+        "from web.cli import main\n"
+        "main(['flags', '--help'], standalone_mode=False)\n"
+        "heavy = {'scipy', 'numpy', 'duckdb', 'pyarrow', 'sqlalchemy', 'flask', 'alembic'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded: []"
