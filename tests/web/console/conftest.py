@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 from sqlmodel import func, select
 from werkzeug.test import TestResponse
 
@@ -33,7 +34,23 @@ from web.settings import Settings
 START = dt.datetime(2026, 12, 1, 9, 0, tzinfo=dt.UTC)
 ACTOR = Actor("system", "test")
 HERE = "/projects/shop/environments/production"
-VOID = {"input", "meta", "link", "br", "img", "hr"}
+
+
+class _Templates(BytecodeCache):
+    """Keeps compiled templates for as long as the tests run."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+_TEMPLATES = _Templates()
 
 
 class Clock:
@@ -278,7 +295,10 @@ def bare_console(database: Database, tmp_path: Path) -> Console:
 def _console(database: Database, folder: Path) -> Console:
     clock = Clock()
     settings = Settings(database_url=database.url, data_directory=folder)
-    return Console(create_flask_app(settings, database, clock=clock), database, clock)
+    app = create_flask_app(settings, database, clock=clock)
+    # Every application would compile every template anew.
+    app.jinja_env.bytecode_cache = _TEMPLATES
+    return Console(app, database, clock)
 
 
 def _fill(made: Console) -> Console:
