@@ -24,7 +24,7 @@ from web.cli.output import CommandError
 from web.cli.remote import REQUEST_TIMEOUT_SECONDS, Remote
 from web.demo import scenario
 from web.demo.processes import Processes, processes
-from web.demo.story import Story, people_who_met
+from web.demo.story import Story
 
 SHOP_PROCESSES = 2
 # Of --seconds, kept for summing up and for ending every process.
@@ -180,7 +180,7 @@ def _end(console: Console, story: Story, started: Processes) -> None:
             + (f"\nthe service complained:\n{said}" if said else ""),
             hint="give it more --seconds, or a less busy machine",
         )
-    story.sum_up(people_who_met(started.folder))
+    story.sum_up()
     card = story.remote.get_text(
         story.remote.project_path("experiments", scenario.BROKEN, "card.txt")
     )

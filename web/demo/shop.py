@@ -1,7 +1,8 @@
 """One process of the demo's shop: real SDK, real HTTP, visitors at a steady rate.
 
 ``python -m web.demo.shop --url … --process 0 --processes 2`` with the key in FLAGSTONE_SDK_KEY.
-Prints one JSON line for each revision that this process came to serve, and one at the end.
+Prints JSON lines: one for each revision that this process came to serve, how many visitors met
+which change, and one at the end.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 
 from flagstone import Client
 from web.demo import scenario
 from web.lifeline import follow
 
 TICK_SECONDS = 0.1
+TELL_SECONDS = 0.5
 # Politer than the service and whoever else works on this machine: verdicts first, visitors second.
 NICE = 5
 RATE = 120.0
@@ -29,18 +32,20 @@ def _say(**line: object) -> None:
     sys.stdout.flush()
 
 
-def _visit(client: Client, visitor: scenario.Visitor, seed: int) -> None:
+def _visit(client: Client, visitor: scenario.Visitor, seed: int, met: Counter[str]) -> None:
     context = visitor.context
     client.get_boolean(scenario.ROLLOUT_FLAG, context, default=False)
+    shown = {key: client.get_boolean(key, context, default=False) for key in scenario.KEYS}
     events = scenario.behaviour(
         visitor,
         seed=seed,
-        new_checkout=client.get_boolean(scenario.BROKEN, context, default=False),
-        shipping_hint=client.get_boolean(scenario.WINNER, context, default=False),
-        green_button=client.get_boolean(scenario.NOTHING, context, default=False),
+        new_checkout=shown[scenario.BROKEN],
+        shipping_hint=shown[scenario.WINNER],
+        green_button=shown[scenario.NOTHING],
     )
     for name, amount in events:
         client.track(name, context, value=amount)
+    met.update(key for key, treated in shown.items() if treated)
 
 
 def main() -> None:
@@ -72,13 +77,18 @@ def main() -> None:
     )
     started = time.monotonic()
     served = 0
+    met: Counter[str] = Counter()
+    told = 0
     while not stop.wait(TICK_SECONDS):
         due = int((time.monotonic() - started) * options.rate)
         # After a stall the shop does not try to serve everybody at once.
         served = max(served, due - int(options.rate))
         while served < due:
-            _visit(client, next(people), options.seed)
+            _visit(client, next(people), options.seed, met)
             served += 1
+        if served - told >= options.rate * TELL_SECONDS:
+            told = served
+            _say(process=options.process, met=dict(met))
     client.close()
     status = client.status()
     _say(process=options.process, end=True, visitors=served, sent=status.sent, lost=status.dropped)

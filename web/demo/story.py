@@ -9,8 +9,8 @@ import contextlib
 import datetime as dt
 import queue
 import time
+from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -47,6 +47,8 @@ class Story:
         (shop process, revision) → when that process came to serve it.
     rollback : tuple of int and float, optional
         The revision that took the broken change away, and when the worker began that look.
+    met : dict
+        Shop process → experiment → how many of its visitors met the change.
     """
 
     console: Console
@@ -58,6 +60,7 @@ class Story:
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
     served: dict[tuple[int, int], float] = field(default_factory=dict)
     rollback: tuple[int, float] | None = None
+    met: dict[int, dict[str, int]] = field(default_factory=dict)
     _told: set[int] = field(default_factory=set)
 
     @property
@@ -95,8 +98,9 @@ class Story:
                     return
                 time.sleep(POLL_SECONDS)  # Verdicts are another process's: they must be asked for.
 
-    def sum_up(self, met: dict[str, int]) -> None:
+    def sum_up(self) -> None:
         """Say what happened, when, and how many met the broken variant before it was gone."""
+        met = self._met()
         self._line()
         self._line(f"[bold]What happened[/bold]{'':<41}visitors")
         self._line(f"{'experiment':<20}{'verdict':<20}{'after':>7}{'looks':>7}{'met it':>8}  now")
@@ -106,11 +110,10 @@ class Story:
             document = self.documents.get(key, {"looks": 0, "state": ""})
             state = document["state"].lower().replace("_", " ")
             self._line(
-                f"{key:<20}{verdict:<20}{after:>7}{document['looks']:>7}"
-                f"{met.get(key, 0):>8,}  {state}"
+                f"{key:<20}{verdict:<20}{after:>7}{document['looks']:>7}{met[key]:>8,}  {state}"
             )
         if self.verdicts.get(scenario.BROKEN, (0, ""))[1] == "HARM":
-            self._tell_of_the_rollback(met.get(scenario.BROKEN, 0))
+            self._tell_of_the_rollback(met[scenario.BROKEN])
 
     def _line(self, text: str = "") -> None:
         # A terminal wraps between words; a log keeps its lines whole.
@@ -158,6 +161,8 @@ class Story:
         with contextlib.suppress(queue.Empty):
             while True:
                 line = self.processes.said.get_nowait()
+                if "met" in line:
+                    self.met[line["process"]] = line["met"]
                 if line.get("revision") is not None and "at" in line:
                     self.served.setdefault((line["process"], line["revision"]), line["at"])
         if self.rollback is None:
@@ -170,6 +175,13 @@ class Story:
                     f"{self._clock(when)}  {scenario.BROKEN}: revision {self.rollback[0]} without "
                     f"it is served by shop process {process + 1}"
                 )
+
+    def _met(self) -> Counter[str]:
+        """Count the visitors who met each change, as the shop's processes served them."""
+        total: Counter[str] = Counter()
+        for counts in self.met.values():
+            total.update(counts)
+        return total
 
     def _served_rollback(self, process: int) -> float | None:
         if self.rollback is None:
@@ -204,30 +216,3 @@ class Story:
             f"Revision {revision} was served by all {self.shops} shop processes {late:.2f} s after "
             "the worker\nbegan the look that found the harm; nobody touched anything."
         )
-
-
-def people_who_met(folder: Path) -> dict[str, int]:
-    """Count, in the event store, the visitors who met each experiment's treatment."""
-    from experiments.store.embedded import EmbeddedStore
-    from flags.database import Database
-    from flags.services import get_environment
-    from web.settings import Settings
-
-    settings = Settings(data_directory=folder)
-    database = Database(settings.database_url)
-    try:
-        with database.read() as session:
-            environment = get_environment(session, scenario.PROJECT, scenario.ENVIRONMENT)
-            environment_id = environment.id or 0
-    finally:
-        database.dispose()
-    store = EmbeddedStore(settings.events_directory)
-    try:
-        with store.relations(environment_id) as connection:
-            rows = connection.execute(
-                "SELECT flag, count(DISTINCT unit) FROM exposures "
-                "WHERE variant = 'treatment' GROUP BY flag"
-            ).fetchall()
-    finally:
-        store.close()
-    return {str(flag): int(units) for flag, units in rows}
