@@ -10,8 +10,10 @@ import contextlib
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from web.cli.output import CommandError
+from web.lifeline import GRACE_SECONDS
 
 START_SECONDS = 60.0
 STOP_SECONDS = 8.0
@@ -28,7 +31,7 @@ TAIL_LINES = 15
 
 @dataclass
 class Processes:
-    """What the demo started, in the demo's folder."""
+    """What the demo started, in a folder of its own."""
 
     folder: Path
     said: queue.Queue[dict[str, Any]] = field(default_factory=queue.Queue)
@@ -94,6 +97,12 @@ class Processes:
         ]
         return "\n".join(f"  {line}" for line in found[-TAIL_LINES:])
 
+    @property
+    def crashed(self) -> bool:
+        """Tell whether the service has ended without being told to."""
+        service = self._running.get("service")
+        return service is not None and service.poll() is not None
+
     def stop(self) -> None:
         """End everything: the shop first, so that its last events are taken in."""
         shop = [process for name, process in self._running.items() if name != "service"]
@@ -145,13 +154,19 @@ class Processes:
 
 
 @contextlib.contextmanager
-def processes(folder: Path) -> Iterator[Processes]:
-    """Give a place for processes; whatever happens, none of them stays."""
-    started = Processes(folder)
+def processes() -> Iterator[Processes]:
+    """Give a place for processes; whatever happens, neither they nor their folder stay."""
+    started = Processes(Path(tempfile.mkdtemp(prefix="flagstone-demo-")))
     try:
         yield started
     finally:
+        crashed = started.crashed
         started.stop()
+        shutil.rmtree(started.folder, ignore_errors=True)
+        if crashed:
+            # What a dead service left behind ends by its lifeline, and may write until then.
+            time.sleep(GRACE_SECONDS + 0.5)
+            shutil.rmtree(started.folder, ignore_errors=True)
 
 
 def _end(running: Sequence[subprocess.Popen[bytes]]) -> None:

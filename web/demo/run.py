@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import re
 import secrets
-import shutil
 import signal
 import sys
-import tempfile
 import time
 import webbrowser
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -53,7 +50,6 @@ def demo(*, seconds: float | None, open_browser: bool, port: int, seed: int | No
     began = time.time()
     # Plain text where nobody is looking: no colours, no box, nothing wrapped.
     console = Console(highlight=False)
-    folder = Path(tempfile.mkdtemp(prefix="flagstone-demo-"))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def interrupt(*_: object) -> None:
@@ -65,7 +61,7 @@ def demo(*, seconds: float | None, open_browser: bool, port: int, seed: int | No
     for number in handlers:
         signal.signal(number, interrupt)
     try:
-        with processes(folder) as started:
+        with processes() as started:
             deadline = None if seconds is None else began + seconds - END_SECONDS
             try:
                 story = _show(console, started, port, seed, open_browser=open_browser)
@@ -85,9 +81,6 @@ def demo(*, seconds: float | None, open_browser: bool, port: int, seed: int | No
     except KeyboardInterrupt:
         console.print("\nStopped.")
     finally:
-        for number in handlers:
-            signal.signal(number, signal.SIG_IGN)
-        shutil.rmtree(folder, ignore_errors=True)
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
