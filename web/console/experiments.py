@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
 from experiments import services
+from experiments.card import Card
 from experiments.document import canonical_json
 from experiments.lifecycle import PROVEN, State
 from experiments.models import Experiment
@@ -30,6 +31,8 @@ from web.transactions import now, reading, transaction
 
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
 _ITEM = f"{_PLACE}/experiments/<experiment_key>"
+
+_WITHOUT_VERDICT = {State.DRAFT, State.SEALED, State.HELD, State.ABANDONED}
 
 TEMPLATE = """key = "checkout-one-page"
 flag = "checkout"                  # a flag that is on
@@ -206,6 +209,7 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     return {
         "experiment": experiment,
         "card": card,
+        "word": _first_word(experiment, card),
         "looks": looks,
         "records": services.records(session, experiment),
         "worth": [(each, axis_of_worth(each)) for each in card.worth],
@@ -215,3 +219,9 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "waits": experiment.state == State.RUNNING and experiment.verdict in PROVEN,
         "is_customer": current_caller().actor.name.casefold() == customer,
     }
+
+
+def _first_word(experiment: Experiment, card: Card) -> str:
+    """Give the first thing to be seen: the verdict, or why there is none to wait for."""
+    waits_for_none = experiment.verdict is None and experiment.state in _WITHOUT_VERDICT
+    return experiment.state if waits_for_none else card.verdict.replace("_", " ")

@@ -49,7 +49,7 @@ def _create(project_key: str, environment_key: str, form: dict[str, str]) -> str
             session,
             kind,
             name=form.get("name", ""),
-            created_by=str(current_caller().actor),
+            created_by=current_caller().actor,
             now=now(),
             project_id=environment.project_id,
             environment_id=None if for_scripts else environment.id,
@@ -65,7 +65,7 @@ def revoke_key(project_key: str, environment_key: str, key_id: int) -> ResponseR
     with transaction() as session:
         project = services.get_project(session, project_key)
         token = service.get_token(session, key_id, project_id=project.id)
-        service.revoke_token(session, token, revoked_by=str(current_caller().actor), now=now())
+        service.revoke_token(session, token, revoked_by=current_caller().actor, now=now())
     return back_to(
         url_for("console.list_keys", project_key=project_key, environment_key=environment_key)
     )

@@ -44,6 +44,12 @@ def _span(seconds: float) -> str:
     return f"{int(seconds)} s"
 
 
+@blueprint.app_template_filter("instant")
+def instant(text: str) -> str:
+    """Write an instant of a flag's rule without what says nothing."""
+    return f"{dt.datetime.fromisoformat(text).astimezone(dt.UTC):%Y-%m-%d %H:%M UTC}"
+
+
 @blueprint.app_template_filter("who")
 def who(actor: str) -> str:
     """Write who did something: a person by name, a key or a machine as what it is."""

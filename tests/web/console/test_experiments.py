@@ -230,7 +230,7 @@ def running(small_console: Any, plan: Any) -> Any:
 VERDICTS = [
     ("RUNNING", None, "neutral", "CONTINUE"),
     ("RAMPING", None, "neutral", "CONTINUE"),
-    ("HELD", None, "attention", "CONTINUE"),
+    ("HELD", None, "attention", "HELD"),
     ("RUNNING", "VALUE_PROVEN", "good", "VALUE PROVEN"),
     ("SHIPPING", "VALUE_PROVEN", "good", "VALUE PROVEN"),
     ("SHIPPING", "NO_HARM_PROVEN", "good", "NO HARM PROVEN"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
+from flags import audit
 from web.auth.models import Token
 
 KEYS = "/projects/shop/environments/production/keys"
@@ -31,6 +32,12 @@ def test_a_key_is_shown_this_once(console: Any, kind: str, role: str | None) -> 
     revoked = admin.follow(admin.press(KEYS, "Revoke"))
     assert "revoked" in revoked.words
     assert "Revoke checkout" not in revoked.words
+    with console.database.read() as session:
+        entries = audit.entries(session, 1, limit=2)
+    assert [(each.action, each.actor) for each in entries] == [
+        ("revoke_token", "user:admin@example.org"),
+        ("create_token", "user:admin@example.org"),
+    ]
 
 
 @pytest.mark.parametrize(
