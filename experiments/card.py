@@ -41,7 +41,7 @@ __all__ = [
     "card_text",
 ]
 
-WIDTH = 88
+WIDTH = 79
 MARKS = {True: "ok", False: "NOT OK"}
 
 

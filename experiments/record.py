@@ -214,19 +214,35 @@ def _check_chain(records: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
 def _check_head(
     document: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
 ) -> Iterator[Difference]:
+    """Hold the head of the file, which nobody hashed, against the chain."""
     sealed = next((r for r in records if r.get("kind") == "seal"), None)
-    if sealed is None:
+    body = sealed.get("body") if sealed is not None else None
+    plan = body.get("plan") if isinstance(body, Mapping) else None
+    if sealed is None or not isinstance(plan, Mapping):
         return
-    recomputed = sha256_of(sealed["body"]["plan"])
+    recomputed = sha256_of(plan)
+    for record in records[records.index(sealed) :]:
+        if record.get("plan_hash") != recomputed:
+            yield Difference(
+                int(record.get("number") or 0), "plan_hash", record.get("plan_hash"), recomputed
+            )
     head = document.get("experiment")
-    stated = head.get("plan_hash") if isinstance(head, Mapping) else None
-    for number, path, stored in (
-        (sealed["number"], "plan_hash", sealed.get("plan_hash")),
-        (sealed["number"], "experiment.plan_hash", stated or recomputed),
-        *((r["number"], "plan_hash", r.get("plan_hash")) for r in records[1:]),
-    ):
-        if stored != recomputed:
-            yield Difference(int(number), path, stored, recomputed)
+    if not isinstance(head, Mapping):
+        return
+    last = records[-1].get("body")
+    true_head = {
+        "key": sealed.get("experiment"),
+        "flag": plan.get("flag"),
+        "plan_hash": recomputed,
+        **{
+            name: last[name]
+            for name in ("state", "verdict")
+            if isinstance(last, Mapping) and name in last
+        },
+    }
+    for name, value in true_head.items():
+        if name in head and head[name] != value:
+            yield Difference(0, f"experiment.{name}", head[name], value)
 
 
 def _check_looks(records: Sequence[Mapping[str, Any]]) -> Iterator[Difference | None]:

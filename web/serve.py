@@ -17,7 +17,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -76,12 +75,15 @@ class Supervisor:
         self._lifeline_read, self._lifeline_write = os.pipe()
         self._ready_read, self._ready_write = os.pipe()
         self._listener: socket.socket | None = None
-        self._metrics = Path(tempfile.mkdtemp(prefix="flagstone-metrics-"))
+        # In the data folder: after a SIGKILL nothing of ours is left anywhere else.
+        self._metrics = settings.data_directory / f"metrics-{os.getpid()}"
 
     def start(self) -> str:
         """Migrate, bind, start every process; return the address of the service."""
         settings = self.settings
         settings.data_directory.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self._metrics, ignore_errors=True)
+        self._metrics.mkdir()
         self._listener = _bind(settings.host, settings.port)
         port = self._listener.getsockname()[1]
         self.url = f"http://{_printable(settings.host)}:{port}"

@@ -119,6 +119,14 @@ def test_a_forged_plan_is_found_by_its_seal(exported: Any) -> None:
     assert "plan_hash" in {d.path for d in verify(forged).differences}
 
 
+@pytest.mark.parametrize("name", ["key", "flag", "state", "verdict", "plan_hash"])
+def test_a_head_that_says_something_else_than_the_chain_is_found(exported: Any, name: str) -> None:
+    forged = copy.deepcopy(exported)
+    forged["experiment"][name] = "something else"
+    result = verify(forged)
+    assert [difference.path for difference in result.differences] == [f"experiment.{name}"]
+
+
 def test_a_record_that_is_missing_or_moved_is_found(exported: Any) -> None:
     missing = copy.deepcopy(exported)
     del missing["records"][2]
