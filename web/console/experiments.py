@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from flask import Response, request, url_for
@@ -39,7 +40,7 @@ flag = "checkout"                  # a flag that is on
 control = "control"                # what everybody has today
 treatments = ["treatment"]
 hypothesis = "A checkout on one page makes more visitors buy."
-customer = "head of the shop"      # accountable: confirms shipping
+customer = "you@example.org"       # accountable: signs in with this address to confirm
 owner = "checkout team"            # runs it
 prove_by = "28d"
 
@@ -88,9 +89,10 @@ def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValu
     """Ask for a plan."""
     with reading() as session:
         place(session, project_key, environment_key)
-    text = TEMPLATE
+    # Whoever writes the plan is the likeliest customer, and only an address can sign in to confirm.
+    text = TEMPLATE.replace('"you@example.org"', json.dumps(current_caller().actor.name))
     if environment_key != "production":
-        text = TEMPLATE.replace("\n[weights]", f'environment = "{environment_key}"\n\n[weights]')
+        text = text.replace("\n[weights]", f'environment = "{environment_key}"\n\n[weights]')
     return show("experiments/new.html", text=text, problem=None)
 
 

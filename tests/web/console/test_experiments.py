@@ -80,6 +80,8 @@ def test_the_plan_that_the_page_proposes_is_a_good_one(console: Any) -> None:
         form = f"/projects/shop/environments/{environment}/new-experiment"
         given = editor.page(form).form("Save the draft").fields["plan"]
         assert TEMPLATE.splitlines()[0] in given
+        # Only a customer who can sign in can confirm what was proven.
+        assert 'customer = "editor@' in given
         response = editor.press(form, "Save the draft", {"plan": given})
         assert f"/environments/{environment}/experiments/" in response.location
 
