@@ -128,6 +128,9 @@ def effect(
     if plan.control in arm_means and arm in arm_means:
         before, after = (level(metric, arm_means[name]) for name in (plan.control, arm))
         levels = f" ({before} to {after})"
+        if metric.covariate is not None:
+            # Else the two means would seem to contradict the change.
+            levels = f", adjusted for {metric.covariate} ({before} to {after} as counted),"
     return f"{key} {verb} by {by}{levels} in {arm}"
 
 

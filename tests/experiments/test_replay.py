@@ -129,6 +129,7 @@ def test_the_training_is_worth_more_than_nothing_but_not_more_than_a_thousand(
     # Within arms is what decides: an effect on earnings cannot leak into it.
     assert row.theta_within == pytest.approx(0.166668, abs=1e-6)
     assert result.card.worth[0].estimate == pytest.approx(row.adjusted_difference, rel=1e-9)
+    assert "adjusted for re75 (4,554.8 to 6,349.14 as counted)" in result.card.sentence
     more = run(shared_dir, "lalonde_nsw", "nsw_mixtape.csv", "lalonde", superiority_margin=1000)
     assert more.verdict == "NOT_PROVEN_IN_TIME"
     assert not more.proven
