@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -82,10 +84,16 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Path of a Chromium that is installed on this machine."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        path = shutil.which(name)
-        if path:
-            return path
-    unavailable("no Chromium on this machine (Debian: apt-get install chromium)")
-    raise AssertionError
+    """Path of a Chromium that is installed on this machine, and can be driven."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for found in map(shutil.which, names) if found), None)
+    if path is None:
+        unavailable("no Chromium on this machine (Debian: apt-get install chromium)")
+        raise AssertionError
+    driver = subprocess.run(
+        [sys.executable, "-m", "playwright", "--version"], capture_output=True, text=True
+    )
+    if driver.returncode != 0:
+        # Its Node.js needs a library that a small Debian lacks.
+        unavailable(f"no driver (Debian: apt-get install libatomic1): {driver.stderr.strip()}")
+    return path
