@@ -13,7 +13,6 @@ import logging
 import os
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from flags.errors import FlagstoneError
 from web.settings import Settings
+from web.signals import on_request_to_end
 
 logger = logging.getLogger("flagstone.supervisor")
 
@@ -205,9 +205,6 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = None) 
         Gets the address once the service answers.
     """
     supervisor = Supervisor(settings)
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: supervisor.stop())
 
     def ready() -> None:
         _say(f"Flagstone answers at {supervisor.url}")
@@ -218,11 +215,12 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = None) 
         if on_ready is not None:
             on_ready(supervisor.url)
 
-    try:
-        supervisor.start()
-        supervisor.wait(ready)
-    finally:
-        supervisor.close()
+    with on_request_to_end(supervisor.stop):
+        try:
+            supervisor.start()
+            supervisor.wait(ready)
+        finally:
+            supervisor.close()
 
 
 def _prepare_database(settings: Settings) -> str | None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import logging
-import signal
 import threading
 
 from flags.database import Database
 from web.identity import is_gone, worker_name
 from web.lifeline import follow
 from web.settings import Settings
+from web.signals import on_request_to_end
 
 logger = logging.getLogger("flagstone.worker")
 
@@ -34,9 +34,11 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
         Set it to end the loop.
     """
     stop = threading.Event() if stop is None else stop
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+    with on_request_to_end(stop.set):
+        _work(settings, stop)
+
+
+def _work(settings: Settings, stop: threading.Event) -> None:
     # A second of imports (SciPy, DuckDB), after the signal handlers are in place.
     from experiments import lease, monitor
     from experiments.store.embedded import EmbeddedStore

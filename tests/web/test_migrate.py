@@ -101,7 +101,8 @@ def test_a_database_of_a_newer_version_is_not_touched(database_url: str) -> None
 
 
 def test_processes_that_start_together_migrate_once(database_url: str) -> None:
-    with multiprocessing.get_context("fork").Pool(4) as pool:
+    # A forked process would keep this one's signal handlers, and might not let itself be ended.
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
         found = pool.map(migrate.upgrade, [database_url] * 4, chunksize=1)
     assert len(set(found)) == 1
     migrate.check(database_url)
