@@ -1,6 +1,7 @@
-"""From a unit to its bucket: one hash, integers only, half-open ranges.
+"""From a unit to its bucket: integers only, half-open ranges.
 
-The bucket is ``(first 8 bytes of SHA-256(salt + "." + unit), big-endian, times N) >> 64``.
+The native bucket is ``(first 8 bytes of SHA-256(salt + "." + unit), big-endian, times N) >> 64``.
+The hashes of other products are in :mod:`flagstone.engine.hashes`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from flagstone.engine.model import NATIVE_HASH, Range
+from flagstone.engine.hashes import FOREIGN_HASHES, unit_text
+from flagstone.engine.model import NATIVE_HASH, Bucketing, Range
 
 sha256: Callable[[bytes], Any]
 try:
@@ -22,29 +24,12 @@ except ImportError:
     except ImportError:
         sha256 = hashlib.sha256
 
-HASHES: Final = frozenset({NATIVE_HASH})
+HASHES: Final = frozenset({NATIVE_HASH, *FOREIGN_HASHES})
 END: Final = b"\xff" * 33
 """Greater than every digest: where the last bucket ends."""
 
-
-def unit_text(value: object) -> str | None:
-    """Return the text of a unit, or ``None`` if ``value`` is none.
-
-    Texts and integers are units. A float without a fraction prints as an integer; a bool, though
-    an ``int`` to Python, is no unit.
-    """
-    try:
-        if isinstance(value, str):
-            return str.__str__(value)
-        if isinstance(value, bool):
-            return None
-        if isinstance(value, int):
-            return int.__repr__(value)
-        if isinstance(value, float) and value.is_integer():
-            return int.__repr__(int(value))
-    except Exception:  # noqa: BLE001  any object may come in, and nothing may come out but an answer
-        return None
-    return None
+Edge = Any
+"""Where a bucket begins, comparable with places: a digest for the native hash, else an integer."""
 
 
 def prefix(salt: str) -> bytes:
@@ -57,6 +42,36 @@ def digest(salt_prefix: bytes, unit: str) -> bytes:
     # JSON can carry a lone surrogate; refusing it here would break "nothing raises".
     whole: bytes = sha256(salt_prefix + unit.encode("utf-8", "surrogatepass")).digest()
     return whole
+
+
+def place_of(bucketing: Bucketing) -> Callable[[object], Any]:
+    """Return the function from a value to its place, comparable with :func:`edge_of`.
+
+    The place is ``None`` for a value that is no unit.
+    """
+    foreign = FOREIGN_HASHES.get(bucketing.hash)
+    if foreign is not None:
+        return foreign(bucketing.salt, bucketing.of)
+    before = prefix(bucketing.salt)
+
+    def place(value: object) -> bytes | None:
+        unit = unit_text(value)
+        return None if unit is None else digest(before, unit)
+
+    return place
+
+
+def edge_of(bucketing: Bucketing, edge: int) -> Edge:
+    """Return the least place whose bucket is ``edge`` or more."""
+    return edge if bucketing.hash in FOREIGN_HASHES else threshold(edge, bucketing.of)
+
+
+def bucket_of(bucketing: Bucketing, value: object) -> int | None:
+    """Return the bucket of a value, or ``None`` if it is no unit."""
+    place = place_of(bucketing)(value)
+    if isinstance(place, bytes):
+        return int.from_bytes(place[:8], "big") * bucketing.of >> 64
+    return place  # type: ignore[no-any-return]
 
 
 def bucket(hash: str, salt: str, unit: str | int | float, of: int) -> int:  # noqa: A002  the document's word
@@ -74,12 +89,12 @@ def bucket(hash: str, salt: str, unit: str | int | float, of: int) -> int:  # no
     """
     if hash not in HASHES:
         raise ValueError(f"unknown hash {hash!r}")
-    text = unit_text(unit)
-    if text is None:
-        raise ValueError("a unit is a text or an integer")
     if of < 1:
         raise ValueError("there must be at least one bucket")
-    return int.from_bytes(digest(prefix(salt), text)[:8], "big") * of >> 64
+    place = bucket_of(Bucketing(salt, hash=hash, of=of), unit)
+    if place is None:
+        raise ValueError("a unit is a text or an integer")
+    return place
 
 
 def threshold(edge: int, of: int) -> bytes:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from flagstone.engine.attributes import read
-from flagstone.engine.bucketing import threshold, unit_text
-from flagstone.engine.conditions import Surroundings, compile_condition, unit_hash
+from flagstone.engine.bucketing import edge_of
+from flagstone.engine.conditions import Surroundings, compile_condition, unit_place
 from flagstone.engine.details import (
     EvaluationDetails,
     Reason,
@@ -21,6 +21,7 @@ from flagstone.engine.details import (
     serving,
     unmet_details,
 )
+from flagstone.engine.hashes import unit_text
 from flagstone.engine.model import Flag, Rule, Split, Target
 
 Program = Callable[[dict[str, Any], float], EvaluationDetails]
@@ -100,14 +101,15 @@ def _serve(flag: Flag, rule: Rule) -> Stage:
 
 
 def _split(flag: Flag, rule: Rule, split: Split) -> Stage:
-    hash_of, of = unit_hash(split.bucketing), split.bucketing.of
+    bucketing = split.bucketing
+    find = unit_place(bucketing)
     without_unit = None
     if split.missing is not None:
         without_unit = serving(flag, split.missing, Reason.TARGETING_MATCH, rule=rule)
     shares = [
         (
-            threshold(low, of),
-            threshold(high, of),
+            edge_of(bucketing, low),
+            edge_of(bucketing, high),
             serving(flag, share.variant, Reason.SPLIT, rule=rule),
         )
         for share in split.shares
@@ -115,7 +117,7 @@ def _split(flag: Flag, rule: Rule, split: Split) -> Stage:
     ]
 
     def stage(context: dict[str, Any], _now: float) -> EvaluationDetails | None:
-        place = hash_of(context)
+        place = find(context)
         if place is None:
             return without_unit
         for low, high, details in shares:

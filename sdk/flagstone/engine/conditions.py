@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from flagstone.engine.attributes import MISSING, plain, read
-from flagstone.engine.bucketing import digest, prefix, threshold, unit_text
+from flagstone.engine.bucketing import edge_of, place_of
 from flagstone.engine.details import EvaluationDetails
 from flagstone.engine.model import (
     AllOf,
@@ -120,24 +120,19 @@ def _flag_serves(condition: FlagServes, around: Surroundings) -> Check:
     return check
 
 
-def unit_hash(bucketing: Bucketing) -> Callable[[Any], bytes | None]:
-    """Return the function from a context to the hash of its unit; ``None`` without a unit."""
-    path, before = bucketing.by, prefix(bucketing.salt)
-
-    def hash_of(root: Any) -> bytes | None:
-        unit = unit_text(read(root, path))
-        return None if unit is None else digest(before, unit)
-
-    return hash_of
+def unit_place(bucketing: Bucketing) -> Callable[[Any], Any]:
+    """Return the function from a context to the place of its unit; ``None`` without a unit."""
+    path, place = bucketing.by, place_of(bucketing)
+    return lambda root: place(read(root, path))
 
 
 def _in_bucket(condition: InBucket) -> Check:
-    hash_of = unit_hash(condition.bucketing)
-    of = condition.bucketing.of
-    ranges = [(threshold(low, of), threshold(high, of)) for low, high in condition.ranges]
+    bucketing = condition.bucketing
+    find = unit_place(bucketing)
+    ranges = [(edge_of(bucketing, low), edge_of(bucketing, high)) for low, high in condition.ranges]
 
     def check(root: Any, _now: float) -> bool:
-        place = hash_of(root)
+        place = find(root)
         return place is not None and any(low <= place < high for low, high in ranges)
 
     return check

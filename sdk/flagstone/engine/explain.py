@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from flagstone.engine.attributes import read
-from flagstone.engine.bucketing import bucket, lies_in, unit_text
+from flagstone.engine.bucketing import bucket_of, lies_in
 from flagstone.engine.compile import CompiledFlagSet, plain_context
 from flagstone.engine.conditions import compile_condition
 from flagstone.engine.details import EvaluationDetails
 from flagstone.engine.document import condition_document
 from flagstone.engine.evaluate import evaluate, prepare
+from flagstone.engine.hashes import unit_text
 from flagstone.engine.model import (
     AllOf,
     AnyOf,
@@ -221,10 +222,7 @@ class _Walk:
         return Step("rule", rule.id, False, f"its condition holds, but {where} is in no range")
 
     def _bucket(self, bucketing: Bucketing) -> int | None:
-        unit = unit_text(read(self.context, bucketing.by))
-        if unit is None:
-            return None
-        return bucket(bucketing.hash, bucketing.salt, unit, bucketing.of)
+        return bucket_of(bucketing, read(self.context, bucketing.by))
 
     def _holds(self, condition: Condition, root: Any) -> bool:
         return compile_condition(condition, self.compiled)(root, self.now)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from flagstone.engine.attributes import MISSING, read
-from flagstone.engine.bucketing import digest, lies_in, prefix, sha256, threshold, unit_text
+from flagstone.engine.bucketing import Edge, bucket_of, edge_of, lies_in, place_of, sha256
 from flagstone.engine.conditions import Surroundings, compile_condition
+from flagstone.engine.hashes import FOREIGN_HASHES
 from flagstone.engine.model import (
     AllOf,
     Always,
@@ -160,20 +161,22 @@ class Expressions:
             return kinds, f"{self.constant(values[0])} in {{0}}"
         return None
 
-    def hash_words(self, bucketing: Bucketing, unit: str) -> str:
-        """Write the hash of a unit that is a text."""
+    def place_words(self, bucketing: Bucketing, unit: str) -> str:
+        """Write the place of a unit that is a text."""
+        if bucketing.hash in FOREIGN_HASHES:
+            return f"{self.constant(place_of(bucketing))}({unit})"
         before = self.constant(f"{bucketing.salt}.")
         # A lone surrogate raises here, and so comes to careful code.
         return f"{self.constant(sha256)}(({before} + {unit}).encode()).digest()"
 
     def _in_bucket(self, condition: InBucket, known: frozenset[Path]) -> Written:
         bucketing = condition.bucketing
-        hashed = self.hash_words(bucketing, "{0}")
-        edges = edges_of(condition.ranges, bucketing.of)
+        place = self.place_words(bucketing, "{0}")
+        edges = edges_of(condition.ranges, bucketing)
         if len(edges) == 2 and condition.ranges[0][0] == 0:
-            fast = f"{hashed} < {self.constant(edges[1])}"
+            fast = f"{place} < {self.constant(edges[1])}"
         else:
-            fast = f"{self.constant(bisect_right)}({self.constant(edges)}, {hashed}) & 1 == 1"
+            fast = f"{self.constant(bisect_right)}({self.constant(edges)}, {place}) & 1 == 1"
         return self._by_type(bucketing.by, known, "s", fast, careful_bucket(condition))
 
 
@@ -193,7 +196,7 @@ def exactly(first: str, name: str, kinds: str) -> str:
     return f"{question} or type({name}) is str" if "s" in kinds else question
 
 
-def edges_of(ranges: Iterable[Range], of: int) -> list[bytes]:
+def edges_of(ranges: Iterable[Range], bucketing: Bucketing) -> list[Edge]:
     """Return where ranges start and end, in turn, joined where they touch."""
     joined: list[list[int]] = []
     for low, high in sorted(ranges):
@@ -203,7 +206,7 @@ def edges_of(ranges: Iterable[Range], of: int) -> list[bytes]:
             joined[-1][1] = max(high, joined[-1][1])
         else:
             joined.append([low, high])
-    return [threshold(edge, of) for pair in joined for edge in pair]
+    return [edge_of(bucketing, edge) for pair in joined for edge in pair]
 
 
 def when_needed(leaf: AttributeIs) -> Test:
@@ -220,13 +223,9 @@ def when_needed(leaf: AttributeIs) -> Test:
 
 def careful_bucket(condition: InBucket) -> Callable[[Any], bool]:
     """Return the test of any unit's bucket."""
-    of, before = condition.bucketing.of, prefix(condition.bucketing.salt)
 
     def test(value: Any) -> bool:
-        unit = unit_text(value)
-        if unit is None:
-            return False
-        place = int.from_bytes(digest(before, unit)[:8], "big") * of >> 64
-        return lies_in(place, condition.ranges)
+        place = bucket_of(condition.bucketing, value)
+        return place is not None and lies_in(place, condition.ranges)
 
     return test

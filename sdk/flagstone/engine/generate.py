@@ -17,7 +17,7 @@ from itertools import groupby
 from typing import Any
 
 from flagstone.engine.attributes import MISSING
-from flagstone.engine.bucketing import digest, prefix, threshold, unit_text
+from flagstone.engine.bucketing import Edge, edge_of, place_of
 from flagstone.engine.careful import Program
 from flagstone.engine.conditions import Surroundings
 from flagstone.engine.details import (
@@ -28,10 +28,10 @@ from flagstone.engine.details import (
     unmet_details,
 )
 from flagstone.engine.expressions import Expressions, exactly, kinds_of, when_needed
+from flagstone.engine.hashes import unit_text
 from flagstone.engine.model import (
     Always,
     AttributeIs,
-    Bucketing,
     Flag,
     Path,
     Rule,
@@ -205,8 +205,8 @@ class _Writer:
     def split(self, rule: Rule, split: Split) -> None:
         """Write: the unit's hash finds its variant, or the rule does not apply."""
         unit = self.read(split.bucketing.by)
-        hashed = self.words.hash_words(split.bucketing, unit)
-        careful = self.constant(_careful_hash(split.bucketing))
+        hashed = self.words.place_words(split.bucketing, unit)
+        careful = self.constant(place_of(split.bucketing))
         self.line(f"d = {hashed} if type({unit}) is str else {careful}({unit})")
         self.line("if d is not None:")
         self.indent += 1
@@ -223,14 +223,14 @@ class _Writer:
             self.line("else:")
             self.line(f"  return {self.constant(self.served(rule, split.missing))}")
 
-    def cut(self, rule: Rule, split: Split) -> tuple[list[bytes], list[EvaluationDetails | None]]:
+    def cut(self, rule: Rule, split: Split) -> tuple[list[Edge], list[EvaluationDetails | None]]:
         """Cut the hashes at every edge; the answer at ``i`` is for hashes up to the edge at ``i``.
 
         There is one answer more than edges: for the hashes after the last one.
         """
-        of = split.bucketing.of
+        bucketing = split.bucketing
         spans = [(*pair, share.variant) for share in split.shares for pair in share.ranges]
-        edges: list[bytes] = []
+        edges: list[Edge] = []
         answers: list[EvaluationDetails | None] = []
         reached = 0
         for start, end, variant in sorted(spans):
@@ -238,18 +238,18 @@ class _Writer:
             if low >= end:
                 continue
             if low > reached:
-                edges.append(threshold(low, of))
+                edges.append(edge_of(bucketing, low))
                 answers.append(None)
-            edges.append(threshold(end, of))
+            edges.append(edge_of(bucketing, end))
             answers.append(details)
             reached = end
-        if reached < of:
+        if reached < bucketing.of:
             answers.append(None)
         else:
             edges.pop()
         return edges, answers
 
-    def branches(self, edges: list[bytes], answers: list[EvaluationDetails | None]) -> None:
+    def branches(self, edges: list[Edge], answers: list[EvaluationDetails | None]) -> None:
         """Write the answers as a chain of comparisons."""
         word = "if"
         for edge, answer in zip(edges, answers, strict=False):
@@ -279,16 +279,6 @@ def _first_of(tests: list[tuple[Callable[[Any], bool], EvaluationDetails]]) -> A
         return None
 
     return answer
-
-
-def _careful_hash(bucketing: Bucketing) -> Callable[[object], bytes | None]:
-    before = prefix(bucketing.salt)
-
-    def hash_of(value: object) -> bytes | None:
-        unit = unit_text(value)
-        return None if unit is None else digest(before, unit)
-
-    return hash_of
 
 
 def _table_leaf(rule: Rule) -> AttributeIs | None:

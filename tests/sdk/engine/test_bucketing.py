@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flagstone.engine import bucket, evaluate, parse_flag_set
-from flagstone.engine.bucketing import END, digest, prefix, threshold, unit_text
+from flagstone.engine.bucketing import END, digest, prefix, threshold
+from flagstone.engine.hashes import FOREIGN_HASHES, cbor, unit_text
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "bucketing.json").read_text("utf-8"))
 
@@ -179,3 +180,96 @@ def test_salts_make_places_independent() -> None:
 def test_what_has_no_bucket_is_refused(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         bucket(*arguments)
+
+
+FOREIGN_VECTORS = [
+    # Buckets computed with mmh3 5.3.1, growthbook 4.0.0, hashlib and cbor2 5.9.0.
+    ("unleash", "group", "user-1", 100, 84),
+    ("unleash-variant", "group", "user-1", 1000, 178),
+    ("growthbook-1", "exp", "user-1", 1000, 331),
+    ("growthbook-2", "exp", "é😀", 10000, 605),
+    ("flagsmith", "12", "user-1", 9998, 4498),
+    ("launchdarkly", "key.salt", "user-1", 100000, 81664),
+    ("posthog-variant", "flag", "user-1", 100000, 10526),
+    ("eppo", "flag-split", "user-1", 10000, 2426),
+    ("flagd", "flag", "user-1", 100, 70),
+    ("flagd-cbor", "flag", "user-1", 100, 6),
+    ("flagd-cbor", "", 17, 100, 15),
+    ("flagd-cbor-pair", "flag", "user-1", 100, 28),
+]
+
+
+@pytest.mark.parametrize(("name", "salt", "unit", "of", "expected"), FOREIGN_VECTORS)
+def test_foreign_hashes_keep_their_buckets(
+    name: str, salt: str, unit: Any, of: int, expected: int
+) -> None:
+    assert bucket(name, salt, unit, of) == expected
+
+
+def test_every_hash_has_a_vector() -> None:
+    assert {vector[0] for vector in FOREIGN_VECTORS} == set(FOREIGN_HASHES)
+
+
+@pytest.mark.parametrize("name", sorted(FOREIGN_HASHES))
+@given(unit=st.text() | st.integers(), data=st.data())
+def test_generated_and_careful_code_agree_for_every_hash(
+    name: str, unit: str | int, data: st.DataObject
+) -> None:
+    of = 100 if name != "flagsmith" else 9998
+    low, high = sorted(data.draw(st.tuples(st.integers(0, of), st.integers(0, of))))
+    bucketing = {"hash": name, "salt": "s", "of": of}
+    share = {"variant": "on", "ranges": [[low, high]]}
+    flags = {
+        "split": {"split": {**bucketing, "to": [share]}},
+        "condition": "on",
+    }
+    document = {
+        "flags": {
+            key: {
+                "type": "boolean",
+                "variants": {"on": {"value": True}},
+                "rules": [
+                    {
+                        "id": "rule",
+                        "when": True
+                        if key == "split"
+                        else {"bucket": {**bucketing, "ranges": [[low, high]]}},
+                        "serve": serve,
+                    }
+                ],
+            }
+            for key, serve in flags.items()
+        }
+    }
+    flag_set = parse_flag_set(document)
+    inside = low <= bucket(name, "s", unit, of) < high
+    for key in flags:
+        for context in ({"targetingKey": unit}, MyMapping({"targetingKey": unit})):
+            assert (flag_set_answer(flag_set, key, context) == "on") is inside
+
+
+class MyMapping(dict):  # type: ignore[type-arg]
+    """A mapping that is no plain ``dict``."""
+
+
+def flag_set_answer(flag_set: Any, key: str, context: Any) -> str | None:
+    return evaluate(flag_set, key, context, 0.0).variant
+
+
+@given(st.text())
+def test_canonical_cbor_of_a_text_is_its_length_and_its_bytes(text: str) -> None:
+    data = text.encode("utf-8", "surrogatepass")
+    assert cbor(text).endswith(data)
+    assert len(cbor(text)) - len(data) == 1 + (len(data) > 23) + (len(data) > 255)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, "00"), (23, "17"), (24, "1818"), (255, "18ff"), (256, "190100"), (-1, "20"),
+        (-500, "3901f3"), (1.5, "f93e00"), (100000.5, "fa47c35040"), (1.1, "fb3ff199999999999a"),
+        (3.0, "03"), (True, "f5"), (["a", 1], "82616101"), (2**64 - 1, "1bffffffffffffffff"),
+    ],
+)  # fmt: skip
+def test_canonical_cbor_is_rfc_7049s(value: Any, expected: str) -> None:
+    assert cbor(value).hex() == expected
