@@ -35,14 +35,16 @@ if TYPE_CHECKING:
     )
     from flagstone.errors import ConfigurationError, FlagstoneClientError
     from flagstone.evaluation import evaluate
+    from flagstone.offline import OfflineClient
     from flagstone.status import Status
-    from flagstone.store import FlagsChanged
+    from flagstone.store import Contact, FlagsChanged
     from flagstone.timing import Timing
 
 __all__ = [
     "Client",
     "CompiledFlagSet",
     "ConfigurationError",
+    "Contact",
     "ErrorCode",
     "EvaluationDetails",
     "Explanation",
@@ -51,6 +53,7 @@ __all__ = [
     "FlagSetError",
     "FlagsChanged",
     "FlagstoneClientError",
+    "OfflineClient",
     "Reason",
     "Rule",
     "Split",
@@ -71,8 +74,10 @@ __all__ = [
 _HOME = {
     "Client": "flagstone.client",
     "ConfigurationError": "flagstone.errors",
+    "Contact": "flagstone.store",
     "FlagsChanged": "flagstone.store",
     "FlagstoneClientError": "flagstone.errors",
+    "OfflineClient": "flagstone.offline",
     "Status": "flagstone.status",
     "Timing": "flagstone.timing",
     "evaluate": "flagstone.evaluation",

@@ -6,37 +6,33 @@ Nothing here waits for the network but the constructor (bounded), ``flush``, ``c
 
 from __future__ import annotations
 
-import logging
 import threading
 import time as clock
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from os import PathLike
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-from flagstone import process, snapshot, values
+from flagstone import process, snapshot, substitute
 from flagstone.arguments import attributes, path_of, positive, seconds_of, server_key
-from flagstone.engine import CompiledFlagSet, ErrorCode, EvaluationDetails, Reason
 from flagstone.errors import SnapshotError
-from flagstone.events import MEMORY_EXPOSURES, ExposureMemory, tracking_event
+from flagstone.events import MEMORY_EXPOSURES, ExposureMemory, Outbox
+from flagstone.getters import LOG, Getters
 from flagstone.sender import Sender
 from flagstone.status import Status
-from flagstone.store import ChangeCallback, FlagStore
+from flagstone.store import ChangeCallback, ContactCallback, FlagStore
 from flagstone.stream import StreamListener
+from flagstone.substitute import Substitute
 from flagstone.timing import Timing
 from flagstone.transport import Endpoint, Transport
 from flagstone.updater import Updater
 from flagstone.workers import Workers
 
-LOG = logging.getLogger("flagstone")
-_T = TypeVar("_T")
-_NOTHING: Mapping[str, Any] = {}
 
-
-class Client:
+class Client(Getters):
     """Evaluates the flags of one environment in this process, and reports exposures and events.
 
     Parameters
@@ -73,6 +69,8 @@ class Client:
     True
     """
 
+    _store: FlagStore
+
     def __init__(
         self,
         url: str,
@@ -92,115 +90,33 @@ class Client:
         self._poll_seconds = seconds_of("poll_seconds", poll_seconds, least=0.01)
         self._flush_seconds = seconds_of("flush_seconds", flush_seconds)
         self._queue_size = positive("queue_size", queue_size)
-        self._context = attributes("context", context)
+        own_attributes = attributes("context", context)
         self._snapshot_path = path_of("snapshot_path", snapshot_path)
         self._source = snapshot.source_of(endpoint.address, key)
         self._address = endpoint.address
         timing = timing or Timing()
         self._exit_seconds = timing.exit_seconds
         self._transport = Transport(endpoint, key, timing)
-        self._store = FlagStore()
+        self._own_store = FlagStore()
         self._memory = ExposureMemory(MEMORY_EXPOSURES, timing.exposure_window_seconds)
         self._closing = threading.RLock()
         self._closed = False
-        self._complaints: set[str] = set()
 
-        found = self._load_snapshot()
         self._workers = self._hire()
+        super().__init__(self._own_store, self._own_outbox(), own_attributes)
         process.join(self)
         # Workers know nothing of the client: when it is forgotten, they are told to end.
         self._finalizer = weakref.finalize(self, _retire, self._workers)
         self._finalizer.atexit = False
-        self._workers.start()
-        if not found:
-            self._store.wait_settled(start_wait_seconds)
-
-    # -- evaluation ---------------------------------------------------------------------------
-
-    def get_boolean(self, flag_key: str, context: Mapping[str, Any] | None, default: bool) -> bool:  # noqa: FBT001
-        """Return the flag's boolean in ``context``, or ``default``."""
-        return self._get(flag_key, context, default, values.boolean)
-
-    def get_string(self, flag_key: str, context: Mapping[str, Any] | None, default: str) -> str:
-        """Return the flag's string in ``context``, or ``default``."""
-        return self._get(flag_key, context, default, values.string)
-
-    def get_integer(self, flag_key: str, context: Mapping[str, Any] | None, default: int) -> int:
-        """Return the flag's integer in ``context``, or ``default``."""
-        return self._get(flag_key, context, default, values.integer)
-
-    def get_float(self, flag_key: str, context: Mapping[str, Any] | None, default: float) -> float:
-        """Return the flag's number in ``context``, or ``default``."""
-        return self._get(flag_key, context, default, values.floating)
-
-    def get_object(self, flag_key: str, context: Mapping[str, Any] | None, default: _T) -> Any | _T:
-        """Return a copy of the flag's object or list in ``context``, or ``default``."""
-        return self._get(flag_key, context, default, values.structure)
-
-    def get_details(
-        self,
-        flag_key: str,
-        context: Mapping[str, Any] | None,
-        default: Any,
-        type: str | type | None = None,  # noqa: A002  the word of the field
-    ) -> EvaluationDetails:
-        """Return value and reason; ``value`` is ``default`` where the flag gives none.
-
-        Parameters
-        ----------
-        flag_key, context, default
-            As for the other getters.
-        type : str or type, optional
-            ``"boolean"``, ``"string"``, ``"integer"``, ``"float"`` or ``"object"`` (or ``bool``,
-            ``str``, ``int``, ``float``, ``dict``): another value is ``TYPE_MISMATCH``.
-
-        Returns
-        -------
-        EvaluationDetails
-            ``reason`` is ``STALE`` while the service cannot be reached.
-        """
-        try:
-            return self._details(flag_key, context, default, values.CONVERTERS[type])
-        except Exception as error:  # noqa: BLE001  never raises into the caller
-            self._complain("get_details", error)
-            return _failed(flag_key, default, ErrorCode.GENERAL, f"{error}")
+        # One made while something stands in for the service never talks to the service.
+        self._talks = not substitute.enlist(self)
+        if self._talks:
+            found = self._load_snapshot()
+            self._workers.start()
+            if not found:
+                self._own_store.wait_settled(start_wait_seconds)
 
     # -- events -------------------------------------------------------------------------------
-
-    def track(
-        self,
-        name: str,
-        context_or_unit: Mapping[str, Any] | str | int | None,
-        value: float | None = None,
-        time: datetime | float | None = None,
-    ) -> None:
-        """Record that a unit did something; returns at once.
-
-        Parameters
-        ----------
-        name : str
-            The event's name, such as ``"purchase"``.
-        context_or_unit : Mapping, str or int
-            The unit, or a context whose ``targetingKey`` it is.
-        value : float, optional
-            A finite number that goes with it.
-        time : datetime or float, optional
-            An aware datetime or POSIX seconds; now if left out.
-        """
-        try:
-            queue = self._workers.sender.queue
-            try:
-                about = context_or_unit
-                if self._context and (about is None or isinstance(about, Mapping)):
-                    about = {**self._context, **(about or _NOTHING)}
-                event = tracking_event(name, about, value, time, clock.time())
-            except Exception as error:  # noqa: BLE001  a context may be anybody's mapping
-                queue.refuse()
-                self._complain(f"track({name!r})", error)
-                return
-            queue.put(event)
-        except Exception as error:  # noqa: BLE001  never raises into the caller
-            self._complain("track", error)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Send what is queued now; True if the service has answered for all of it in time."""
@@ -237,6 +153,20 @@ class Client:
         """
         return self._store.subscribe(callback)
 
+    def on_contact(self, callback: ContactCallback) -> Callable[[], None]:
+        """Call ``callback(Contact)`` after every attempt to reach the service.
+
+        It runs on the thread that fetches flags, after each answer and each failure, so that a
+        listener who missed one hears the next; returns what ends that.
+        """
+        return self._store.subscribe_contact(callback)
+
+    def wait_until_ready(self, timeout: float = 2.0) -> bool:
+        """Wait until there are flags to serve, of whatever age; True if there are."""
+        if self._store.compiled is None and not self._closed:
+            self._store.wait_settled(timeout)
+        return self._store.compiled is not None
+
     def wait_for_revision(self, revision: int, timeout: float = 5.0) -> bool:
         """Wait until ``revision`` or a later one is served; True if it is."""
         return self._store.wait_for_revision(revision, timeout)
@@ -258,7 +188,7 @@ class Client:
         delivered = workers.sender.flush(deadline)
         # Ending threads takes a moment; without any time left they still deserve one.
         workers.stop(max(deadline, clock.monotonic() + 0.1))
-        self._store.stale = True
+        self._own_store.stale = True
         self._finalizer.detach()
         process.leave(self)
         if not delivered:
@@ -271,20 +201,28 @@ class Client:
         gets its own.
         """
         self._closing = threading.RLock()
-        self._store.after_fork()
+        self._own_store.after_fork()
         self._memory.after_fork()
         self._workers.abandon()
         if self._closed:
             return
         self._workers = self._hire()
+        if self._store is self._own_store:
+            self._outbox = self._own_outbox()
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, _retire, self._workers)
         self._finalizer.atexit = False
-        self._workers.start()
+        if self._talks:
+            self._workers.start()
 
     def at_exit(self) -> None:
         """Close at the end of the process; called by itself, there is no need to call it."""
         self.close(self._exit_seconds)
+
+    def follow(self, standing: Substitute | None) -> None:
+        """Serve from what stands in for the service, or from the service again (for tests)."""
+        self._store = self._own_store if standing is None else standing.store
+        self._outbox = self._own_outbox() if standing is None else standing.outbox
 
     def __enter__(self) -> Client:
         return self
@@ -305,90 +243,20 @@ class Client:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _get(
-        self,
-        flag_key: str,
-        context: Mapping[str, Any] | None,
-        default: _T,
-        convert: Callable[[object], object],
-    ) -> Any | _T:
-        try:
-            compiled = self._store.compiled
-            if compiled is None:
-                return default
-            if self._context:
-                context = {**self._context, **(context or _NOTHING)}
-            elif context is None:
-                context = _NOTHING
-            now = clock.time()
-            details = compiled.evaluate(flag_key, context, now)
-            if details.variant is None:
-                return default
-            value = convert(details.value)
-            if value is values.MISMATCH:
-                return default
-            if details.track:
-                self._expose(compiled, details, context, now)
-        except Exception as error:  # noqa: BLE001  never raises into the caller
-            self._complain("a getter", error)
-            return default
-        return value
-
-    def _details(
-        self,
-        flag_key: str,
-        context: Mapping[str, Any] | None,
-        default: Any,
-        convert: Callable[[object], object],
-    ) -> EvaluationDetails:
-        compiled, stale = self._store.compiled, self._store.stale
-        if compiled is None:
-            return _failed(
-                flag_key, default, ErrorCode.PROVIDER_NOT_READY, "no flag set has arrived yet"
-            )
-        context = {**self._context, **(context or _NOTHING)}
-        now = clock.time()
-        details = compiled.evaluate(flag_key, context, now)
-        reason = Reason.STALE if stale and details.reason is not Reason.ERROR else details.reason
-        if details.variant is None:
-            return replace(details, value=default, reason=reason)
-        value = convert(details.value)
-        if value is values.MISMATCH:
-            found = type(details.value).__name__
-            return replace(
-                _failed(flag_key, default, ErrorCode.TYPE_MISMATCH, f"variant holds a {found}"),
-                metadata=details.metadata,
-            )
-        if details.track:
-            self._expose(compiled, details, context, now)
-        return replace(details, value=value, reason=reason)
-
-    def _expose(
-        self,
-        compiled: CompiledFlagSet,
-        details: EvaluationDetails,
-        context: Mapping[str, Any],
-        now: float,
-    ) -> None:
-        unit, variant = context.get("targetingKey"), details.variant
-        if unit is None or variant is None:
-            return
-        met = (details.flag_key, unit, variant, details.rule_id, compiled.flag_set.version)
-        try:
-            self._memory.record(self._workers.sender.queue, met, now)
-        except Exception as error:  # noqa: BLE001  the value is right, whatever the unit is
-            self._complain("an exposure", error)
+    def _own_outbox(self) -> Outbox:
+        queue = self._workers.sender.queue
+        return Outbox(partial(self._memory.record, queue), queue.put, queue.refuse)
 
     def _hire(self) -> Workers:
         sender = Sender(self._transport, self._flush_seconds, self._queue_size)
         updater = Updater(
             self._transport,
-            self._store,
+            self._own_store,
             self._poll_seconds,
             snapshot_path=self._snapshot_path,
             source=self._source,
         )
-        listener = StreamListener(self._transport, self._store, updater)
+        listener = StreamListener(self._transport, self._own_store, updater)
         return Workers(sender, updater, listener)
 
     def _load_snapshot(self) -> bool:
@@ -397,7 +265,7 @@ class Client:
         try:
             found = snapshot.read(self._snapshot_path, self._source)
             if found is not None:
-                self._store.apply(found.document, found.etag, "snapshot", clock.time())
+                self._own_store.apply(found.document, found.etag, "snapshot", clock.time())
         except SnapshotError as error:
             LOG.warning("flagstone: snapshot %s ignored: %s", self._snapshot_path, error)
             return False
@@ -406,22 +274,9 @@ class Client:
             return False
         return found is not None
 
-    def _complain(self, where: str, error: Exception) -> None:
-        """Log an error of one kind once: this may be a hot loop."""
-        kind = f"{where.partition('(')[0]}: {type(error).__name__}: {error}"[:200]
-        if len(self._complaints) < 100 and kind not in self._complaints:
-            self._complaints.add(kind)
-            LOG.warning("flagstone: %s: %s: %s (said once)", where, type(error).__name__, error)
-
 
 def _retire(workers: Workers) -> None:
     workers.retire()
-
-
-def _failed(flag_key: str, default: Any, code: ErrorCode, message: str) -> EvaluationDetails:
-    return EvaluationDetails(
-        flag_key, default, None, Reason.ERROR, error_code=code, error_message=message
-    )
 
 
 def _instant(seconds: float | None) -> datetime | None:

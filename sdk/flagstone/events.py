@@ -38,6 +38,19 @@ class Event:
     fields: Mapping[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Where exposures and events go: each of these returns at once.
+
+    ``expose`` takes what was met and when, ``put`` an event, ``refuse`` counts one that could
+    never be sent.
+    """
+
+    expose: Callable[[Met, float], object]
+    put: Callable[[Event], object]
+    refuse: Callable[[], object]
+
+
 class EventQueue:
     """At most ``size`` events that are not yet settled, and the counts of all others.
 

@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from flagstone.engine import CompiledFlagSet, FlagSet, compile_flag_set, parse_flag_set
 from flagstone.errors import TransportError
 from flagstone.worker import LOG
 
+_C = TypeVar("_C")
 _ALWAYS_THERE = frozenset({"schema", "version", "flags"})
 
 
@@ -27,7 +29,20 @@ class FlagsChanged:
     flags: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What ``on_contact`` callbacks receive after every attempt to reach the service.
+
+    ``refused`` says that it answered 401 or 403; ``reason`` is None while ``connected``.
+    """
+
+    connected: bool
+    refused: bool = False
+    reason: str | None = None
+
+
 ChangeCallback = Callable[[FlagsChanged], object]
+ContactCallback = Callable[[Contact], object]
 
 
 class FlagStore:
@@ -47,6 +62,7 @@ class FlagStore:
         self.refused = False
         self.streaming = False
         self._callbacks: list[ChangeCallback] = []
+        self._contact_callbacks: list[ContactCallback] = []
         self._condition = threading.Condition(threading.RLock())
         self._settled = False
         self._said_lost = False
@@ -59,7 +75,11 @@ class FlagStore:
 
     def apply(self, document: bytes, etag: str | None, source: str, now: float) -> None:
         """Serve ``document`` from now on; an unusable one raises and changes nothing."""
-        compiled = compile_flag_set(published_flag_set(document))
+        self.serve(published_flag_set(document), etag, source, now)
+
+    def serve(self, flag_set: FlagSet, etag: str | None, source: str, now: float) -> None:
+        """Serve ``flag_set`` from now on."""
+        compiled = compile_flag_set(flag_set)
         with self._condition:
             before, self.compiled = self.compiled, compiled
             # What cannot stand in a header line must not spoil every request to come.
@@ -81,8 +101,9 @@ class FlagStore:
         self.refused = False
         self.stale = False
         self.settle()
+        self._tell_contact(Contact(connected=True))
 
-    def lost(self, reason: str) -> None:
+    def lost(self, reason: str, *, refused: bool = False) -> None:
         """Note that the service cannot be reached, or makes no sense, or refuses the key."""
         if not self._said_lost:
             self._said_lost = True
@@ -90,6 +111,8 @@ class FlagStore:
             LOG.warning("flagstone: no contact with the service, %s stay: %s", kept, reason)
         self.last_error = reason
         self.stale = True
+        self.refused = self.refused or refused
+        self._tell_contact(Contact(connected=False, refused=refused, reason=reason))
 
     def wait_settled(self, timeout: float) -> bool:
         """Wait until the service has answered with flags or keeps refusing the key."""
@@ -103,15 +126,11 @@ class FlagStore:
 
     def subscribe(self, callback: ChangeCallback) -> Callable[[], None]:
         """Call ``callback`` after every change; returns what ends that."""
-        with self._condition:
-            self._callbacks.append(callback)
+        return self._enter(self._callbacks, callback)
 
-        def unsubscribe() -> None:
-            with self._condition:
-                if callback in self._callbacks:
-                    self._callbacks.remove(callback)
-
-        return unsubscribe
+    def subscribe_contact(self, callback: ContactCallback) -> Callable[[], None]:
+        """Call ``callback`` after every attempt to reach the service; returns what ends that."""
+        return self._enter(self._contact_callbacks, callback)
 
     def after_fork(self) -> None:
         """Replace the lock, whose owner may not exist in this process."""
@@ -124,6 +143,24 @@ class FlagStore:
             with self._condition:
                 self._settled = True
                 self._condition.notify_all()
+
+    def _enter(self, callbacks: list[_C], callback: _C) -> Callable[[], None]:
+        with self._condition:
+            callbacks.append(callback)
+
+        def leave() -> None:
+            with self._condition:
+                if callback in callbacks:
+                    callbacks.remove(callback)
+
+        return leave
+
+    def _tell_contact(self, contact: Contact) -> None:
+        for callback in list(self._contact_callbacks):
+            try:
+                callback(contact)
+            except Exception:  # noqa: BLE001  somebody else's code must not stop the updates
+                LOG.exception("flagstone: an on_contact callback failed")
 
     def _wait(self, reached: Callable[[], bool], timeout: float) -> bool:
         deadline = time.monotonic() + timeout

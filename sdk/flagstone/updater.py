@@ -92,8 +92,7 @@ class Updater(Worker):
         if answer.status == 304 and "If-None-Match" in headers:
             return self._in_touch()
         if answer.status in (401, 403):
-            store.lost(f"the service refuses the key (HTTP {answer.status})")
-            store.refused = True
+            store.lost(f"the service refuses the key (HTTP {answer.status})", refused=True)
             self._refusals += 1
             if self._refusals >= _FINAL_REFUSALS:
                 store.settle()
