@@ -8,16 +8,22 @@
     FLAGSTONE_PORT             port to listen on, 0 for any free one; 8400
     FLAGSTONE_WORKERS          web processes; 1
     FLAGSTONE_TRUSTED_PROXIES  addresses whose X-Forwarded-* headers are believed; none
+    FLAGSTONE_PUBLIC_URL       where browsers reach the service, as https://flags.example.com; what
+                               their requests say
+    FLAGSTONE_OFREP_REQUESTS_PER_SECOND
+                               evaluation requests that one key may make of one web process; any
     FLAGSTONE_READY_FILE       written, as JSON, once the service answers; none
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
@@ -49,6 +55,11 @@ class Settings:
         Number of web processes.
     trusted_proxies : str
         Comma-separated addresses whose ``X-Forwarded-*`` headers are believed; empty for none.
+    public_url : str
+        Where browsers reach the service, for the addresses of event streams; empty to take it from
+        their requests.
+    ofrep_requests_per_second : float
+        How many evaluation requests one key may make of one web process; 0 for any number.
     ready_file : Path, optional
         Gets ``{"url", "port", "pid"}`` once the service answers.
     """
@@ -59,6 +70,8 @@ class Settings:
     port: int = 8400
     workers: int = 1
     trusted_proxies: str = ""
+    public_url: str = ""
+    ofrep_requests_per_second: float = 0.0
     ready_file: Path | None = None
 
     def __post_init__(self) -> None:
@@ -86,6 +99,14 @@ class Settings:
                 field="FLAGSTONE_WORKERS",
                 hint=f"give a number from 1 to {MAX_WORKERS}",
             )
+        _check_public_url(self.public_url)
+        # Written so that "not a number" is refused too.
+        if not 0 <= self.ofrep_requests_per_second < math.inf:
+            raise SettingsError(
+                f"FLAGSTONE_OFREP_REQUESTS_PER_SECOND is {self.ofrep_requests_per_second}",
+                field="FLAGSTONE_OFREP_REQUESTS_PER_SECOND",
+                hint="give a number from 0 (no limit)",
+            )
 
     @property
     def events_directory(self) -> Path:
@@ -104,6 +125,8 @@ class Settings:
             port=_integer(env, "FLAGSTONE_PORT", 8400),
             workers=_integer(env, "FLAGSTONE_WORKERS", 1),
             trusted_proxies=env.get("FLAGSTONE_TRUSTED_PROXIES", ""),
+            public_url=env.get("FLAGSTONE_PUBLIC_URL", ""),
+            ofrep_requests_per_second=_number(env, "FLAGSTONE_OFREP_REQUESTS_PER_SECOND", 0.0),
             ready_file=Path(ready_file) if ready_file else None,
         )
 
@@ -116,6 +139,8 @@ class Settings:
             "FLAGSTONE_PORT": str(self.port),
             "FLAGSTONE_WORKERS": str(self.workers),
             "FLAGSTONE_TRUSTED_PROXIES": self.trusted_proxies,
+            "FLAGSTONE_PUBLIC_URL": self.public_url,
+            "FLAGSTONE_OFREP_REQUESTS_PER_SECOND": repr(self.ofrep_requests_per_second),
         }
         if self.ready_file is not None:
             variables["FLAGSTONE_READY_FILE"] = str(self.ready_file)
@@ -130,6 +155,34 @@ def _integer(environment: Mapping[str, str], name: str, default: int) -> int:
         return int(text)
     except ValueError:
         raise SettingsError(f"{name} is {text!r}", field=name, hint="give a whole number") from None
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingsError(f"{name} is {text!r}", field=name, hint="give a number") from None
+
+
+def _check_public_url(url: str) -> None:
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        # Reading the port checks it.
+        usable = usable and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "?" in url or "#" in url or "@" in url or not url.isprintable() or " " in url:
+        raise SettingsError(
+            "FLAGSTONE_PUBLIC_URL is not an address of a service",
+            field="FLAGSTONE_PUBLIC_URL",
+            hint="write https://flags.example.com, with a path only if a proxy adds one",
+        )
 
 
 def _check_database_url(url: str) -> None:

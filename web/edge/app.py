@@ -14,14 +14,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from flags.database import Database
-from web.edge import health, stream
+from web.edge import event_streams, health, stream
 from web.edge.body import MAX_BODY_BYTES, check_content_type
 from web.edge.bridge import Bridge, WsgiApp
 from web.edge.events import Intake
 from web.edge.flagset import flag_set, is_current
+from web.edge.limits import RateLimit
 from web.edge.loader import Loader
 from web.edge.metrics import Metrics
-from web.edge.ofrep import evaluate_all, evaluate_one, failure
+from web.edge.ofrep import Streams, as_failure, evaluate_all, evaluate_one, failure
 from web.edge.problems import Answer, BodyError, method_not_allowed, problem, too_large
 from web.edge.state import Key, Snapshot, State, hash_secret
 from web.edge.watcher import Watcher
@@ -43,16 +44,21 @@ _CORS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"ETag, Retry-After"),
 )
-_PREFLIGHT = Answer(
-    204,
-    (
+
+
+def _preflight(methods: bytes, headers: bytes) -> Answer:
+    allowed = (
         (b"access-control-allow-origin", b"*"),
-        (b"access-control-allow-methods", b"POST, OPTIONS"),
-        (b"access-control-allow-headers", b"authorization, content-type, if-none-match, x-api-key"),
+        (b"access-control-allow-methods", methods),
+        (b"access-control-allow-headers", headers),
         (b"access-control-max-age", b"7200"),
-    ),
-    b"",
-)
+    )
+    return Answer(204, allowed, b"")
+
+
+_PREFLIGHT = _preflight(b"POST, OPTIONS", b"authorization, content-type, if-none-match, x-api-key")
+# A browser's own EventSource asks for nothing; those made of fetch do.
+_STREAM_PREFLIGHT = _preflight(b"GET, OPTIONS", b"cache-control, last-event-id")
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="flagstone"'),)
 
 
@@ -88,6 +94,8 @@ class Edge:
         self.changes = stream.Changes()
         self.intake = Intake(settings.events_directory)
         self.bridge = None if wsgi_factory is None else Bridge(wsgi_factory)
+        self._limit = RateLimit(settings.ofrep_requests_per_second)
+        self._tickets = event_streams.Tickets()
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds
         self._watcher: Watcher | None = None
@@ -197,44 +205,133 @@ class Edge:
     # -- OFREP -----------------------------------------------------------------------------------
 
     async def _ofrep(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
+        if path == event_streams.PATH:
+            await self._event_stream(scope, receive, send)
+            return
         route = "ofrep_bulk" if path == BULK else "ofrep_single"
-        if path != BULK and not path.startswith(SINGLE):
+        key = path[len(SINGLE) :] if path.startswith(SINGLE) else None
+        if path != BULK and key is None:
             route = "ofrep_unknown"
             answer = failure(404, "GENERAL", f"There is nothing at {path}.")
         elif scope["method"] == "OPTIONS":
             await self._send(scope, send, route, _PREFLIGHT)
             return
         elif scope["method"] != "POST":
-            answer = method_not_allowed("POST, OPTIONS")
+            answer = as_failure(method_not_allowed("POST, OPTIONS"), key)
         else:
-            answer = await self._evaluate(scope, path, receive)
+            try:
+                answer = await self._evaluate(scope, key, receive)
+            except ClientGoneError:
+                raise
+            except Exception:
+                # Answered here, because a browser shows a page no answer without CORS headers.
+                logger.exception("the evaluation failed")
+                answer = failure(500, "GENERAL", "The service failed; its log says why.", key=key)
         answer = Answer(answer.status, answer.headers + _CORS, answer.body)
         await self._send(scope, send, route, answer)
 
-    async def _evaluate(self, scope: Scope, path: str, receive: Receive) -> Answer:
+    async def _evaluate(self, scope: Scope, flag_key: str | None, receive: Receive) -> Answer:
+        """Answer for one flag, or without a key for all of them."""
         headers = dict(scope["headers"])
         found = self._authenticate(headers)
         if isinstance(found, Answer):
-            return found
+            return as_failure(found, flag_key)
         key, snapshot = found
+        key_hash = hash_secret(_secret(headers) or "")
+        now = self._clock()
+        wait = self._limit.wait_seconds(key_hash, now)
+        if wait:
+            return failure(
+                429,
+                "GENERAL",
+                "This key asks more often than it may.",
+                key=flag_key,
+                headers=((b"retry-after", b"%d" % wait),),
+            )
         body = await _read_body(headers, receive)
         if body is None:
-            return too_large(MAX_BODY_BYTES)
+            return as_failure(too_large(MAX_BODY_BYTES), flag_key)
         try:
             check_content_type(headers.get(b"content-type"))
         except BodyError as error:
-            return failure(400, "PARSE_ERROR", error.detail, field=error.field)
+            return failure(400, "PARSE_ERROR", error.detail, key=flag_key, field=error.field)
         client_only = key.kind != "srv"
-        now = self._clock()
-        if path == BULK:
-            return evaluate_all(
-                snapshot,
-                body,
-                client_only=client_only,
-                now=now,
-                if_none_match=headers.get(b"if-none-match"),
+        if flag_key is not None:
+            return evaluate_one(snapshot, flag_key, body, client_only=client_only, now=now)
+        snapshot = await self._announced(scope["query_string"], key, snapshot)
+        base = event_streams.base_url(
+            self.settings.public_url,
+            scope["scheme"],
+            headers.get(b"host"),
+            headers.get(b"origin"),
+        )
+        mark = snapshot.visible_to(key).mark(now)
+        member = event_streams.event_streams(key_hash, key, base, mark, now)
+        return evaluate_all(
+            snapshot,
+            body,
+            client_only=client_only,
+            now=now,
+            if_none_match=headers.get(b"if-none-match"),
+            streams=Streams(member, event_streams.period(now)),
+        )
+
+    async def _announced(self, query_string: bytes, key: Key, snapshot: Snapshot) -> Snapshot:
+        """Look for a newer flag set if the caller was told of one that is not known here."""
+        told = event_streams.config_etag(query_string) if query_string else None
+        if told is None or told == snapshot.visible_to(key).mark(self._clock()):
+            return snapshot
+        try:
+            await self.refresh()
+        except Exception:  # noqa: BLE001  without a database, what we know is the newest
+            logger.warning("could not check for the flag set that an event announced")
+        return self.state.snapshots.get(key.environment_id, snapshot)
+
+    async def _event_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        token, seen = event_streams.take_query(scope)
+        if scope["method"] == "OPTIONS":
+            await self._send(scope, send, "ofrep_stream", _STREAM_PREFLIGHT)
+            return
+        state, now = self.state, self._clock()
+        key_hash = self._tickets.find(token, state.keys, now)
+        key = None if key_hash is None else state.keys[key_hash]
+        if scope["method"] != "GET":
+            answer = method_not_allowed("GET, OPTIONS")
+        elif not state.loaded:
+            answer = _not_loaded()
+        elif key is None or (key.expires_at is not None and now >= key.expires_at):
+            answer = problem(
+                401,
+                "token_invalid",
+                "The address of this event stream is not, or no longer, good.",
+                hint=f"ask {BULK} for a new one",
             )
-        return evaluate_one(snapshot, path[len(SINGLE) :], body, client_only=client_only, now=now)
+        else:
+            self.metrics.count("ofrep_stream", 200)
+            last_event_id = dict(scope["headers"]).get(b"last-event-id")
+            with self.metrics.streams.track_inprogress():
+                await stream.run(
+                    key_hash=key_hash or "",
+                    key=key,
+                    state=lambda: self.state,
+                    changes=self.changes,
+                    # A stream that is opened for the first time says in its address what it knows.
+                    last_event_id=seen.encode()
+                    if last_event_id is None and seen
+                    else last_event_id,
+                    receive=receive,
+                    send=send,
+                    clock=self._clock,
+                    heartbeat_seconds=self._heartbeat_seconds,
+                    announce=lambda snapshot: event_streams.announcement(
+                        snapshot, key, self._clock()
+                    ),
+                    headers=(*stream.HEADERS, *_CORS),
+                )
+            return
+        answer = as_failure(answer, None)
+        answer = Answer(answer.status, answer.headers + _CORS, answer.body)
+        await self._send(scope, send, "ofrep_stream", answer)
 
     # -- SDK -------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ _HEADS: Any = (
         col(Project.key).label("project"),
         col(Revision.number),
         col(Revision.etag),
+        col(Revision.created_at),
     )
     .join(Project, col(Project.id) == col(Environment.project_id))
     .outerjoin(
@@ -164,7 +165,12 @@ def _snapshot(connection: sa.Connection, row: Any, previous: Snapshot | None) ->
         ).scalar_one()
         body = zlib.decompress(blob)
     return make_snapshot(
-        environment_id=row.id, flag_set_id=flag_set_id, version=version, etag=etag, body=body
+        environment_id=row.id,
+        flag_set_id=flag_set_id,
+        version=version,
+        etag=etag,
+        body=body,
+        modified_at=_timestamp(row.created_at),
     )
 
 

@@ -3,17 +3,21 @@
 A flag's answer is the same bytes for every user who gets the same variant for the same reason; so
 it is kept with the flag set, and a bulk answer is a join of such pieces. The ETag of a bulk answer
 is a hash of these bytes: a released web client sends ``If-None-Match`` with a changed context.
+Behind the hash stands the period of the event stream's address. Within its life an equal answer is
+304; after it the caller needs a new address, which only a whole answer can carry.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 import orjson
 
 from flagstone.engine import ErrorCode, EvaluationDetails
 from web.edge.body import parse_object
+from web.edge.event_streams import good_until
 from web.edge.problems import JSON, NO_STORE, PROBLEM_JSON, Answer, BodyError, problem_document
 from web.edge.state import MAX_CACHED_ANSWERS, Snapshot
 
@@ -24,6 +28,14 @@ _REASONS = frozenset(
 )
 _FAILURES = frozenset({"PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "GENERAL"})
 _FLAT = (bool, str, int, float)
+_TAG = re.compile(rb'(?:W/)?"([0-9a-f]{32})(?:-([0-9a-f]{1,12}))?"')
+
+
+class Streams(NamedTuple):
+    """The member ``eventStreams`` of a bulk answer, as JSON, and the period it is made for."""
+
+    member: bytes
+    period: int
 
 
 def evaluate_one(
@@ -45,7 +57,7 @@ def evaluate_one(
         return Answer(200, (JSON, NO_STORE), _piece(snapshot, details))
     if code == _NOT_FOUND:
         return _not_found(flag_key)
-    return failure(400, _failure_code(code), details.error_message or "", key=flag_key)
+    return failure(400, _failure_code(code), _details_of(details), key=flag_key)
 
 
 def evaluate_all(
@@ -55,6 +67,7 @@ def evaluate_all(
     client_only: bool,
     now: float,
     if_none_match: bytes | None = None,
+    streams: Streams | None = None,
 ) -> Answer:
     """Answer ``POST /ofrep/v1/evaluate/flags``; 304 if the caller has this very answer."""
     try:
@@ -64,11 +77,33 @@ def evaluate_all(
     evaluate = snapshot.compiled.evaluate
     keys = snapshot.client_flag_keys if client_only else snapshot.flag_keys
     pieces = b",".join([_piece(snapshot, evaluate(key, context, now)) for key in keys])
-    content = b'{"flags":[%b],"metadata":%b}' % (pieces, snapshot.metadata)
-    etag = b'"%b"' % hashlib.blake2b(content, digest_size=16).hexdigest().encode()
-    if if_none_match is not None and matches(if_none_match, etag):
-        return Answer(304, ((b"etag", etag), NO_STORE), b"")
+    # Of the answers alone: the revision, which stands beside them, moves with unrelated flags too.
+    tag = hashlib.blake2b(pieces, digest_size=16).hexdigest().encode()
+    if if_none_match is not None:
+        held = _held(if_none_match, tag, now, streams)
+        if held is not None:
+            return Answer(304, ((b"etag", held), NO_STORE), b"")
+    if streams is None:
+        etag = b'W/"%b"' % tag
+        content = b'{"flags":[%b],"metadata":%b}' % (pieces, snapshot.metadata)
+    else:
+        etag = b'W/"%b-%x"' % (tag, streams.period)
+        content = b'{"flags":[%b],"eventStreams":%b,"metadata":%b}' % (
+            pieces,
+            streams.member,
+            snapshot.metadata,
+        )
     return Answer(200, (JSON, (b"etag", etag), NO_STORE), content)
+
+
+def _held(if_none_match: bytes, tag: bytes, now: float, streams: Streams | None) -> bytes | None:
+    """Give the ETag by which the caller shows that it needs nothing new, or None."""
+    if if_none_match.strip() == b"*":
+        return b'W/"%b"' % tag
+    for digest, period in _TAG.findall(if_none_match):
+        if digest == tag and (streams is None or (period and good_until(int(period, 16)) > now)):
+            return b'W/"%b-%b"' % (digest, period) if period else b'W/"%b"' % digest
+    return None
 
 
 def parse_context(body: bytes) -> dict[str, Any]:
@@ -111,6 +146,16 @@ def failure(
     return Answer(status, (kind, NO_STORE, *headers), _dumps(document))
 
 
+def as_failure(answer: Answer, key: str | None) -> Answer:
+    """Put OFREP's members into a problem that another part of the data plane answered with."""
+    document = orjson.loads(answer.body)
+    if key is not None:
+        document["key"] = key
+    document.setdefault("errorCode", "GENERAL")
+    document.setdefault("errorDetails", document["detail"])
+    return Answer(answer.status, answer.headers, _dumps(document))
+
+
 def matches(if_none_match: bytes, etag: bytes) -> bool:
     """Compare weakly, as RFC 9110 asks: ``*``, lists and ``W/`` are understood."""
     if if_none_match == etag:
@@ -151,7 +196,7 @@ def _error_piece(snapshot: Snapshot, details: EvaluationDetails) -> bytes:
         {
             "key": details.flag_key,
             "errorCode": _failure_code(details.error_code),
-            "errorDetails": details.error_message or "",
+            "errorDetails": _details_of(details),
             "metadata": {"flagSetId": snapshot.flag_set_id},
         }
     )
@@ -174,6 +219,10 @@ def _not_found(flag_key: str) -> Answer:
 
 def _failure_code(code: ErrorCode) -> str:
     return code.value if code.value in _FAILURES else "GENERAL"
+
+
+def _details_of(details: EvaluationDetails) -> str:
+    return details.error_message or f"The flag {details.flag_key!r} cannot be evaluated."
 
 
 def _code_of(error: BodyError) -> str:

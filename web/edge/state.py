@@ -15,6 +15,7 @@ from types import MappingProxyType
 import orjson
 
 from flagstone.engine import CompiledFlagSet, EvaluationDetails, compile_flag_set, parse_flag_set
+from web.edge.visible import Visible, everything, for_clients
 
 GZIP_LEVEL = 6
 # One for each variant of each rule, so far fewer in practice.
@@ -44,10 +45,17 @@ class Snapshot:
     flag_keys: tuple[str, ...]
     client_flag_keys: tuple[str, ...]
     metadata: bytes
+    visible: Visible
+    client_visible: Visible
+    modified_at: float | None = None
     # Filled by web.edge.ofrep: the answers that this flag set can give, as bytes, by identity.
     answers: dict[int, tuple[EvaluationDetails, bytes]] = field(
         default_factory=dict, repr=False, compare=False
     )
+
+    def visible_to(self, key: Key) -> Visible:
+        """Give what a key can notice of this flag set."""
+        return self.visible if key.kind == "srv" else self.client_visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +73,26 @@ class State:
 
 
 def make_snapshot(
-    *, environment_id: int, flag_set_id: str, version: int, etag: str, body: bytes
+    *,
+    environment_id: int,
+    flag_set_id: str,
+    version: int,
+    etag: str,
+    body: bytes,
+    modified_at: float | None = None,
 ) -> Snapshot:
     """Parse and compile a published document; raise ``ValueError`` if it is unusable as a whole.
 
     Lenient, as the SDKs are: one broken flag answers ``PARSE_ERROR``, the others are served.
     """
-    flag_set = parse_flag_set(orjson.loads(body), strict=False)
+    document = orjson.loads(body)
+    flag_set = parse_flag_set(document, strict=False)
     compiled = compile_flag_set(flag_set)
     keys = tuple(sorted(compiled.flag_keys))
     for key in keys:
         # A flag compiles at its first use: here, and not while somebody waits for an answer.
         compiled.evaluate(key, {}, 0.0)
+    client_keys = tuple(key for key in keys if flag_set.flags[key].client)
     return Snapshot(
         environment_id=environment_id,
         flag_set_id=flag_set_id,
@@ -86,8 +102,11 @@ def make_snapshot(
         gzipped=_gzip(body),
         compiled=compiled,
         flag_keys=keys,
-        client_flag_keys=tuple(key for key in keys if flag_set.flags[key].client),
+        client_flag_keys=client_keys,
         metadata=orjson.dumps({"version": version, "flagSetId": flag_set_id}),
+        visible=everything(flag_set, etag),
+        client_visible=for_clients(flag_set, document, client_keys),
+        modified_at=modified_at,
     )
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -28,6 +28,14 @@ _HEARTBEAT = b": keep-alive\n\n"
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+
+
+class Announcement(NamedTuple):
+    """What a client is told; the id by which it says later that it knows; what makes it news."""
+
+    event_id: bytes
+    frame: bytes
+    mark: bytes
 
 
 class Changes:
@@ -75,10 +83,11 @@ def wake(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def frame(snapshot: Snapshot) -> bytes:
-    """Write the event for a snapshot."""
+def announcement(snapshot: Snapshot) -> Announcement:
+    """Write the event that tells an SDK of a flag set."""
+    event_id = b"%d" % snapshot.version
     data = orjson.dumps({"version": snapshot.version, "etag": snapshot.etag})
-    return b"event: flagset\nid: %d\ndata: %b\n\n" % (snapshot.version, data)
+    return Announcement(event_id, b"event: flagset\nid: %b\ndata: %b\n\n" % (event_id, data), data)
 
 
 async def run(
@@ -92,14 +101,21 @@ async def run(
     send: Send,
     clock: Callable[[], float],
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    announce: Callable[[Snapshot], Announcement] = announcement,
+    headers: Sequence[tuple[bytes, bytes]] = HEADERS,
 ) -> None:
-    """Serve one stream until the client leaves, its key ends, or the service stops."""
-    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    """Serve one stream until the client leaves, its key ends, or the service stops.
+
+    ``announce`` is asked after every change and at every heartbeat; what it says is sent when its
+    mark differs from what the client was told last.
+    """
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": _HELLO, "more_body": True})
     loop = asyncio.get_running_loop()
     environment_id = key.environment_id
     gone = asyncio.ensure_future(_until_gone(receive))
-    sent = _seen_before(state().snapshots.get(environment_id), last_event_id)
+    first = _current(state(), key_hash, environment_id, clock())
+    sent = None if first is None else _known_mark(announce(first), last_event_id)
     try:
         while not changes.closed:
             # Taken before the state is read: a change in between resolves it.
@@ -111,11 +127,11 @@ async def run(
                 snapshot = _current(state(), key_hash, environment_id, clock())
                 if snapshot is None:
                     break
-                current = (snapshot.version, snapshot.etag)
-                if current != sent:
+                current = announce(snapshot)
+                if current.mark != sent:
                     # Waits while the client is slow; what is sent afterwards is the latest.
-                    await send(_part(frame(snapshot)))
-                    sent = current
+                    await send(_part(current.frame))
+                    sent = current.mark
                     continue
                 await changed
                 if gone.done():
@@ -154,9 +170,7 @@ async def _until_gone(receive: Receive) -> None:
             return
 
 
-def _seen_before(snapshot: Snapshot | None, last_event_id: bytes | None) -> tuple[int, str] | None:
-    if snapshot is None or last_event_id is None:
+def _known_mark(current: Announcement, last_event_id: bytes | None) -> bytes | None:
+    if last_event_id is None or last_event_id.strip() != current.event_id:
         return None
-    if last_event_id.strip() != b"%d" % snapshot.version:
-        return None
-    return snapshot.version, snapshot.etag
+    return current.mark
