@@ -7,6 +7,7 @@ context into one of them, or gives ``None`` for a value that is no unit.
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -84,12 +85,15 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _of_texts(hashed: Callable[[str, str, int], int]) -> Hash:
+def _of_texts(
+    hashed: Callable[[str, str, int], int],
+    text_of: Callable[[object], str | None] = unit_text,
+) -> Hash:
     """Make a hash of a function from salt, text of the unit and number of buckets."""
 
     def hash_of(salt: str, of: int) -> Place:
         def place(value: object) -> int | None:
-            unit = unit_text(value)
+            unit = text_of(value)
             return None if unit is None else hashed(salt, unit, of)
 
         return place
@@ -103,6 +107,46 @@ def _unleash(salt: str, unit: str, of: int) -> int:
 
 def _unleash_variant(salt: str, unit: str, of: int) -> int:
     return murmur3(_bytes(f"{salt}:{unit}"), _UNLEASH_VARIANT_SEED) % of
+
+
+def javascript_text(value: object) -> str | None:
+    """Return a unit as JavaScript's ``String`` prints it: every number is a double there.
+
+    Fractions are units too; what is neither a text nor a finite number is none.
+    """
+    try:
+        value = plain(value)
+        if type(value) is str:
+            return value
+        return _double_text(float(value)) if type(value) in (int, float) else None
+    except Exception:  # noqa: BLE001  any object may come in, and nothing may come out but an answer
+        return None
+
+
+def _double_text(number: float) -> str | None:
+    """Write a double as ECMAScript's ``Number::toString`` does, the shortest that reads back."""
+    if not math.isfinite(number):
+        return None
+    if number == 0:
+        return "0"
+    sign = "-" if number < 0 else ""
+    # Python's shortest digits are JavaScript's; only where the point goes differs.
+    head, _, exponent = float.__repr__(abs(number)).partition("e")
+    whole, _, fraction = head.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    # The number is 0.digits times ten to the power of ``point``.
+    point = len(digits) - len(fraction) + int(exponent or 0)
+    digits = digits.rstrip("0")
+    count = len(digits)
+    if count <= point <= 21:
+        return sign + digits + "0" * (point - count)
+    if 0 < point <= 21:
+        return f"{sign}{digits[:point]}.{digits[point:]}"
+    if -6 < point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    power = point - 1
+    rest = f".{digits[1:]}" if count > 1 else ""
+    return f"{sign}{digits[0]}{rest}e{'+' if power >= 0 else '-'}{abs(power)}"
 
 
 def _growthbook_1(salt: str, unit: str, of: int) -> int:
@@ -218,8 +262,8 @@ FOREIGN_HASHES: Final[Mapping[str, Hash]] = MappingProxyType(
     {
         "unleash": _of_texts(_unleash),
         "unleash-variant": _of_texts(_unleash_variant),
-        "growthbook-1": _of_texts(_growthbook_1),
-        "growthbook-2": _of_texts(_growthbook_2),
+        "growthbook-1": _of_texts(_growthbook_1, javascript_text),
+        "growthbook-2": _of_texts(_growthbook_2, javascript_text),
         "flagsmith": _of_texts(_flagsmith),
         "launchdarkly": _of_texts(_launchdarkly),
         "posthog-variant": _of_texts(_posthog_variant),

@@ -380,7 +380,8 @@ def typed_value(value: Json, flag_type: str) -> Json:
         return value
     if flag_type == "string" and kind is str:
         return value
-    if flag_type == "object" and isinstance(value, (Mapping, list, tuple)):
+    # Whoever says "object" may mean any JSON: other products' JSON flags hold numbers and texts.
+    if flag_type == "object" and value is not None:
         try:
             return reading.json_value(value)
         except FlagSetError as error:

@@ -271,8 +271,10 @@ def read_bucketing(document: Mapping[str, Any]) -> Bucketing:
     hash_name = document.get("hash", NATIVE_HASH)
     if type(hash_name) is not str or hash_name not in HASHES:
         raise FlagSetError("hash", f"unknown hash {hash_name!r}", f"one of {', '.join(HASHES)}")
+    # Salts of other products may be empty; one of ours keeps experiments apart.
+    salt = document.get("salt")
     return Bucketing(
-        reading.text(document, "salt"),
+        "" if salt == "" and hash_name != NATIVE_HASH else reading.text(document, "salt"),
         read_path(document, "by", TARGETING_KEY),
         hash_name,
         reading.integer(document, "of", BUCKETS, least=1),

@@ -38,7 +38,8 @@ def parse_time(text: str) -> float:
         int((fraction or "0").ljust(6, "0")[:6]),
         tzinfo=_UTC,
     )
-    return (moment - _EPOCH).total_seconds() - _offset_seconds(zone)
+    # One rounding, at the end: seconds as floats would be rounded twice.
+    return (moment - _EPOCH - dt.timedelta(seconds=_offset_seconds(zone))).total_seconds()
 
 
 def _offset_seconds(zone: str | None) -> int:

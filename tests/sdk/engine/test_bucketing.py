@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flagstone.engine import bucket, evaluate, parse_flag_set
+from flagstone.engine import FlagSetError, bucket, evaluate, parse_flag, parse_flag_set
 from flagstone.engine.bucketing import END, digest, prefix, threshold
-from flagstone.engine.hashes import FOREIGN_HASHES, cbor, unit_text
+from flagstone.engine.hashes import FOREIGN_HASHES, cbor, javascript_text, unit_text
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "bucketing.json").read_text("utf-8"))
 
@@ -273,3 +273,30 @@ def test_canonical_cbor_of_a_text_is_its_length_and_its_bytes(text: str) -> None
 )  # fmt: skip
 def test_canonical_cbor_is_rfc_7049s(value: Any, expected: str) -> None:
     assert cbor(value).hex() == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("x", "x"), (1, "1"), (1.0, "1"), (-0.0, "0"), (1.5, "1.5"), (-2.25, "-2.25"),
+        (1e-6, "0.000001"), (1.23e-7, "1.23e-7"), (1e21, "1e+21"), (2**60, "1152921504606847000"),
+        (123456789012345680000.0, "123456789012345680000"), (5e-324, "5e-324"),
+        (True, None), (float("nan"), None), (float("inf"), None), (10**400, None), ([1], None),
+    ],
+)  # fmt: skip
+def test_growthbook_prints_units_as_javascript_does(value: Any, expected: str | None) -> None:
+    assert javascript_text(value) == expected
+
+
+def test_other_products_salts_may_be_empty_but_ours_may_not() -> None:
+    split = {"hash": "growthbook-2", "salt": "", "to": [{"variant": "on", "ranges": [[0, 1]]}]}
+    flag = {
+        "key": "f",
+        "type": "boolean",
+        "variants": {"on": {"value": True}},
+        "rules": [{"id": "r", "when": True, "serve": {"split": split}}],
+    }
+    parse_flag(flag)
+    split["hash"] = "flagstone"
+    with pytest.raises(FlagSetError, match="salt"):
+        parse_flag(flag)

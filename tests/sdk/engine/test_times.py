@@ -35,6 +35,10 @@ def test_these_are_none(text: str) -> None:
         parse_time(text)
 
 
+def test_an_offset_is_not_rounded_apart_from_the_time() -> None:
+    assert parse_time("1969-12-31T00:00:00.000001-06:00") == -64799.999999
+
+
 @given(st.datetimes(timezones=st.timezones()))
 @settings(deadline=None)
 def test_a_datetime_and_its_text_are_one_time(moment: dt.datetime) -> None:
