@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import logging
 import random
 import sys
 import time
@@ -190,6 +191,8 @@ def main() -> int:
     unknown = set(options.vendors) - set(VENDORS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(VENDORS)}")
+    # Vendors warn of every odd flag, at every evaluation.
+    logging.disable(logging.CRITICAL)
     print(f"Python {sys.version.split()[0]}, seed {options.seed}")
     outcomes, absent = [], []
     for vendor in options.vendors or VENDORS:
