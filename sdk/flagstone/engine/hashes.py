@@ -115,10 +115,10 @@ def javascript_text(value: object) -> str | None:
     Fractions are units too; what is neither a text nor a finite number is none.
     """
     try:
-        value = plain(value)
-        if type(value) is str:
-            return value
-        return _double_text(float(value)) if type(value) in (int, float) else None
+        found = plain(value)
+        if type(found) is str:
+            return found
+        return _double_text(float(found)) if type(found) in (int, float) else None
     except Exception:  # noqa: BLE001  any object may come in, and nothing may come out but an answer
         return None
 
@@ -186,6 +186,32 @@ def _eppo(salt: str, unit: str, of: int) -> int:
     return int(hashlib.md5(text, usedforsecurity=False).hexdigest()[:8], 16) % of
 
 
+def joined_text(value: object) -> str | None:
+    """Return a unit as flagd's ``cat`` writes any JSON value; what JSON has not is none."""
+    try:
+        return _json_logic_text(plain(value))
+    except Exception:  # noqa: BLE001  any object may come in, and nothing may come out but an answer
+        return None
+
+
+def _json_logic_text(value: Any) -> str:
+    if type(value) is str:
+        return value
+    if type(value) is bool:
+        return "True" if value else "False"
+    if type(value) is float:
+        return f"{value:.15g}"
+    if type(value) is int:
+        return int.__repr__(value)
+    if value is None:
+        return "null"
+    if type(value) is list:
+        return ",".join(_json_logic_text(plain(element)) for element in value)
+    if type(value) is dict:
+        return "[object Object]"
+    raise ValueError("nothing that JSON has")
+
+
 def _flagd(salt: str, unit: str, of: int) -> int:
     return murmur3(_bytes(salt + unit)) * of >> 32
 
@@ -194,7 +220,7 @@ def _flagd_cbor(salt: str, of: int) -> Place:
     def place(value: object) -> int | None:
         try:
             if salt:
-                unit = unit_text(value)
+                unit = joined_text(value)
                 return None if unit is None else murmur3(cbor(salt + unit)) * of >> 32
             value = plain(value)
             return murmur3(cbor(value)) * of >> 32 if type(value) in _CBOR_UNITS else None
@@ -208,17 +234,20 @@ def _flagd_cbor_pair(salt: str, unit: str, of: int) -> int:
     return murmur3(cbor([salt, unit])) * of >> 32
 
 
-_CBOR_UNITS: Final = frozenset({str, int, float, bool})
+_CBOR_UNITS: Final = frozenset({str, int, float, bool, dict})
 
 
 def cbor(value: Any) -> bytes:
-    """Return the canonical CBOR (RFC 7049, section 3.9) of a scalar or an array of them.
+    """Return the canonical CBOR (RFC 7049, section 3.9) of a JSON value.
+
+    A float without fraction is written as the integer that it is, if 64 bits hold it.
 
     Raises
     ------
     ValueError
-        If it is nothing of the kind, or an integer past 64 bits.
+        If it is nothing that JSON has.
     """
+    value = plain(value)
     if type(value) is str:
         data = _bytes(value)
         return _cbor_head(3, len(data)) + data
@@ -227,12 +256,28 @@ def cbor(value: Any) -> bytes:
     if type(value) is float and value.is_integer() and -(2**63) <= value < 2**64:
         value = int(value)
     if type(value) is int:
-        return _cbor_head(0, value) if value >= 0 else _cbor_head(1, -1 - value)
+        return _cbor_integer(value)
     if type(value) is float:
         return _cbor_float(value)
     if type(value) is list:
         return _cbor_head(4, len(value)) + b"".join(map(cbor, value))
-    raise ValueError("neither a scalar nor an array")
+    if type(value) is dict:
+        pairs = sorted(
+            ((cbor(key), cbor(held)) for key, held in value.items()),
+            key=lambda pair: (len(pair[0]), pair[0]),
+        )
+        return _cbor_head(5, len(pairs)) + b"".join(key + held for key, held in pairs)
+    if value is None:
+        return b"\xf6"
+    raise ValueError("nothing that JSON has")
+
+
+def _cbor_integer(value: int) -> bytes:
+    major, number = (0, value) if value >= 0 else (1, -1 - value)
+    if number < 1 << 64:
+        return _cbor_head(major, number)
+    data = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return bytes([0xC2 + major]) + _cbor_head(2, len(data)) + data
 
 
 def _cbor_head(major: int, number: int) -> bytes:
@@ -268,7 +313,7 @@ FOREIGN_HASHES: Final[Mapping[str, Hash]] = MappingProxyType(
         "launchdarkly": _of_texts(_launchdarkly),
         "posthog-variant": _of_texts(_posthog_variant),
         "eppo": _of_texts(_eppo),
-        "flagd": _of_texts(_flagd),
+        "flagd": _of_texts(_flagd, joined_text),
         "flagd-cbor": _flagd_cbor,
         "flagd-cbor-pair": _of_texts(_flagd_cbor_pair),
     }

@@ -277,7 +277,8 @@ def _comparison(constants: tuple[Any, ...], leaf: AttributeIs) -> Test:
     factory = OPERATORS[leaf.op]
     if leaf.read_as == "auto":
         return _automatic(factory, constants, leaf)
-    if leaf.read_as in ("number", "string"):
+    # A divisor and its remainder are a pair of numbers however the value is read.
+    if leaf.read_as in ("number", "string") and leaf.op != "mod":
         convert = number_of if leaf.read_as == "number" else text_of
         constants = tuple(convert(constant) for constant in constants)
     test = factory(tuple(_lower(constant, leaf) for constant in constants), leaf)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flagstone.engine import FlagSetError, bucket, evaluate, parse_flag, parse_flag_set
 from flagstone.engine.bucketing import END, digest, prefix, threshold
-from flagstone.engine.hashes import FOREIGN_HASHES, cbor, javascript_text, unit_text
+from flagstone.engine.hashes import FOREIGN_HASHES, cbor, javascript_text, joined_text, unit_text
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "bucketing.json").read_text("utf-8"))
 
@@ -268,7 +268,9 @@ def test_canonical_cbor_of_a_text_is_its_length_and_its_bytes(text: str) -> None
     [
         (0, "00"), (23, "17"), (24, "1818"), (255, "18ff"), (256, "190100"), (-1, "20"),
         (-500, "3901f3"), (1.5, "f93e00"), (100000.5, "fa47c35040"), (1.1, "fb3ff199999999999a"),
-        (3.0, "03"), (True, "f5"), (["a", 1], "82616101"), (2**64 - 1, "1bffffffffffffffff"),
+        (3.0, "03"), (True, "f5"), (None, "f6"), (2**64, "c249010000000000000000"),
+        (-(2**64) - 1, "c349010000000000000000"), ({"bb": 1, "a": [2.0]}, "a26161810262626201"),
+        (["a", 1], "82616101"), (2**64 - 1, "1bffffffffffffffff"),
     ],
 )  # fmt: skip
 def test_canonical_cbor_is_rfc_7049s(value: Any, expected: str) -> None:
@@ -300,3 +302,15 @@ def test_other_products_salts_may_be_empty_but_ours_may_not() -> None:
     split["hash"] = "flagstone"
     with pytest.raises(FlagSetError, match="salt"):
         parse_flag(flag)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("x", "x"), (3, "3"), (3.0, "3"), (1.5, "1.5"), (1e15, "1e+15"), (True, "True"),
+        (None, "null"), ([1, ["a", None]], "1,a,null"), ({"a": 1}, "[object Object]"),
+        (object(), None),
+    ],
+)  # fmt: skip
+def test_flagd_joins_any_value_to_a_text(value: Any, expected: str | None) -> None:
+    assert joined_text(value) == expected

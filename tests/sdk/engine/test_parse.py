@@ -348,7 +348,8 @@ def test_numbers_that_are_not_json_are_refused(number: str) -> None:
     [
         ("float", 10, 10.0), ("float", 2.5, 2.5), ("integer", 10.0, 10), ("integer", -3, -3),
         ("boolean", False, False), ("string", "", ""), ("object", {"a": [1]}, {"a": [1]}),
-        ("object", [1, (2,)], [1, [2]]), ("object", 3, 3), ("object", True, True), ("integer", 2**53 - 1, 2**53 - 1),
+        ("object", [1, (2,)], [1, [2]]), ("object", 3, 3), ("object", True, True),
+        ("integer", 2**53 - 1, 2**53 - 1),
         ("float", True, None), ("integer", True, None), ("integer", 1.5, None),
         ("integer", 2**53, None), ("float", 10**400, None), ("boolean", 1, None),
         ("boolean", "true", None), ("string", None, None), ("object", "x", "x"),
