@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import struct
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -167,6 +168,28 @@ def _flagsmith(salt: str, unit: str, of: int) -> int:
     return hashed * of // _FLAGSMITH
 
 
+_INTEGER_TEXT: Final = re.compile(r"-?[0-9]+\Z")
+_DECIMAL_TEXT: Final = re.compile(r"-?[0-9]+\.[0-9]+\Z")
+
+
+def trait_text(value: object) -> str | None:
+    """Return a unit as Flagsmith prints a trait: texts of numbers are numbers to it.
+
+    So ``"007"`` is ``"7"``, ``"1.50"`` is ``"1.5"``, and a bool prints as Python does.
+    """
+    try:
+        value = plain(value)
+        if type(value) is str:
+            if _INTEGER_TEXT.match(value):
+                return str(int(value))
+            return str(float(value)) if _DECIMAL_TEXT.match(value) else value
+        if type(value) is float and not math.isfinite(value):
+            return None
+        return str(value) if type(value) in (bool, int, float) else None
+    except Exception:  # noqa: BLE001  any object may come in, and nothing may come out but an answer
+        return None
+
+
 def _fifteen_digits(text: str, of: int) -> int:
     hashed = int(hashlib.sha1(_bytes(text), usedforsecurity=False).hexdigest()[:15], 16)
     # All ones would land past the end; the last bucket takes it.
@@ -310,6 +333,7 @@ FOREIGN_HASHES: Final[Mapping[str, Hash]] = MappingProxyType(
         "growthbook-1": _of_texts(_growthbook_1, javascript_text),
         "growthbook-2": _of_texts(_growthbook_2, javascript_text),
         "flagsmith": _of_texts(_flagsmith),
+        "flagsmith-trait": _of_texts(_flagsmith, trait_text),
         "launchdarkly": _of_texts(_launchdarkly),
         "posthog-variant": _of_texts(_posthog_variant),
         "eppo": _of_texts(_eppo),

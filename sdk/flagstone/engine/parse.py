@@ -380,8 +380,9 @@ def typed_value(value: Json, flag_type: str) -> Json:
         return value
     if flag_type == "string" and kind is str:
         return value
-    # Whoever says "object" may mean any JSON: other products' JSON flags hold numbers and texts.
-    if flag_type == "object" and value is not None:
+    # Whoever says "object" may mean any JSON: other products' JSON flags hold numbers and texts,
+    # and null where a variant is but a name.
+    if flag_type == "object":
         try:
             return reading.json_value(value)
         except FlagSetError as error:

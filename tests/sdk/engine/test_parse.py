@@ -353,7 +353,7 @@ def test_numbers_that_are_not_json_are_refused(number: str) -> None:
         ("float", True, None), ("integer", True, None), ("integer", 1.5, None),
         ("integer", 2**53, None), ("float", 10**400, None), ("boolean", 1, None),
         ("boolean", "true", None), ("string", None, None), ("object", "x", "x"),
-        ("object", {"a": float("inf")}, None), ("object", {1: 2}, None), ("object", None, None),
+        ("object", {"a": float("inf")}, None), ("object", {1: 2}, None),
         ("integer", float("nan"), None), ("integer", float("inf"), None),
     ],
 )  # fmt: skip
@@ -367,6 +367,12 @@ def test_a_value_has_its_flags_type(flag_type: str, value: Any, read: Any) -> No
         found = parse_flag(document).variants["a"].value
         assert found == read
         assert type(found) is type(read)
+
+
+def test_an_object_may_be_null_where_a_variant_is_but_a_name() -> None:
+    flag = {"key": "f", "type": "object", "variants": {"a": {"value": None}}, "default": "a"}
+    details = evaluate({"flags": {"f": flag}}, "f", {}, 0.0)
+    assert (details.variant, details.value, details.on) == ("a", None, True)
 
 
 def test_what_was_read_shares_nothing_with_the_document() -> None:
