@@ -189,6 +189,7 @@ class Client(Getters):
         # Ending threads takes a moment; without any time left they still deserve one.
         workers.stop(max(deadline, clock.monotonic() + 0.1))
         self._own_store.stale = True
+        self._own_store.settle()  # whoever still waits for a first flag set
         self._finalizer.detach()
         process.leave(self)
         if not delivered:
