@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from flags.database import Database
-from web.edge import event_streams, health, stream
+from web.edge import cors, event_streams, health, stream
 from web.edge.body import MAX_BODY_BYTES, check_content_type
 from web.edge.bridge import Bridge, WsgiApp
 from web.edge.events import Intake
@@ -24,6 +24,7 @@ from web.edge.loader import Loader
 from web.edge.metrics import Metrics
 from web.edge.ofrep import Streams, as_failure, evaluate_all, evaluate_one, failure
 from web.edge.problems import Answer, BodyError, method_not_allowed, problem, too_large
+from web.edge.requests import ClientGoneError, Receive, RequestHeaders, read_body, secret_of
 from web.edge.state import Key, Snapshot, State, hash_secret
 from web.edge.watcher import Watcher
 from web.settings import Settings
@@ -31,39 +32,14 @@ from web.settings import Settings
 logger = logging.getLogger("flagstone.edge")
 
 Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-RequestHeaders = dict[bytes, bytes]
 
 BULK = "/ofrep/v1/evaluate/flags"
 SINGLE = BULK + "/"
 FIRST_LOAD_SECONDS = 10.0
 REFRESH_SECONDS = 2.0
 
-_CORS = (
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"ETag, Retry-After"),
-)
-
-
-def _preflight(methods: bytes, headers: bytes) -> Answer:
-    allowed = (
-        (b"access-control-allow-origin", b"*"),
-        (b"access-control-allow-methods", methods),
-        (b"access-control-allow-headers", headers),
-        (b"access-control-max-age", b"7200"),
-    )
-    return Answer(204, allowed, b"")
-
-
-_PREFLIGHT = _preflight(b"POST, OPTIONS", b"authorization, content-type, if-none-match, x-api-key")
-# A browser's own EventSource asks for nothing; those made of fetch do.
-_STREAM_PREFLIGHT = _preflight(b"GET, OPTIONS", b"cache-control, last-event-id")
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="flagstone"'),)
-
-
-class ClientGoneError(Exception):
-    """The client left before its request was complete; there is nobody to answer."""
 
 
 class Edge:
@@ -214,7 +190,7 @@ class Edge:
             route = "ofrep_unknown"
             answer = failure(404, "GENERAL", f"There is nothing at {path}.")
         elif scope["method"] == "OPTIONS":
-            await self._send(scope, send, route, _PREFLIGHT)
+            await self._send(scope, send, route, cors.PREFLIGHT)
             return
         elif scope["method"] != "POST":
             answer = as_failure(method_not_allowed("POST, OPTIONS"), key)
@@ -227,8 +203,7 @@ class Edge:
                 # Answered here, because a browser shows a page no answer without CORS headers.
                 logger.exception("the evaluation failed")
                 answer = failure(500, "GENERAL", "The service failed; its log says why.", key=key)
-        answer = Answer(answer.status, answer.headers + _CORS, answer.body)
-        await self._send(scope, send, route, answer)
+        await self._send(scope, send, route, cors.readable(answer))
 
     async def _evaluate(self, scope: Scope, flag_key: str | None, receive: Receive) -> Answer:
         """Answer for one flag, or without a key for all of them."""
@@ -237,7 +212,7 @@ class Edge:
         if isinstance(found, Answer):
             return as_failure(found, flag_key)
         key, snapshot = found
-        key_hash = hash_secret(_secret(headers) or "")
+        key_hash = hash_secret(secret_of(headers) or "")
         now = self._clock()
         wait = self._limit.wait_seconds(key_hash, now)
         if wait:
@@ -248,7 +223,7 @@ class Edge:
                 key=flag_key,
                 headers=((b"retry-after", b"%d" % wait),),
             )
-        body = await _read_body(headers, receive)
+        body = await read_body(headers, receive)
         if body is None:
             return as_failure(too_large(MAX_BODY_BYTES), flag_key)
         try:
@@ -290,7 +265,7 @@ class Edge:
     async def _event_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         token, seen = event_streams.take_query(scope)
         if scope["method"] == "OPTIONS":
-            await self._send(scope, send, "ofrep_stream", _STREAM_PREFLIGHT)
+            await self._send(scope, send, "ofrep_stream", cors.STREAM_PREFLIGHT)
             return
         state, now = self.state, self._clock()
         key_hash = self._tickets.find(token, state.keys, now)
@@ -326,11 +301,10 @@ class Edge:
                     announce=lambda snapshot: event_streams.announcement(
                         snapshot, key, self._clock()
                     ),
-                    headers=(*stream.HEADERS, *_CORS),
+                    headers=(*stream.HEADERS, *cors.HEADERS),
                 )
             return
-        answer = as_failure(answer, None)
-        answer = Answer(answer.status, answer.headers + _CORS, answer.body)
+        answer = cors.readable(as_failure(answer, None))
         await self._send(scope, send, "ofrep_stream", answer)
 
     # -- SDK -------------------------------------------------------------------------------------
@@ -382,7 +356,7 @@ class Edge:
         if isinstance(found, Answer):
             return found
         key, _ = found
-        body = await _read_body(headers, receive)
+        body = await read_body(headers, receive)
         if body is None:
             return too_large(MAX_BODY_BYTES)
         return await self.intake.take(
@@ -403,7 +377,7 @@ class Edge:
         self.metrics.count("stream", 200)
         with self.metrics.streams.track_inprogress():
             await stream.run(
-                key_hash=hash_secret(_secret(headers) or ""),
+                key_hash=hash_secret(secret_of(headers) or ""),
                 key=key,
                 state=lambda: self.state,
                 changes=self.changes,
@@ -436,7 +410,7 @@ class Edge:
         if self.bridge is None:
             answer = problem(404, "not_found", f"There is nothing at {scope['path']}.")
         else:
-            body = await _read_body(dict(scope["headers"]), receive)
+            body = await read_body(dict(scope["headers"]), receive)
             if body is None:
                 answer = too_large(MAX_BODY_BYTES)
             else:
@@ -449,7 +423,7 @@ class Edge:
         self, headers: RequestHeaders, *, server_only: bool = False
     ) -> tuple[Key, Snapshot] | Answer:
         state = self.state
-        secret = _secret(headers)
+        secret = secret_of(headers)
         if secret is None:
             return problem(
                 401,
@@ -490,35 +464,6 @@ class Edge:
 def create_app(settings: Settings, wsgi_factory: Callable[[], WsgiApp] | None = None) -> Edge:
     """Make the ASGI application of one web process (see :mod:`web.asgi` for the whole service)."""
     return Edge(settings, wsgi_factory)
-
-
-def _secret(headers: RequestHeaders) -> str | None:
-    authorization = headers.get(b"authorization")
-    if authorization is not None and authorization[:7].lower() == b"bearer ":
-        return authorization[7:].strip().decode("latin-1") or None
-    key = headers.get(b"x-api-key")
-    return key.strip().decode("latin-1") or None if key is not None else None
-
-
-async def _read_body(headers: RequestHeaders, receive: Receive) -> bytes | None:
-    """Read the body, or give None as soon as it is known to be too large."""
-    length = headers.get(b"content-length")
-    if length is not None and length.isdigit() and int(length) > MAX_BODY_BYTES:
-        return None
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            # Half a body must not be taken for a whole one.
-            raise ClientGoneError
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        if size > MAX_BODY_BYTES:
-            return None
-        if not message.get("more_body"):
-            return b"".join((*parts, part)) if parts else part
-        parts.append(part)
 
 
 def _not_loaded() -> Answer:

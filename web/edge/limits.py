@@ -28,7 +28,8 @@ class RateLimit:
         """Count one request; 0 if it may pass, else the whole seconds after which one will."""
         if not self._interval:
             return 0
-        full_at = max(self._full_at.get(key_hash, now), now)
+        # Never later than an empty bucket needs, also when the clock was set back.
+        full_at = min(max(self._full_at.get(key_hash, now), now), now + self._burst)
         late = full_at + self._interval - now - self._burst
         # A hair's breadth, because the sums of fractions are not exact.
         if late > 1e-9:
