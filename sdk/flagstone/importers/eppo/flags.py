@@ -2,8 +2,8 @@
 
 An allocation becomes one rule with a split where its splits differ in one salt only, as Eppo's own
 screens make them, and else a rule for each split. What Eppo cannot evaluate (a variation that is
-not there, or not of the flag's type) gives the caller's default at once: whoever comes to it is
-kept out of all later rules.
+not there, or not of the flag's type) gives the caller's default at once: whoever comes to it, while
+it is in force, is kept out of all later rules.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,12 +29,23 @@ TYPES: Final[Mapping[str, str]] = {
     "JSON": "object",
 }
 MAX_SHARD: Final = 2**32 - 1
+_STAND_IN: Final = "none"
+_EMPTY: Final[Mapping[str, Any]] = {
+    "STRING": "",
+    "INTEGER": 0,
+    "NUMERIC": 0.0,
+    "BOOLEAN": False,
+    "JSON": {},
+}
 _MOMENT: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})\Z"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})\Z"
 )
 _INSTANT: Final = dt.timedelta(microseconds=1)
 
 Ranges = tuple[tuple[int, int], ...]
+Window = tuple["dt.datetime | None", "dt.datetime | None"]
+"""From when, and until just before when; ``None`` is for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ class Allocation:
 
     key: str
     when: Any
-    window: Mapping[str, str]
+    window: Window
     splits: tuple[Split, ...]
     track: bool
 
@@ -95,15 +106,17 @@ def flag_document(key: str, document: object) -> tuple[dict[str, Any], list[str]
         _allocation(part, f"allocations[{index}]", shards, losses)
         for index, part in enumerate(reading.sequence(flag, "allocations", None))
     ]
+    rules = _rules(allocations, frozenset(variants), shards)
     if not variants:
-        raise CannotCarryError("it has no variation that could be served")
+        variants = {_STAND_IN: {"value": _EMPTY[kind], "on": False}}
+        losses.append(f"it has no variation of its type; {_STAND_IN!r}, which nobody gets, is ours")
     carried = {
         "key": key,
         "type": TYPES[kind],
         "variants": variants,
         "enabled": reading.boolean(flag, "enabled", reading.REQUIRED),
         "off": None,
-        "rules": _named(_rules(allocations, frozenset(variants), shards)),
+        "rules": _named(rules),
         "default": None,
     }
     return carried, list(dict.fromkeys(losses))
@@ -185,29 +198,30 @@ def _rule(part: object, path: str, losses: list[str]) -> Any:
     )
 
 
-def _window(document: Mapping[str, Any]) -> dict[str, str]:
-    window: dict[str, str] = {}
-    for name, ours in (("startAt", "start"), ("endAt", "end")):
-        moment = document.get(name)
-        if moment is None:
-            continue
-        if not isinstance(moment, str) or not _MOMENT.match(moment):
-            raise FlagSetError(name, f"{moment!r} is not a time", "such as 2026-12-01T09:00:00Z")
-        reading.time(document, name)
-        window[ours] = moment
-    if "end" in window:
+def _window(document: Mapping[str, Any]) -> Window:
+    start, end = _moment(document, "startAt"), _moment(document, "endAt")
+    if end is not None:
         # Eppo serves at the very instant of the end too; ours is the first without.
-        window["end"] = _next_instant(window["end"])
-    return window
+        end = (
+            None if end > dt.datetime.max.replace(tzinfo=end.tzinfo) - _INSTANT else end + _INSTANT
+        )
+    return start, end
 
 
-def _next_instant(moment: str) -> str:
-    whole = re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", moment.replace("Z", "+00:00"))
-    whole = re.sub(r"\.([0-9]{1,5})(?=[+-])", lambda found: f".{found[1]:0<6}", whole)
+def _moment(document: Mapping[str, Any], name: str) -> dt.datetime | None:
+    moment = document.get(name)
+    if moment is None:
+        return None
+    found = _MOMENT.match(moment) if isinstance(moment, str) else None
     try:
-        return (dt.datetime.fromisoformat(whole) + _INSTANT).isoformat()
-    except OverflowError:
-        return moment
+        if found is not None:
+            day, fraction, zone = found.groups()
+            zone = "+00:00" if zone == "Z" else zone
+            read = dt.datetime.fromisoformat(f"{day}.{(fraction or '')[:6]:0<6}{zone}")
+            return read.astimezone(dt.timezone.utc)  # noqa: UP017  dt.UTC is younger than Python 3.10
+    except (ValueError, OverflowError):
+        pass
+    raise FlagSetError(name, f"{moment!r} is not a time", "such as 2026-12-01T09:00:00Z")
 
 
 def _split(part: object, path: str, shards: int, losses: list[str]) -> Split:
@@ -253,42 +267,61 @@ def _rules(
     allocations: Iterable[Allocation], variants: frozenset[str], shards: int
 ) -> list[dict[str, Any]]:
     rules: list[dict[str, Any]] = []
-    # Who got the caller's default already.
-    defaulted: list[Any] = []
+    # When, and who gets the caller's default then.
+    defaulted: list[tuple[Window, Any]] = []
     for allocation in allocations:
-        start, end = allocation.window.get("start"), allocation.window.get("end")
-        if start and end and reading.time({"at": end}, "at") <= reading.time({"at": start}, "at"):  # type: ignore[operator]
-            continue
-        kept = [negated(part) for part in defaulted]
-        served = [split for split in allocation.splits if split.variation in variants]
-        joined = _joined(served, shards) if len(served) == len(allocation.splits) else None
+        joined = None
+        if all(split.variation in variants for split in allocation.splits):
+            joined = _joined(allocation.splits, shards)
         if joined is not None:
-            common, serve = joined
-            rules.append(_written(allocation, [*kept, *common], serve))
+            rules.extend(_written(allocation, defaulted, *joined))
             continue
         for split in allocation.splits:
             who = [shard.condition(shards) for shard in split.shards]
             if split.variation in variants:
-                rules.append(_written(allocation, [*kept, *who], split.variation))
-            elif allocation.window:
-                raise CannotCarryError(
-                    f"for a time ({allocation.key!r}) it serves {split.variation!r}, "
-                    "which is no variation of its type"
-                )
+                rules.extend(_written(allocation, defaulted, who, split.variation))
             else:
-                defaulted.append(all_of([allocation.when, *who]))
-                kept = [negated(part) for part in defaulted]
-    return [rule for rule in rules if rule["when"] != NOBODY]
+                defaulted.append((allocation.window, all_of([allocation.when, *who])))
+    return rules
 
 
-def _written(allocation: Allocation, who: Iterable[Any], serve: Any) -> dict[str, Any]:
-    return {
-        "id": allocation.key,
-        **allocation.window,
-        **({"track": True} if allocation.track else {}),
-        "when": all_of([allocation.when, *who]),
-        "serve": serve,
-    }
+def _written(
+    allocation: Allocation, defaulted: Iterable[tuple[Window, Any]], who: Iterable[Any], serve: Any
+) -> Iterator[dict[str, Any]]:
+    """Yield the rule; it is in pieces where some get the caller's default for a time only."""
+    pieces = [(allocation.window, [allocation.when, *who])]
+    for window, default in defaulted:
+        pieces = [part for piece in pieces for part in _apart(*piece, window, default)]
+        pieces = [piece for piece in pieces if _ever(*piece)]
+    for (start, end), conditions in pieces:
+        if not _ever((start, end), conditions):
+            continue
+        yield {
+            "id": allocation.key,
+            **({"start": start.isoformat()} if start else {}),
+            **({"end": end.isoformat()} if end else {}),
+            **({"track": True} if allocation.track else {}),
+            "when": all_of(conditions),
+            "serve": serve,
+        }
+
+
+def _ever(window: Window, conditions: list[Any]) -> bool:
+    start, end = window
+    return (start is None or end is None or start < end) and all_of(conditions) != NOBODY
+
+
+def _apart(
+    window: Window, conditions: list[Any], without: Window, default: Any
+) -> Iterator[tuple[Window, list[Any]]]:
+    """Yield a piece before, one within and one after the time in which some are left out."""
+    (start, end), (since, until) = window, without
+    if since is not None:
+        yield (start, min(filter(None, (end, since)))), conditions
+    within = max(filter(None, (start, since)), default=None)
+    yield (within, min(filter(None, (end, until)), default=None)), [*conditions, negated(default)]
+    if until is not None:
+        yield (max(filter(None, (start, until))), end), conditions
 
 
 def _joined(splits: Sequence[Split], shards: int) -> tuple[list[Any], Any] | None:
