@@ -102,6 +102,20 @@ def _of_texts(
     return hash_of
 
 
+def scalar_text(value: object) -> str | None:
+    """Return a unit as Unleash prints any JSON scalar: fractions and bools are units too."""
+    text = unit_text(value)
+    if text is not None:
+        return text
+    try:
+        value = plain(value)
+        if type(value) is bool:
+            return "true" if value else "false"
+        return repr(value) if type(value) is float and math.isfinite(value) else None
+    except Exception:  # noqa: BLE001  any object may come in, and nothing may come out but an answer
+        return None
+
+
 def _unleash(salt: str, unit: str, of: int) -> int:
     return murmur3(_bytes(f"{salt}:{unit}")) % of
 
@@ -328,8 +342,8 @@ def _cbor_float(value: float) -> bytes:
 
 FOREIGN_HASHES: Final[Mapping[str, Hash]] = MappingProxyType(
     {
-        "unleash": _of_texts(_unleash),
-        "unleash-variant": _of_texts(_unleash_variant),
+        "unleash": _of_texts(_unleash, scalar_text),
+        "unleash-variant": _of_texts(_unleash_variant, scalar_text),
         "growthbook-1": _of_texts(_growthbook_1, javascript_text),
         "growthbook-2": _of_texts(_growthbook_2, javascript_text),
         "flagsmith": _of_texts(_flagsmith),

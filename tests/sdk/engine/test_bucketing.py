@@ -18,6 +18,7 @@ from flagstone.engine.hashes import (
     cbor,
     javascript_text,
     joined_text,
+    scalar_text,
     trait_text,
     unit_text,
 )
@@ -335,3 +336,14 @@ def test_flagd_joins_any_value_to_a_text(value: Any, expected: str | None) -> No
 )  # fmt: skip
 def test_flagsmith_prints_the_texts_of_numbers_as_numbers(value: Any, expected: str | None) -> None:
     assert trait_text(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("x", "x"), (3, "3"), (3.0, "3"), (1.5, "1.5"), (1e-7, "1e-07"), (True, "true"),
+        (False, "false"), (None, None), ([1], None), (float("nan"), None),
+    ],
+)  # fmt: skip
+def test_unleash_prints_any_scalar_as_json(value: Any, expected: str | None) -> None:
+    assert scalar_text(value) == expected
