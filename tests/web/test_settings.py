@@ -26,6 +26,8 @@ def test_settings_survive_the_way_to_a_child_process() -> None:
         port=0,
         workers=3,
         trusted_proxies="10.0.0.1",
+        public_url="https://flags.example.com/x",
+        ofrep_requests_per_second=0.1,
         ready_file=Path("ready.json"),
     )
     assert Settings.from_environment(settings.to_environment()) == settings
@@ -43,6 +45,16 @@ def test_settings_survive_the_way_to_a_child_process() -> None:
         ("FLAGSTONE_DATABASE_URL", "flagstone.db"),
         ("FLAGSTONE_DATABASE_URL", "mysql://localhost/x"),
         ("FLAGSTONE_HOST", ""),
+        ("FLAGSTONE_PUBLIC_URL", "flags.example.com"),
+        ("FLAGSTONE_PUBLIC_URL", "ftp://flags.example.com"),
+        ("FLAGSTONE_PUBLIC_URL", "https://"),
+        ("FLAGSTONE_PUBLIC_URL", "https://flags.example.com:port"),
+        ("FLAGSTONE_PUBLIC_URL", "https://flags.example.com?a=1"),
+        ("FLAGSTONE_PUBLIC_URL", "https://me:secret@flags.example.com"),
+        ("FLAGSTONE_OFREP_REQUESTS_PER_SECOND", "-1"),
+        ("FLAGSTONE_OFREP_REQUESTS_PER_SECOND", "nan"),
+        ("FLAGSTONE_OFREP_REQUESTS_PER_SECOND", "inf"),
+        ("FLAGSTONE_OFREP_REQUESTS_PER_SECOND", "many"),
     ],
 )
 def test_a_bad_value_is_refused_by_the_name_of_its_variable(variable: str, value: str) -> None:

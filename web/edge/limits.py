@@ -32,7 +32,6 @@ class RateLimit:
         full_at = min(max(self._full_at.get(key_hash, now), now), now + self._burst)
         late = full_at + self._interval - now - self._burst
         # A hair's breadth, because the sums of fractions are not exact.
-        if late > 1e-9:
-            return math.ceil(late)
-        self._full_at[key_hash] = full_at + self._interval
-        return 0
+        passes = late <= 1e-9
+        self._full_at[key_hash] = full_at + self._interval if passes else full_at
+        return 0 if passes else math.ceil(late)
