@@ -1,0 +1,182 @@
+"""GrowthBook's features, as ``/api/features/<key>`` gives them, as a flag set.
+
+``edge`` says which of the vendor's SDKs is to be followed. ``inclusive`` is the JavaScript SDK and
+the vendor's published cases: a forced rule takes the bucket at the edge of its coverage, and
+comparisons convert (``"8" > 5``). ``exclusive`` is the Python SDK from version 4: the bucket at the
+edge is out, values of two types are never equal and have no order.
+
+The file's ``id`` is an attribute of the context; where there is none, it is the targeting key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from flagstone.engine import parse_flag_set
+from flagstone.engine.errors import FlagSetError
+from flagstone.engine.parse import parse_condition, parse_flag
+from flagstone.importers.growthbook.features import Carried, FeatureReader
+from flagstone.importers.growthbook.grammar import Grammar
+from flagstone.importers.result import (
+    CannotCarryError,
+    ImportFileError,
+    ImportResult,
+    Note,
+    whole_file,
+)
+
+EDGES: Final = ("inclusive", "exclusive")
+
+
+def convert(document: object, *, edge: str = "inclusive") -> ImportResult:
+    """Read GrowthBook's features.
+
+    Parameters
+    ----------
+    document : mapping
+        The file: ``features`` and, where there are any, ``savedGroups``.
+    edge : str, default "inclusive"
+        ``inclusive`` follows the JavaScript SDK, ``exclusive`` the Python SDK from version 4.
+
+    Returns
+    -------
+    ImportResult
+        Flags and segments, and what is not among them.
+
+    Raises
+    ------
+    ImportFileError
+        If the file as a whole cannot be read.
+    ValueError
+        If ``edge`` is neither of the two.
+    """
+    if edge not in EDGES:
+        raise ValueError(f"edge is one of {', '.join(EDGES)}")
+    whole = whole_file(document)
+    features = _features(whole)
+    groups = whole.get("savedGroups")
+    if groups is not None and not isinstance(groups, Mapping):
+        raise ImportFileError("must be an object of saved groups", "savedGroups")
+    grammar = Grammar(groups or {}, loose=edge == "inclusive")
+    return _Import(features, grammar, inclusive=edge == "inclusive").run(whole)
+
+
+def _features(whole: Mapping[str, Any]) -> Mapping[str, Any]:
+    features = whole.get("features")
+    if features is None and whole.get("encryptedFeatures"):
+        raise ImportFileError(
+            "the features are encrypted",
+            "encryptedFeatures",
+            "switch encryption off in the SDK connection, and download the file again",
+        )
+    if not isinstance(features, Mapping):
+        raise ImportFileError(
+            "must be an object of features",
+            "features",
+            "the file is what /api/features/<key> gives",
+        )
+    return features
+
+
+class _Import:
+    """Carries one file over."""
+
+    def __init__(self, features: Mapping[str, Any], grammar: Grammar, *, inclusive: bool) -> None:
+        self.features = features
+        self.grammar = grammar
+        self.reader = FeatureReader(features, grammar, inclusive=inclusive)
+        self.flags: dict[str, dict[str, Any]] = {}
+        self.segments: dict[str, set[str]] = {}
+        self.refused: dict[str, str] = {}
+        self.losses: dict[str, list[str]] = {}
+
+    def run(self, whole: Mapping[str, Any]) -> ImportResult:
+        for key, feature in self.features.items():
+            try:
+                self._carry(key, feature)
+            except CannotCarryError as error:
+                self.refused[str(key)] = str(error)
+            except FlagSetError as error:
+                self.refused[str(key)] = str(error)
+            except RecursionError:
+                self.refused[str(key)] = "it is nested too deeply"
+        self._refuse_with_parents()
+        self._refuse_long_chains()
+        return self._result(whole)
+
+    def _carry(self, key: str, feature: Any) -> None:
+        if not isinstance(feature, Mapping):
+            raise CannotCarryError("a feature must be an object")
+        if self.reader.goes_round(key):
+            self.losses[key] = ["its prerequisites go in a circle, so it never has a value"]
+            document = {"key": key, "type": "boolean", "variants": {"off": {"value": False}}}
+            self.flags[key] = _checked(Carried({**document, "default": None}, [], None))
+            return
+        carried = self.reader.flag(key, feature)
+        flag = _checked(carried)
+        for name in self.grammar.used:
+            parse_condition(self.grammar.segments[name], f"segments[{name!r}]")
+        self.flags[key] = flag
+        self.segments[key] = self.grammar.used
+        self.losses[key] = carried.losses
+
+    def _refuse_with_parents(self) -> None:
+        """Refuse whatever asks a flag that is refused."""
+        children: dict[str, list[str]] = {}
+        for key in self.flags:
+            if not self.reader.goes_round(key):
+                for parent in self.reader.parents_of(key):
+                    children.setdefault(parent, []).append(key)
+        waiting = list(self.refused)
+        while waiting:
+            parent = waiting.pop()
+            for key in children.get(parent, ()):
+                if key in self.flags:
+                    self._refuse(key, f"its prerequisite {parent!r} is refused")
+                    waiting.append(key)
+
+    def _refuse_long_chains(self) -> None:
+        """Refuse what the engine finds wrong only in the whole: circles and long chains."""
+        while True:
+            parsed = parse_flag_set(self._result({}).flag_set(), strict=False)
+            broken = {key: str(flag.fault) for key, flag in parsed.flags.items() if flag.fault}
+            for key, reason in broken.items():
+                self._refuse(key, reason)
+            if not broken:
+                return
+
+    def _refuse(self, key: str, reason: str) -> None:
+        del self.flags[key]
+        self.refused[key] = reason
+
+    def _result(self, whole: Mapping[str, Any]) -> ImportResult:
+        result = ImportResult(flags=dict(self.flags))
+        used: set[str] = set()
+        for key in self.flags:
+            used |= self.segments.get(key, set())
+        result.segments = {
+            name: condition for name, condition in self.grammar.segments.items() if name in used
+        }
+        for key in self.features:
+            if key in self.refused:
+                result.refused.append(Note(key, self.refused[key]))
+            elif self.losses.get(key):
+                result.lossy.append(Note(key, "; ".join(self.losses[key])))
+        experiments = whole.get("experiments")
+        for experiment in experiments if isinstance(experiments, list) else []:
+            if isinstance(experiment, Mapping) and isinstance(experiment.get("key"), str):
+                reason = "visual editors and redirects of a web site are not supported"
+                result.refused.append(Note(experiment["key"], reason))
+        return result
+
+
+def _checked(carried: Carried) -> dict[str, Any]:
+    """Return the flag's document if the engine takes it."""
+    try:
+        parse_flag(carried.document)
+    except FlagSetError as error:
+        if carried.mixture is not None:
+            raise CannotCarryError(f"its values have several types: {carried.mixture}") from error
+        raise
+    return carried.document
