@@ -204,24 +204,41 @@ class _Writer:
 
     def split(self, rule: Rule, split: Split) -> None:
         """Write: the unit's hash finds its variant, or the rule does not apply."""
-        unit = self.read(split.bucketing.by)
-        hashed = self.words.place_words(split.bucketing, unit)
-        careful = self.constant(place_of(split.bucketing))
-        self.line(f"d = {hashed} if type({unit}) is str else {careful}({unit})")
-        self.line("if d is not None:")
-        self.indent += 1
+        bucketing = split.bucketing
+        unit = self.read_unit(bucketing.by)
         edges, answers = self.cut(rule, split)
-        if len(answers) <= MAX_BRANCHES:
-            self.branches(edges, answers)
+        self.line(f"if type({unit}) is str:")
+        self.indent += 1
+        place = self.words.place_words(bucketing, unit)
+        if len(edges) == 1:
+            self.branches(edges, answers, place)
+        elif len(answers) <= MAX_BRANCHES:
+            self.line(f"d = {place}")
+            self.branches(edges, answers, "d")
         else:
-            place = f"{self.constant(bisect_right)}({self.constant(edges)}, d)"
-            self.line(f"r = {self.constant(tuple(answers))}[{place}]")
+            number = f"{self.constant(bisect_right)}({self.constant(edges)}, {place})"
+            self.line(f"r = {self.constant(tuple(answers))}[{number}]")
             self.line("if r is not None:")
             self.line("  return r")
         self.indent -= 1
-        if split.missing is not None:
-            self.line("else:")
-            self.line(f"  return {self.constant(self.served(rule, split.missing))}")
+        missing = None if split.missing is None else self.served(rule, split.missing)
+        otherwise = _by_place(place_of(bucketing), edges, answers, missing)
+        self.line("else:")
+        self.line(f"  r = {self.constant(otherwise)}({unit})")
+        self.line("  if r is not None:")
+        self.line("    return r")
+
+    def read_unit(self, path: Path) -> str:
+        """Write how the unit is read: it is hardly ever missing, so that looking twice is rare."""
+        if path in self.known or len(path) != 1:
+            return self.read(path)
+        name = self.words.variable(path)
+        self.line("try:")
+        self.line(f"  {name} = c[{self.constant(path[0])}]")
+        self.line("except KeyError:")
+        self.line(f"  {name} = {self.constant(MISSING)}")
+        self.known |= {path}
+        return name
 
     def cut(self, rule: Rule, split: Split) -> tuple[list[Edge], list[EvaluationDetails | None]]:
         """Cut the hashes at every edge; the answer at ``i`` is for hashes up to the edge at ``i``.
@@ -249,11 +266,13 @@ class _Writer:
             edges.pop()
         return edges, answers
 
-    def branches(self, edges: list[Edge], answers: list[EvaluationDetails | None]) -> None:
+    def branches(
+        self, edges: list[Edge], answers: list[EvaluationDetails | None], place: str
+    ) -> None:
         """Write the answers as a chain of comparisons."""
         word = "if"
         for edge, answer in zip(edges, answers, strict=False):
-            self.line(f"{word} d < {self.constant(edge)}:")
+            self.line(f"{word} {place} < {self.constant(edge)}:")
             self.line("  pass" if answer is None else f"  return {self.constant(answer)}")
             word = "elif"
         last = answers[-1]
@@ -261,6 +280,21 @@ class _Writer:
             self.line("else:")
         indent = "  " if word == "elif" else ""
         self.line(indent + ("pass" if last is None else f"return {self.constant(last)}"))
+
+
+def _by_place(
+    place_of_unit: Callable[[object], Any],
+    edges: list[Edge],
+    answers: list[EvaluationDetails | None],
+    missing: EvaluationDetails | None,
+) -> Answer:
+    """Return the answer for a unit that is no text; ``missing`` for what is no unit."""
+
+    def answer(value: object) -> EvaluationDetails | None:
+        place = place_of_unit(value)
+        return missing if place is None else answers[bisect_right(edges, place)]
+
+    return answer
 
 
 def _by_unit(table: Table) -> Answer:
