@@ -87,10 +87,36 @@ class Getters:
 
     def get_boolean(self, flag_key: str, context: Mapping[str, Any] | None, default: bool) -> bool:  # noqa: FBT001
         """Return the flag's boolean in ``context``, or ``default``."""
+        # The common case in one frame; what is not so common goes the long way round.
+        try:
+            compiled = self._store.compiled
+            if compiled is not None and context is not None and not self._context:
+                now = self._clock()
+                details = compiled.evaluate(flag_key, context, now)
+                value: bool = details.value
+                if value.__class__ is bool:
+                    if details.track:
+                        self._expose(compiled, details, context, now)
+                    return value
+        except Exception:  # noqa: BLE001, S110  the long way says what is wrong
+            pass
         return self._get(flag_key, context, default, values.boolean)
 
     def get_string(self, flag_key: str, context: Mapping[str, Any] | None, default: str) -> str:
         """Return the flag's string in ``context``, or ``default``."""
+        # The common case in one frame; what is not so common goes the long way round.
+        try:
+            compiled = self._store.compiled
+            if compiled is not None and context is not None and not self._context:
+                now = self._clock()
+                details = compiled.evaluate(flag_key, context, now)
+                value: str = details.value
+                if value.__class__ is str:
+                    if details.track:
+                        self._expose(compiled, details, context, now)
+                    return value
+        except Exception:  # noqa: BLE001, S110  the long way says what is wrong
+            pass
         return self._get(flag_key, context, default, values.string)
 
     def get_integer(self, flag_key: str, context: Mapping[str, Any] | None, default: int) -> int:
