@@ -10,7 +10,6 @@ import threading
 import time as clock
 import weakref
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
 from functools import partial
 from os import PathLike
 from types import TracebackType
@@ -22,7 +21,7 @@ from flagstone.errors import SnapshotError
 from flagstone.events import MEMORY_EXPOSURES, ExposureMemory, Outbox
 from flagstone.getters import LOG, Getters
 from flagstone.sender import Sender
-from flagstone.status import Status
+from flagstone.status import Status, instant
 from flagstone.store import ChangeCallback, ContactCallback, FlagStore
 from flagstone.stream import StreamListener
 from flagstone.substitute import Substitute
@@ -134,8 +133,8 @@ class Client(Getters):
             connected=not store.stale and not self._closed,
             streaming=store.streaming and not self._closed,
             refused=store.refused,
-            last_update=_instant(store.last_update),
-            last_contact=_instant(store.last_contact),
+            last_update=instant(store.last_update),
+            last_contact=instant(store.last_contact),
             last_error=store.last_error or counts.last_error,
             queued=queue.unsettled,
             sent=counts.sent,
@@ -278,9 +277,3 @@ class Client(Getters):
 
 def _retire(workers: Workers) -> None:
     workers.retire()
-
-
-def _instant(seconds: float | None) -> datetime | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, timezone.utc)  # noqa: UP017  Python 3.10

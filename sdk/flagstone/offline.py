@@ -17,7 +17,9 @@ from flagstone.arguments import attributes
 from flagstone.engine import CompiledFlagSet, FlagSet, parse_flag_set
 from flagstone.events import Outbox
 from flagstone.getters import Getters
+from flagstone.status import Status, instant
 from flagstone.store import ChangeCallback, ContactCallback, FlagStore
+from flagstone.substitute import Substitute
 
 FlagSource = FlagSet | CompiledFlagSet | Mapping[str, Any] | str | PathLike[str]
 """A flag set, its document, or the path of a file that holds the document."""
@@ -65,6 +67,38 @@ class OfflineClient(Getters):
         """Serve another flag set from now on; ``on_change`` callbacks hear of it."""
         self._store.serve(read_flag_set(flags), None, "offline", clock.time())
         self._store.stale = False
+
+    @property
+    def flag_set(self) -> FlagSet:
+        """The flag set being served."""
+        compiled = self._store.compiled
+        assert compiled is not None  # from the constructor on
+        return compiled.flag_set
+
+    def status(self) -> Status:
+        """Return how the client is doing: well, always."""
+        store = self._store
+        return Status(
+            revision=store.revision,
+            source=store.source,
+            connected=False,
+            streaming=False,
+            refused=False,
+            last_update=instant(store.last_update),
+            last_contact=None,
+            last_error=None,
+            queued=0,
+            sent=0,
+            duplicates=0,
+            dropped=0,
+            rejected=0,
+            invalid=0,
+            closed=False,
+        )
+
+    def as_substitute(self) -> Substitute:
+        """Return what lets every client of the process be served from here (for tests)."""
+        return Substitute(self._store, self._outbox)
 
     def on_change(self, callback: ChangeCallback) -> Callable[[], None]:
         """Call ``callback(FlagsChanged)`` after every ``serve``; returns what ends that."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Status:
     revision : int or None
         The revision being served; None while callers get their defaults.
     source : str
-        Where it came from: ``"service"``, ``"snapshot"`` or ``"none"``.
+        Where it came from: ``"service"``, ``"snapshot"``, ``"offline"`` or ``"none"``.
     connected, streaming, refused : bool
         The last exchange with the service worked; a stream is open; the key is refused.
     last_update, last_contact : datetime or None
@@ -46,3 +46,10 @@ class Status:
     rejected: int
     invalid: int
     closed: bool
+
+
+def instant(seconds: float | None) -> datetime | None:
+    """Return POSIX seconds as a datetime in UTC."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, timezone.utc)  # noqa: UP017  Python 3.10

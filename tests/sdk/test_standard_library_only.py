@@ -15,6 +15,13 @@ SDK = Path(__file__).resolve().parents[2] / "sdk"
 SOURCES = sorted((SDK / "flagstone").rglob("*.py"))
 # The interpreter's own SHA-256, called so since Python 3.12; the engine has a fallback.
 YOUNGER = {"_sha2"}
+# Modules that nobody loads but who asks for them, and what they may import besides.
+OPT_IN = {
+    "flagstone/provider.py": {"openfeature"},
+    "flagstone/flask.py": {"flask", "jinja2"},
+    "flagstone/testing/__init__.py": {"pytest"},
+    "flagstone/testing/plugin.py": {"pytest"},
+}
 VERSIONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 
 SMOKE = """
@@ -57,6 +64,16 @@ flagstone.Client
 print(*sorted(heavy & set(sys.modules)))
 """
 
+OPT_IN_LOADED = """
+import importlib, sys
+sys.path.insert(0, sys.argv[1])
+module = importlib.import_module(sys.argv[2])
+for name in module.__all__:
+    getattr(module, name)
+opt_in = {"flagstone.provider", "flagstone.flask", "openfeature", "flask", "pytest"}
+print(*sorted(opt_in & set(sys.modules)))
+"""
+
 
 def imported(source: str) -> set[str]:
     """Top-level names that a module imports, wherever in it."""
@@ -72,7 +89,24 @@ def imported(source: str) -> set[str]:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(SDK)))
 def test_a_module_imports_the_standard_library_and_the_sdk_only(path: Path) -> None:
     foreign = imported(path.read_text()) - sys.stdlib_module_names
-    assert not foreign - YOUNGER - {"flagstone"}
+    allowed = OPT_IN.get(path.relative_to(SDK).as_posix(), set())
+    assert not foreign - YOUNGER - allowed - {"flagstone"}
+
+
+@pytest.mark.parametrize(
+    ("module", "options"), [("flagstone", ["-I"]), ("flagstone.testing", ["-S", "-I"])]
+)
+def test_importing_a_module_loads_no_opt_in_module(module: str, options: list[str]) -> None:
+    """Nor does using its names; ``testing`` is a plugin where there is pytest, and needs none."""
+    answer = subprocess.run(
+        [sys.executable, *options, "-c", OPT_IN_LOADED, str(SDK), module],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.strip() == ""
 
 
 def test_the_check_sees_imports_wherever_they_stand() -> None:
