@@ -182,7 +182,8 @@ def _piece(snapshot: Snapshot, details: EvaluationDetails) -> bytes:
         "variant": details.variant if details.variant is not None else "",
         "metadata": _flag_metadata(snapshot, details),
     }
-    if details.variant is not None:
+    # A null is no value for OFREP: the caller's default is served then, under the variant's name.
+    if details.value is not None:
         document["value"] = details.value
     piece = _dumps(document)
     if len(snapshot.answers) < MAX_CACHED_ANSWERS:

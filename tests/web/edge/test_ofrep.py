@@ -106,6 +106,11 @@ def test_the_code_default_has_no_value_and_an_empty_variant(one: Callable[..., A
     assert document == {"key": "f", "reason": "STATIC", "variant": "", "metadata": METADATA}
 
 
+def test_a_null_is_left_out(one: Callable[..., Answer]) -> None:
+    document = json.loads(one(flag("object", {"v": None})).body)
+    assert document == {"key": "f", "reason": "STATIC", "variant": "v", "metadata": METADATA}
+
+
 def test_a_disabled_flag_without_off_variant_leaves_the_value_out(
     one: Callable[..., Answer],
 ) -> None:

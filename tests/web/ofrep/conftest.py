@@ -1,0 +1,184 @@
+"""A real service with the environment of ``cases``, and released clients from npm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flags.database import Database
+from tests.conftest import unavailable
+from tests.web.conftest import Control, Service, wait_until
+from tests.web.ofrep.cases import FLAGS
+
+PROJECT = Path(__file__).parent / "node"
+INSTALL_SECONDS = 150
+
+
+@dataclass
+class World:
+    """One service, its seeds, and keys of both kinds."""
+
+    service: Service
+    control: Control
+    environment: int
+    server_key: str
+    client_key: str
+
+    @property
+    def url(self) -> str:
+        """Where the service answers."""
+        return self.service.url
+
+    def publish(self, **changes: Any) -> None:
+        """Publish the environment of ``cases`` with some flags changed; None takes one away."""
+        flags = {**FLAGS, **{key.replace("_", "-"): flag for key, flag in changes.items()}}
+        self.control.publish(self.environment, {k: f for k, f in flags.items() if f is not None})
+
+    def until_known(self) -> None:
+        """Wait until the service knows both keys."""
+        for key in (self.server_key, self.client_key):
+            with self.service.client(key) as http:
+                wait_until(lambda h=http: h.post("/ofrep/v1/evaluate/flags").status_code == 200)
+
+
+def make_world(folder: Path, **variables: str) -> Iterator[World]:
+    """Start a service in a folder of its own, with the environment of ``cases``."""
+    address = f"sqlite:///{folder / 'flagstone.db'}"
+    with socket.socket() as probe:
+        # A restart must find the same address again.
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    service = Service(address, folder, **{"FLAGSTONE_PORT": port, **variables}).start()
+    database = Database(address)
+    try:
+        control = Control(database)
+        number = control.environment()
+        world = World(service, control, number, control.key(number), control.key(number, "cli"))
+        world.publish()
+        world.until_known()
+        yield world
+    finally:
+        database.dispose()
+        if service.process is not None and service.process.poll() is None:
+            service.terminate()
+
+
+@pytest.fixture(scope="package")
+def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A service that no test changes."""
+    yield from make_world(tmp_path_factory.mktemp("ofrep"))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A service of this test alone."""
+    yield from make_world(tmp_path)
+
+
+@pytest.fixture
+def strict_world(tmp_path: Path) -> Iterator[World]:
+    """A service that lets a key ask twice a minute."""
+    yield from make_world(tmp_path, FLAGSTONE_OFREP_REQUESTS_PER_SECOND="0.0333")
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Path of Node.js."""
+    path = shutil.which("node")
+    if path is None:
+        unavailable("no Node.js on this machine (Debian: apt-get install nodejs npm)")
+        raise AssertionError
+    return path
+
+
+@pytest.fixture(scope="session")
+def node_modules(node: str) -> Path:
+    """The released clients of package-lock.json, installed outside the tree, once for all runs."""
+    npm = shutil.which("npm")
+    if npm is None:
+        unavailable("no npm on this machine (Debian: apt-get install npm)")
+        raise AssertionError
+    names = ("package.json", "package-lock.json")
+    content = b"".join((PROJECT / name).read_bytes() for name in names)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flagstone-tests"
+    folder = cache / f"ofrep-{hashlib.sha256(content).hexdigest()[:16]}"
+    if not folder.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as temporary:
+            partial = Path(temporary) / "project"
+            partial.mkdir()
+            for name in names:
+                shutil.copy(PROJECT / name, partial)
+            result = subprocess.run(
+                [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+                cwd=partial,
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_SECONDS,
+            )
+            if result.returncode != 0:
+                unavailable(f"npm cannot install the clients: {result.stderr.strip()[-400:]}")
+            try:
+                partial.rename(folder)
+            except OSError:
+                # Another run was faster.
+                assert folder.is_dir()
+    return folder / "node_modules"
+
+
+class NodeProgram:
+    """A Node.js program that answers one line of JSON with another."""
+
+    def __init__(self, node: str, script: Path) -> None:
+        self._process = subprocess.Popen(
+            [node, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+
+    def ask(self, **question: Any) -> Any:
+        """Send a question and wait for its answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._lines.get(timeout=20))
+
+    def close(self) -> None:
+        """End the program."""
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture(scope="session")
+def make_node_program(node: str, node_modules: Path) -> Iterator[Callable[[str], NodeProgram]]:
+    """Start programs of the Node.js project; they end with the session."""
+    started: list[NodeProgram] = []
+
+    def make(name: str) -> NodeProgram:
+        # Node.js looks for modules beside the script.
+        script = node_modules.parent / name
+        shutil.copy(PROJECT / name, script)
+        started.append(NodeProgram(node, script))
+        return started[-1]
+
+    yield make
+    for program in started:
+        program.close()
