@@ -1,0 +1,175 @@
+"""Segments: rules of ALL, ANY and NONE, nested, as one condition."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from flagstone.engine import evaluate, parse_flag_set
+from flagstone.importers.conditions import NOBODY, all_of, any_of, exists, leaf, negated
+from flagstone.importers.flagsmith.conditions import (
+    compare,
+    member,
+    percentage_of,
+    texts_of,
+    values_of_in,
+    whole_numbers,
+)
+from flagstone.importers.flagsmith.document import Environment
+from flagstone.importers.flagsmith.properties import UNIT, Place, place_of
+from flagstone.importers.flagsmith.shares import bucketing, lies_in
+from flagstone.importers.result import CannotCarryError
+
+IDENTIFIED: Final = leaf(UNIT, "type", ["string", "number"])
+_JOINS: Final[Mapping[str, Callable[[list[Any]], Any]]] = {
+    "ALL": all_of,
+    "ANY": any_of,
+    "NONE": lambda parts: negated(any_of(parts)),
+}
+_LONGEST: Final = 900
+_DATABASE_IDS: Final = (
+    "the environment hashes identities by their database ids "
+    "(use_identity_composite_key_for_hashing is off), which no file holds"
+)
+
+
+def check_key_hashing(environment: Environment) -> None:
+    """Refuse what hashes an identity's key if that is an id in Flagsmith's database."""
+    if environment.database_ids:
+        raise CannotCarryError(_DATABASE_IDS)
+
+
+class SegmentReader:
+    """Reads the conditions of one segment. What is lost is named in ``losses``."""
+
+    def __init__(self, environment: Environment, salt: str) -> None:
+        self.environment = environment
+        self.salt = salt
+        self.losses: set[str] = set()
+
+    def condition(self, rules: Any) -> Any:
+        """Return the condition of a segment's rules; without rules nobody is in it.
+
+        Raises
+        ------
+        CannotCarryError
+            If a condition cannot be carried.
+        """
+        whole = self._rules(rules, anonymous=False)
+        if self.environment.local and self._rules(rules, anonymous=True) != NOBODY:
+            # Without an identity the SDK serves what the environment says, and asks no segment.
+            return all_of([IDENTIFIED, whole])
+        return whole
+
+    def _rules(self, rules: Any, *, anonymous: bool) -> Any:
+        parts = [self._rule(rule, anonymous=anonymous) for rule in _parts(rules, "rules")]
+        return all_of(parts) if parts else NOBODY
+
+    def _rule(self, rule: Any, *, anonymous: bool) -> Any:
+        if not isinstance(rule, Mapping):
+            raise CannotCarryError("a rule must be an object")
+        kind = rule.get("type")
+        join = _JOINS.get(kind) if isinstance(kind, str) else None
+        if join is None:
+            raise CannotCarryError(f"a rule is ALL, ANY or NONE, not {kind!r}")
+        conditions = [
+            self._condition(one, anonymous=anonymous)
+            for one in _parts(rule.get("conditions"), "conditions")
+        ]
+        rules = [self._rule(one, anonymous=anonymous) for one in _parts(rule.get("rules"), "rules")]
+        return all_of(join(parts) for parts in (conditions, rules) if parts)
+
+    def _condition(self, condition: Any, *, anonymous: bool) -> Any:
+        if not isinstance(condition, Mapping):
+            raise CannotCarryError("a condition must be an object")
+        name, target = condition.get("operator"), condition.get("property")
+        if type(name) is not str:
+            raise CannotCarryError("a condition must have an operator")
+        if name not in ("IS_SET", "IS_NOT_SET") and "value" not in condition:
+            raise CannotCarryError(f"{name} has no value")
+        value = condition.get("value")
+        if name == "PERCENTAGE_SPLIT" and not target:
+            return NOBODY if anonymous else self._percentage_of_key(value)
+        if type(target) is not str:
+            raise CannotCarryError("a condition's property must be a text")
+        place = place_of(target, self.environment.constants)
+        if name == "PERCENTAGE_SPLIT" and place.attr == UNIT:
+            check_key_hashing(self.environment)
+        if anonymous and place.of_identity:
+            place = Place(None)
+        if not place.of_identity:
+            return self._of_environment(name, value, place)
+        if name == "IN" and place.is_identifier:
+            return identifier_in(values_of_in(value), self.environment.default_key_prefix)
+        return compare(name, value, place, self.salt, self.losses)
+
+    def _of_environment(self, name: str, value: Any, place: Place) -> Any:
+        """Look at the context's environment, or where there is none at the file's own."""
+        assert place.attr is not None
+        there = compare(name, value, place, self.salt, self.losses)
+        constant = compare(name, value, Place("constant"), self.salt, self.losses)
+        if not _holds(constant, {} if place.constant is None else {"constant": place.constant}):
+            return all_of([exists(place.attr), there]) if name == "IS_NOT_SET" else there
+        return any_of([there, negated(exists(place.attr))])
+
+    def _percentage_of_key(self, value: Any) -> Any:
+        count = percentage_of(value)
+        if not count:
+            return NOBODY
+        check_key_hashing(self.environment)
+        ranges = [[0, count]]
+        inside = {"bucket": {**bucketing(self.salt), "ranges": ranges}}
+        # An empty key makes Flagsmith take the default one, of an empty identifier.
+        default = lies_in(self.salt, self.environment.default_key_prefix, ranges)
+        if default == lies_in(self.salt, "", ranges):
+            return inside
+        empty = leaf(UNIT, "in", [""])
+        return any_of([inside, empty]) if default else all_of([inside, negated(empty)])
+
+
+def identifier_in(identifiers: Sequence[str], prefix: str) -> Any:
+    """Ask whether the identity is one of these, by its identifier or else by its default key."""
+    place = ("identity", "identifier")
+    keys = [
+        f"{prefix}{one}" for one in (*texts_of(identifiers), *map(str, whole_numbers(identifiers)))
+    ]
+    if not keys:
+        return NOBODY
+    by_key = any_of([leaf(UNIT, "in", keys), _with_zeros(whole_numbers(identifiers), prefix)])
+    return any_of([member(list(identifiers), place), all_of([negated(exists(place)), by_key])])
+
+
+def _with_zeros(numbers: Sequence[int], prefix: str) -> Any:
+    """Ask for a key of one of the numbers, written with zeros that Flagsmith does not see."""
+    if not numbers:
+        return NOBODY
+    before = re.escape(prefix)
+    patterns, line = [], ""
+    for number in numbers:
+        one = "-?0+" if number == 0 else f"{'-' if number < 0 else ''}0+{abs(number)}"
+        if line and len(line) + len(one) > _LONGEST - len(before):
+            patterns.append(line)
+            line = ""
+        line = f"{line}|{one}" if line else one
+    patterns.append(line)
+    suspicious = leaf(UNIT, "regex", [f"^{before}-?0"])
+    return all_of([suspicious, leaf(UNIT, "regex", [f"^{before}(?:{one})$" for one in patterns])])
+
+
+def _parts(value: Any, name: str) -> Iterator[Any]:
+    if not value:
+        return iter(())
+    if not isinstance(value, list):
+        raise CannotCarryError(f"{name} must be a list")
+    return iter(value)
+
+
+def _holds(condition: Any, context: Mapping[str, Any]) -> bool:
+    """Whether a condition holds, found out by evaluating it."""
+    flag = {
+        "type": "boolean",
+        "variants": {"on": {"value": True}},
+        "rules": [{"id": "it", "when": condition, "serve": "on"}],
+    }
+    return evaluate(parse_flag_set({"flags": {"it": flag}}), "it", dict(context), now=0).on
