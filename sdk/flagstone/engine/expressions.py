@@ -173,7 +173,7 @@ class Expressions:
         bucketing = condition.bucketing
         place = self.place_words(bucketing, "{0}")
         edges = edges_of(condition.ranges, bucketing)
-        if len(edges) == 2 and condition.ranges[0][0] == 0:
+        if len(edges) == 2 and edges[0] == edge_of(bucketing, 0):
             fast = f"{place} < {self.constant(edges[1])}"
         else:
             fast = f"{self.constant(bisect_right)}({self.constant(edges)}, {place}) & 1 == 1"

@@ -300,6 +300,22 @@ def test_growthbook_prints_units_as_javascript_does(value: Any, expected: str | 
     assert javascript_text(value) == expected
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted), min_size=1, max_size=4),
+    st.integers(0, 999),
+)
+def test_generated_and_careful_code_agree_on_any_ranges(ranges: list[Any], unit: int) -> None:
+    """Empty ones among them, in any order, touching or one in another."""
+    bucketing = {"salt": "s", "of": 20, "ranges": ranges}
+    rule = {"id": "rule", "when": {"bucket": bucketing}, "serve": "on"}
+    flag = {"type": "boolean", "variants": {"on": {"value": True}}, "rules": [rule]}
+    flag_set = parse_flag_set({"flags": {"f": flag}})
+    place = bucket("flagstone", "s", str(unit), 20)
+    inside = any(low <= place < high for low, high in ranges)
+    for context in ({"targetingKey": str(unit)}, {"targetingKey": unit}):
+        assert (flag_set_answer(flag_set, "f", context) == "on") is inside
+
+
 def test_other_products_salts_may_be_empty_but_ours_may_not() -> None:
     split = {"hash": "growthbook-2", "salt": "", "to": [{"variant": "on", "ranges": [[0, 1]]}]}
     flag = {
