@@ -14,7 +14,7 @@ import sys
 import click
 
 from flags.errors import FlagstoneError
-from web.cli import evaluate, experiments, flags, local
+from web.cli import evaluate, experiments, flags, imports, local
 from web.cli.context import Invocation
 from web.cli.output import CommandError, Output
 
@@ -85,4 +85,5 @@ main.add_command(local.replay)
 main.add_command(local.verify)
 main.add_command(flags.flags)
 main.add_command(evaluate.evaluate)
+main.add_command(imports.import_flags)
 main.add_command(experiments.experiments)

@@ -254,6 +254,7 @@ def flags_and_their_past(admin: Any) -> None:
     everything = admin.ok("POST", f"{PROD}/evaluate", {"context": {}})
     values = {item["flag"]: item["value"] for item in everything["items"]}
     assert values == {flag: True, "list/b": False, "list/c": False}
+    assert admin.ok("POST", f"{PROD}/import?preview=true", {"flags": {}})["changed"] is False
 
 
 def experiment_from_draft_to_shipping(service: Any) -> None:

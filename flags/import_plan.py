@@ -1,0 +1,285 @@
+"""What an import finds, and what of it can come into an environment, without touching a row.
+
+Each flag and each segment is read on its own, so that one that is refused stays alone; then all
+that rests upon something refused is refused too.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flags.canonical import canonical_bytes, same
+from flags.conditions import as_input_error, check_condition, flags_of, segments_of
+from flags.drafts import parse_draft
+from flags.errors import FlagstoneError, InvalidInputError, StateError
+from flags.models import Environment
+from flags.plain import (
+    MAX_FLAG_BYTES,
+    MAX_PREREQUISITES,
+    MAX_RULES,
+    MAX_SEGMENTS,
+    MAX_TARGET_KEYS,
+    check_key,
+    check_name,
+    check_plain,
+)
+from flags.workspace import FlagCopy, SegmentCopy, empty_state
+from flagstone.engine import (
+    FlagSetError,
+    condition_document,
+    flag_document,
+    parse_condition,
+    parse_flag,
+    parse_flag_set,
+)
+from flagstone.engine.model import Fault
+
+_NESTING = 64
+_STATE = tuple(empty_state(off=None, default=None))
+
+
+@dataclass(slots=True)
+class ImportPlan:
+    """What is there, and what is to come into it."""
+
+    environment: Environment
+    flags: dict[str, FlagCopy]
+    segments: dict[str, SegmentCopy]
+    imported: dict[str, FlagCopy] = field(default_factory=dict)
+    conditions: dict[str, Any] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    refused_segments: dict[str, str] = field(default_factory=dict)
+
+    def created(self) -> list[str]:
+        """Give the flags that are not there yet."""
+        return [key for key in self.imported if key not in self.flags]
+
+    def updated(self) -> list[str]:
+        """Give the flags whose state changes."""
+        return [
+            key
+            for key, flag in self.imported.items()
+            if key in self.flags and not same(flag.state, self.flags[key].state)
+        ]
+
+    def changed_segments(self) -> list[str]:
+        """Give the segments that are new or change."""
+        return [
+            key
+            for key, condition in self.conditions.items()
+            if key not in self.segments or not same(condition, self.segments[key].condition)
+        ]
+
+    def result(self) -> tuple[dict[str, FlagCopy], dict[str, SegmentCopy]]:
+        """Give the environment's flags and segments as they will be."""
+        segments = dict(self.segments)
+        for key, condition in self.conditions.items():
+            name = segments[key].name if key in segments else ""
+            segments[key] = SegmentCopy(key, name, condition)
+        return {**self.flags, **self.imported}, segments
+
+
+def plan_import(
+    environment: Environment,
+    flags: dict[str, FlagCopy],
+    segments: dict[str, SegmentCopy],
+    document: Mapping[str, Any],
+) -> ImportPlan:
+    """Say what of a flag set can come into an environment with these flags and segments.
+
+    Raises
+    ------
+    InvalidInputError
+        If the document is no flag set.
+    """
+    plan = ImportPlan(environment, flags, segments)
+    _read(plan, document)
+    _settle(plan)
+    return plan
+
+
+# Reading: each flag and each segment on its own, so that one that is refused stays alone.
+
+
+def _read(plan: ImportPlan, document: Mapping[str, Any]) -> None:
+    check_plain(dict(document), "", max_nesting=_NESTING)
+    if "flags" not in document:
+        raise InvalidInputError("a flag set has flags", field="flags", hint='{"flags": {…}}')
+    try:
+        flag_set = parse_flag_set(document, strict=False)
+        parse_flag_set({**document, "flags": {}, "segments": {}}, strict=True)
+    except FlagSetError as error:
+        raise as_input_error(error) from None
+    for key, segment in flag_set.segments.items():
+        try:
+            if isinstance(segment, Fault):
+                raise InvalidInputError(str(segment))
+            check_key(key, "")
+            parse_condition(document["segments"][key])
+            plan.conditions[key] = check_condition(condition_document(segment), "")
+        except (FlagstoneError, FlagSetError) as error:
+            plan.refused_segments[key] = _reason(error)
+    for key, flag in flag_set.flags.items():
+        try:
+            if flag.fault is not None:
+                raise InvalidInputError(str(flag.fault))
+            parse_flag({**document["flags"][key], "key": key})
+            plan.imported[key] = _imported(key, flag_document(flag), plan.flags.get(key))
+        except (FlagstoneError, FlagSetError) as error:
+            plan.refused[key] = _reason(error)
+    if len(plan.conditions.keys() | plan.segments) > MAX_SEGMENTS:
+        raise InvalidInputError(f"there would be more than {MAX_SEGMENTS:,} segments")
+
+
+def _reason(error: FlagstoneError | FlagSetError) -> str:
+    place = error.path if isinstance(error, FlagSetError) else error.field
+    return f"{place}: {error.message}" if place else error.message
+
+
+def _imported(key: str, document: dict[str, Any], there: FlagCopy | None) -> FlagCopy:
+    """Give the flag as it will be in this environment, or refuse it."""
+    _check_limits(document)
+    state = {name: document[name] for name in _STATE}
+    if there is not None:
+        if there.archived:
+            raise StateError("is archived here; restore it first")
+        if there.type != document["type"]:
+            raise StateError(f"exists already, and its type is {there.type}")
+        if not same(_plain_variants(there.variants), _plain_variants(document["variants"])):
+            raise StateError(f"exists already, with other variants: {', '.join(there.variants)}")
+        flag = copy.deepcopy(there)
+        if not same(flag.state, state):
+            flag.state, flag.version = state, there.version + 1
+        return flag
+    metadata = dict(document["metadata"])
+    owner = metadata.pop("owner", "")
+    draft = parse_draft(
+        {
+            "key": key,
+            "type": document["type"],
+            "client": document["client"],
+            "owner": owner,
+            "metadata": metadata,
+            "variants": document["variants"],
+        }
+    )
+    return FlagCopy(
+        key=key,
+        type=draft.type,
+        name="",
+        description="",
+        owner=draft.owner,
+        client=draft.client,
+        archived=False,
+        metadata=dict(draft.metadata),
+        variants=draft.stored_variants(),
+        state=state,
+        version=1,
+    )
+
+
+def _plain_variants(variants: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: {"value": part["value"], "on": part.get("on", part["value"] is not False)}
+        for name, part in variants.items()
+    }
+
+
+def _check_limits(document: dict[str, Any]) -> None:
+    """Hold a flag to what the instructions of a change may write."""
+    keys = sum(len(target["keys"]) for target in document["targets"])
+    for name, count, most in (
+        ("rules", len(document["rules"]), MAX_RULES),
+        ("prerequisites", len(document["prerequisites"]), MAX_PREREQUISITES),
+        ("target keys", keys, MAX_TARGET_KEYS),
+    ):
+        if count > most:
+            raise InvalidInputError(f"has {count:,} {name}; at most {most:,} are allowed")
+    for index, rule in enumerate(document["rules"]):
+        check_name(rule["id"], f"rules[{index}].id", what="rule")
+        check_condition(rule["when"], f"rules[{index}].when")
+    if len(canonical_bytes(document)) > MAX_FLAG_BYTES:
+        raise InvalidInputError(f"takes more than {MAX_FLAG_BYTES:,} bytes")
+
+
+# Settling: what rests upon something refused is refused too.
+
+
+def _settle(plan: ImportPlan) -> None:
+    _keep_others_segments(plan)
+    while True:
+        for key, reason in _unmet(plan):
+            plan.imported.pop(key, None)
+            plan.refused.setdefault(key, reason)
+        lost = dict(_unmet_segments(plan))
+        for key, reason in lost.items():
+            del plan.conditions[key]
+            plan.refused_segments[key] = reason
+        if not lost and next(_unmet(plan), None) is None:
+            return
+
+
+def _keep_others_segments(plan: ImportPlan) -> None:
+    """Refuse to replace a segment that flags name which are not part of the import."""
+    outside = {
+        key: flag
+        for key, flag in plan.flags.items()
+        if not flag.archived and key not in plan.imported
+    }
+    for key in plan.changed_segments():
+        if key not in plan.segments:
+            continue
+        users = [name for name, flag in outside.items() if key in _segments_named(flag)]
+        users += [
+            name
+            for name, segment in plan.segments.items()
+            if name not in plan.conditions and key in segments_of(segment.condition)
+        ]
+        if users:
+            del plan.conditions[key]
+            named = ", ".join(users[:3])
+            plan.refused_segments[key] = f"is another one here, and {named} depends on it"
+
+
+def _segments_named(flag: FlagCopy) -> set[str]:
+    found: set[str] = set()
+    for rule in flag.state["rules"]:
+        found |= segments_of(rule["when"])
+    return found
+
+
+def _flags_named(flag: FlagCopy) -> set[str]:
+    found = {part["flag"] for part in flag.state["prerequisites"]}
+    for rule in flag.state["rules"]:
+        found |= set(flags_of(rule["when"]))
+    return found
+
+
+def _unmet(plan: ImportPlan) -> Iterator[tuple[str, str]]:
+    for key, flag in list(plan.imported.items()):
+        reason = _missing(plan, _flags_named(flag), _segments_named(flag))
+        if reason is not None:
+            yield key, reason
+
+
+def _unmet_segments(plan: ImportPlan) -> Iterator[tuple[str, str]]:
+    for key, condition in list(plan.conditions.items()):
+        reason = _missing(plan, flags_of(condition), segments_of(condition))
+        if reason is not None:
+            yield key, reason
+
+
+def _missing(plan: ImportPlan, flags: Iterable[str], segments: Iterable[str]) -> str | None:
+    for key in sorted(flags):
+        there = plan.flags.get(key)
+        if key in plan.refused or (key not in plan.imported and (there is None or there.archived)):
+            return f"depends on the flag {key!r}, which is not imported"
+    for key in sorted(segments):
+        if key in plan.refused_segments:
+            return f"depends on the segment {key!r}, which {plan.refused_segments[key]}"
+        if key not in plan.conditions and key not in plan.segments:
+            return f"depends on the segment {key!r}, which is not there"
+    return None

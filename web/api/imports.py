@@ -1,0 +1,72 @@
+"""A flag set from another product, or from a file, into an environment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from flask.typing import ResponseReturnValue
+from pydantic import Field
+
+from flags.errors import InvalidInputError
+from flags.imports import ImportOutcome, import_flag_set
+from web.api.blueprint import blueprint
+from web.api.idempotency import idempotent
+from web.api.render import document, expected
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.body import Query, read_object, read_query
+from web.transactions import now, reading, transaction
+
+
+class ImportQuery(Query):
+    """Whether only to say what would happen, and why it is done."""
+
+    preview: bool = False
+    comment: Annotated[str, Field(max_length=2000)] = ""
+
+
+@blueprint.post("/projects/<project_key>/environments/<environment_key>/import")
+@needs(Role.EDITOR)
+@idempotent()
+def import_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """Preview or apply a flag set: what of it can come, in one revision."""
+    query = read_query(ImportQuery)
+    flag_set = read_object()
+    wanted = expected()
+    if wanted.flag_version is not None:
+        message = "an import is of the whole environment"
+        hint = "send the environment's ETag"
+        raise InvalidInputError(message, field="If-Match", hint=hint)
+    with reading() if query.preview else transaction() as session:
+        outcome = import_flag_set(
+            session,
+            project_key,
+            environment_key,
+            flag_set,
+            actor=current_caller().actor,
+            now=now(),
+            preview=query.preview,
+            comment=query.comment,
+            expected_version=wanted.revision,
+        )
+        return _done(outcome, environment_key, "preview" if query.preview else "apply")
+
+
+def _done(outcome: ImportOutcome, environment_key: str, mode: str) -> ResponseReturnValue:
+    body = {
+        "mode": mode,
+        "environment": environment_key,
+        "changed": outcome.changed,
+        "created": outcome.created,
+        "updated": outcome.updated,
+        "unchanged": outcome.unchanged,
+        "refused": [{"name": name, "reason": why} for name, why in outcome.refused.items()],
+        "sentences": outcome.sentences,
+        "revision": outcome.revision_number,
+        "published": outcome.published,
+        "before": outcome.before,
+        "after": outcome.after,
+        "segments_before": outcome.segments_before,
+        "segments_after": outcome.segments_after,
+    }
+    return document(body, etag=outcome.revision_number)
