@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flagstone.engine import FlagSetError, bucket, evaluate, parse_flag, parse_flag_set
@@ -304,6 +304,7 @@ def test_growthbook_prints_units_as_javascript_does(value: Any, expected: str | 
     st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted), min_size=1, max_size=4),
     st.integers(0, 999),
 )
+@example([[0, 0], [19, 20]], 1)
 def test_generated_and_careful_code_agree_on_any_ranges(ranges: list[Any], unit: int) -> None:
     """Empty ones among them, in any order, touching or one in another."""
     bucketing = {"salt": "s", "of": 20, "ranges": ranges}
