@@ -179,30 +179,32 @@ def _load(
     remote = invocation.remote
     path = f"/api/v1/projects/{segment(project)}/environments/{segment(environment)}/import"
     preview = remote.post(path, flag_set, preview="true")
-    if not preview["changed"] or not (yes or _agreed(invocation, preview)):
+    if not preview["changed"] or not (yes or _can_ask(invocation)):
         invocation.output.document(preview, _words(preview))
         return
+    if not yes:
+        click.echo(_words(preview))
+        if not click.confirm("Apply this?", default=False):
+            click.echo("Nothing is written.")
+            return
     answer = remote.post(path, flag_set, if_match=f'"{preview["revision"]}"', comment=comment)
     invocation.output.document(answer, _words(answer))
 
 
-def _agreed(invocation: Invocation, preview: dict[str, Any]) -> bool:
-    if invocation.output.as_json or invocation.output.quiet or not sys.stdin.isatty():
-        return False
-    click.echo(_words(preview))
-    return click.confirm("Apply this?", default=False)
+def _can_ask(invocation: Invocation) -> bool:
+    return not (invocation.output.as_json or invocation.output.quiet) and sys.stdin.isatty()
 
 
 def _words(answer: dict[str, Any]) -> str:
     lines = [] if answer["mode"] == "apply" else ["Preview; nothing is written."]
     created = set(answer["created"])
     for key, sentence in answer["sentences"].items():
-        lines.append(f"{'new ' if key in created else 'changes'} {key}: {sentence}")
+        lines.append(f"{'new' if key in created else 'changes'} {key}: {sentence}")
     for key, before in answer["segments_before"].items():
-        lines.append(f"{'new ' if before is None else 'changes'} segment {key}")
+        lines.append(f"{'new' if before is None else 'changes'} segment {key}")
     lines.extend(f"refused {each['name']}: {each['reason']}" for each in answer["refused"])
     if answer["unchanged"]:
-        lines.append(f"{len(answer['unchanged'])} flags are there already, just so.")
+        lines.append(f"Already so: {', '.join(answer['unchanged'])}.")
     if not answer["changed"]:
         lines.append("Nothing changes.")
     elif answer["mode"] == "apply":
