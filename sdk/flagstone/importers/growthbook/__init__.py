@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from flagstone.engine import parse_flag_set
+from flagstone.engine import evaluate, parse_flag_set
 from flagstone.engine.errors import FlagSetError
 from flagstone.engine.parse import parse_condition, parse_flag
-from flagstone.importers.growthbook.features import Carried, FeatureReader
+from flagstone.importers.growthbook.features import Carried, FeatureReader, Gate
 from flagstone.importers.growthbook.grammar import Grammar
 from flagstone.importers.result import (
     CannotCarryError,
@@ -90,6 +90,7 @@ class _Import:
         self.segments: dict[str, set[str]] = {}
         self.refused: dict[str, str] = {}
         self.losses: dict[str, list[str]] = {}
+        self.gates: dict[str, list[Gate]] = {}
 
     def run(self, whole: Mapping[str, Any]) -> ImportResult:
         for key, feature in self.features.items():
@@ -102,6 +103,7 @@ class _Import:
             except RecursionError:
                 self.refused[str(key)] = "it is nested too deeply"
         self._refuse_with_parents()
+        self._open_gates()
         self._refuse_long_chains()
         return self._result(whole)
 
@@ -111,7 +113,7 @@ class _Import:
         if self.reader.goes_round(key):
             self.losses[key] = ["its prerequisites go in a circle, so it never has a value"]
             document = {"key": key, "type": "boolean", "variants": {"off": {"value": False}}}
-            self.flags[key] = _checked(Carried({**document, "default": None}, [], None))
+            self.flags[key] = _checked(Carried({**document, "default": None}, [], None, []))
             return
         carried = self.reader.flag(key, feature)
         flag = _checked(carried)
@@ -120,6 +122,23 @@ class _Import:
         self.flags[key] = flag
         self.segments[key] = self.grammar.used
         self.losses[key] = carried.losses
+        self.gates[key] = carried.gates
+
+    def _open_gates(self) -> None:
+        """Write gates as prerequisites: which variants of the other flag fulfil the condition."""
+        for key, gates in self.gates.items():
+            prerequisites: list[dict[str, Any]] = []
+            for gate in gates if key in self.flags else []:
+                names = _fulfilling(self.flags[gate.flag]["variants"], gate)
+                if not names:
+                    # No value of the other flag opens it, so this one never has a value.
+                    self.flags[key]["rules"] = []
+                    self.flags[key]["default"] = None
+                    prerequisites = []
+                    break
+                prerequisites.append({"flag": gate.flag, "variants": names})
+            if prerequisites:
+                self.flags[key]["prerequisites"] = prerequisites
 
     def _refuse_with_parents(self) -> None:
         """Refuse whatever asks a flag that is refused."""
@@ -180,3 +199,15 @@ def _checked(carried: Carried) -> dict[str, Any]:
             raise CannotCarryError(f"its values have several types: {carried.mixture}") from error
         raise
     return carried.document
+
+
+def _fulfilling(variants: Mapping[str, Mapping[str, Any]], gate: Gate) -> list[str]:
+    """Return the variants whose values fulfil the condition of a gate."""
+    rule = {"id": "gate", "when": {"attr": "values", "each": gate.value}, "serve": "open"}
+    flag = {"type": "boolean", "variants": {"open": {"value": True}}, "rules": [rule]}
+    flag_set = parse_flag_set({"flags": {"gate": flag}})
+    return [
+        name
+        for name, variant in variants.items()
+        if evaluate(flag_set, "gate", {"values": [variant["value"]]}, 0.0).variant is not None
+    ]

@@ -52,6 +52,13 @@ class Unit(NamedTuple):
     by: str
 
 
+class Gate(NamedTuple):
+    """A flag whose value must fulfil a condition before anything else is asked."""
+
+    flag: str
+    value: Condition
+
+
 @dataclass(slots=True)
 class Parents:
     """What a rule's prerequisites say: whether it applies, and whether the flag may go on."""
@@ -62,11 +69,15 @@ class Parents:
 
 @dataclass(slots=True)
 class Carried:
-    """A flag, and what the report says was left behind."""
+    """A flag without its prerequisites, and what the report says was left behind.
+
+    ``mixture`` names the types of its values, if there are several.
+    """
 
     document: dict[str, Any]
     losses: list[str]
     mixture: str | None
+    gates: list[Gate]
 
 
 class FeatureReader:
@@ -142,6 +153,8 @@ class _Feature:
         self.guards: list[Condition] = []
         self.losses: dict[str, None] = {}
         self.ids: set[str] = set()
+        self.gates: list[Gate] = []
+        self.is_first = True
 
     def read(self) -> Carried:
         rules = _rules(self.feature)
@@ -164,7 +177,7 @@ class _Feature:
             "rules": self.written,
             "default": default,
         }
-        return Carried(document, list(self.losses), self.variants.mixture())
+        return Carried(document, list(self.losses), self.variants.mixture(), self.gates)
 
     def _lose(self, *losses: str) -> None:
         self.losses.update(dict.fromkeys(losses))
@@ -209,6 +222,8 @@ class _Feature:
         parents = self._parents(rule)
         body = all_of([*self.guards, *parents.passes, *self._audience(rule)])
         self.guards.extend(parents.goes_on)
+        # Behind a rule that serves, a gate is not asked of everybody any more.
+        self.is_first &= not self._is_forced(rule) and rule.get("variations") is None
         name = _text(rule.get("id"), "id") or _text(rule.get("key"), "key") or f"rule-{index + 1}"
         if rule.get("tracks"):
             self._lose("tracks of an experiment that was evaluated elsewhere are left behind")
@@ -253,6 +268,9 @@ class _Feature:
                 continue
             else:
                 passes, gates = self._passes(key, condition), bool(parent.get("gate"))
+            if gates and self.is_first and not parents.passes and _asks_value(passes):
+                self.gates.append(Gate(key, passes["value"]))
+                continue
             if gates:
                 parents.goes_on.append(any_of([*map(negated, parents.passes), passes]))
             parents.passes.append(passes)
@@ -293,7 +311,9 @@ class _Feature:
     def _buckets(self, units: list[Unit], hashed: Hash, salt: str, spans: list[Span]) -> Condition:
         if not spans:
             return NOBODY
-        ranges = [list(pair) for pair in spans]
+        # Nobody's range is kept where it is the only one: it can be widened later.
+        full = [pair for pair in spans if pair[0] < pair[1]]
+        ranges = [list(pair) for pair in full or spans[:1]]
         return any_of(
             all_of(
                 [
@@ -391,6 +411,10 @@ class _Feature:
         pair = interval(namespace[1:3], "a namespace's range")
         anybody = Unit(True, unit.by)
         yield self._buckets([anybody], hashed, f"__{namespace[0]}", [span(*pair, hashed.of)])
+
+
+def _asks_value(condition: Condition) -> bool:
+    return condition is not True and set(condition) == {"flag", "value"}
 
 
 def _rules(feature: Mapping[str, Any]) -> list[Mapping[str, Any]]:

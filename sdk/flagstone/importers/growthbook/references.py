@@ -75,19 +75,19 @@ class Attribute:
     def leaf(self, op: str, values: Iterable[Any], **more: Any) -> Condition:
         """Compare the value; false where it is missing."""
         values = list(values)
-        return leaf(self.path, op, values, **more) if values else NOBODY
+        return leaf(_attr(self.path), op, values, **more) if values else NOBODY
 
     def is_a(self, *types: str) -> Condition:
         """Ask for its type; ``null`` is also what is missing."""
         if "null" in types:
             return negated(self.is_a(*(name for name in THERE if name not in types)))
-        return leaf(self.path, "type", types) if types else NOBODY
+        return leaf(_attr(self.path), "type", types) if types else NOBODY
 
     def each(self, condition: Condition) -> Condition:
         """Ask whether it is a list with an element of which the condition holds."""
         if condition == NOBODY:
             return NOBODY
-        return {"attr": list(self.path), "each": condition}
+        return {"attr": _attr(self.path), "each": condition}
 
     def length(self) -> Length:
         """Look at how many elements it has instead."""
@@ -102,13 +102,16 @@ class Length:
     name: None = None
 
     def leaf(self, op: str, values: Iterable[Any], **more: Any) -> Condition:
-        """Compare the length with numbers; no text is in a number."""
-        numbers = [value for value in values if _is_number(value)]
-        if not numbers or op in ("regex", "contains"):
+        """Compare the length with numbers or, as a version, with texts; it has no pattern."""
+        if op == "regex":
+            return NOBODY
+        versions = op.startswith("version_")
+        numbers = [value for value in values if versions or _is_number(value)]
+        if not numbers:
             return NOBODY
         more.pop("elements", None)
         more.pop("ci", None)
-        return leaf(self.path, op, numbers, **{**more, "as": "length"})
+        return leaf(_attr(self.path), op, numbers, **{**more, "as": "length"})
 
     def is_a(self, *types: str) -> Condition:
         """Ask for its type: it is a number."""
@@ -147,6 +150,10 @@ class Nothing:
 
 
 Reference = Attribute | Length | Nothing
+
+
+def _attr(path: tuple[str, ...]) -> str | list[str]:
+    return path[0] if len(path) == 1 else list(path)
 
 
 def _is_number(value: object) -> bool:
