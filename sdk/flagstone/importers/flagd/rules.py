@@ -1,0 +1,282 @@
+"""From the values that targeting gives, case by case, to variants and to the rules of a flag."""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from flagstone.importers.conditions import NOBODY, negated
+from flagstone.importers.flagd.comparisons import Comparer, CutError, Remark
+from flagstone.importers.flagd.fractional import KEY_IS_NO_TEXT, Fractional
+from flagstone.importers.flagd.logic import Logic, Root
+from flagstone.importers.flagd.terms import (
+    Attribute,
+    Cases,
+    Condition,
+    Const,
+    Failure,
+    Opaque,
+    Text,
+    Value,
+    both,
+    either,
+    follows,
+    in_turn,
+    tested,
+)
+from flagstone.importers.result import CannotCarryError
+
+END_OF_TIME: Final = 253_402_300_800
+_MOST_STRETCHES: Final = 32
+_TRUTHS: Final = frozenset({"true", "false"})
+_UTC: Final = dt.timezone.utc  # noqa: UP017  dt.UTC is younger than Python 3.10
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A variant; ``None`` is the caller's default."""
+
+    variant: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """The default variant, because targeting has none."""
+
+
+Outcome = Served | Default
+Outcomes = list[tuple[Condition, Outcome]]
+NOTHING: Final = Served(None)
+DEFAULT: Final = Default()
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What targeting gives from the first second until just before the last."""
+
+    first: int
+    last: int
+    outcomes: Outcomes
+
+
+def outcomes_over_time(
+    logic: Any, flag_key: str, hash_version: str, variants: Mapping[str, Any], remark: Remark
+) -> list[Stretch]:
+    """Evaluate targeting, apart for every stretch of time that a comparison tells apart."""
+    stretches: list[Stretch] = []
+    open_ones = [(0, END_OF_TIME)]
+    while open_ones:
+        first, last = open_ones.pop()
+        if len(stretches) + len(open_ones) > _MOST_STRETCHES:
+            raise CannotCarryError("compares with the clock at too many times")
+        try:
+            comparer = Comparer(first, last, remark)
+            found = _outcomes(_cases(logic, flag_key, hash_version, comparer), comparer, variants)
+        except CutError as cut:
+            open_ones += [(cut.second, last), (first, cut.second)]
+            continue
+        if stretches and stretches[-1].outcomes == found:
+            stretches[-1] = Stretch(stretches[-1].first, last, found)
+        else:
+            stretches.append(Stretch(first, last, found))
+    return stretches
+
+
+def _cases(logic: Any, flag_key: str, hash_version: str, comparer: Comparer) -> Cases:
+    fractional = Fractional(flag_key, hash_version, key_is_no_text=False)
+    cases = Logic(flag_key, fractional, comparer).cases(logic, Root())
+    if cases and all(isinstance(value, Failure) for _, value in cases):
+        reason = next(value.reason for _, value in cases if isinstance(value, Failure))
+        raise CannotCarryError(f"targeting always fails: {reason}")
+    if not fractional.depends:
+        return cases
+    fractional = Fractional(flag_key, hash_version, key_is_no_text=True)
+    others = Logic(flag_key, fractional, comparer).cases(logic, Root())
+    alike = 0
+    while alike < min(len(cases), len(others)) and repr(cases[alike]) == repr(others[alike]):
+        alike += 1
+    apart = [(both(negated(KEY_IS_NO_TEXT), when), value) for when, value in cases[alike:]]
+    return in_turn([*cases[:alike], *apart, *others[alike:]])
+
+
+def _outcomes(cases: Cases, comparer: Comparer, variants: Mapping[str, Any]) -> Outcomes:
+    found: Outcomes = []
+    for when, value in cases:
+        for condition, outcome in _named(value, comparer, variants):
+            found.append((both(when, condition), outcome))
+    kept: Outcomes = []
+    for when, outcome in found:
+        if when == NOBODY or any(follows(when, earlier) for earlier, _ in kept):
+            continue
+        if kept and kept[-1][1] == outcome and "bucket" not in repr((when, kept[-1][0])):
+            when = either(kept.pop()[0], when)
+        kept.append((when, outcome))
+        if when is True:
+            break
+    return kept
+
+
+def _named(value: Value, comparer: Comparer, variants: Mapping[str, Any]) -> Outcomes:
+    """Return which variants a value names."""
+    match value:
+        case Const(None):
+            return [(True, DEFAULT)]
+        case Const(bool(constant)):
+            return [(True, _variant(str(constant).lower(), variants, comparer.remark))]
+        case Const(constant):
+            return [(True, _variant(str(constant), variants, comparer.remark))]
+        case Failure(reason):
+            if reason:
+                comparer.remark(f"where targeting fails the caller's default is served: {reason}")
+            return [(True, NOTHING)]
+        case Attribute(path):
+            _refuse_names(variants, dict, list, int, float)
+            known: Outcomes = []
+            for name in variants:
+                values: list[Any] = [name, name == "true"] if name in _TRUTHS else [name]
+                known.append((tested(path, "in", values), Served(name)))
+            return [*known, (True, NOTHING)]
+        case Text():
+            spelled = [(comparer.equal(value, Const(name)), Served(name)) for name in variants]
+            return [*spelled, (True, NOTHING)]
+        case Opaque():
+            _refuse_names(variants, dict, list)
+        case _:
+            _refuse_names(variants, list, int, float)
+    return [(True, NOTHING)]
+
+
+def _variant(name: str, variants: Mapping[str, Any], remark: Remark) -> Outcome:
+    if name in variants:
+        return Served(name)
+    remark(f"targeting names the variant {name[:100]!r}, which is not there: the caller's default")
+    return NOTHING
+
+
+def _refuse_names(variants: Mapping[str, Any], *kinds: type) -> None:
+    """Refuse variants that are called as Python spells a number or a list."""
+    for name in variants:
+        try:
+            meant = ast.literal_eval(name)
+        except (ValueError, SyntaxError, MemoryError):
+            continue
+        if isinstance(meant, kinds) and not isinstance(meant, bool):
+            raise CannotCarryError(f"a value of the context may name the variant {name!r}")
+
+
+def rules_of(
+    stretches: Sequence[Stretch], default: str | None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Write rules, and which variant is served where none applies.
+
+    Where the caller's default has to be served beside a default variant, the latter gets rules.
+    """
+    outcomes = [outcome for stretch in stretches for _, outcome in stretch.outcomes]
+    if default is not None and NOTHING in outcomes:
+        fallback, otherwise = None, Served(default)
+    else:
+        fallback, otherwise = default, NOTHING
+    rules: list[dict[str, Any]] = []
+    for stretch in stretches:
+        resolved = [
+            (when, otherwise if outcome == DEFAULT and fallback is None else outcome)
+            for when, outcome in stretch.outcomes
+        ]
+        window = _window(stretch)
+        rules.extend(
+            {"id": "", **window, "when": when, "serve": serve}
+            for when, serve in _written(resolved, fallback)
+        )
+    if not rules:
+        # Whoever asks is told that targeting has decided, as flagd tells.
+        rules = [{"id": "", "when": NOBODY, "serve": next(iter(_named_in(stretches)), fallback)}]
+        rules = [rule for rule in rules if rule["serve"] is not None]
+    return [{**rule, "id": f"targeting-{n}"} for n, rule in enumerate(rules, 1)], fallback
+
+
+def _named_in(stretches: Sequence[Stretch]) -> list[str]:
+    return [
+        outcome.variant
+        for stretch in stretches
+        for _, outcome in stretch.outcomes
+        if isinstance(outcome, Served) and outcome.variant is not None
+    ]
+
+
+def _window(stretch: Stretch) -> dict[str, str]:
+    window = {}
+    if stretch.first > 0:
+        window["start"] = _time(stretch.first)
+    if stretch.last < END_OF_TIME:
+        window["end"] = _time(stretch.last)
+    return window
+
+
+def _time(seconds: int) -> str:
+    moment = dt.datetime(1970, 1, 1, tzinfo=_UTC) + dt.timedelta(seconds=seconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _written(outcomes: Outcomes, fallback: str | None) -> list[tuple[Condition, Any]]:
+    """Write what is served; what falls through keeps the later rules from applying."""
+    ends = len(outcomes)
+    while ends and _falls_through(outcomes[ends - 1][1], fallback):
+        ends -= 1
+    written: list[tuple[Condition, Any]] = []
+    passed: Condition = True
+    for when, outcome in outcomes[:ends]:
+        if outcome == DEFAULT:
+            outcome = Served(fallback)
+        assert isinstance(outcome, Served)
+        if outcome.variant is None:
+            passed = both(passed, negated(when))
+        elif (condition := both(passed, when)) != NOBODY:
+            written.append((condition, outcome.variant))
+        if when is True:
+            break
+    return _split(written)
+
+
+def _falls_through(outcome: Outcome, fallback: str | None) -> bool:
+    return outcome == DEFAULT or (outcome == NOTHING and fallback is None)
+
+
+def _split(written: list[tuple[Condition, Any]]) -> list[tuple[Condition, Any]]:
+    """Make one rule of neighbours that differ in the bucket only."""
+    joined: list[tuple[Condition, Any]] = []
+    for when, variant in written:
+        prefix, inside = _divided(when)
+        if inside is None:
+            joined.append((when, variant))
+            continue
+        units = {name: inside[name] for name in ("by", "hash", "salt", "of")}
+        share = {"variant": variant, "ranges": inside["ranges"]}
+        if joined and isinstance(joined[-1][1], dict) and joined[-1][0] == prefix:
+            split = joined[-1][1]["split"]
+            if {name: split[name] for name in units} == units:
+                _add(split["to"], share)
+                continue
+        joined.append((prefix, {"split": {**units, "missing": "skip", "to": [share]}}))
+    return joined
+
+
+def _add(shares: list[dict[str, Any]], share: dict[str, Any]) -> None:
+    for known in shares:
+        if known["variant"] == share["variant"]:
+            known["ranges"] = [*known["ranges"], *share["ranges"]]
+            return
+    shares.append(share)
+
+
+def _divided(when: Condition) -> tuple[Condition, Mapping[str, Any] | None]:
+    """Divide a condition into the bucket it ends with and what stands before."""
+    if when is True:
+        return when, None
+    if set(when) == {"bucket"}:
+        return True, when["bucket"]
+    if set(when) == {"all"} and set(when["all"][-1]) == {"bucket"}:
+        return both(*when["all"][:-1]), when["all"][-1]["bucket"]
+    return when, None
