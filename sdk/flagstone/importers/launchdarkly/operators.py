@@ -202,12 +202,14 @@ def _moment(op: str) -> Callable[[_OfValue, Sequence[Any]], Any]:
         moments = [moment for moment in map(_milliseconds, values) if moment is not None]
         if not moments:
             return NOBODY
+        # No integer prints as a time, so a key that is none needs no reading as text.
+        plain = _OfValue(value.place, as_text=False)
         texts = all_of(
-            [value.leaf("regex", [_ZONED]), value.leaf(op, [_seconds(op, m) for m in moments])]
+            [plain.leaf("regex", [_ZONED]), plain.leaf(op, [_seconds(op, m) for m in moments])]
         )
         if value.more:
             return texts
-        return any_of([value.leaf(order, [_edge(order, m) for m in moments]), texts])
+        return any_of([plain.leaf(order, [_edge(order, m) for m in moments]), texts])
 
     return write
 
