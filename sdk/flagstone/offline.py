@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from flagstone import substitute
 from flagstone.arguments import attributes
 from flagstone.engine import CompiledFlagSet, FlagSet, parse_flag_set
 from flagstone.events import Outbox
@@ -58,20 +59,21 @@ class OfflineClient(Getters):
         context: Mapping[str, Any] | None = None,
         outbox: Outbox | None = None,
     ) -> None:
-        store = FlagStore()
-        outbox = outbox or Outbox(_forget, _forget, _forget)
-        super().__init__(store, outbox, attributes("context", context))
+        self._own_store = FlagStore()
+        self._own_outbox = outbox or Outbox(_forget, _forget, _forget)
+        super().__init__(self._own_store, self._own_outbox, attributes("context", context))
         self.serve(flags)
+        substitute.enlist(self)
 
     def serve(self, flags: FlagSource) -> None:
         """Serve another flag set from now on; ``on_change`` callbacks hear of it."""
-        self._store.serve(read_flag_set(flags), None, "offline", clock.time())
-        self._store.stale = False
+        self._own_store.serve(read_flag_set(flags), None, "offline", clock.time())
+        self._own_store.stale = False
 
     @property
     def flag_set(self) -> FlagSet:
         """The flag set being served."""
-        compiled = self._store.compiled
+        compiled = self._own_store.compiled
         assert compiled is not None  # from the constructor on
         return compiled.flag_set
 
@@ -98,7 +100,12 @@ class OfflineClient(Getters):
 
     def as_substitute(self) -> Substitute:
         """Return what lets every client of the process be served from here (for tests)."""
-        return Substitute(self._store, self._outbox)
+        return Substitute(self._own_store, self._own_outbox)
+
+    def follow(self, standing: Substitute | None) -> None:
+        """Serve from what stands in for flags of one's own, or from these again (for tests)."""
+        self._store = self._own_store if standing is None else standing.store
+        self._outbox = self._own_outbox if standing is None else standing.outbox
 
     def on_change(self, callback: ChangeCallback) -> Callable[[], None]:
         """Call ``callback(FlagsChanged)`` after every ``serve``; returns what ends that."""

@@ -18,7 +18,7 @@ YOUNGER = {"_sha2"}
 # Modules that nobody loads but who asks for them, and what they may import besides.
 OPT_IN = {
     "flagstone/provider.py": {"openfeature"},
-    "flagstone/flask.py": {"flask", "jinja2"},
+    "flagstone/flask.py": {"flask"},
     "flagstone/testing/__init__.py": {"pytest"},
     "flagstone/testing/plugin.py": {"pytest"},
 }

@@ -11,6 +11,7 @@ from flagstone.engine import Always, CompiledFlagSet, Flag, FlagSet, Rule, Varia
 from flagstone.engine.attributes import same
 from flagstone.errors import OverrideError
 from flagstone.offline import FlagSource, OfflineClient, read_flag_set
+from flagstone.substitute import Substitute
 from flagstone.testing.records import Exposure, Records, TrackedEvent
 
 Base = FlagSource | None
@@ -55,7 +56,7 @@ class Flags:
         self._base = _base_of(base)
         self._overrides: list[tuple[object, Flag]] = []
         self._records = Records()
-        self.client = OfflineClient(self._base, outbox=self._records.outbox)
+        self.client: OfflineClient = _Steadfast(self._base, outbox=self._records.outbox)
         self._standing = self.client.as_substitute()
 
     # -- what is served -----------------------------------------------------------------------
@@ -236,6 +237,13 @@ class Flags:
                 max(served.version, self._base.version) + 1,
             )
         )
+
+
+class _Steadfast(OfflineClient):
+    """The client of flags: it serves these, whatever else stands in for a service."""
+
+    def follow(self, standing: Substitute | None) -> None:
+        """Stay."""
 
 
 class Override:

@@ -251,6 +251,15 @@ def test_a_client_made_meanwhile_waits_for_nobody() -> None:
         assert client.status().source == "offline"
 
 
+def test_an_offline_client_is_served_from_the_flags_too() -> None:
+    client = OfflineClient(document())
+    with Flags({"checkout": "tested"}) as outer, Flags({"checkout": "inner"}) as inner:
+        assert client.get_string("checkout", UNIT, "x") == "inner"
+        assert outer.client.get_string("checkout", UNIT, "x") == "tested"
+        assert inner.client.get_string("checkout", UNIT, "x") == "inner"
+    assert client.get_string("checkout", UNIT, "x") == "new"
+
+
 class ASuiteOfUnittest(unittest.TestCase):
     """As people write it who do not use pytest."""
 
@@ -268,4 +277,4 @@ class ASuiteOfUnittest(unittest.TestCase):
 def test_an_offline_client_has_every_method_of_a_client() -> None:
     public = {name for name in dir(Client) if not name.startswith("_")}
     theirs = {name for name in dir(OfflineClient) if not name.startswith("_")}
-    assert public - theirs == {"after_fork", "at_exit", "follow"}
+    assert public - theirs == {"after_fork", "at_exit"}
