@@ -18,7 +18,8 @@ A context without ``targetingKey`` is Flagsmith's evaluation without identity an
 Not told apart: a whole number and a float without a fraction (1 and 1.0; the text ``"1.0"`` is a
 fraction, as Flagsmith has it). Not traits: arrays and objects (Flagsmith compares how Python prints
 them; only equality and order know of it here). Numbers of more than 300 digits are none. A REGEX
-sees the text of a number as it was written, Flagsmith without needless zeros.
+sees the text of a number as it was written, Flagsmith without needless zeros. A trait whose name is
+a path, as in ``$.identity.key``, does not hide what stands there.
 """
 
 from __future__ import annotations

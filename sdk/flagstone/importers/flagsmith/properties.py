@@ -28,7 +28,7 @@ _ONE_STEP: Final = re.compile(_STEP)
 class Place:
     """Where a property stands in our context.
 
-    ``attr`` is ``None`` where nothing can ever stand. ``types`` are those that are a value there.
+    ``attr`` is ``None`` where nothing stands. ``types`` are those that are a value there.
     ``constant`` stands in for a place of the environment that the context leaves out.
     ``of_identity`` says that there is nothing without an identity.
     """
@@ -59,12 +59,12 @@ def place_of(name: str, environment: Mapping[str, Any]) -> Place:
             raise CannotCarryError(f"the property {name!r} is a JSONPath of more than names")
         return _trait((name,))  # Flagsmith takes a path that is none for the name of a trait.
     steps = [found[1] or found[2][1:-1] for found in _ONE_STEP.finditer(name)]
-    if steps[0] == "environment":
+    if steps[0] == "environment" and len(steps) > 1:
         return _of_environment(steps, environment)
     if steps[0] in ("flags", "features", "segments"):
         raise CannotCarryError(f"the property {name!r} asks other flags or segments")
     if steps[0] != "identity" or steps in (["identity"], ["identity", "traits"]):
-        return Place(None)
+        return _trait((name,))  # No value stands there, so only a trait can have that name.
     if steps[1] == "traits":
         return _trait(tuple(steps[2:]), SCALARS)
     if steps[1:] == ["key"]:
