@@ -259,6 +259,8 @@ class FlagstoneProvider(AbstractProvider):
         return client
 
     def _flags_changed(self, change: FlagsChanged) -> None:
+        if change.previous_revision is None and self._told is ProviderStatus.NOT_READY:
+            return  # the flags that initialize() waits for
         details = ProviderEventDetails(flags_changed=list(change.flags))
         self.emit_provider_configuration_changed(details)
 
