@@ -462,6 +462,17 @@ def test_a_listener_hears_of_what_concerns_it_and_can_be_read_by_any_page(
     scene(scenario)
 
 
+def test_a_configured_address_is_given_out(scene: Callable[..., None]) -> None:
+    async def scenario(s: Scene) -> None:
+        key = s.control.key(s.environment, "cli")
+        await eventually(lambda: hash_secret(key) in s.edge.state.keys)
+        reply = await s.ask(key, host="inner:8400")
+        (stream,) = json.loads(reply.received)["eventStreams"]
+        assert stream["url"].startswith(f"https://flags.example/inside{es.PATH}?token=")
+
+    scene(scenario, settings={"public_url": "https://flags.example/inside/"})
+
+
 def test_a_client_that_missed_a_change_is_told_at_once(scene: Callable[..., None]) -> None:
     async def scenario(s: Scene) -> None:
         key = s.control.key(s.environment, "cli")

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,22 @@ class World:
         flags = {**FLAGS, **{key.replace("_", "-"): flag for key, flag in changes.items()}}
         self.control.publish(self.environment, {k: f for k, f in flags.items() if f is not None})
 
+    def as_new(self) -> World:
+        """Undo what the last test did, and give keys that no other test has."""
+        process = self.service.process
+        if process is None or process.poll() is not None:
+            self.service.start()
+        self.publish()
+        new = replace(
+            self,
+            server_key=self.control.key(self.environment),
+            client_key=self.control.key(self.environment, "cli"),
+        )
+        new.until_known()
+        return new
+
     def until_known(self) -> None:
-        """Wait until the service knows both keys."""
+        """Wait until the service knows both keys; each has asked once then."""
         for key in (self.server_key, self.client_key):
             with self.service.client(key) as http:
                 wait_until(lambda h=http: h.post("/ofrep/v1/evaluate/flags").status_code == 200)
@@ -82,16 +96,37 @@ def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     yield from make_world(tmp_path_factory.mktemp("ofrep"))
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A service of this test alone."""
-    yield from make_world(tmp_path)
+@pytest.fixture(scope="package")
+def lively_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A service that tests change, one after another."""
+    yield from make_world(tmp_path_factory.mktemp("lively"))
 
 
-@pytest.fixture
-def strict_world(tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(scope="package")
+def limited_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A service that lets a key ask twice a minute."""
-    yield from make_world(tmp_path, FLAGSTONE_OFREP_REQUESTS_PER_SECOND="0.0333")
+    folder = tmp_path_factory.mktemp("limited")
+    yield from make_world(folder, FLAGSTONE_OFREP_REQUESTS_PER_SECOND="0.0333")
+
+
+@pytest.fixture
+def world(lively_world: World) -> World:
+    """A service as it was at first, with keys of this test alone."""
+    return lively_world.as_new()
+
+
+@pytest.fixture
+def strict_world(limited_world: World) -> World:
+    """A service whose limit each of this test's keys has reached."""
+    return limited_world.as_new()
+
+
+@pytest.fixture(scope="package")
+def wide_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A service of three web processes that believes a proxy on this machine."""
+    folder = tmp_path_factory.mktemp("wide")
+    variables = {"FLAGSTONE_WORKERS": "3", "FLAGSTONE_TRUSTED_PROXIES": "127.0.0.1"}
+    yield from make_world(folder, **variables)
 
 
 @pytest.fixture(scope="session")

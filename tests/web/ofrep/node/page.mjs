@@ -11,9 +11,18 @@ const ask = {
 };
 
 const events = [];
+const heard = [];
 
 window.shop = {
   events,
+  heard,
+  // A second listener at the provider's address: it hears each message, where the provider waits
+  // a moment to join several into one.
+  async listen(url) {
+    const source = new EventSource(url);
+    source.addEventListener('message', (message) => heard.push(JSON.parse(message.data)));
+    await new Promise((resolve) => source.addEventListener('open', resolve, { once: true }));
+  },
   async connect(baseUrl, key, context, options) {
     for (const name of Object.values(ProviderEvents)) {
       OpenFeature.addHandler(name, (details) => {
