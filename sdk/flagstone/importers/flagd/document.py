@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flagstone.engine import FlagSetError
 from flagstone.engine.parse import parse_flag
-from flagstone.importers.flagd.rules import outcomes_over_time, rules_of
+from flagstone.importers.flagd.rules import idle_rules, outcomes_over_time, rules_of
 from flagstone.importers.result import (
     CannotCarryError,
     ImportFileError,
@@ -137,7 +137,9 @@ def _flag(key: str, raw: object, around: _Surroundings, remarks: list[str]) -> d
         stretches = outcomes_over_time(
             targeting, key, around.hash_version, variants, remarks.append
         )
-        rules, default = rules_of(stretches, default)
+        rules, default = rules_of(stretches, default, variants)
+    elif default is None:
+        rules = idle_rules(variants)
     return {
         "key": key,
         "type": flag_type,

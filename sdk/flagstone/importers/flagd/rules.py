@@ -37,9 +37,13 @@ _UTC: Final = dt.timezone.utc  # noqa: UP017  dt.UTC is younger than Python 3.10
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A variant; ``None`` is the caller's default."""
+    """A variant; ``None`` is the caller's default.
+
+    ``by_default`` says that it is the default variant, because targeting has none.
+    """
 
     variant: str | None
+    by_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Default:
 
 Outcome = Served | Default
 Outcomes = list[tuple[Condition, Outcome]]
+_Written = tuple[Condition, Any, bool]
+"""When, what is served, and whether only because it is the default variant."""
 NOTHING: Final = Served(None)
 DEFAULT: Final = Default()
 
@@ -168,42 +174,33 @@ def _refuse_names(variants: Mapping[str, Any], *kinds: type) -> None:
 
 
 def rules_of(
-    stretches: Sequence[Stretch], default: str | None
+    stretches: Sequence[Stretch], default: str | None, variants: Mapping[str, Any]
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Write rules, and which variant is served where none applies.
 
     Where the caller's default has to be served beside a default variant, the latter gets rules.
     """
     outcomes = [outcome for stretch in stretches for _, outcome in stretch.outcomes]
+    instead: Outcome = DEFAULT
     if default is not None and NOTHING in outcomes:
-        fallback, otherwise = None, Served(default)
-    else:
-        fallback, otherwise = default, NOTHING
+        default, instead = None, Served(default, by_default=True)
+    elif default is None:
+        instead = NOTHING
     rules: list[dict[str, Any]] = []
     for stretch in stretches:
         resolved = [
-            (when, otherwise if outcome == DEFAULT and fallback is None else outcome)
-            for when, outcome in stretch.outcomes
+            (when, instead if outcome == DEFAULT else outcome) for when, outcome in stretch.outcomes
         ]
         window = _window(stretch)
-        rules.extend(
-            {"id": "", **window, "when": when, "serve": serve}
-            for when, serve in _written(resolved, fallback)
-        )
-    if not rules:
-        # Whoever asks is told that targeting has decided, as flagd tells.
-        rules = [{"id": "", "when": NOBODY, "serve": next(iter(_named_in(stretches)), fallback)}]
-        rules = [rule for rule in rules if rule["serve"] is not None]
-    return [{**rule, "id": f"targeting-{n}"} for n, rule in enumerate(rules, 1)], fallback
+        for when, serve, by_default in _written(resolved, default):
+            name = f"{'default' if by_default else 'targeting'}-{len(rules) + 1}"
+            rules.append({"id": name, **window, "when": when, "serve": serve})
+    return rules or idle_rules(variants), default
 
 
-def _named_in(stretches: Sequence[Stretch]) -> list[str]:
-    return [
-        outcome.variant
-        for stretch in stretches
-        for _, outcome in stretch.outcomes
-        if isinstance(outcome, Served) and outcome.variant is not None
-    ]
+def idle_rules(variants: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a rule that never applies: what is served then has flagd's reason, DEFAULT."""
+    return [{"id": "default-1", "when": NOBODY, "serve": next(iter(variants))}]
 
 
 def _window(stretch: Stretch) -> dict[str, str]:
@@ -220,37 +217,37 @@ def _time(seconds: int) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _written(outcomes: Outcomes, fallback: str | None) -> list[tuple[Condition, Any]]:
+def _written(outcomes: Outcomes, default: str | None) -> list[_Written]:
     """Write what is served; what falls through keeps the later rules from applying."""
     ends = len(outcomes)
-    while ends and _falls_through(outcomes[ends - 1][1], fallback):
+    while ends and _falls_through(outcomes[ends - 1][1], default):
         ends -= 1
-    written: list[tuple[Condition, Any]] = []
+    written: list[_Written] = []
     passed: Condition = True
     for when, outcome in outcomes[:ends]:
-        if outcome == DEFAULT:
-            outcome = Served(fallback)
-        assert isinstance(outcome, Served)
+        if isinstance(outcome, Default):
+            outcome = Served(default, by_default=True)
+        condition = both(passed, when)
         if outcome.variant is None:
             passed = both(passed, negated(when))
-        elif (condition := both(passed, when)) != NOBODY:
-            written.append((condition, outcome.variant))
+        elif condition != NOBODY:
+            written.append((condition, outcome.variant, outcome.by_default))
         if when is True:
             break
     return _split(written)
 
 
-def _falls_through(outcome: Outcome, fallback: str | None) -> bool:
-    return outcome == DEFAULT or (outcome == NOTHING and fallback is None)
+def _falls_through(outcome: Outcome, default: str | None) -> bool:
+    return outcome == DEFAULT or (outcome == NOTHING and default is None)
 
 
-def _split(written: list[tuple[Condition, Any]]) -> list[tuple[Condition, Any]]:
+def _split(written: list[_Written]) -> list[_Written]:
     """Make one rule of neighbours that differ in the bucket only."""
-    joined: list[tuple[Condition, Any]] = []
-    for when, variant in written:
+    joined: list[_Written] = []
+    for when, variant, by_default in written:
         prefix, inside = _divided(when)
         if inside is None:
-            joined.append((when, variant))
+            joined.append((when, variant, by_default))
             continue
         units = {name: inside[name] for name in ("by", "hash", "salt", "of")}
         share = {"variant": variant, "ranges": inside["ranges"]}
@@ -259,7 +256,7 @@ def _split(written: list[tuple[Condition, Any]]) -> list[tuple[Condition, Any]]:
             if {name: split[name] for name in units} == units:
                 _add(split["to"], share)
                 continue
-        joined.append((prefix, {"split": {**units, "missing": "skip", "to": [share]}}))
+        joined.append((prefix, {"split": {**units, "missing": "skip", "to": [share]}}, False))
     return joined
 
 
