@@ -146,14 +146,15 @@ def rules_of(
     if len(weighted) == 1:
         yield name, case, weighted[0].name
         return
-    chain, _ = stickiness_chain(stickiness)
+    # For variants "random" is an attribute like any other; chance comes in where it is missing.
+    chain = ["random"] if stickiness == "random" else stickiness_chain(stickiness)[0]
     shares, reached = [], 0
     for variant in weighted:
         ranges = [[reached, reached + variant.weight]]
         shares.append({"variant": variant.name, "ranges": ranges})
         reached += variant.weight
     heaviest = max(weighted, key=lambda variant: variant.weight).name
-    for attribute in [*chain, RANDOM]:
+    for position, attribute in enumerate([*chain, RANDOM]):
         split = {
             "by": attribute,
             "hash": "unleash-variant",
@@ -162,5 +163,5 @@ def rules_of(
             "missing": heaviest if attribute == RANDOM else "skip",
             "to": shares,
         }
-        suffix = "" if attribute == (chain[0] if chain else RANDOM) else f":{attribute}"
+        suffix = f":{attribute}" if position else ""
         yield f"{name}{suffix}", case, {"split": split}
