@@ -29,9 +29,15 @@ lint: development
 test: lint
 	$(BIN)/pytest $(ARGS)
 
-bench: development
-	$(BIN)/python benchmarks/evaluation.py
-	$(BIN)/python benchmarks/serve.py
+# Peers' SDKs live in an environment of their own: they are no part of what we test or ship.
+PEERS := .venv-peers
+$(PEERS)/bin/python: requirements-peers.lock
+	@.ci/bootstrap peers $(PEERS)
+
+bench: development $(PEERS)/bin/python
+	-PYTHONPATH=.:sdk $(PEERS)/bin/python -m web.bench --full
+	PYTHONPATH=sdk $(PEERS)/bin/python benchmarks/differential.py --flags 60 --users 100000
+	-$(BIN)/flagstone bench serve
 	$(BIN)/python benchmarks/intake.py
 	$(BIN)/python benchmarks/stats_speed.py
 
@@ -41,6 +47,8 @@ lock:
 	  --extra postgresql --group build pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 	  --extra postgresql --group build --group test --group lint --group bench -c requirements.lock pyproject.toml -o requirements-development.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  --group peers -o requirements-peers.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,7 +14,7 @@ import sys
 import click
 
 from flags.errors import FlagstoneError
-from web.cli import evaluate, experiments, flags, imports, local
+from web.cli import bench, evaluate, experiments, flags, imports, local
 from web.cli.context import Invocation
 from web.cli.output import CommandError, Output
 
@@ -77,6 +77,7 @@ def _tolerate_any_text() -> None:
                 stream.reconfigure(errors="backslashreplace")
 
 
+main.add_command(bench.bench)
 main.add_command(local.demo)
 main.add_command(local.serve)
 main.add_command(local.worker)

@@ -1,0 +1,1 @@
+"""Measurements on the machine of whoever asks: ``flagstone bench eval`` and ``bench serve``."""
