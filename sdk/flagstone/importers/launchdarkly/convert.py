@@ -23,6 +23,7 @@ _HINT = "the file is what LaunchDarkly's SDKs receive: {flags, segments}, with t
 _CIRCLE = "it refers to itself, in a circle"
 _OPEN_CIRCLE = "it refers to itself, in a circle in which something is off"
 _TOO_DEEP = "it is nested too deeply"
+_TOO_LARGE = "a number in it is too large"
 
 
 def convert(document: object) -> ImportResult:
@@ -113,6 +114,8 @@ class _Segments:
                 self.refused[key] = f"segment {key!r}: {error}"
             except RecursionError:
                 self.refused[key] = f"segment {key!r}: {_TOO_DEEP}"
+            except (ValueError, OverflowError):
+                self.refused[key] = f"segment {key!r}: {_TOO_LARGE}"
             except MalformedError as error:
                 self.malformed[key] = f"segment {key!r}: {error.reason}"
         graph = {key: segment.asks for key, segment in read.items()}
@@ -182,15 +185,20 @@ class _Flags:
                 self.refused[key] = str(error)
             except RecursionError:
                 self.refused[key] = _TOO_DEEP
+            except (ValueError, OverflowError):
+                self.refused[key] = _TOO_LARGE
 
     def _read_facts(self, key: str, data: Any) -> None:
         self.facts[key] = read_facts(reading.an_object(data, key))
 
     def _draft(self, key: str, data: Any) -> None:
         draft = draft_flag(key, data, self.facts, self.wanted, self.there, self.segments.there)
-        if draft.malformed is None:
-            # Whom it asks is seen to later, and a flag that asks itself is a circle.
-            parse_flag({**draft.document, "prerequisites": []})
+        # Whom it asks is seen to later, and a flag that asks itself is a circle.
+        sound = {**draft.document, "prerequisites": []}
+        if draft.malformed is not None:
+            sound |= {"targets": [], "rules": [], "default": None, "off": None}
+        if sound["variants"]:
+            parse_flag(sound)
         self.drafts[key] = draft
 
     def _find_refused(self) -> None:

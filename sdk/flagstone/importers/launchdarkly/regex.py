@@ -194,16 +194,24 @@ def _set(
             folds = False
         elif any(low <= ord(letter) <= high for low, high in ranges for letter in "iI"):
             ranges = [*ranges, *((ord(letter), ord(letter)) for letter in _ANY_CASE_OF_I)]
-    whole = _joined([*ranges, *caseless])
-    if len(whole) == 1 and whole[0][0] == whole[0][1] and not negated:
-        text = _character(whole[0][0])
-    else:
-        text = "".join(
-            _character(low) if low == high else f"{_character(low)}-{_character(high)}"
-            for low, high in whole
-        )
-        text = f"[{'^' if negated else ''}{text}]"
+    text = _bracket(_joined([*ranges, *caseless]), negated=negated, flips=not folds)
     return f"(?i:{text})" if folds else text
+
+
+def _bracket(whole: tuple[tuple[int, int], ...], *, negated: bool, flips: bool) -> str:
+    """Write a set; as what is not in it, if that may be done and is shorter."""
+    if len(whole) == 1 and whole[0][0] == whole[0][1] and not negated:
+        return _character(whole[0][0])
+    text = f"[{'^' if negated else ''}{''.join(_span(*part) for part in whole)}]"
+    others = _others(whole)
+    if not flips or not others:
+        return text
+    flipped = f"[{'' if negated else '^'}{''.join(_span(*part) for part in others)}]"
+    return min(text, flipped, key=len)
+
+
+def _span(low: int, high: int) -> str:
+    return _character(low) if low == high else f"{_character(low)}-{_character(high)}"
 
 
 def _has_letters(low: int, high: int) -> bool:
