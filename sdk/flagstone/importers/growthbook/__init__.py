@@ -91,6 +91,7 @@ class _Import:
         self.refused: dict[str, str] = {}
         self.losses: dict[str, list[str]] = {}
         self.gates: dict[str, list[Gate]] = {}
+        self.rounds: set[str] = set()
 
     def run(self, whole: Mapping[str, Any]) -> ImportResult:
         for key, feature in self.features.items():
@@ -111,6 +112,7 @@ class _Import:
         if not isinstance(feature, Mapping):
             raise CannotCarryError("a feature must be an object")
         if self.reader.goes_round(key):
+            self.rounds.add(key)
             self.losses[key] = ["its prerequisites go in a circle, so it never has a value"]
             document = {"key": key, "type": "boolean", "variants": {"off": {"value": False}}}
             self.flags[key] = _checked(Carried({**document, "default": None}, [], None, []))
@@ -141,12 +143,15 @@ class _Import:
                 self.flags[key]["prerequisites"] = prerequisites
 
     def _refuse_with_parents(self) -> None:
-        """Refuse whatever asks a flag that is refused."""
+        """Refuse whatever asks a flag that is refused, or may come back to itself."""
+        parents = {
+            key: set() if key in self.rounds else set(self.reader.parents_of(key))
+            for key in self.flags
+        }
         children: dict[str, list[str]] = {}
-        for key in self.flags:
-            if not self.reader.goes_round(key):
-                for parent in self.reader.parents_of(key):
-                    children.setdefault(parent, []).append(key)
+        for key, asked in parents.items():
+            for parent in asked:
+                children.setdefault(parent, []).append(key)
         waiting = list(self.refused)
         while waiting:
             parent = waiting.pop()
@@ -154,9 +159,23 @@ class _Import:
                 if key in self.flags:
                     self._refuse(key, f"its prerequisite {parent!r} is refused")
                     waiting.append(key)
+        # What is left when all are gone whose parents are gone asks itself in the end.
+        for asked in parents.values():
+            asked.intersection_update(self.flags)
+        waiting = [key for key in self.flags if not parents[key]]
+        settled = set(waiting)
+        while waiting:
+            parent = waiting.pop()
+            for key in children.get(parent, ()):
+                parents[key].discard(parent)
+                if not parents[key] and key in self.flags and key not in settled:
+                    settled.add(key)
+                    waiting.append(key)
+        for key in self.flags.keys() - settled:
+            self._refuse(key, "its prerequisites may go in a circle")
 
     def _refuse_long_chains(self) -> None:
-        """Refuse what the engine finds wrong only in the whole: circles and long chains."""
+        """Refuse what the engine finds wrong only in the whole: chains that are too long."""
         while True:
             parsed = parse_flag_set(self._result({}).flag_set(), strict=False)
             broken = {key: str(flag.fault) for key, flag in parsed.flags.items() if flag.fault}

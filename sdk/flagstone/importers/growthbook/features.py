@@ -98,6 +98,7 @@ class FeatureReader:
         self.features = features
         self.grammar = grammar
         self.inclusive = inclusive
+        self._rounds: dict[str, bool] = {}
 
     def flag(self, key: str, feature: Mapping[str, Any]) -> Carried:
         """Return the feature as a flag.
@@ -120,23 +121,25 @@ class FeatureReader:
 
     def goes_round(self, key: str) -> bool:
         """Whether a feature's first question always ends in a circle: it never has a value."""
-        seen = {key}
-        while True:
-            feature = self.features.get(key)
-            if not isinstance(feature, Mapping):
-                return False
-            try:
-                rules = _rules(feature)
-                parents = _objects(rules[0].get("parentConditions"), "") if rules else []
-            except CannotCarryError:
-                return False
-            following = parents[0].get("id") if parents else None
-            if not isinstance(following, str):
-                return False
-            if following in seen:
-                return True
-            seen.add(following)
-            key = following
+        seen: dict[str, None] = {}
+        following: str | None = key
+        while following is not None and following not in seen and following not in self._rounds:
+            seen[following] = None
+            following = self._first_parent(following)
+        # The questions of all of them lead to the same end.
+        ends_in_circle = following is not None and self._rounds.get(following, True)
+        self._rounds.update(dict.fromkeys(seen, ends_in_circle))
+        return self._rounds[key]
+
+    def _first_parent(self, key: str) -> str | None:
+        feature = self.features.get(key)
+        try:
+            rules = _rules(feature) if isinstance(feature, Mapping) else []
+            parents = _objects(rules[0].get("parentConditions"), "") if rules else []
+        except CannotCarryError:
+            return None
+        parent = parents[0].get("id") if parents else None
+        return parent if isinstance(parent, str) else None
 
 
 class _Feature:
