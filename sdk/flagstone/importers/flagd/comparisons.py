@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from flagstone.importers.conditions import NOBODY
+from flagstone.importers.conditions import NOBODY, negated
 from flagstone.importers.flagd import coercion
 from flagstone.importers.flagd.coercion import MIRRORED, OBJECT, is_numeric, to_number, to_text
 from flagstone.importers.flagd.terms import (
@@ -76,7 +76,7 @@ class Comparer:
                 return _in(path, [to_number(constant)], **_AS_LENGTH)
             case Text():
                 return self._text_equals(one, constant)
-            case Remainder(path, divisor):
+            case Remainder(path, divisor, _):
                 return _remainder(path, divisor, to_number(constant))
             case Seconds():
                 return self._time("==", to_number(constant))
@@ -290,6 +290,12 @@ def _remainder(path: Path, divisor: float, rest: float) -> Condition:
         _in(path, [[]] if 0 % divisor == rest else []),
         both(_in(path, [1], **_AS_LENGTH), test_each(path, inner)),
     )
+
+
+def remainder_truth(path: Path, divisor: float) -> Condition:
+    """Return when a remainder is a number other than 0."""
+    number = either(numbered(path, "<=", 0), numbered(path, ">", 0))
+    return both(number, negated(_remainder(path, divisor, 0)))
 
 
 def _in(path: Path, values: Iterable[Any], **more: Any) -> Condition:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from flagstone.importers.conditions import NOBODY, negated
 from flagstone.importers.flagd import coercion
-from flagstone.importers.flagd.comparisons import Comparer, test_each
+from flagstone.importers.flagd.comparisons import Comparer, remainder_truth, test_each
 from flagstone.importers.flagd.fractional import Fractional, text_test, version_test
 from flagstone.importers.flagd.terms import (
     NULL,
@@ -320,7 +320,7 @@ class Logic:
                 by = coercion.to_number(divisor)
                 if by == 0:
                     return [(True, Failure("divides by zero"))]
-                return [(True, Remainder(path, by))]
+                return [(True, Remainder(path, by, remainder_truth(path, by)))]
         raise CannotCarryError('the operator "%" computes with attributes')
 
     def _cat(self, args: Sequence[Value]) -> list[Case]:

@@ -51,6 +51,7 @@ class Remainder:
 
     path: Path
     divisor: int | float
+    truth: Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,15 +272,11 @@ def truth(value: Value) -> Condition:
             return both(is_something(path), negated(tested(path, "in", ["", 0, False, []])))
         case Length(path):
             return tested(path, "gt", [0], **{"as": "length"})
-        case Remainder(path, divisor):
-            number = tested(path, "lte", [0], **{"as": "number"})
-            number = either(number, tested(path, "gt", [0], **{"as": "number"}))
-            return both(number, negated(tested(path, "mod", [[divisor, 0]], **{"as": "number"})))
         case Text(before, path, after):
             return True if before or after else negated(tested(path, "in", ["", [], [""]]))
         case Items() | Seconds():
             return True
-        case Opaque(condition):
+        case Opaque(condition) | Remainder(_, _, condition):
             return condition
         case Failure():
             return NOBODY
