@@ -1,6 +1,7 @@
 """Flagstone's engine: the model of flags, and its evaluation, total and pure."""
 
 from flagstone.engine.bucketing import bucket
+from flagstone.engine.compare import Comparison, Move, Served, compare
 from flagstone.engine.compile import CompiledFlagSet, compile_flag_set
 from flagstone.engine.details import ErrorCode, EvaluationDetails, Reason
 from flagstone.engine.document import condition_document, flag_document, to_document
@@ -39,6 +40,7 @@ __all__ = [
     "AttributeIs",
     "Bucketing",
     "Clock",
+    "Comparison",
     "CompiledFlagSet",
     "Condition",
     "Each",
@@ -52,17 +54,20 @@ __all__ = [
     "FlagSetError",
     "InBucket",
     "InSegment",
+    "Move",
     "Not",
     "Prerequisite",
     "Reason",
     "Refusal",
     "Rule",
+    "Served",
     "Share",
     "Split",
     "Step",
     "Target",
     "Variant",
     "bucket",
+    "compare",
     "compile_flag_set",
     "condition_document",
     "evaluate",
