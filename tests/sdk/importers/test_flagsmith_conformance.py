@@ -37,7 +37,8 @@ REFUSED = {
         "than 18 digits"
         for name in ORDER
     },
-    "REGEX '['": "REGEX '[': Flagsmith's SDK fails on it (unterminated character set at position 0)",
+    "REGEX '['": "REGEX '[': Flagsmith's SDK fails on it "
+    "(unterminated character set at position 0)",
     "REGEX '(?=p)pro'": "REGEX: lookaround is not part of RE2",
     r"REGEX '(p)\\1'": "REGEX: a backreference is not part of RE2",
     r"REGEX '\\Bro'": r"REGEX: \B in an empty text differs among versions of Python",
