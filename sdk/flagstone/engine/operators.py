@@ -15,6 +15,7 @@ from typing import Any
 
 from flagstone.engine import semver
 from flagstone.engine.attributes import MISSING, plain, same
+from flagstone.engine.hashes import joined_text
 from flagstone.engine.model import AttributeIs
 from flagstone.engine.regex import compile_regex
 from flagstone.engine.times import seconds_of
@@ -214,7 +215,7 @@ _USABLE: dict[str, frozenset[type]] = {
 }
 IGNORES_CASE = frozenset({"in", "contains", "starts_with", "ends_with", "regex"})
 SEMANTIC_VERSIONS = frozenset(name for name in OPERATORS if name.startswith("semver_"))
-READ_AS = frozenset({"number", "string", "auto", "length"})
+READ_AS = frozenset({"number", "string", "auto", "length", "joined"})
 
 
 def test_of(leaf: AttributeIs) -> Test:
@@ -384,8 +385,16 @@ def _length(value: Any) -> int:
     raise ValueError("has no length")
 
 
+def _joined(value: Any) -> str:
+    text = joined_text(value)
+    if text is None:
+        raise ValueError("nothing that JSON has")
+    return text
+
+
 _READERS: dict[str | None, Callable[[Any], Any]] = {
     "number": number_of,
     "string": text_of,
     "length": _length,
+    "joined": _joined,
 }

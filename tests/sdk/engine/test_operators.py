@@ -97,6 +97,8 @@ CASES = [
     ("gte", ["18"], {"as": "auto"}, [18, "18", 20], [17, "100", True]),
     ("in", [2], {"as": "length"}, ["ab", [1, 2], {"a": 1, "b": 2}], ["a", 2, None, []]),
     ("gt", [1], {"as": "length"}, ["ab"], ["a"]),
+    ("lt", ["gold"], {"as": "joined"}, [["a", "b"], "a", 1, 2.5], ["h", ["z"]]),
+    ("in", ["True", "null", "1,x"], {"as": "joined"}, [True, None, [1, "x"]], [False, "x"]),
 ]  # fmt: skip
 
 
