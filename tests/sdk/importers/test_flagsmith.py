@@ -21,8 +21,8 @@ from flagstone.importers.flagsmith import convert
 from flagstone.importers.flagsmith.patterns import pattern_of
 from flagstone.importers.flagsmith.shares import BUCKETS, buckets_up_to, shares_of
 
-EXAMPLES = 400
-"""For each of the fuzzing tests; together about a thousand."""
+EXAMPLES = 350
+"""For each of the three fuzzing tests; together about a thousand."""
 PREFIX = "env_"
 
 
@@ -305,13 +305,13 @@ def test_another_identifier_is_not_in_the_list(identifier: str) -> None:
     assert ask(document, {"targetingKey": f"{PREFIX}{identifier}"}).value == "own"
 
 
-def test_many_numbers_are_found_with_zeros_before_them() -> None:
+def test_many_numbers_are_found_in_the_default_key_as_they_are_written() -> None:
     numbers = [str(number * 7919) for number in range(500)]
     listed = [rule("ALL", ("$.identity.identifier", "IN", numbers))]
     document = context_file("own", (listed, {"value": "listed"}))
-    for identifier in ("00", "007919", f"0{499 * 7919}"):
-        assert ask(document, {"targetingKey": f"{PREFIX}{identifier}"}).value == "listed"
-    assert ask(document, {"targetingKey": f"{PREFIX}0791"}).value == "own"
+    assert ask(document, {"targetingKey": f"{PREFIX}7919"}).value == "listed"
+    assert ask(document, {"targetingKey": f"{PREFIX}007919"}).value == "own"
+    assert ask(document, user("007919")).value == "listed"
 
 
 def test_a_trait_with_a_percentage_hashes_as_flagsmith_prints_it() -> None:
@@ -674,7 +674,7 @@ def test_a_changed_file_gives_flags_or_is_refused(data: st.DataObject) -> None:
     check(document)
 
 
-@settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     JSON,
     st.dictionaries(

@@ -11,7 +11,8 @@ calls two values of a feature the same, the second has a number behind its name.
 
 The context: ``targetingKey`` is the identity's key (by default ``{environment key}_{identifier}``),
 traits stand at the top level. A property ``$.identity.identifier`` reads
-``{"identity": {"identifier": …}}``; only a list of identifiers is also found in the default key.
+``{"identity": {"identifier": …}}``; only a list of identifiers is also found in the default key
+(numbers with zeros before them only where the list is short).
 ``$.environment…`` reads the object ``environment``, or where the context has none, the file.
 A context without ``targetingKey`` is Flagsmith's evaluation without identity and has no traits.
 

@@ -27,7 +27,7 @@ _JOINS: Final[Mapping[str, Callable[[list[Any]], Any]]] = {
     "ANY": any_of,
     "NONE": lambda parts: negated(any_of(parts)),
 }
-_LONGEST: Final = 900
+_LONGEST: Final = 200
 _DATABASE_IDS: Final = (
     "the environment hashes identities by their database ids "
     "(use_identity_composite_key_for_hashing is off), which no file holds"
@@ -141,20 +141,17 @@ def identifier_in(identifiers: Sequence[str], prefix: str) -> Any:
 
 
 def _with_zeros(numbers: Sequence[int], prefix: str) -> Any:
-    """Ask for a key of one of the numbers, written with zeros that Flagsmith does not see."""
-    if not numbers:
-        return NOBODY
-    before = re.escape(prefix)
-    patterns, line = [], ""
-    for number in numbers:
-        one = "-?0+" if number == 0 else f"{'-' if number < 0 else ''}0+{abs(number)}"
-        if line and len(line) + len(one) > _LONGEST - len(before):
-            patterns.append(line)
-            line = ""
-        line = f"{line}|{one}" if line else one
-    patterns.append(line)
-    suspicious = leaf(UNIT, "regex", [f"^{before}-?0"])
-    return all_of([suspicious, leaf(UNIT, "regex", [f"^{before}(?:{one})$" for one in patterns])])
+    """Ask for a key of one of the numbers, written with zeros that Flagsmith does not see.
+
+    Nobody, where they are many: a long pattern would cost every reader of the flags too much for
+    identifiers that hardly occur.
+    """
+    written = (
+        "-?0+" if number == 0 else f"{'-' if number < 0 else ''}0+{abs(number)}"
+        for number in numbers
+    )
+    pattern = f"^{re.escape(prefix)}(?:{'|'.join(written)})$"
+    return leaf(UNIT, "regex", [pattern]) if numbers and len(pattern) <= _LONGEST else NOBODY
 
 
 def _parts(value: Any, name: str) -> Iterator[Any]:
