@@ -150,6 +150,19 @@ def test_a_forced_rule_falls_back_on_its_second_attribute_in_python_only() -> No
     assert served(forced(rule), "f", {"company": "c"}).value is False
 
 
+def test_a_filter_without_a_seed_is_refused_where_javascript_would_hash_nonsense() -> None:
+    rule = {"filters": [{"ranges": [[0, 1]]}]}
+    assert served(forced(rule), "f", {"id": "u"}).value is True
+    assert forced(rule, edge="inclusive").refused[0].reason == "a filter must have a seed"
+
+
+def test_a_negative_weight_counts_in_javascript_only() -> None:
+    rule = {"variations": ["a", "b"], "weights": [1.2, -0.2], "hashVersion": 2}
+    for edge, expected in (("inclusive", [[0, 10_000]]), ("exclusive", [[0, 5_000]])):
+        flag = imported({"f": {"rules": [rule]}}, edge=edge).flags["f"]
+        assert flag["rules"][0]["serve"]["split"]["to"][0]["ranges"] == expected
+
+
 def test_filters_win_over_a_namespace() -> None:
     nobody = ["ns", 0, 0]
     rule = {"variations": [1, 2], "namespace": nobody}

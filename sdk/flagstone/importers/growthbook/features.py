@@ -253,9 +253,12 @@ class _Feature:
         if not isinstance(ranges, list):
             raise CannotCarryError("the ranges of a filter must be a list")
         spans = [span(*interval(pair, "a range"), hashed.of) for pair in ranges]
-        seed = _text(part.get("seed"), "seed") or ""
+        seed = _text(part.get("seed"), "seed")
+        if seed is None and self.inclusive:
+            # JavaScript hashes what it makes of nothing and the unit: a text, or no number.
+            raise CannotCarryError("a filter must have a seed")
         name = _text(part.get("attribute"), "attribute") or ID
-        return self._buckets(self._units(name), hashed, seed, spans)
+        return self._buckets(self._units(name), hashed, seed or "", spans)
 
     def _parents(self, rule: Mapping[str, Any]) -> Parents:
         parents = Parents()
@@ -380,7 +383,11 @@ class _Feature:
         experiment = _text(rule.get("key"), "key") or self.key
         salt = _text(rule.get("seed"), "seed") or experiment
         fractions = variation_ranges(
-            len(variations), rule.get("ranges"), rule.get("weights"), rule.get("coverage")
+            len(variations),
+            rule.get("ranges"),
+            rule.get("weights"),
+            rule.get("coverage"),
+            lenient=self.inclusive,
         )
         shares: list[dict[str, Any]] = []
         without_value: list[Span] = []

@@ -72,27 +72,30 @@ def covered(coverage: float, of: int, *, inclusive: bool) -> Span:
 
 
 def variation_ranges(
-    count: int, ranges: object, weights: object, coverage: object
+    count: int, ranges: object, weights: object, coverage: object, *, lenient: bool
 ) -> list[tuple[float, float]]:
-    """Return the fractions of each variation, as the vendor computes them."""
+    """Return the fractions of each variation, as the vendor computes them.
+
+    Leniently, as in the JavaScript SDK, a weight may be negative if only the sum is right.
+    """
     if ranges:
         if not isinstance(ranges, list):
             raise CannotCarryError("ranges must be a list")
         return [interval(pair, "a range") for pair in ranges]
     share = 1.0 if coverage is None else min(max(number(coverage, "coverage"), 0), 1)
     found, reached = [], 0.0
-    for weight in _weights(count, weights):
+    for weight in _weights(count, weights, -math.inf if lenient else 0):
         # Summed in the vendor's order: another one would end in other floats.
         found.append((reached, reached + share * weight))
         reached += weight
     return found
 
 
-def _weights(count: int, weights: object) -> Sequence[float]:
+def _weights(count: int, weights: object, least: float) -> Sequence[float]:
     """Return the weights, or equal ones where the vendor does not take those."""
     if isinstance(weights, list) and len(weights) == count and all(map(_is_weight, weights)):
         try:
-            if _LEAST_SUM <= sum(weights) <= _GREATEST_SUM:
+            if min(weights) >= least and _LEAST_SUM <= sum(weights) <= _GREATEST_SUM:
                 return weights
         except OverflowError:
             pass
@@ -102,7 +105,7 @@ def _weights(count: int, weights: object) -> Sequence[float]:
 def _is_weight(weight: Any) -> bool:
     try:
         is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
-        return is_number and math.isfinite(weight) and weight >= 0
+        return is_number and math.isfinite(weight)
     except OverflowError:
         return False
 
