@@ -21,7 +21,14 @@ from openfeature.exception import ErrorCode, GeneralError, ProviderFatalError
 from openfeature.flag_evaluation import FlagResolutionDetails, Reason
 from openfeature.track import TrackingEventDetails
 
-from flagstone import Client, ConfigurationError, FlagSetError, OfflineClient, parse_flag_set
+from flagstone import (
+    Client,
+    ConfigurationError,
+    Contact,
+    FlagSetError,
+    OfflineClient,
+    parse_flag_set,
+)
 from flagstone.provider import FlagstoneProvider, attributes_of
 from flagstone.testing import Flags
 
@@ -474,6 +481,23 @@ def test_a_long_outage_is_told_once(make: Make, service: Any, tools: Any, heard:
     failures = client._workers.updater._failures
     tools.eventually(lambda: client._workers.updater._failures >= failures + 3)
     assert heard.names().count("STALE") == 1
+
+
+def test_what_the_sdk_may_have_overwritten_at_the_start_is_told_again() -> None:
+    provider = offline(f="x")
+    told: list[ProviderEvent] = []
+    provider.attach(lambda _, event, details: told.append(event))
+    provider.initialize(EvaluationContext())
+    lost = Contact(connected=False, reason="gone")
+    provider._contacted(lost)  # and now the SDK says READY, since initialize() has returned
+    provider._contacted(lost)
+    assert told == [ProviderEvent.PROVIDER_STALE] * 2
+    provider._initialized_at -= 60.0
+    provider._contacted(lost)
+    assert told == [ProviderEvent.PROVIDER_STALE] * 2
+    provider._contacted(Contact(connected=True))
+    provider._contacted(Contact(connected=True))
+    assert told[2:] == [ProviderEvent.PROVIDER_READY]
 
 
 def test_a_refused_key_leaves_a_running_provider_its_values(

@@ -240,6 +240,9 @@ def test_a_client_made_meanwhile_opens_no_connection(service: Any, connect: Any)
         assert client.get_string("checkout", UNIT, "x") == "tested"
         assert client.wait_until_ready()
         assert client.flush()
+        client.after_fork()  # as in a forked child
+        assert client.get_string("checkout", UNIT, "x") == "tested"
+        assert not client._workers.updater.alive
     assert client.get_string("checkout", UNIT, "mine") == "mine"
     client.close()
     assert service.requests == []
