@@ -64,6 +64,7 @@ def _render(key_hash: str, environment_id: int, base: str | None, mark: str, num
     return orjson.dumps([{"type": "sse", **place, "inactivityDelaySec": INACTIVITY_SECONDS}])
 
 
+@functools.lru_cache(maxsize=1024)
 def base_url(public_url: str, scheme: str, host: bytes | None, origin: bytes | None) -> str | None:
     """Say at which address browsers reach this service, or None if that cannot be known.
 
