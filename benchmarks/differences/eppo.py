@@ -71,13 +71,21 @@ NUMBER_TEXTS = (
     "x",
     "1_0",
 )
-SALTS = ("exposure", "split", "holdout-1", "säl t", "-")
+SALTS = ("exposure", "split", "holdout-1", "säl t", "-", "")
 VALUES: dict[str, tuple[Any, ...]] = {
     "STRING": ("control", "treatment", "", "ü 😀", "5", "true"),
     "INTEGER": (0, 1, -7, 2**53 - 1, 3.0),
     "NUMERIC": (0, 1.5, -0.25, 3.0, 10, 1e-9),
     "BOOLEAN": (True, False),
-    "JSON": ('{"a": 1, "b": [true, null, 1.5]}', "[]", '{"ü": "😀", "n": {"x": -1}}', "{}"),
+    "JSON": (
+        '{"a": 1, "b": [true, null, 1.5]}',
+        "[]",
+        '{"ü": "😀", "n": {"x": -1}}',
+        "{}",
+        "5",
+        "null",
+        '"x"',
+    ),
 }
 WRONG: dict[str, Any] = {
     "STRING": 5,

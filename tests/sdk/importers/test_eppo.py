@@ -277,6 +277,11 @@ class TestShards:
         nobody = flag(allocation(splits=[{"variationKey": "on", "shards": [shard("s")]}]))
         assert rules(nobody) == []
 
+    def test_an_empty_salt_is_one(self) -> None:
+        place = shard_of("", "subject")
+        splits = [{"variationKey": "on", "shards": [shard("", (place, place + 1))]}]
+        assert served(flag(allocation(splits=splits))) == "on"
+
     def test_an_empty_key_is_a_subject_and_none_is_not(self) -> None:
         place = shard_of("s", "")
         splits = [{"variationKey": "on", "shards": [shard("s", (place, place + 1))]}]
@@ -379,6 +384,8 @@ class TestVariations:
             ("BOOLEAN", "boolean", False, False),
             ("JSON", "object", '{"a": [1, 2.5, null]}', {"a": [1, 2.5, None]}),
             ("JSON", "object", "[]", []),
+            ("JSON", "object", "5", 5),
+            ("JSON", "object", "null", None),
         ],
     )
     def test_a_value_comes_in_its_type(self, kind: str, ours: str, value: Any, stored: Any) -> None:
@@ -490,17 +497,13 @@ class TestRefusals:
             flag(allocation("a", condition("targetingKey", "ONE_OF", ["a"])))
         )
 
-    def test_json_that_is_a_scalar_and_integers_past_the_end_are_named(self) -> None:
-        one = {"on": {"key": "on", "value": "5"}}
-        assert "no object and no array" in reason(flag(variationType="JSON", variations=one))
+    def test_integers_past_the_end_are_named(self) -> None:
         big = {"on": {"key": "on", "value": 2**53}}
         assert "the variation 'on'" in reason(flag(variationType="INTEGER", variations=big))
 
-    def test_no_shards_and_an_empty_salt_are_named(self) -> None:
+    def test_no_shards_at_all_are_named(self) -> None:
         splits = [{"variationKey": "on", "shards": [shard("s", (0, 5))]}]
         assert "no shards at all" in reason(flag(allocation(splits=splits), totalShards=0))
-        splits = [{"variationKey": "on", "shards": [shard("", (0, 5))]}]
-        assert "empty salt" in reason(flag(allocation(splits=splits)))
 
     def test_bandits_are_named_in_both_forms_of_the_file(self) -> None:
         use = {"key": "b", "flagKey": "f", "variationKey": "on", "variationValue": "b"}
