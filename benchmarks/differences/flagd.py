@@ -43,7 +43,6 @@ def _comparison(rng: random.Random) -> dict[str, Any]:
     if operator[0] in "<>" and rng.random() < 0.3:
         low, high = sorted(rng.sample(NUMBERS, 2))
         return {operator: [low, _var(rng), high]}
-    # Texts in order are carried for scalars and lists of one element only.
     constant = rng.choice(NUMBERS) if operator[0] in "<>" else _constant(rng)
     if operator[0] in "<>" and rng.random() < 0.2:
         return {operator: [{"var": rng.choice(("plan", "email"))}, rng.choice(("b", "gold", "M"))]}
@@ -245,9 +244,6 @@ def _context(rng: random.Random) -> dict[str, Any]:
             context[name] = make()
         elif draw < 0.9:
             context[name] = odd_value(rng)
-    if str(context.get("score")) == "-0.0":
-        # As a version it is none to flagd, and JSON Logic has no other use for the sign.
-        context["score"] = 0.0
     if rng.random() < 0.02:
         context["targetingKey"] = rng.choice((None, True, False, {}, [], 0, *ODD_TEXTS))
     return context

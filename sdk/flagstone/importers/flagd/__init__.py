@@ -4,10 +4,9 @@ Targeting is a program that computes the name of a variant. It is evaluated here
 context, case by case, and what comes out are rules. What flagd's released Python SDK does is the
 reference, to the odd corner; what cannot be written exactly as conditions is refused by name.
 
-Not followed are arrays within arrays where a scalar is expected, numerals that only Python reads
-(``1_000``, ``infinity``, digits of other scripts), versions that are numbers written with an
-exponent or as ``-0.0`` or have more than 18 digits, and a list of one or two elements as the
-attribute that ``fractional`` buckets by.
+Not followed are arrays within arrays where a number is expected, numerals that only Python reads
+(``1_000``, ``infinity``, digits of other scripts), versions with numbers beyond 15 digits, and a
+list of one or two elements as the attribute that ``fractional`` buckets by.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ OBJECT: Final = "[object Object]"
 
 ORDERS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 MIRRORED: Final[Mapping[str, str]] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_MOST_COMMAS: Final = 4
 _INFINITE: Final = frozenset({"inf", "+inf", "-inf"})
 
 
@@ -137,41 +136,3 @@ def strictly_equal_to(constant: Any) -> list[Any]:
         values = product(*map(strictly_equal_to, constant.values()))
         return [dict(zip(constant, found, strict=True)) for found in values]
     return [constant]
-
-
-def spelled_as(text: str) -> list[Any]:
-    """List the scalars but ``null`` that ``cat`` spells as ``text``."""
-    found: list[Any] = [text]
-    if text in ("True", "False"):
-        found.append(text == "True")
-    if text.isascii() and len(text) < 20:
-        number = to_number(text)
-        if math.isfinite(number):
-            if float(number).is_integer() and str(int(number)) == text:
-                found.append(int(text))
-            elif not float(number).is_integer() and to_text(float(number)) == text:
-                found.append(float(number))
-    return found
-
-
-def lists_spelled_as(text: str) -> tuple[list[list[Any]], bool]:
-    """List the flat lists of scalars that are spelled as ``text``, and whether those are all.
-
-    With many commas there are too many ways to divide it: then only the whole and every part.
-    """
-    pieces = text.split(",")
-    complete = len(pieces) <= _MOST_COMMAS + 1
-    divisions = _divisions(pieces) if complete else [[text], pieces]
-    found: list[list[Any]] = [[]] if text == "" else []
-    for parts in divisions:
-        options = [[*spelled_as(part), *([None] if part == "null" else [])] for part in parts]
-        found.extend(list(choice) for choice in product(*options))
-    return found, complete
-
-
-def _divisions(pieces: list[str]) -> list[list[str]]:
-    if len(pieces) == 1:
-        return [pieces]
-    rest = _divisions(pieces[1:])
-    joined = [[f"{pieces[0]},{division[0]}", *division[1:]] for division in rest]
-    return joined + [[pieces[0], *division] for division in rest]

@@ -37,6 +37,9 @@ _END_OF_TIME: Final = 253_402_300_800
 """The first second that RFC 3339 cannot write."""
 _AS_NUMBER: Final = {"as": "number"}
 _AS_LENGTH: Final = {"as": "length"}
+_JOINED: Final = {"as": "joined"}
+_SPELLED_BY_OTHERS: Final = frozenset({"True", "False", "null", OBJECT})
+"""Texts that ``cat`` writes for what is no text."""
 
 Remark = Callable[[str], None]
 
@@ -73,7 +76,7 @@ class Comparer:
             case Attribute(path):
                 return self._attribute_equals(path, constant)
             case Length(path):
-                return _in(path, [to_number(constant)], **_AS_LENGTH)
+                return _number(path, "==", to_number(constant), **_AS_LENGTH)
             case Text():
                 return self._text_equals(one, constant)
             case Remainder(path, divisor, _):
@@ -147,18 +150,10 @@ class Comparer:
                 parts = {text[i:j] for i in range(len(text)) for j in range(i, len(text) + 1)}
                 if len(parts) > 500:
                     raise CannotCarryError("looks for an attribute in a long text")
-                return either(*(self.spelled(path, part) for part in sorted({*parts, ""})))
+                return spelled(path, *sorted({*parts, ""}))
             case _, Const() | Length() | Seconds() | Remainder():
                 return NOBODY
         raise CannotCarryError('"in" of two values that are not constants')
-
-    def spelled(self, path: Path, text: str) -> Condition:
-        """Return when ``cat`` spells an attribute (not null) so."""
-        lists, complete = coercion.lists_spelled_as(text)
-        if not complete:
-            self.remark("a list joined by commas is compared with a text only in part")
-        found = _in(path, [*coercion.spelled_as(text), *lists])
-        return either(found, _is(path, "object")) if text == OBJECT else found
 
     def _attribute_equals(self, path: Path, constant: Any) -> Condition:
         if constant is None:
@@ -166,15 +161,13 @@ class Comparer:
         if is_numeric(constant):
             return numbered(path, "==", constant)
         number, text = to_number(constant), to_text(constant)
-        found = [text, *(equals_of(number) if math.isfinite(number) else [])]
-        if isinstance(constant, str):
-            lists, complete = coercion.lists_spelled_as(text)
-            if not complete:
-                self.remark("a list joined by commas is compared with a text only in part")
-            found.extend(lists)
-            if text == OBJECT:
-                return either(_in(path, found), _is(path, "object"))
-        return _in(path, found)
+        if not isinstance(constant, str):
+            return _in(path, [text, *_numbers_equal_to(number)])
+        if math.isnan(number) and text not in _SPELLED_BY_OTHERS:
+            # Only texts and lists are ever spelled so.
+            return spelled(path, text)
+        lists = both(_is(path, "array", "object"), spelled(path, text))
+        return either(_in(path, [text, *_numbers_equal_to(number)]), lists)
 
     def _text_equals(self, text: Text, constant: Any) -> Condition:
         if is_numeric(constant):
@@ -185,7 +178,7 @@ class Comparer:
         inside = len(wanted) - len(text.before) - len(text.after)
         if inside < 0 or not wanted.startswith(text.before) or not wanted.endswith(text.after):
             return NOBODY
-        return self.spelled(text.path, wanted[len(text.before) : len(text.before) + inside])
+        return spelled(text.path, wanted[len(text.before) : len(text.before) + inside])
 
     def _attribute_ordered(self, path: Path, order: str, constant: Any) -> Condition:
         if is_numeric(constant):
@@ -199,16 +192,9 @@ class Comparer:
             truths = [value for value in (False, True) if compare(value, number)]
         found = either(tested(path, _LEAVES[order], values), _in(path, truths))
         if not isinstance(constant, str):
-            arrays = _one_element(path, order, number)
-            return either(found, arrays)
-        self.remark("an order of texts does not hold for lists of several elements")
-        single = {"attr": [], "op": _LEAVES[order], "values": [text]}
-        return either(
-            found,
-            _in(path, [[]] if compare("", text) else []),
-            both(_in(path, [1], **_AS_LENGTH), test_each(path, single)),
-            _is(path, "object") if compare(OBJECT, text) else NOBODY,
-        )
+            return either(found, _one_element(path, order, number))
+        joined = tested(path, _LEAVES[order], [text], **_JOINED)
+        return either(found, both(_is(path, "array", "object"), joined))
 
     def _time(self, order: str, number: float) -> Condition:
         if math.isnan(number):
@@ -302,5 +288,14 @@ def _in(path: Path, values: Iterable[Any], **more: Any) -> Condition:
     return tested(path, "in", values, **more)
 
 
-def _is(path: Path, kind: str) -> Condition:
-    return tested(path, "type", [kind])
+def spelled(path: Path, *texts: str) -> Condition:
+    """Return when ``cat`` spells an attribute (not null) so."""
+    return _in(path, texts, **_JOINED)
+
+
+def _numbers_equal_to(number: float) -> list[Any]:
+    return equals_of(number) if math.isfinite(number) else []
+
+
+def _is(path: Path, *kinds: str) -> Condition:
+    return tested(path, "type", kinds)

@@ -106,7 +106,7 @@ class Fractional:
             case Text(before, path, "") if before:
                 return _among(True, shares, _Units("flagd", before, path))
             case Text("", path, ""):
-                filled = negated(tested(path, "in", ["", [], [""]]))
+                filled = negated(tested(path, "in", [""], **{"as": "joined"}))
                 return [*_among(filled, shares, _Units("flagd", "", path)), _REST]
             case Text():
                 raise CannotCarryError('"fractional" buckets by a text that does not end there')
@@ -279,7 +279,11 @@ def _version_cases(path: Path, op: str, constant: Any) -> list[Case]:
     version = _version(constant)
     if version is None or op not in (*_COMPARISONS, "!=", "^", "~"):
         return [(True, NULL)]
-    valid = tested(path, "regex", [VERSION], **{"as": "string"})
+    # Joined, a number is spelled as flagd spells it: with an exponent it is no version.
+    valid = both(
+        tested(path, "type", ["number", "string"]),
+        tested(path, "regex", [VERSION], **{"as": "joined"}),
+    )
     if op == "!=":
         fits = negated(_version_leaf(path, "semver_eq", version))
     elif op in ("^", "~"):

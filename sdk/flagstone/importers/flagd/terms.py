@@ -112,6 +112,12 @@ def is_something(path: Path) -> Condition:
     return tested(path, "type", SOMETHING)
 
 
+def _refuses_null(op: str, values: list[str]) -> bool:
+    if op == "regex":
+        return not any(re.search(pattern, "null") for pattern in values)
+    return op.startswith("semver_") or (op == "in" and "null" not in values)
+
+
 def both(*parts: Condition) -> Condition:
     """Join conditions that must all hold."""
     joined = conditions.all_of(parts)
@@ -172,12 +178,9 @@ def _needs(condition: Condition, attr: Any) -> bool:
         return True
     if condition["op"] == "exists":
         return False
-    if condition.get("as") == "string":
+    if condition.get("as") in ("string", "joined"):
         # Null is read as the text "null" then.
-        return condition["op"].startswith("semver_") or (
-            condition["op"] == "regex"
-            and not any(re.search(p, "null") for p in condition["values"])
-        )
+        return _refuses_null(condition["op"], condition["values"])
     if condition["op"] == "type":
         return "null" not in condition["values"]
     return None not in condition.get("values", [None])
@@ -273,7 +276,9 @@ def truth(value: Value) -> Condition:
         case Length(path):
             return tested(path, "gt", [0], **{"as": "length"})
         case Text(before, path, after):
-            return True if before or after else negated(tested(path, "in", ["", [], [""]]))
+            return (
+                True if before or after else negated(tested(path, "in", [""], **{"as": "joined"}))
+            )
         case Items() | Seconds():
             return True
         case Opaque(condition) | Remainder(_, _, condition):
