@@ -6,10 +6,11 @@ import copy
 import hashlib
 import json
 import re
+import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flagstone.engine import EvaluationDetails, FlagSetError, evaluate, parse_flag_set
@@ -97,6 +98,7 @@ HOLDS = [
     (clause("/a/b", "in", "x"), {"/a/b": "x"}),
     (clause("/a/b", "in", "x", contextKind="user"), {"a": {"b": "x"}}),
     (clause("/a~1b/~0c", "in", "x", contextKind="user"), {"a/b": {"~c": "x"}}),
+    (clause("/a~01", "in", "x", contextKind="user"), {"a~1": "x"}),
     (clause("a/b", "in", "x", contextKind="user"), {"a/b": "x"}),
     (clause("key", "in", "u"), {}),
     (clause("key", "in", "42"), {"targetingKey": 42}),
@@ -204,6 +206,18 @@ def test_a_rollout_keeps_every_bucket(seed: int | None) -> None:
         bucket = place(salt, f"u{number}")
         expected = "0" if bucket < 0.2 else "1" if bucket < 0.5 else "2"
         assert details(result, {"targetingKey": f"u{number}"}).variant == expected
+
+
+def test_a_weight_ends_between_a_unit_and_the_next_bucket() -> None:
+    for number in range(100):
+        bucket, context = (
+            int(place("f.salt", f"u{number}") * 100_000),
+            {"targetingKey": f"u{number}"},
+        )
+        assert variant(rollout(bucket, 100_000 - bucket), context) == "1"
+        assert variant(rollout(bucket + 1, 99_999 - bucket), context) == "0"
+        assert not matches(IN_SEGMENT, context, s=weighted(bucket, salt="salt", key="f"))
+        assert matches(IN_SEGMENT, context, s=weighted(bucket + 1, salt="salt", key="f"))
 
 
 def test_an_integer_key_has_the_bucket_of_its_text() -> None:
@@ -395,7 +409,8 @@ def test_a_segment_takes_the_included_then_leaves_the_excluded_then_asks_its_rul
 
 
 def weighted(weight: int, **parts: Any) -> dict[str, Any]:
-    return {"key": "s", "salt": "pepper", "rules": [{"clauses": [], "weight": weight, **parts}]}
+    own = {"key": parts.pop("key", "s"), "salt": parts.pop("salt", "pepper")}
+    return {**own, "rules": [{"clauses": [], "weight": weight, **parts}]}
 
 
 def test_a_weighted_rule_of_a_segment_keeps_every_bucket() -> None:
@@ -651,6 +666,9 @@ def test_what_is_about_events_is_left_behind_and_said_so() -> None:
 # -- laws
 
 
+@example(0, sys.float_info.max, 0)
+@example(0, -sys.float_info.max, 0)
+@example(2**53 + 1, 2**53, 0)
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(
     st.one_of(st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False)),

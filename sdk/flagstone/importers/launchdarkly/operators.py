@@ -175,15 +175,16 @@ def _edge(op: str, value: int | float) -> int | float:
     number = _float(value)
     if abs(number) < _EXACT:
         return value
-    if op in ("lt", "gte"):
-        edge = (int(math.nextafter(number, -math.inf)) + int(number)) // 2 - 1
+    is_least = op in ("lt", "gte")
+    neighbour = math.nextafter(number, -math.inf if is_least else math.inf)
+    if math.isinf(neighbour):
+        return int(number)
+    if is_least:
+        edge = (int(neighbour) + int(number)) // 2 - 1
         while float(edge) < number:
             edge += 1
         return edge
-    following = math.nextafter(number, math.inf)
-    if math.isinf(following):
-        return int(number)
-    edge = (int(number) + int(following)) // 2 + 1
+    edge = (int(number) + int(neighbour)) // 2 + 1
     while float(edge) > number:
         edge -= 1
     return edge
