@@ -7,17 +7,19 @@ that rests upon something refused is refused too.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flags.canonical import canonical_bytes, same
-from flags.conditions import as_input_error, check_condition, flags_of, segments_of
+from flags.canonical import canonical_bytes, digest, same
+from flags.conditions import as_input_error, check_condition, flags_of, leaves, segments_of
 from flags.drafts import parse_draft
 from flags.errors import FlagstoneError, InvalidInputError, StateError
 from flags.models import Environment
 from flags.plain import (
     MAX_FLAG_BYTES,
+    MAX_NAME_LENGTH,
     MAX_PREREQUISITES,
     MAX_RULES,
     MAX_SEGMENTS,
@@ -50,6 +52,7 @@ class ImportPlan:
     segments: dict[str, SegmentCopy]
     imported: dict[str, FlagCopy] = field(default_factory=dict)
     conditions: dict[str, Any] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     refused_segments: dict[str, str] = field(default_factory=dict)
 
@@ -77,7 +80,7 @@ class ImportPlan:
         """Give the environment's flags and segments as they will be."""
         segments = dict(self.segments)
         for key, condition in self.conditions.items():
-            name = segments[key].name if key in segments else ""
+            name = segments[key].name if key in segments else self.names.get(key, "")
             segments[key] = SegmentCopy(key, name, condition)
         return {**self.flags, **self.imported}, segments
 
@@ -105,7 +108,6 @@ def plan_import(
 
 
 def _read(plan: ImportPlan, document: Mapping[str, Any]) -> None:
-    check_plain(dict(document), "", max_nesting=_NESTING)
     if "flags" not in document:
         raise InvalidInputError("a flag set has flags", field="flags", hint='{"flags": {…}}')
     try:
@@ -113,25 +115,49 @@ def _read(plan: ImportPlan, document: Mapping[str, Any]) -> None:
         parse_flag_set({**document, "flags": {}, "segments": {}}, strict=True)
     except FlagSetError as error:
         raise as_input_error(error) from None
-    for key, segment in flag_set.segments.items():
+    keys = {key: _segment_key(key) for key in flag_set.segments}
+    for old, segment in flag_set.segments.items():
+        key = keys[old]
         try:
             if isinstance(segment, Fault):
                 raise InvalidInputError(str(segment))
-            check_key(key, "")
-            parse_condition(document["segments"][key])
-            plan.conditions[key] = check_condition(condition_document(segment), "")
+            check_plain({old: document["segments"][old]}, "")
+            parse_condition(document["segments"][old])
+            condition = _with_keys(condition_document(segment), keys)
+            plan.conditions[key] = check_condition(condition, "")
+            plan.names[key] = "" if key == old else old[:MAX_NAME_LENGTH]
         except (FlagstoneError, FlagSetError) as error:
             plan.refused_segments[key] = _reason(error)
     for key, flag in flag_set.flags.items():
         try:
             if flag.fault is not None:
                 raise InvalidInputError(str(flag.fault))
+            check_plain(document["flags"][key], "", max_nesting=_NESTING)
             parse_flag({**document["flags"][key], "key": key})
-            plan.imported[key] = _imported(key, flag_document(flag), plan.flags.get(key))
+            given = flag_document(flag)
+            for rule in given["rules"]:
+                _with_keys(rule["when"], keys)
+            plan.imported[key] = _imported(key, given, plan.flags.get(key))
         except (FlagstoneError, FlagSetError) as error:
             plan.refused[key] = _reason(error)
     if len(plan.conditions.keys() | plan.segments) > MAX_SEGMENTS:
         raise InvalidInputError(f"there would be more than {MAX_SEGMENTS:,} segments")
+
+
+def _segment_key(name: str) -> str:
+    """Give a key that a segment can have here, made of its name alone: found again next time."""
+    try:
+        return check_key(name, "")
+    except InvalidInputError:
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50]
+        return f"{slug or 'segment'}-{digest(name.encode('utf-8', 'replace'))[:8]}"
+
+
+def _with_keys(condition: Any, keys: Mapping[str, str]) -> Any:
+    for _, leaf in leaves(condition, ""):
+        if "segment" in leaf:
+            leaf["segment"] = keys[leaf["segment"]]
+    return condition
 
 
 def _reason(error: FlagstoneError | FlagSetError) -> str:

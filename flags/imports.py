@@ -255,7 +255,11 @@ class _Writer:
             else:
                 self.session.add(
                     SegmentRow(
-                        environment_id=here.id, key=key, condition=condition, created_at=self.now
+                        environment_id=here.id,
+                        key=key,
+                        name=segment["name"],
+                        condition=condition,
+                        created_at=self.now,
                     )
                 )
 

@@ -201,16 +201,36 @@ def test_what_the_service_would_not_save_is_refused_flag_by_flag(shop: Any) -> N
         flag("a?b"),
         flag("many", rules=rules),
         flag("control", rules=[{"id": "a\nb", "when": leaf, "serve": "new"}]),
-        flag("lost", rules=[{"id": "r", "when": {"segment": "Not A Key"}, "serve": "new"}]),
+        flag("lost", rules=[{"id": "r", "when": {"segment": "look"}, "serve": "new"}]),
         flag("nested", metadata={"a": {"b": 1}}),
         flag("unknown", colour="red"),
+        flag("nul", variants={"control": {"value": "nul\x00"}}),
+        flag("large", metadata={"number": 2**53}),
+        flag("deep", metadata={"list": json.loads("[" * 70 + "]" * 70)}),
         flag("absent", prerequisites=[{"flag": "nowhere", "variants": ["on"]}]),
         flag("fine"),
-        **{"Not A Key": True},
+        look={"attr": "a", "op": "regex", "values": ["a"], "ci": True, "colour": "red"},
     )
     outcome = bring(shop, broken)
     assert outcome.created == ["fine"]
-    assert set(outcome.refused) == (set(broken["flags"]) - {"fine"}) | {"segment Not A Key"}
+    assert set(outcome.refused) == (set(broken["flags"]) - {"fine"}) | {"segment look"}
+
+
+def test_a_segment_whose_name_is_no_key_gets_one_and_keeps_its_name(shop: Any) -> None:
+    when = {"any": [{"not": {"segment": "Beta Users!"}}, {"segment": "ü"}]}
+    named = flag("named", rules=[{"id": "r", "when": when, "serve": "new"}])
+    given = document(named, **{"Beta Users!": BETA, "ü": {"segment": "Beta Users!"}, "ok": True})
+    outcome = bring(shop, given)
+    assert outcome.refused == {}
+    beta, other, ok = outcome.segments_after.values()
+    assert (beta["name"], other["name"], ok["name"]) == ("Beta Users!", "ü", "")
+    assert beta["key"].startswith("beta-users-")
+    assert other["condition"] == {"segment": beta["key"]}
+    stored = shop.flag_set()
+    assert set(stored["segments"]) == {beta["key"], other["key"], "ok"}
+    answer = evaluate(parse_flag_set(stored), "named", {"plan": "x"}, shop.now)
+    assert answer.variant == "new"
+    assert bring(shop, given).changed is False
 
 
 @pytest.mark.parametrize(
@@ -220,8 +240,7 @@ def test_what_the_service_would_not_save_is_refused_flag_by_flag(shop: Any) -> N
         {"flags": []},
         {"schema": 2, "flags": {}},
         {"flags": {}, "colour": "red"},
-        {"flags": {"a": flag("a", default="nul\x00")}},
-        {"flags": {"a": json.loads("[" * 70 + "]" * 70)}},
+        {"flags": {}, "version": 2**53},
     ],
 )
 def test_what_is_no_flag_set_is_refused_as_a_whole(shop: Any, given: Any) -> None:
