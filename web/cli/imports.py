@@ -177,8 +177,10 @@ def _load(
     from web.cli.remote import segment
 
     remote = invocation.remote
+    unsent = _take_out_unsendable(flag_set)
     path = f"/api/v1/projects/{segment(project)}/environments/{segment(environment)}/import"
     preview = remote.post(path, flag_set, preview="true")
+    preview["refused"] = [*unsent, *preview["refused"]]
     if not preview["changed"] or not (yes or _can_ask(invocation)):
         invocation.output.document(preview, _words(preview))
         return
@@ -188,7 +190,24 @@ def _load(
             click.echo("Nothing is written.")
             return
     answer = remote.post(path, flag_set, if_match=f'"{preview["revision"]}"', comment=comment)
+    answer["refused"] = [*unsent, *answer["refused"]]
     invocation.output.document(answer, _words(answer))
+
+
+def _take_out_unsendable(flag_set: dict[str, Any]) -> list[dict[str, str]]:
+    """Take out what would have the service refuse the whole body; say which, and why."""
+    from flags.errors import InvalidInputError
+    from flags.plain import check_plain
+
+    unsent = []
+    for word, part in (("", flag_set["flags"]), ("segment ", flag_set["segments"])):
+        for key, document in list(part.items()):
+            try:
+                check_plain({key: document}, "")
+            except InvalidInputError as error:
+                del part[key]
+                unsent.append({"name": f"{word}{key}", "reason": f"{error.field}: {error.message}"})
+    return unsent
 
 
 def _can_ask(invocation: Invocation) -> bool:

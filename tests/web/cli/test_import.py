@@ -199,6 +199,26 @@ def test_on_a_terminal_it_asks(
     assert (cli.pipe("flags", "show", new_key).code == 0) is applied
 
 
+def test_what_cannot_be_sent_does_not_hold_up_the_rest(
+    cli: Any, new_key: str, tmp_path: Path
+) -> None:
+    given = eppo_file()
+    half = given["flags"].pop("checkout")
+    condition = {"attribute": "x", "operator": "GTE", "value": 1e300}
+    large = {"key": "a", "rules": [{"conditions": [condition]}], "splits": []}
+    text = {"variationType": "STRING", "variations": {"on": {"key": "on", "value": "\ud800"}}}
+    given["flags"] = {new_key: half | {"allocations": [large, *half["allocations"]]}}
+    given["flags"][f"{new_key}-text"] = half | text
+    path = tmp_path / "eppo.json"
+    path.write_text(json.dumps(given))
+    arguments = ("import", "eppo", str(path), "--into", f"{cli.project}/production", "--yes")
+    done = cli.ok(*arguments)
+    assert done["created"] == [new_key]
+    (refused,) = done["refused"]
+    assert refused["name"] == f"{new_key}-text"
+    assert "half a surrogate pair" in refused["reason"]
+
+
 def test_what_the_service_refuses_is_named(cli: Any, new_key: str, tmp_path: Path) -> None:
     cli.ok("flags", "create", new_key)
     given = eppo_file()
