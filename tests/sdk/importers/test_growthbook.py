@@ -18,7 +18,7 @@ from flagstone.importers.growthbook.patterns import rewritten
 from flagstone.importers.growthbook.shares import covered, first_bucket, span, spans_of
 
 NOW = 0.0
-EXAMPLES = int(os.environ.get("IMPORTER_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("IMPORTER_EXAMPLES", "500"))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
