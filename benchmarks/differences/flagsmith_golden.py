@@ -10,9 +10,13 @@ where a condition looks. ``scenarios`` are whole files with identities.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
+from hashlib import md5
 from importlib.metadata import version
 from typing import Any, Final
+
+from flag_engine.utils.hashing import get_hashed_percentage_for_object_ids
 
 from benchmarks.differences.flagsmith import PREFIX, asked
 
@@ -398,6 +402,34 @@ def percentages() -> dict[str, Any]:
     )
 
 
+def edges() -> tuple[dict[str, Any], list[Any]]:
+    """Return percentages and weights that end just at, below and above identities' own places.
+
+    One identity's first hash is the one that Flagsmith draws again.
+    """
+    drawn_again = next(
+        n
+        for n in range(10**6)
+        if int(md5(f"salt,{PREFIX}{n}".encode()).hexdigest(), 16) % 9999 == 9998
+    )
+    who = [user(identifier) for identifier in (str(drawn_again), "u1", "u2", "u3", "", "😀")]
+    ends = []
+    for one in who:
+        place = get_hashed_percentage_for_object_ids(["salt", one["targetingKey"]])
+        ends.extend((math.nextafter(place, -1), place, math.nextafter(place, 101)))
+    features, segments = [], []
+    for number, end in enumerate(ends):
+        rules = [rule("ALL", ("", "PERCENTAGE_SPLIT", repr(end)))]
+        features.append(feature(f"percentage {number}", "out"))
+        segments.append(
+            {**segment(f"s{number}", rules, feature(f"percentage {number}", "in")), "key": "salt"}
+        )
+        weights = [option("a", "A", end, 1), option("b", "B", 100, 2)]
+        features.append({**feature(f"weight {number}", "C", variants=weights), "key": "salt"})
+    made = whole(features, [])
+    return {**made, "segments": {one["name"]: one for one in segments}}, who
+
+
 def state(name: str, value: Any, enabled: bool = True, **more: Any) -> dict[str, Any]:
     return {
         "feature": {"id": len(name), "name": name},
@@ -544,7 +576,9 @@ WHO: Final = [
         for number in range(24)
     ),
 ]
+EDGES: Final = edges()
 SCENARIOS: Final = {
+    "edges": EDGES[0],
     "priorities": priorities(),
     "nested rules": nested(),
     "splits": splits(),
@@ -560,7 +594,7 @@ def scenarios() -> Iterator[dict[str, Any]]:
         features = (
             [one["feature"]["name"] for one in states] if states else list(document["features"])
         )
-        who = WHO if name != "nested rules" else WHO[:12]
+        who = EDGES[1] if name == "edges" else WHO if name != "nested rules" else WHO[:12]
         answers = {}
         for one in features:
             flags = [ask(one, context) for context in who]
