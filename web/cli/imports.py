@@ -21,6 +21,11 @@ from web.cli.output import EXIT_USAGE, CommandError
 if TYPE_CHECKING:
     from flagstone.importers import ImportResult
 
+# From an option of the command to the vendor that it is for, and its importer's name of it.
+_MEANT_FOR = {
+    "flagd_hash": ("flagd", "hash_version"),
+    "growthbook_edge": ("growthbook", "edge"),
+}
 VENDORS = ("launchdarkly", "unleash", "growthbook", "flagd", "flagsmith", "eppo")
 
 
@@ -83,7 +88,7 @@ def _options(vendor: str, **given: str | None) -> dict[str, str]:
     """Give the importer's options; one that is meant for another vendor is a mistake."""
     options = {}
     for name, value in given.items():
-        meant_for, _, option = name.partition("_")
+        meant_for, option = _MEANT_FOR[name]
         if value is None:
             continue
         if meant_for != vendor:
