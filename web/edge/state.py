@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import orjson
 
@@ -52,6 +53,9 @@ class Snapshot:
     answers: dict[int, tuple[EvaluationDetails, bytes]] = field(
         default_factory=dict, repr=False, compare=False
     )
+
+    # Filled by web.edge.stream: what its streams are told of this flag set, made once for all.
+    announced: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def visible_to(self, key: Key) -> Visible:
         """Give what a key can notice of this flag set."""

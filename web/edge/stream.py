@@ -1,14 +1,13 @@
 """``GET /sdk/v1/stream``: tell SDKs, by server-sent events, that there is a newer flag set.
 
-A change wakes every stream of its environment; each then sends the revision that is current at that
-moment. So a slow client skips to the latest, nobody has a queue, and a stream costs little more
-than its coroutine.
+A change rings the bell of every stream of its environment; each then sends the revision that is
+current at that moment. So a slow client skips to the latest, nobody has a queue, and a stream costs
+little more than its coroutine.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -38,37 +37,67 @@ class Announcement(NamedTuple):
     mark: bytes
 
 
+class Bell:
+    """Wakes one stream; a ring while nobody listens is not lost."""
+
+    __slots__ = ("_future", "_rung")
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] | None = None
+        self._rung = False
+
+    def ring(self) -> None:
+        """Wake the stream, now or when it next listens."""
+        self._rung = True
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self) -> None:
+        """Return at the next ring; at once if there was one since the last."""
+        if not self._rung:
+            self._future = asyncio.get_running_loop().create_future()
+            try:
+                await self._future
+            finally:
+                self._future = None
+        self._rung = False
+
+
 class Changes:
-    """Whom the next change of an environment wakes; used on the event loop only."""
+    """Whose bells a change of an environment rings; used on the event loop only."""
 
     def __init__(self) -> None:
         self.closed = False
-        self._waiting: dict[int, set[asyncio.Future[None]]] = {}
+        self._bells: dict[int, set[Bell]] = {}
 
-    def wait(self, environment_id: int) -> asyncio.Future[None]:
-        """Give a future that the next change resolves; :meth:`leave` it afterwards."""
-        future = asyncio.get_running_loop().create_future()
+    def join(self, environment_id: int) -> Bell:
+        """Give a bell that every change rings; :meth:`leave` it in the end."""
+        bell = Bell()
+        self._bells.setdefault(environment_id, set()).add(bell)
         if self.closed:
-            future.set_result(None)
-        self._waiting.setdefault(environment_id, set()).add(future)
-        return future
+            bell.ring()
+        return bell
 
-    def leave(self, environment_id: int, future: asyncio.Future[None]) -> None:
-        """Forget a future."""
-        self._waiting.get(environment_id, set()).discard(future)
+    def leave(self, environment_id: int, bell: Bell) -> None:
+        """Forget a bell."""
+        bells = self._bells.get(environment_id)
+        if bells is not None:
+            bells.discard(bell)
+            if not bells:
+                del self._bells[environment_id]
 
     def waiting(self, environment_id: int) -> int:
-        """Count the futures that a change would resolve."""
-        return len(self._waiting.get(environment_id, ()))
+        """Count the streams of an environment."""
+        return len(self._bells.get(environment_id, ()))
 
     def notify(self, environment_id: int) -> None:
         """Wake every stream of an environment."""
-        for future in self._waiting.pop(environment_id, ()):
-            wake(future)
+        for bell in self._bells.get(environment_id, ()):
+            bell.ring()
 
     def notify_all(self) -> None:
         """Wake every stream."""
-        for environment_id in list(self._waiting):
+        for environment_id in self._bells:
             self.notify(environment_id)
 
     def close(self) -> None:
@@ -77,17 +106,16 @@ class Changes:
         self.notify_all()
 
 
-def wake(future: asyncio.Future[None]) -> None:
-    """Resolve a future that may be resolved already."""
-    if not future.done():
-        future.set_result(None)
-
-
 def announcement(snapshot: Snapshot) -> Announcement:
-    """Write the event that tells an SDK of a flag set."""
+    """Write the event that tells an SDK of a flag set: the same one for all of them."""
+    if snapshot.announced:
+        known: Announcement = snapshot.announced[0]
+        return known
     event_id = b"%d" % snapshot.version
     data = orjson.dumps({"version": snapshot.version, "etag": snapshot.etag})
-    return Announcement(event_id, b"event: flagset\nid: %b\ndata: %b\n\n" % (event_id, data), data)
+    frame = b"event: flagset\nid: %b\ndata: %b\n\n" % (event_id, data)
+    snapshot.announced.append(Announcement(event_id, frame, data))
+    return announcement(snapshot)
 
 
 async def run(
@@ -111,40 +139,63 @@ async def run(
     """
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": _HELLO, "more_body": True})
-    loop = asyncio.get_running_loop()
     environment_id = key.environment_id
     gone = asyncio.ensure_future(_until_gone(receive))
-    first = _current(state(), key_hash, environment_id, clock())
-    sent = None if first is None else _known_mark(announce(first), last_event_id)
+    # Joined before the state is read: a change in between rings.
+    bell = changes.join(environment_id)
+    gone.add_done_callback(lambda _: bell.ring())
+    heart = _Heart(bell, heartbeat_seconds)
+    sent: bytes | None = None
     try:
+        first = _current(state(), key_hash, environment_id, clock())
+        if first is not None:
+            sent = _known_mark(announce(first), last_event_id)
+        # A stream lives long, and must not keep the flag set of its beginning.
+        del first
         while not changes.closed:
-            # Taken before the state is read: a change in between resolves it.
-            changed = changes.wait(environment_id)
-            beat = loop.call_later(heartbeat_seconds, wake, changed)
-            end = functools.partial(_wake_with, changed)
-            gone.add_done_callback(end)
-            try:
-                snapshot = _current(state(), key_hash, environment_id, clock())
-                if snapshot is None:
-                    break
-                current = announce(snapshot)
-                if current.mark != sent:
-                    # Waits while the client is slow; what is sent afterwards is the latest.
-                    await send(_part(current.frame))
-                    sent = current.mark
-                    continue
-                await changed
-                if gone.done():
-                    return
-                if beat.when() <= loop.time():
-                    await send(_part(_HEARTBEAT))
-            finally:
-                beat.cancel()
-                gone.remove_done_callback(end)
-                changes.leave(environment_id, changed)
+            snapshot = _current(state(), key_hash, environment_id, clock())
+            if snapshot is None:
+                break
+            current = announce(snapshot)
+            del snapshot
+            if current.mark != sent:
+                # Waits while the client is slow; what is sent afterwards is the latest.
+                await send(_part(current.frame))
+                sent = current.mark
+                heart.beats = False
+                continue
+            if heart.beats:
+                heart.beats = False
+                await send(_part(_HEARTBEAT))
+            await bell.wait()
+            if gone.done():
+                return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
+        heart.stop()
+        changes.leave(environment_id, bell)
         gone.cancel()
+
+
+class _Heart:
+    """Rings a stream's bell every so often, and notes that it was the heart."""
+
+    __slots__ = ("_bell", "_seconds", "_timer", "beats")
+
+    def __init__(self, bell: Bell, seconds: float) -> None:
+        self._bell = bell
+        self._seconds = seconds
+        self.beats = False
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._beat)
+
+    def stop(self) -> None:
+        """Beat no more."""
+        self._timer.cancel()
+
+    def _beat(self) -> None:
+        self.beats = True
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._beat)
+        self._bell.ring()
 
 
 def _current(state: State, key_hash: str, environment_id: int, now: float) -> Snapshot | None:
@@ -157,10 +208,6 @@ def _current(state: State, key_hash: str, environment_id: int, now: float) -> Sn
 
 def _part(body: bytes) -> dict[str, Any]:
     return {"type": "http.response.body", "body": body, "more_body": True}
-
-
-def _wake_with(future: asyncio.Future[None], _done: asyncio.Future[None]) -> None:
-    wake(future)
 
 
 async def _until_gone(receive: Receive) -> None:

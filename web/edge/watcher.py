@@ -1,6 +1,6 @@
 """Notice a commit within milliseconds and publish the new state.
 
-SQLite: ``PRAGMA data_version`` every 25 ms on one connection. PostgreSQL: ``LISTEN flagstone``, and
+SQLite: ``PRAGMA data_version`` every 10 ms on one connection. PostgreSQL: ``LISTEN flagstone``, and
 a look every second in case a notification was lost (keys are revoked without one).
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("flagstone.edge")
 
-SQLITE_POLL_SECONDS = 0.025
+SQLITE_POLL_SECONDS = 0.010
 SAFETY_POLL_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 # How long a stop may have to wait for the listener.
