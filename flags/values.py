@@ -21,7 +21,8 @@ def coerce_value(flag_type: str, value: Any, field: str) -> Any:
         return value
     if flag_type == "string" and isinstance(value, str):
         return value
-    if flag_type == "object" and isinstance(value, dict | list):
+    if flag_type == "object":
+        # Any JSON: other products' JSON flags hold numbers, texts and null as well.
         return value
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
     if flag_type in {"integer", "float"} and numeric:
@@ -38,7 +39,6 @@ _HINTS = {
     "string": "send a JSON string",
     "integer": "send a whole number without quotation marks, up to 2^53 - 1",
     "float": "send a number without quotation marks",
-    "object": "send a JSON object or array",
 }
 
 

@@ -21,6 +21,9 @@ from flags.values import FLAG_TYPES, coerce_value
         ("float", 0.5, 0.5),
         ("object", {"a": [1, 1.0, None]}, {"a": [1, 1.0, None]}),
         ("object", [1, 2], [1, 2]),
+        ("object", "x", "x"),
+        ("object", 1, 1),
+        ("object", None, None),
     ],
 )
 def test_a_value_is_stored_in_the_type_of_its_flag(flag_type: str, given: Any, stored: Any) -> None:
@@ -45,8 +48,6 @@ def test_a_value_is_stored_in_the_type_of_its_flag(flag_type: str, given: Any, s
         ("float", "1.0"),
         ("float", float("nan")),
         ("float", float("inf")),
-        ("object", "x"),
-        ("object", 1),
         ("object", {"a": 2**53}),
         *[(flag_type, None) for flag_type in FLAG_TYPES],
     ],

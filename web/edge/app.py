@@ -24,7 +24,14 @@ from web.edge.loader import Loader
 from web.edge.metrics import Metrics
 from web.edge.ofrep import Streams, as_failure, evaluate_all, evaluate_one, failure
 from web.edge.problems import Answer, BodyError, method_not_allowed, problem, too_large
-from web.edge.requests import ClientGoneError, Receive, RequestHeaders, read_body, secret_of
+from web.edge.requests import (
+    ClientGoneError,
+    Receive,
+    RequestHeaders,
+    body_limit,
+    read_body,
+    secret_of,
+)
 from web.edge.state import Key, Snapshot, State, hash_secret
 from web.edge.watcher import Watcher
 from web.settings import Settings
@@ -410,9 +417,11 @@ class Edge:
         if self.bridge is None:
             answer = problem(404, "not_found", f"There is nothing at {scope['path']}.")
         else:
-            body = await read_body(dict(scope["headers"]), receive)
+            headers = dict(scope["headers"])
+            limit = body_limit(scope["path"], headers)
+            body = await read_body(headers, receive, limit)
             if body is None:
-                answer = too_large(MAX_BODY_BYTES)
+                answer = too_large(limit)
             else:
                 answer = await self.bridge.answer(scope, body)
         await self._send(scope, send, "api", answer)

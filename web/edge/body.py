@@ -14,6 +14,8 @@ import orjson
 from web.edge.problems import BodyError
 
 MAX_BODY_BYTES = 1 << 20
+# A whole environment comes in one body; only people with a key of their own may send it.
+MAX_IMPORT_BYTES = 16 << 20
 MAX_DEPTH = 64
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from web.edge.body import MAX_BODY_BYTES
+from web.edge.body import MAX_BODY_BYTES, MAX_IMPORT_BYTES
 
 Receive = Callable[[], Awaitable[Any]]
 RequestHeaders = dict[bytes, bytes]
@@ -24,10 +24,19 @@ def secret_of(headers: RequestHeaders) -> str | None:
     return key.strip().decode("latin-1") or None if key is not None else None
 
 
-async def read_body(headers: RequestHeaders, receive: Receive) -> bytes | None:
+def body_limit(path: str, headers: RequestHeaders) -> int:
+    """Return how many bytes the body of a request may have."""
+    if path.endswith("/import") and (secret_of(headers) or "").startswith("fs_usr_"):
+        return MAX_IMPORT_BYTES
+    return MAX_BODY_BYTES
+
+
+async def read_body(
+    headers: RequestHeaders, receive: Receive, limit: int = MAX_BODY_BYTES
+) -> bytes | None:
     """Read the body, or give None as soon as it is known to be too large."""
     length = headers.get(b"content-length")
-    if length is not None and length.isdigit() and int(length) > MAX_BODY_BYTES:
+    if length is not None and length.isdigit() and int(length) > limit:
         return None
     parts: list[bytes] = []
     size = 0
@@ -38,7 +47,7 @@ async def read_body(headers: RequestHeaders, receive: Receive) -> bytes | None:
             raise ClientGoneError
         part: bytes = message.get("body", b"")
         size += len(part)
-        if size > MAX_BODY_BYTES:
+        if size > limit:
             return None
         if not message.get("more_body"):
             return b"".join((*parts, part)) if parts else part

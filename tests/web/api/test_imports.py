@@ -93,3 +93,14 @@ def test_readers_may_not_and_nonsense_is_refused(shop: Any, viewer: Any, editor:
         answer = editor.post(path, body)
         assert (answer.status_code, answer.get_json()["field"]) == (status, place), path
     assert shop.written() == before
+
+
+def test_a_whole_environment_may_be_larger_than_other_bodies(shop: Any, editor: Any) -> None:
+    """A flag with 60,000 named units is a body of more than a megabyte."""
+    flag = {
+        **FLAG_SET["flags"]["checkout"],
+        "targets": [{"variant": "on", "keys": [f"a-rather-long-unit-{n}" for n in range(60_000)]}],
+    }
+    document = {**FLAG_SET, "flags": {"checkout": flag}}
+    assert editor.post(f"{IMPORT}?preview=true", document).status_code == 200
+    assert editor.post(f"{P}/flags", document).status_code == 413

@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.edge.body import MAX_BODY_BYTES, MAX_DEPTH, check_content_type, decode, parse_object
+from web.edge.body import (
+    MAX_BODY_BYTES,
+    MAX_DEPTH,
+    MAX_IMPORT_BYTES,
+    check_content_type,
+    decode,
+    parse_object,
+)
 from web.edge.problems import BodyError
+from web.edge.requests import body_limit
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -116,3 +124,18 @@ def test_a_body_that_is_not_what_it_says_is_refused(body: bytes, encoding: bytes
     with pytest.raises(BodyError) as caught:
         decode(body, encoding)
     assert caught.value.field == "Content-Encoding"
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "limit"),
+    [
+        ("/api/v1/projects/p/environments/e/import", b"Bearer fs_usr_x", MAX_IMPORT_BYTES),
+        ("/api/v1/projects/p/environments/e/import", b"Bearer fs_srv_x", MAX_BODY_BYTES),
+        ("/api/v1/projects/p/environments/e/import", None, MAX_BODY_BYTES),
+        ("/api/v1/projects/p/flags", b"Bearer fs_usr_x", MAX_BODY_BYTES),
+    ],
+)
+def test_only_an_import_with_a_key_of_ones_own_may_be_large(
+    path: str, key: bytes | None, limit: int
+) -> None:
+    assert body_limit(path, {} if key is None else {b"authorization": key}) == limit
