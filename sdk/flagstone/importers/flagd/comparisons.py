@@ -1,7 +1,7 @@
 """Comparisons of what is known at evaluation only with constants, coercion and all.
 
-Every function returns the condition under which JSON Logic would say ``true``. Arrays within arrays
-are not followed: no attribute of a context that anybody compares with a text or number is one.
+Every function returns the condition under which JSON Logic would say ``true``. Compared with a
+number, a list is the number that its only element is; lists within lists are not followed there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from flagstone.importers.result import CannotCarryError
 
 _LEAVES: Final = {"==": "in", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 _EXACT: Final = 2**53
-_END_OF_TIME: Final = 253_402_300_800
+END_OF_TIME: Final = 253_402_300_800
 """The first second that RFC 3339 cannot write."""
 _AS_NUMBER: Final = {"as": "number"}
 _AS_LENGTH: Final = {"as": "length"}
@@ -206,7 +206,7 @@ class Comparer:
             elif order in ("<=", ">"):
                 turns = turns[1:]
             for turn in turns:
-                if self.first < turn < min(self.last, _END_OF_TIME):
+                if self.first < turn < min(self.last, END_OF_TIME):
                     raise CutError(turn)
         if order == "==":
             return True if self.first == number else NOBODY

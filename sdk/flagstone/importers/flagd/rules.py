@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flagstone.importers.conditions import NOBODY, negated
-from flagstone.importers.flagd.comparisons import Comparer, CutError, Remark
+from flagstone.importers.flagd.comparisons import END_OF_TIME, Comparer, CutError, Remark
 from flagstone.importers.flagd.fractional import KEY_IS_NO_TEXT, Fractional
 from flagstone.importers.flagd.logic import Logic, Root
 from flagstone.importers.flagd.terms import (
@@ -29,7 +29,6 @@ from flagstone.importers.flagd.terms import (
 )
 from flagstone.importers.result import CannotCarryError
 
-END_OF_TIME: Final = 253_402_300_800
 _MOST_STRETCHES: Final = 32
 _TRUTHS: Final = frozenset({"true", "false"})
 _UTC: Final = dt.timezone.utc  # noqa: UP017  dt.UTC is younger than Python 3.10
