@@ -49,7 +49,7 @@ def test_a_value_is_stored_in_the_type_of_its_flag(flag_type: str, given: Any, s
         ("float", float("nan")),
         ("float", float("inf")),
         ("object", {"a": 2**53}),
-        *[(flag_type, None) for flag_type in FLAG_TYPES],
+        *[(flag_type, None) for flag_type in FLAG_TYPES if flag_type != "object"],
     ],
 )
 def test_a_value_of_another_type_is_refused_with_a_hint(flag_type: str, given: Any) -> None:
