@@ -396,6 +396,8 @@ def _user(rng: random.Random) -> dict[str, Any]:
         key = identifier(rng, others=True)
         if isinstance(key, float):
             key = int(key)
+    if key == 0:
+        key = 1  # Flagsmith takes 0 for no key at all, and makes one of an identifier
     if key == "":
         who = ""  # an empty key is the default one, of an empty identifier
     context: dict[str, Any] = {"targetingKey": key, "identity": {"identifier": who}}
@@ -479,7 +481,8 @@ def asked(document: Mapping[str, Any]) -> Callable[[str, dict[str, Any]], dict[s
                 for name, value in context.items()
                 if name not in ("targetingKey", "identity", "environment")
             }
-            who = context["identity"]["identifier"]
+            default = str(unit).removeprefix(PREFIX)
+            who = context.get("identity", {}).get("identifier", default)
             identity = {"identifier": who, "key": unit, "traits": traits}
         if client is not None and (identity is None or unit == f"{PREFIX}{identity['identifier']}"):
             if identity is None:
