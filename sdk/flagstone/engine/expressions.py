@@ -129,7 +129,8 @@ class Expressions:
 
     def _attribute_is(self, leaf: AttributeIs, known: frozenset[Path]) -> Written:
         careful = when_needed(leaf)
-        if leaf.read_as is None and not leaf.ci and not leaf.elements:
+        # With ``elements`` a value that is no list stands for itself; lists go to careful code.
+        if leaf.read_as is None and not leaf.ci:
             fast = self._in_place(leaf)
             if fast is not None:
                 return self._by_type(leaf.attr, known, *fast, careful)

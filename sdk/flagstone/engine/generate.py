@@ -322,7 +322,7 @@ def _table_leaf(rule: Rule) -> AttributeIs | None:
         return None
     if rule.start is not None or rule.end is not None or leaf.op != "in" or leaf.ci:
         return None
-    if leaf.read_as is not None or leaf.elements or leaf.values_from is not None:
+    if leaf.read_as is not None or leaf.values_from is not None:
         return None
     return leaf if any(type(value) is str or is_number(value) for value in leaf.values) else None
 
