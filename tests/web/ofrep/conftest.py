@@ -9,6 +9,7 @@ import queue
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -132,9 +133,15 @@ def wide_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="session")
 def node() -> str:
     """Path of Node.js."""
-    path = shutil.which("node")
+    return _tool("node")
+
+
+def _tool(name: str) -> str:
+    """Find a program of Node.js: the one that the development packages bring, or the machine's."""
+    places = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")])
+    path = shutil.which(name, path=places)
     if path is None:
-        unavailable("no Node.js on this machine (Debian: apt-get install nodejs npm)")
+        unavailable(f"no {name} (make development installs it)")
         raise AssertionError
     return path
 
@@ -142,10 +149,7 @@ def node() -> str:
 @pytest.fixture(scope="session")
 def node_modules(node: str) -> Path:
     """The released clients of package-lock.json, installed outside the tree, once for all runs."""
-    npm = shutil.which("npm")
-    if npm is None:
-        unavailable("no npm on this machine (Debian: apt-get install npm)")
-        raise AssertionError
+    npm = _tool("npm")
     names = ("package.json", "package-lock.json")
     content = b"".join((PROJECT / name).read_bytes() for name in names)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flagstone-tests"
