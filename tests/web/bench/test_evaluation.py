@@ -102,6 +102,7 @@ def test_the_report_says_of_each_goal_whether_it_was_met() -> None:
         "10 flags against 5,000",
     }
     assert any(line.startswith("met ") for line in said)
+    assert 0 < report["loading"]["flagstone"]["bytes"] < 50_000
 
 
 def test_a_peer_that_nobody_knows_is_refused_by_name() -> None:

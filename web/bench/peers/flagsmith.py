@@ -95,6 +95,8 @@ def engine(question: cases.Question) -> Engine:
     """Start the SDK offline; each call gives an identity and its traits, and reads one flag."""
     if question.recording:
         raise NotMeasurableError("it has no exposures")
+    if question.filling:
+        raise NotMeasurableError("each call evaluates every flag: a question for one flag alone")
     flagsmith = load("flagsmith")
 
     class Handler(load("flagsmith.offline_handlers").BaseOfflineHandler):  # type: ignore[misc]
