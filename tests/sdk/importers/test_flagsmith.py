@@ -195,6 +195,18 @@ def test_segments_of_one_name_stay_apart() -> None:
     assert ask(document, user()).value == "a"
 
 
+def test_a_segment_without_a_name_gets_one() -> None:
+    document = context_file("own", (EVERYBODY, {"value": "x"}))
+    document["segments"] = {"": {**document["segments"]["1"], "name": ""}}
+    assert list(convert(document).segments) == ["segment"]
+    assert ask(document, user()).value == "x"
+    by_id = document_file(
+        segments=[{**segment(0, [{"type": "ALL"}], state(value="x")), "name": ""}]
+    )
+    by_id["project"]["segments"][0]["id"] = ""
+    assert ask(by_id, user()).value == "x"
+
+
 def test_an_override_hashes_with_its_own_key() -> None:
     variants = [{"key": "a", "value": "A", "weight": 50, "priority": 1}]
     override = {"value": "own", "variants": variants}

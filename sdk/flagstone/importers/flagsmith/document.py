@@ -17,6 +17,7 @@ from flagstone.importers.result import CannotCarryError, ImportFileError, whole_
 FIRST: Final = -math.inf
 LAST: Final = math.inf
 _HINT: Final = "fetch /api/v1/environment-document/ with a server-side environment key"
+_NAMELESS: Final = "segment"
 _DATABASE_IDS: Final = "use_identity_composite_key_for_hashing"
 
 
@@ -117,7 +118,7 @@ def _evaluation_context(whole: Mapping[str, Any]) -> Environment:
         segments.append(
             Segment(
                 str(segment.get("key", "")),
-                str(segment.get("name") or key),
+                str(segment.get("name") or key or _NAMELESS),
                 segment.get("rules"),
                 tuple(_overrides(overrides, f"{path}.overrides")),
             )
@@ -177,7 +178,7 @@ def _environment_document(whole: Mapping[str, Any]) -> Environment:
         segments.append(
             Segment(
                 str(segment["id"]),
-                str(segment.get("name") or segment["id"]),
+                str(segment.get("name") or segment["id"] or _NAMELESS),
                 _with_properties(segment.get("rules")),
                 tuple(_document_overrides(states, f"{path}.feature_states")),
             )
