@@ -6,21 +6,24 @@ Nothing here waits for the network but the constructor (bounded), ``flush``, ``c
 
 from __future__ import annotations
 
+import socket
 import threading
 import time as clock
 import weakref
 from collections.abc import Callable, Mapping
-from functools import partial
 from os import PathLike
 from types import TracebackType
 from typing import Any
 
 from flagstone import process, snapshot, substitute
 from flagstone.arguments import attributes, path_of, positive, seconds_of, server_key
+from flagstone.defaults import Defaults
 from flagstone.errors import SnapshotError
 from flagstone.events import MEMORY_EXPOSURES, ExposureMemory, Outbox
 from flagstone.getters import LOG, Getters
+from flagstone.heartbeat import Heartbeat
 from flagstone.sender import Sender
+from flagstone.spool import open_spool
 from flagstone.status import Status, instant
 from flagstone.store import ChangeCallback, ContactCallback, FlagStore
 from flagstone.stream import StreamListener
@@ -29,6 +32,8 @@ from flagstone.timing import Timing
 from flagstone.transport import Endpoint, Transport
 from flagstone.updater import Updater
 from flagstone.workers import Workers
+
+SPOOL_BYTES = 64 * 1024 * 1024
 
 
 class Client(Getters):
@@ -52,6 +57,13 @@ class Client(Getters):
         Events held in memory; what does not fit is dropped and counted.
     context : Mapping, optional
         Attributes of every evaluation (region, application version, ...); callers' win.
+    spool_path : path, optional
+        Folder for events that the service cannot take, so that they survive this process. Several
+        processes may share it.
+    spool_bytes : int, default 64 MiB
+        As much as may lie there; what does not fit stays in memory while there is room.
+    host_name : bool, default False
+        Tell the service the name of this machine, to be shown in its list of instances.
     timing : Timing, optional
         Further limits, for unusual networks.
 
@@ -81,6 +93,9 @@ class Client(Getters):
         flush_seconds: float = 1.0,
         queue_size: int = 10_000,
         context: Mapping[str, Any] | None = None,
+        spool_path: str | PathLike[str] | None = None,
+        spool_bytes: int = SPOOL_BYTES,
+        host_name: bool = False,
         timing: Timing | None = None,
     ) -> None:
         endpoint = Endpoint.parse(url)
@@ -91,6 +106,9 @@ class Client(Getters):
         self._queue_size = positive("queue_size", queue_size)
         own_attributes = attributes("context", context)
         self._snapshot_path = path_of("snapshot_path", snapshot_path)
+        self._spool_path = path_of("spool_path", spool_path)
+        self._spool_bytes = positive("spool_bytes", spool_bytes)
+        self._host = socket.gethostname() if host_name else None
         self._source = snapshot.source_of(endpoint.address, key)
         self._address = endpoint.address
         timing = timing or Timing()
@@ -101,8 +119,11 @@ class Client(Getters):
         self._closing = threading.RLock()
         self._closed = False
 
+        self._defaults = Defaults()
         self._workers = self._hire()
-        super().__init__(self._own_store, self._own_outbox(), own_attributes)
+        super().__init__(
+            self._own_store, self._own_outbox(), own_attributes, defaults=self._defaults
+        )
         process.join(self)
         # Workers know nothing of the client: when it is forgotten, they are told to end.
         self._finalizer = weakref.finalize(self, _retire, self._workers)
@@ -139,10 +160,13 @@ class Client(Getters):
             queued=queue.unsettled,
             sent=counts.sent,
             duplicates=counts.duplicates,
-            dropped=queue.dropped,
+            dropped=sender.dropped,
             rejected=counts.rejected,
             invalid=queue.invalid,
             closed=self._closed,
+            spooled=sender.spooled,
+            instance=self._workers.heartbeat.instance,
+            told_revision=self._workers.heartbeat.told_revision,
         )
 
     def on_change(self, callback: ChangeCallback) -> Callable[[], None]:
@@ -184,15 +208,18 @@ class Client(Getters):
         deadline = clock.monotonic() + timeout
         workers = self._workers
         workers.sender.queue.close()
-        delivered = workers.sender.flush(deadline)
-        # Ending threads takes a moment; without any time left they still deserve one.
-        workers.stop(max(deadline, clock.monotonic() + 0.1))
+        workers.sender.put_safe(deadline)
+        # Ending threads takes a moment; without any time left they still deserve one, and a little
+        # more to bring onto the disk what the service did not take.
+        moment = 0.1 if workers.sender.spool is None else 1.0
+        workers.stop(max(deadline, clock.monotonic() + moment))
         self._own_store.stale = True
         self._own_store.settle()  # whoever still waits for a first flag set
         self._finalizer.detach()
         process.leave(self)
-        if not delivered:
-            LOG.warning("flagstone: closed with %d events not sent", workers.sender.queue.unsettled)
+        lost = workers.sender.queue.unsettled
+        if lost:
+            LOG.warning("flagstone: closed with %d events not sent", lost)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child; called by itself, there is no need to call it.
@@ -203,6 +230,7 @@ class Client(Getters):
         self._closing = threading.RLock()
         self._own_store.after_fork()
         self._memory.after_fork()
+        self._defaults.after_fork()
         self._workers.abandon()
         if self._closed:
             return
@@ -244,20 +272,28 @@ class Client(Getters):
     # -- inside -------------------------------------------------------------------------------
 
     def _own_outbox(self) -> Outbox:
-        queue = self._workers.sender.queue
-        return Outbox(partial(self._memory.record, queue), queue.put, queue.refuse)
+        return self._memory.outbox(self._workers.sender.queue)
 
     def _hire(self) -> Workers:
-        sender = Sender(self._transport, self._flush_seconds, self._queue_size)
+        heartbeat = Heartbeat(self._own_store, self._defaults, self._transport.timing, self._host)
+        sender = Sender(
+            self._transport,
+            self._flush_seconds,
+            self._queue_size,
+            spool=open_spool(self._spool_path, self._source, self._spool_bytes),
+            heartbeat=heartbeat,
+        )
+        heartbeat.on(sender)
         updater = Updater(
             self._transport,
             self._own_store,
             self._poll_seconds,
             snapshot_path=self._snapshot_path,
             source=self._source,
+            applied=heartbeat.applied,
         )
         listener = StreamListener(self._transport, self._own_store, updater)
-        return Workers(sender, updater, listener)
+        return Workers(sender, updater, listener, heartbeat)
 
     def _load_snapshot(self) -> bool:
         if self._snapshot_path is None:

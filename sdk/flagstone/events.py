@@ -13,9 +13,9 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 BATCH_EVENTS = 500
 # What the service takes; refused here, an event costs no round trip.
@@ -28,8 +28,10 @@ MEMORY_EXPOSURES = 50_000
 Met: TypeAlias = tuple[str, object, str, str | None, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+_NOTHING_YET: Mapping[object, float] = {}
+
+
+class Event(NamedTuple):
     """One exposure or tracking event; the sender gives it its identifier."""
 
     type: str
@@ -38,24 +40,26 @@ class Event:
     fields: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Outbox:
+class Outbox(NamedTuple):
     """Where exposures and events go: each of these returns at once.
 
     ``expose`` takes what was met and when, ``put`` an event, ``refuse`` counts one that could
-    never be sent.
+    never be sent. What stands in ``recent`` (flag, unit, variant, rule → POSIX seconds) and is
+    younger than ``window_seconds`` need not be exposed again.
     """
 
     expose: Callable[[Met, float], object]
     put: Callable[[Event], object]
     refuse: Callable[[], object]
+    recent: Mapping[object, float] = _NOTHING_YET
+    window_seconds: float = 0.0
 
 
 class EventQueue:
     """At most ``size`` events that are not yet settled, and the counts of all others.
 
-    An event is *settled* when the service has stored or refused it. Order is kept, so that
-    "everything up to the n-th is settled" is one comparison.
+    An event is *settled* when the service has stored or refused it, or when it is on the disk.
+    Order is kept, so that "everything up to the n-th is settled" is one comparison.
     """
 
     def __init__(self, size: int, wake: Callable[[], None]) -> None:
@@ -80,6 +84,11 @@ class EventQueue:
     def unsettled(self) -> int:
         """How many events wait or are under way."""
         return self.accepted - self.settled
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many events wait that there may soon be no room."""
+        return len(self._waiting) * 2 > self._size
 
     def put(self, event: Event) -> bool:
         """Append ``event``; a full or closed queue counts it as dropped and returns False."""
@@ -112,10 +121,10 @@ class EventQueue:
             self.settled += count
             self._settling.notify_all()
 
-    def wait_settled(self, target: int, deadline: float) -> bool:
-        """Wait until ``target`` events are settled, at most until ``deadline`` (monotonic)."""
+    def wait(self, reached: Callable[[], bool], deadline: float) -> bool:
+        """Wait until ``reached()``, asked after each ``settle``, at most until ``deadline``."""
         with self._settling:
-            while self.settled < target:
+            while not reached():
                 left = deadline - time.monotonic()
                 if left <= 0.0:
                     return False
@@ -128,31 +137,45 @@ class EventQueue:
 
 
 class ExposureMemory:
-    """Which exposures were recorded of late: the least recently seen is forgotten first."""
+    """Which exposures were recorded of late: the one recorded first is forgotten first.
+
+    ``recent`` is read without the lock; what is read there is at worst a moment old, and
+    :meth:`record` looks again.
+    """
 
     def __init__(self, size: int, window_seconds: float) -> None:
         self._size = size
-        self._window_seconds = window_seconds
-        self._recorded: OrderedDict[tuple[object, ...], float] = OrderedDict()
+        self.window_seconds = window_seconds
+        self.recent: OrderedDict[object, float] = OrderedDict()
         self._lock = threading.RLock()
+
+    def outbox(self, queue: EventQueue) -> Outbox:
+        """Return where exposures go that are to be remembered here."""
+        return Outbox(
+            partial(self.record, queue),
+            queue.put,
+            queue.refuse,
+            self.recent,
+            self.window_seconds,
+        )
 
     def record(self, queue: EventQueue, met: Met, now: float) -> None:
         """Queue an exposure unless the same one was queued within the window."""
         key = met[:4]
+        recent = self.recent
         with self._lock:
-            recorded = self._recorded.get(key)
-            # abs: after the clock stepped back, an entry of the future must not last for long.
-            if recorded is not None and abs(now - recorded) < self._window_seconds:
-                self._recorded.move_to_end(key)
+            recorded = recent.get(key)
+            if recorded is not None and abs(now - recorded) < self.window_seconds:
                 return
             event = exposure(met, now)
             if event is None:
                 queue.refuse()
             elif queue.put(event):  # one that found no room is tried again when it is next seen
-                self._recorded[key] = now
-                self._recorded.move_to_end(key)
-                if len(self._recorded) > self._size:
-                    self._recorded.popitem(last=False)
+                recent[key] = now
+                if recorded is not None:
+                    recent.move_to_end(key)
+                elif len(recent) > self._size:
+                    recent.popitem(last=False)
 
     def after_fork(self) -> None:
         """Replace the lock, whose owner may not exist here; what the parent recorded it sends."""

@@ -15,12 +15,14 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from flagstone import values
+from flagstone.defaults import Defaults
 from flagstone.engine import CompiledFlagSet, ErrorCode, EvaluationDetails, Reason
 from flagstone.events import Outbox, tracking_event
 
 LOG = logging.getLogger("flagstone")
 _T = TypeVar("_T")
 _NOTHING: Mapping[str, Any] = {}
+_NEVER_ASKED = object()
 
 
 class Served(Protocol):
@@ -53,6 +55,8 @@ class Getters:
         Attributes of every evaluation; callers' win.
     clock : callable, optional
         Returns POSIX seconds.
+    defaults : Defaults, optional
+        Remembers which flags are asked for, and with which defaults.
     """
 
     _store: Served
@@ -63,11 +67,15 @@ class Getters:
         outbox: Outbox,
         context: Mapping[str, Any],
         clock: Callable[[], float] = clock.time,
+        defaults: Defaults | None = None,
     ) -> None:
         self._store = served
         self._outbox = outbox
         self._context = context
         self._clock = clock
+        self._defaults = Defaults() if defaults is None else defaults
+        self._true, self._false = self._defaults.true, self._defaults.false
+        self._latest = self._defaults.latest
         self._complaints: set[str] = set()
 
     def view(self, context: Mapping[str, Any] | None = None) -> Getters:
@@ -79,18 +87,24 @@ class Getters:
         now = self._clock()
         store = self._store
         joined = {**self._context, **(context or _NOTHING)}
-        still = Getters(Frozen(store.compiled, store.stale), self._outbox, joined, lambda: now)
+        frozen = Frozen(store.compiled, store.stale)
+        still = Getters(frozen, self._outbox, joined, lambda: now, self._defaults)
         still._complaints = self._complaints
         return still
 
     # -- evaluation ---------------------------------------------------------------------------
 
+    # The common case in one frame: a flag that was asked with this default before, in a context
+    # that is there, by a client that adds nothing to it. All else goes the long way round, also
+    # what fails, for that one says what is wrong.
+
     def get_boolean(self, flag_key: str, context: Mapping[str, Any] | None, default: bool) -> bool:  # noqa: FBT001
         """Return the flag's boolean in ``context``, or ``default``."""
-        # The common case in one frame; what is not so common goes the long way round.
         try:
-            compiled = self._store.compiled
-            if compiled is not None and context is not None and not self._context:
+            if (
+                flag_key in self._true if default else flag_key in self._false
+            ) and not self._context:
+                compiled: Any = self._store.compiled
                 now = self._clock()
                 details = compiled.evaluate(flag_key, context, now)
                 value: bool = details.value
@@ -98,16 +112,15 @@ class Getters:
                     if details.track:
                         self._expose(compiled, details, context, now)
                     return value
-        except Exception:  # noqa: BLE001, S110  the long way says what is wrong
+        except Exception:  # noqa: BLE001, S110  see above
             pass
         return self._get(flag_key, context, default, values.boolean)
 
     def get_string(self, flag_key: str, context: Mapping[str, Any] | None, default: str) -> str:
         """Return the flag's string in ``context``, or ``default``."""
-        # The common case in one frame; what is not so common goes the long way round.
         try:
-            compiled = self._store.compiled
-            if compiled is not None and context is not None and not self._context:
+            if self._latest[flag_key] is default and not self._context:
+                compiled: Any = self._store.compiled
                 now = self._clock()
                 details = compiled.evaluate(flag_key, context, now)
                 value: str = details.value
@@ -115,7 +128,7 @@ class Getters:
                     if details.track:
                         self._expose(compiled, details, context, now)
                     return value
-        except Exception:  # noqa: BLE001, S110  the long way says what is wrong
+        except Exception:  # noqa: BLE001, S110  see above
             pass
         return self._get(flag_key, context, default, values.string)
 
@@ -206,6 +219,7 @@ class Getters:
         convert: Callable[[object], object],
     ) -> Any | _T:
         try:
+            self._note(flag_key, default, convert)
             compiled = self._store.compiled
             if compiled is None:
                 return default
@@ -234,6 +248,7 @@ class Getters:
         default: Any,
         convert: Callable[[object], object],
     ) -> EvaluationDetails:
+        self._note(flag_key, default, convert)
         compiled, stale = self._store.compiled, self._store.stale
         if compiled is None:
             return _failed(
@@ -256,19 +271,32 @@ class Getters:
             self._expose(compiled, details, context, now)
         return replace(details, value=value, reason=reason)
 
+    def _note(self, flag_key: str, default: object, convert: Callable[[object], object]) -> None:
+        """Remember a default, unless the flag was asked with the same one just before."""
+        if flag_key.__class__ is str and self._latest.get(flag_key, _NEVER_ASKED) is not default:
+            self._defaults.note(flag_key, default, convert)
+
     def _expose(
         self,
         compiled: CompiledFlagSet,
         details: EvaluationDetails,
-        context: Mapping[str, Any],
+        context: Mapping[str, Any] | None,
         now: float,
     ) -> None:
-        unit, variant = context.get("targetingKey"), details.variant
-        if unit is None or variant is None:
+        if context is None:
             return
-        met = (details.flag_key, unit, variant, details.rule_id, compiled.flag_set.version)
+        unit = context.get("targetingKey")
+        flag_key, variant, rule_id = details.flag_key, details.variant, details.rule_id
+        outbox = self._outbox
         try:
-            self._outbox.expose(met, now)
+            # Most units were met just before: then there is nothing to build and nothing to lock.
+            met_at = outbox.recent.get((flag_key, unit, variant, rule_id))
+            # abs: after the clock stepped back, an entry of the future must not last for long.
+            if met_at is not None and abs(now - met_at) < outbox.window_seconds:
+                return
+            if unit is None or variant is None:
+                return
+            outbox.expose((flag_key, unit, variant, rule_id, compiled.flag_set.version), now)
         except Exception as error:  # noqa: BLE001  the value is right, whatever the unit is
             self._complain("an exposure", error)
 

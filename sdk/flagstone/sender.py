@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from flagstone.errors import StoppedError, TransportError
 from flagstone.events import BATCH_EVENTS, Event, EventQueue
+from flagstone.heartbeat import EventCounts, Heartbeat
+from flagstone.spool import Spool
 from flagstone.transport import Answer, Connection, Transport
 from flagstone.uuid7 import IdFactory
 from flagstone.worker import FOREVER, LOG, Worker
@@ -38,7 +40,11 @@ class SendCounts:
 
 
 class Sender(Worker):
-    """Takes batches from the queue and posts each until the service has answered for it."""
+    """Takes batches from the queue and posts each until the service has answered for it.
+
+    With a spool, what the service does not take goes to the disk, and comes from there, the oldest
+    first, once the service takes it. This thread also sends the heartbeat.
+    """
 
     def __init__(
         self,
@@ -46,23 +52,40 @@ class Sender(Worker):
         flush_seconds: float,
         queue_size: int,
         *,
+        spool: Spool | None = None,
+        heartbeat: Heartbeat | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__("flagstone-events")
         self.queue = EventQueue(queue_size, self.wake)
         self.counts = SendCounts()
+        self.spool = spool
+        self.heartbeat = heartbeat
         self._connection: Connection = transport.connection()
         self._timing = transport.timing
         self._flush_seconds = flush_seconds
         self._ids = IdFactory()
         self._clock = clock
         self._batch: list[bytes] = []
-        self._carried: list[Event] = []
+        self._from_spool = False
+        self._encoded: list[bytes] = []
         self._failures = 0
         self._bad = 0
         self._hurry_to = 0
+        self._hurry_until = 0.0
         self._retiring = False
         self._not_before = 0.0
+        self._retry_at = 0.0
+
+    @property
+    def spooled(self) -> int:
+        """How many events wait on the disk."""
+        return 0 if self.spool is None else self.spool.waiting
+
+    @property
+    def dropped(self) -> int:
+        """How many events are lost: there was no room, or the disk did not keep them."""
+        return self.queue.dropped + (0 if self.spool is None else self.spool.lost)
 
     def interrupt(self) -> None:
         """End a request under way."""
@@ -72,15 +95,16 @@ class Sender(Worker):
         """In a forked child: the parent keeps the events and sends them."""
         super().abandon()
         self._connection.abandon()
+        if self.spool is not None:
+            self.spool.abandon()
 
     def flush(self, deadline: float) -> bool:
-        """Send what is queued now without waiting for company; True if all of it is settled."""
-        target = self.queue.accepted
-        if self.queue.settled >= target or not self.alive:
-            return self.queue.settled >= target
-        self._hurry_to = max(self._hurry_to, target)
-        self.wake()
-        return self.queue.wait_settled(target, deadline)
+        """Send what is queued now without waiting for company; True if all of it is answered."""
+        return self._wait(deadline, lambda: not self.spooled)
+
+    def put_safe(self, deadline: float) -> bool:
+        """Send what is queued now, or bring it onto the disk; True if nothing is left in memory."""
+        return self._wait(deadline, lambda: True)
 
     def retire(self) -> None:
         """Send what is queued, once, then end; for a client that nobody holds any more."""
@@ -89,44 +113,118 @@ class Sender(Worker):
         self.wake()
 
     def step(self) -> float:
-        """Send one batch if it is time; return the wait until the next."""
+        """Send one batch and the heartbeat if it is time; return the wait until the next."""
+        wait = self._deliver()
+        if self.stopped or self._retiring:
+            return wait
+        if self.spool is not None:
+            wait = min(wait, self.spool.adopt())
+        if self.heartbeat is not None:
+            wait = min(wait, self.heartbeat.step(self._connection, self._events()))
+        return wait
+
+    def finish(self) -> None:
+        """Leave to the disk what the service did not take in time."""
+        if self.spool is not None:
+            self._spill()
+            self.spool.close()
+
+    def _wait(self, deadline: float, enough: Callable[[], bool]) -> bool:
+        target = self.queue.accepted
+
+        def done() -> bool:
+            return self.queue.settled >= target and enough()
+
+        if done() or not self.alive:
+            return done()
+        self._hurry_to = max(self._hurry_to, target)
+        self._hurry_until = max(self._hurry_until, deadline)
+        self.wake()
+        return self.queue.wait(done, deadline)
+
+    def _hurried(self) -> bool:
+        if self._retiring or self.queue.settled < self._hurry_to:
+            return True
+        return self.spooled > 0 and time.monotonic() < self._hurry_until
+
+    def _deliver(self) -> float:
         if not self._batch:
-            wait = self._until_due()
+            wait = self._next_batch()
             if wait > 0.0:
                 return wait
-            self._fill()
         if not self._batch:
             self.stopped = self.stopped or self._retiring
             return 0.0 if self.stopped else FOREVER
-        held = self._not_before - time.monotonic()
+        until = self._not_before if self._hurried() else max(self._not_before, self._retry_at)
+        held = until - time.monotonic()
         if held > 0.0 and not self._retiring:
-            return held
+            return min(held, self._spill_if_due())
         wait = self._post()
-        if wait > 0.0 and self._retiring:
-            self.stopped = True
+        if wait > 0.0:
+            self._spill_if_due()
+            if self._retiring:
+                self.stopped = True
         return wait
 
     def _until_due(self) -> float:
-        count = self.queue.waiting + len(self._carried)
-        hurry = self.queue.settled < self._hurry_to or self._retiring
-        if hurry or self._carried or count >= BATCH_EVENTS:
-            return 0.0
+        """Return how long events in memory may still wait for company."""
+        count = self.queue.waiting + len(self._encoded)
         if not count:
-            return FOREVER
+            return 0.0 if self._retiring else FOREVER
+        if self._hurried() or self._encoded or count >= BATCH_EVENTS:
+            return 0.0
         return max(0.0, self.queue.first_at + self._flush_seconds - time.monotonic())
 
-    def _fill(self) -> None:
-        """Make the next batch; from here on its events keep their identifiers."""
-        events = self._carried + self.queue.take(BATCH_EVENTS - len(self._carried))
-        size = 0
-        for index, event in enumerate(events):
-            if size > _BATCH_BYTES:
-                self._carried = events[index:]
+    def _next_batch(self) -> float:
+        """Find what to send, the oldest first; return how long there will be nothing."""
+        if self.spool is not None:
+            self._batch = self.spool.take(BATCH_EVENTS, _BATCH_BYTES)
+            self._from_spool = bool(self._batch)
+            if self._batch:
+                if self.queue.crowded:
+                    self._spill()
+                return 0.0
+        wait = self._until_due()
+        if wait <= 0.0:
+            self._encode_waiting()
+            size, count = 0, 0
+            while count < len(self._encoded) and size <= _BATCH_BYTES:
+                size += len(self._encoded[count]) + 1
+                count += 1
+            # From here on its events keep their identifiers.
+            self._batch, self._encoded = self._encoded[:count], self._encoded[count:]
+        return wait
+
+    def _encode_waiting(self) -> None:
+        room = max(0, BATCH_EVENTS - len(self._encoded))
+        self._encoded += [self._encode(event) for event in self.queue.take(room)]
+
+    def _spill_if_due(self) -> float:
+        """While the service takes nothing, bring to the disk what has waited long enough."""
+        if self.spool is None or not self.spool.usable:
+            return FOREVER
+        if self._batch and not self._from_spool:
+            self._spill()
+        wait = self._until_due()
+        if wait <= 0.0:
+            self._spill()
+            wait = self._until_due()
+        # Without room on the disk, it is the service that we wait for.
+        return wait if wait > 0.0 else FOREVER
+
+    def _spill(self) -> None:
+        """Bring everything in memory onto the disk, in its order, as far as there is room."""
+        assert self.spool is not None
+        while True:
+            first = [] if self._from_spool else self._batch
+            self._encode_waiting()
+            records = first + self._encoded
+            if not records or not self.spool.append(records):
                 return
-            encoded = self._encode(event)
-            self._batch.append(encoded)
-            size += len(encoded) + 1
-        self._carried = []
+            if first:
+                self._batch = []
+            self._encoded = []
+            self.queue.settle(len(records))
 
     def _encode(self, event: Event) -> bytes:
         document = {
@@ -181,8 +279,12 @@ class Sender(Worker):
             del self._batch[index]
             self.counts.rejected += 1
             self.counts.last_error = reason
-            self.queue.settle(1)
             self._bad += 1
+            if self._from_spool:
+                if not self._batch:
+                    self._settle(0)
+            else:
+                self.queue.settle(1)
             if self._bad <= _BAD_EVENTS:
                 return 0.0
             return self._hold(self._timing.backoff(self._bad - _BAD_EVENTS), reason)
@@ -197,7 +299,11 @@ class Sender(Worker):
         self._failures = 0
         self._bad = 0
         self._not_before = 0.0
+        self._retry_at = 0.0
         self.counts.last_error = None
+        if self._from_spool and self.spool is not None:
+            self.spool.settle()
+            count = 0
         self.queue.settle(count)
 
     def _later(self, reason: str, answer: Answer | None) -> float:
@@ -207,6 +313,7 @@ class Sender(Worker):
         if asked is None:
             # A flush may cut the wait short, but a loop of flushes must not hammer the service.
             self._hold(min(wait, self._timing.backoff_seconds), reason)
+            self._retry_at = time.monotonic() + wait
             return wait
         return self._hold(min(asked, self._timing.retry_after_limit_seconds) + wait, reason)
 
@@ -215,6 +322,14 @@ class Sender(Worker):
         self.counts.last_error = reason
         self._not_before = time.monotonic() + seconds
         return seconds
+
+    def _events(self) -> EventCounts:
+        return EventCounts(
+            queued=self.queue.unsettled,
+            spooled=self.spooled,
+            sent=self.counts.sent,
+            dropped=self.dropped,
+        )
 
     def _warn(self, status: int, text: str) -> None:
         if status not in self.counts.warned:

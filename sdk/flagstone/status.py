@@ -23,12 +23,18 @@ class Status:
     last_error : str or None
         Why flags or events are not getting through at the moment.
     queued, sent, duplicates : int
-        Events waiting or under way; stored by the service; of these, stored before.
+        Events in memory, waiting or under way; stored by the service; of these, stored before.
     dropped, rejected, invalid : int
-        Events lost because the queue was full or closed; refused by the service; that could never
-        be sent (no unit, no number).
+        Events lost because the queue was full or closed, or a file of the spool damaged; refused
+        by the service; that could never be sent (no unit, no number).
     closed : bool
         ``close`` was called; last-known values are still served.
+    spooled : int
+        Events on the disk, which wait for the service.
+    instance : str or None
+        Identifier of this client in this process, as the service lists it.
+    told_revision : int or None
+        The revision that the service was last told is being served here.
     """
 
     revision: int | None
@@ -46,6 +52,9 @@ class Status:
     rejected: int
     invalid: int
     closed: bool
+    spooled: int = 0
+    instance: str | None = None
+    told_revision: int | None = None
 
 
 def instant(seconds: float | None) -> datetime | None:

@@ -25,6 +25,8 @@ class Timing:
         The longest ``Retry-After`` that is honoured.
     exposure_window_seconds : float
         An exposure seen again within this window is not recorded again.
+    heartbeat_seconds : float
+        How often (± 20 %) the service is told which revision is served here; 0 for never.
     exit_seconds : float
         How long the end of the process may wait for events to be sent.
     """
@@ -37,6 +39,7 @@ class Timing:
     refused_seconds: float = 60.0
     retry_after_limit_seconds: float = 600.0
     exposure_window_seconds: float = 300.0
+    heartbeat_seconds: float = 30.0
     exit_seconds: float = 2.0
 
     def backoff(self, failures: int) -> float:

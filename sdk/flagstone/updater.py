@@ -32,9 +32,11 @@ class Updater(Worker):
         *,
         snapshot_path: Path | None,
         source: str,
+        applied: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__("flagstone-flags")
+        self._applied = applied
         self._connection = transport.connection()
         self._timing = transport.timing
         self._store = store
@@ -112,6 +114,7 @@ class Updater(Worker):
             self._store.lost(f"the answer is no flag set: {error}"[:300])
             return self._backoff()
         wait = self._in_touch()
+        self._applied()
         self._save(answer.body, etag)
         return wait
 

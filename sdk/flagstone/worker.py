@@ -60,6 +60,9 @@ class Worker:
         """Forget the thread, in a forked child where it does not exist."""
         self.stopped = True
 
+    def finish(self) -> None:
+        """Do what is to be done after the last step; for subclasses."""
+
     def step(self) -> float:
         """Do one piece of work, and return how many seconds to wait before the next."""
         raise NotImplementedError
@@ -76,6 +79,10 @@ class Worker:
                     LOG.exception("flagstone: unexpected error in %s", self._thread.name)
                 seconds = 30.0
             self._pause(seconds)
+        try:
+            self.finish()
+        except Exception:
+            LOG.exception("flagstone: unexpected error at the end of %s", self._thread.name)
 
     def _pause(self, seconds: float) -> None:
         if seconds <= 0.0 or self.stopped:

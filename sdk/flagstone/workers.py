@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flagstone.heartbeat import Heartbeat
 from flagstone.sender import Sender
 from flagstone.stream import StreamListener
 from flagstone.updater import Updater
@@ -11,11 +12,12 @@ from flagstone.updater import Updater
 
 @dataclass(slots=True)
 class Workers:
-    """Who fetches, who listens and who sends."""
+    """Who fetches, who listens and who sends; what is told of the process goes along."""
 
     sender: Sender
     updater: Updater
     listener: StreamListener
+    heartbeat: Heartbeat
 
     def start(self) -> None:
         """Start every thread."""

@@ -87,6 +87,7 @@ class Service:
         self.batches: list[list[dict[str, Any]]] = []  # every posted batch, accepted or not
         self.stored: dict[str, dict[str, Any]] = {}
         self.duplicates = 0
+        self.told: list[dict[str, Any]] = []  # heartbeats, and what they said
         self.scripts: dict[str, list[Script]] = {}  # used up one by one, the last one stays
         self.streams = True
         self.open_streams = 0
@@ -192,7 +193,9 @@ class _ServiceHandler(BaseHTTPRequestHandler):
 
     def _dispatch(self) -> None:
         service = self.service
-        service.request_headers.append({k.lower(): v for k, v in self.headers.items()})
+        service.request_headers.append(
+            {":path": self.path, **{k.lower(): v for k, v in self.headers.items()}}
+        )
         length = int(self.headers.get("Content-Length") or 0)
         self.body = self.rfile.read(length)
         if self.headers.get("Content-Encoding") == "gzip":
@@ -214,6 +217,10 @@ class _ServiceHandler(BaseHTTPRequestHandler):
             self.stream()
         elif self.path == "/sdk/v1/events":
             self.events()
+        elif self.path == "/sdk/v1/instances":
+            with service.changed:
+                service.told.append(json.loads(self.body))
+            self.reply(204, {})
         else:
             self.problem(404, "no such thing")
 
@@ -222,7 +229,7 @@ class _ServiceHandler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        if status != 304:
+        if status not in (204, 304):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
