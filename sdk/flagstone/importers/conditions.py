@@ -5,13 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
+
+from flagstone.engine import evaluate
 
 Attr = str | Sequence[str]
 
 # An empty "any" would be refused: a condition that can never hold must be meant.
 NOBODY: Final[dict[str, Any]] = {"not": True}
+
+
+def written(path: Sequence[str]) -> str | list[str]:
+    """Write a path as documents do: a name where there is only one."""
+    return path[0] if len(path) == 1 else list(path)
 
 
 def leaf(attr: Attr, op: str, values: Iterable[Any] = (), **more: Any) -> dict[str, Any]:
@@ -62,3 +69,10 @@ def negated(part: Any) -> Any:
     if set(part) == {"not"}:
         return part["not"]
     return {"not": part}
+
+
+def holds(condition: Any, context: Mapping[str, Any]) -> bool:
+    """Whether a condition that asks no flag and no segment holds, found out by evaluating it."""
+    rule = {"id": "it", "when": condition, "serve": "on"}
+    flag = {"type": "boolean", "variants": {"on": {"value": True}}, "rules": [rule]}
+    return evaluate({"flags": {"it": flag}}, "it", context, 0.0).variant is not None

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from flagstone.importers.conditions import NOBODY, any_of, leaf
-from flagstone.importers.launchdarkly.reading import MalformedError
+from flagstone.importers.conditions import NOBODY, any_of, leaf, written
+from flagstone.importers.launchdarkly.malformed import MalformedError
 
 USER: Final = "user"
 Path = tuple[str, ...]
@@ -53,11 +53,6 @@ def attribute_path(kind: str, names: Path) -> Path:
     if names[0] == "key":
         return (*key_path(kind), *names[1:])
     return names if kind == USER else (kind, *names)
-
-
-def written(path: Path) -> str | list[str]:
-    """Write a path as documents do: a name where there is only one."""
-    return path[0] if len(path) == 1 else list(path)
 
 
 def present(kind: str) -> Any:

@@ -9,10 +9,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from flagstone.engine.conditions import compile_condition
-from flagstone.engine.parse import parse_condition
-from flagstone.importers.conditions import NOBODY, all_of, any_of, exists, leaf, negated
-from flagstone.importers.launchdarkly import reading
+from flagstone.importers import reading
+from flagstone.importers.conditions import (
+    NOBODY,
+    all_of,
+    any_of,
+    exists,
+    holds,
+    leaf,
+    negated,
+    written,
+)
 from flagstone.importers.launchdarkly.attributes import (
     USER,
     Path,
@@ -78,8 +85,7 @@ def _kind(op: str, values: Any) -> Any:
     found = matches(path, op, values)
     if found == NOBODY:
         return NOBODY
-    alone = compile_condition(parse_condition(found), None)  # type: ignore[arg-type]
-    if not alone({"kind": USER}, 0.0):
+    if not holds(found, {"kind": USER}):
         return found
     return any_of([found, all_of([negated(exists("kind")), present(USER)])])
 
@@ -90,7 +96,7 @@ def _anonymous(kind: str, op: str, values: Any, *, negate: bool) -> Any:
     if negate:
         wanted = {True, False} - wanted
     path = attribute_path(kind, ("anonymous",))
-    is_anonymous = leaf(path[0] if len(path) == 1 else path, "in", [True])
+    is_anonymous = leaf(written(path), "in", [True])
     if wanted == {True, False}:
         return present(kind)
     if wanted == {True}:

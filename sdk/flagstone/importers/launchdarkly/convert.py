@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flagstone.engine.errors import FlagSetError
-from flagstone.engine.parse import parse_condition, parse_flag, parse_flag_set
-from flagstone.importers.launchdarkly import reading
+from flagstone.engine import FlagSetError, parse_condition, parse_flag, parse_flag_set
+from flagstone.importers import reading
+from flagstone.importers.adding import FAULTS, broken_flag, broken_note, faults_in, reason_of
+from flagstone.importers.closure import reaching_circles, spread
 from flagstone.importers.launchdarkly.flags import Draft, Facts, draft_flag, read_facts
-from flagstone.importers.launchdarkly.reading import MalformedError
+from flagstone.importers.launchdarkly.malformed import MalformedError
 from flagstone.importers.launchdarkly.segments import Segment, read_segment
 from flagstone.importers.result import (
     CannotCarryError,
@@ -22,8 +23,6 @@ from flagstone.importers.result import (
 _HINT = "the file is what LaunchDarkly's SDKs receive: {flags, segments}, with the salts"
 _CIRCLE = "it refers to itself, in a circle"
 _OPEN_CIRCLE = "it refers to itself, in a circle in which something is off"
-_TOO_DEEP = "it is nested too deeply"
-_TOO_LARGE = "a number in it is too large"
 
 
 def convert(document: object) -> ImportResult:
@@ -66,39 +65,6 @@ def _live(whole: Mapping[str, Any], name: str, *, required: bool) -> dict[str, A
     }
 
 
-def _reaching_circles(graph: Mapping[str, Collection[str]]) -> set[str]:
-    """Return the nodes from which a circle is reached: those that never run out of nodes to ask."""
-    askers: dict[str, list[str]] = {node: [] for node in graph}
-    open_edges = {}
-    for node, asked in graph.items():
-        inside = [other for other in asked if other in graph]
-        open_edges[node] = len(inside)
-        for other in inside:
-            askers[other].append(node)
-    free = [node for node, count in open_edges.items() if count == 0]
-    while free:
-        for asker in askers[free.pop()]:
-            open_edges[asker] -= 1
-            if open_edges[asker] == 0:
-                free.append(asker)
-    return {node for node, count in open_edges.items() if count}
-
-
-def _spread(causes: dict[str, str], graph: Mapping[str, Iterable[str]]) -> None:
-    """Give every node the cause of a node that it asks, directly or not."""
-    askers: dict[str, list[str]] = {}
-    for node, asked in graph.items():
-        for other in asked:
-            askers.setdefault(other, []).append(node)
-    waiting = list(causes)
-    while waiting:
-        node = waiting.pop()
-        for asker in askers.get(node, ()):
-            if asker not in causes:
-                causes[asker] = causes[node]
-                waiting.append(asker)
-
-
 class _Segments:
     """The segments: read ones, refused ones and malformed ones, with the reason."""
 
@@ -110,19 +76,15 @@ class _Segments:
         for key, part in data.items():
             try:
                 read[key] = self._read(key, part)
-            except CannotCarryError as error:
-                self.refused[key] = f"segment {key!r}: {error}"
-            except RecursionError:
-                self.refused[key] = f"segment {key!r}: {_TOO_DEEP}"
-            except (ValueError, OverflowError):
-                self.refused[key] = f"segment {key!r}: {_TOO_LARGE}"
+            except FAULTS as fault:
+                self.refused[key] = f"segment {key!r}: {reason_of(fault)}"
             except MalformedError as error:
                 self.malformed[key] = f"segment {key!r}: {error.reason}"
         graph = {key: segment.asks for key, segment in read.items()}
-        for key in _reaching_circles(graph):
+        for key in reaching_circles(graph):
             self.malformed[key] = f"segment {key!r}: {_CIRCLE}"
-        _spread(self.refused, graph)
-        _spread(self.malformed, graph)
+        spread(self.refused, graph)
+        spread(self.malformed, graph)
         self.asks = graph
         self.carried = {
             key: segment.condition
@@ -134,10 +96,7 @@ class _Segments:
         if not key:
             raise CannotCarryError("its key is empty")
         segment = read_segment(key, reading.an_object(data, key), self.there)
-        try:
-            parse_condition(segment.condition)
-        except FlagSetError as error:
-            raise CannotCarryError(str(error)) from error
+        parse_condition(segment.condition)
         return segment
 
     def notes(self) -> list[Note]:
@@ -179,14 +138,8 @@ class _Flags:
             try:
                 if key not in self.refused:
                     step(key, part)
-            except CannotCarryError as error:
-                self.refused[key] = str(error)
-            except FlagSetError as error:
-                self.refused[key] = str(error)
-            except RecursionError:
-                self.refused[key] = _TOO_DEEP
-            except (ValueError, OverflowError):
-                self.refused[key] = _TOO_LARGE
+            except FAULTS as fault:
+                self.refused[key] = reason_of(fault)
 
     def _read_facts(self, key: str, data: Any) -> None:
         self.facts[key] = read_facts(reading.an_object(data, key))
@@ -209,7 +162,7 @@ class _Flags:
             key: reason if reason.startswith("segment ") else f"flag {key!r}: {reason}"
             for key, reason in self.refused.items()
         }
-        _spread(causes, {key: draft.prerequisites for key, draft in self.drafts.items()})
+        spread(causes, {key: draft.prerequisites for key, draft in self.drafts.items()})
         for key, cause in causes.items():
             self.refused.setdefault(key, f"a prerequisite cannot be carried: {cause}")
 
@@ -230,14 +183,14 @@ class _Flags:
             for key, others in asked.items()
             if self.facts[key].on
         }
-        circles = _reaching_circles(on)
+        circles = reaching_circles(on)
         causes = {
             key: draft.malformed.reason
             for key, draft in kept.items()
             if draft.malformed is not None and draft.malformed.spreads and draft.document["enabled"]
         } | dict.fromkeys(circles, _CIRCLE)
         own = set(causes) - circles
-        _spread(causes, on)
+        spread(causes, on)
         for key, reason in causes.items():
             if key not in own:
                 draft = kept[key]
@@ -245,7 +198,7 @@ class _Flags:
                 draft.malformed = MalformedError(cause, spreads=True)
                 draft.document["enabled"] = True
                 draft.document.pop("metadata", None)
-        for key in _reaching_circles(asked) - set(causes):
+        for key in reaching_circles(asked) - set(causes):
             draft = kept[key]
             draft.malformed = draft.malformed or MalformedError(_OPEN_CIRCLE, spreads=False)
 
@@ -263,8 +216,9 @@ class _Flags:
                 continue
             draft = self.drafts[key]
             if draft.malformed is not None:
-                answer = "" if draft.malformed.reason == _OPEN_CIRCLE else ", answers PARSE_ERROR"
-                result.lossy.append(Note(key, f"malformed{answer}: {draft.malformed.reason}"))
+                reason = draft.malformed.reason
+                note = f"malformed: {reason}" if reason == _OPEN_CIRCLE else broken_note(reason)
+                result.lossy.append(Note(key, note))
             result.lossy.extend(Note(key, note) for note in draft.notes)
         result.refused.extend(self.segments.notes())
         return result
@@ -276,11 +230,10 @@ class _Flags:
 
     def _refuse_faults(self, result: ImportResult) -> bool:
         """Refuse what the engine cannot evaluate though LaunchDarkly can: chains that cost much."""
-        parsed = parse_flag_set(result.flag_set(), strict=False)
         faults = {
-            key: str(flag.fault)
-            for key, flag in parsed.flags.items()
-            if flag.fault is not None and self.drafts[key].malformed is None
+            key: reason
+            for key, reason in faults_in(result.flag_set()).items()
+            if self.drafts[key].malformed is None
         }
         self.refused.update(faults)
         return bool(faults)
@@ -300,10 +253,7 @@ class _Flags:
 
 def _with_fault(draft: Draft) -> dict[str, Any]:
     """Return the document, with a part that no reader takes if the flag is malformed."""
-    document, error = draft.document, draft.malformed
-    if error is None or error.reason in (_CIRCLE, _OPEN_CIRCLE):
+    if draft.malformed is None or draft.malformed.reason in (_CIRCLE, _OPEN_CIRCLE):
         # Circles stay as they are: the engine finds them too.
-        return document
-    variant = next(iter(document["variants"]), "0")
-    fault = {"id": "malformed", "when": {"malformed": error.reason}, "serve": variant}
-    return {**document, "prerequisites": [], "targets": [], "rules": [fault], "default": None}
+        return draft.document
+    return broken_flag(draft.document, draft.malformed.reason)

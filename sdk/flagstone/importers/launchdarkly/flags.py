@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flagstone.importers.conditions import NOBODY
-from flagstone.importers.launchdarkly import reading
-from flagstone.importers.launchdarkly.attributes import USER, key_path, kind_of, written
+from flagstone.importers import reading
+from flagstone.importers.conditions import NOBODY, written
+from flagstone.importers.launchdarkly.attributes import USER, key_path, kind_of
 from flagstone.importers.launchdarkly.clauses import References, all_clauses
-from flagstone.importers.launchdarkly.reading import MalformedError
+from flagstone.importers.launchdarkly.malformed import MalformedError
 from flagstone.importers.launchdarkly.rollouts import read_rollout
-from flagstone.importers.result import CannotCarryError
+from flagstone.importers.naming import numbered
+from flagstone.importers.values import type_of
 
 OFF: Final = "off"
 """What a flag serves while it is off, where the index alone would meet a prerequisite."""
@@ -133,7 +134,7 @@ class _FlagWriter:
     def write(self) -> Draft:
         draft, document = self.draft, self.draft.document
         variations = reading.items(self.data, "variations")
-        document["type"] = _type_of(variations)
+        document["type"] = type_of(variations)
         document["variants"] = {
             str(index): {"value": value} for index, value in enumerate(variations)
         }
@@ -265,11 +266,8 @@ class _FlagWriter:
 
     def add(self, rule: dict[str, Any]) -> None:
         rules = self.draft.document["rules"]
-        name, count = rule["id"], 1
-        while any(rule["id"] == other["id"] for other in rules):
-            count += 1
-            rule["id"] = f"{name}~{count}"
-        rules.append(rule)
+        taken = {other["id"] for other in rules}
+        rules.append({**rule, "id": numbered(rule["id"], taken.__contains__, "~{}")})
 
     def fallthrough(self) -> None:
         document = self.draft.document
@@ -293,28 +291,3 @@ def _client(data: reading.Data) -> bool:
         return reading.flag(data, "clientSide")
     on_mobile = reading.flag(available, "usingMobileKey")
     return reading.flag(available, "usingEnvironmentId") or on_mobile
-
-
-def _type_of(variations: Any) -> str:
-    kinds = {_kind_of_value(value) for value in variations}
-    if not kinds:
-        return "boolean"
-    if kinds == {"integer", "float"}:
-        if any(float(value) != value for value in variations):
-            raise CannotCarryError("a variation is too large a number")
-        return "float"
-    if len(kinds) > 1 or "null" in kinds:
-        raise CannotCarryError(f"its variations are of several types: {', '.join(sorted(kinds))}")
-    return kinds.pop()
-
-
-def _kind_of_value(value: object) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
-        return "integer"
-    if isinstance(value, float):
-        return "float"
-    if isinstance(value, str):
-        return "string"
-    return "null" if value is None else "object"

@@ -12,20 +12,20 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from flagstone.engine.operators import is_number
 from flagstone.engine.semver import sort_key
 from flagstone.engine.times import parse_time
-from flagstone.importers.conditions import NOBODY, all_of, any_of
+from flagstone.importers.conditions import NOBODY, all_of, any_of, written
 from flagstone.importers.launchdarkly.attributes import (
     Path,
     has_value,
     is_unit,
     with_integers,
-    written,
 )
 from flagstone.importers.launchdarkly.regex import to_re2
+from flagstone.importers.numbers import EXACT, rounding_to
 from flagstone.importers.result import CannotCarryError
 
-_EXACT: Final = 2**53
 _NUMBER: Final = r"(?:0|[1-9][0-9]*)"
 _IDENTIFIER: Final = r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 # Minor and patch may be missing; otherwise the specification to the letter.
@@ -147,13 +147,9 @@ def _regex(values: Sequence[Any]) -> tuple[str, list[str]]:
 
 def _order(op: str) -> Callable[[Sequence[Any]], tuple[str, list[int | float]]]:
     def of_values(values: Sequence[Any]) -> tuple[str, list[int | float]]:
-        return op, [_edge(op, value) for value in values if _is_number(value)]
+        return op, [_edge(op, value) for value in values if is_number(value)]
 
     return of_values
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _float(value: int | float) -> float:
@@ -173,21 +169,10 @@ def _edge(op: str, value: int | float) -> int | float:
     the last that of "greater than".
     """
     number = _float(value)
-    if abs(number) < _EXACT:
+    if abs(number) < EXACT:
         return value
-    is_least = op in ("lt", "gte")
-    neighbour = math.nextafter(number, -math.inf if is_least else math.inf)
-    if math.isinf(neighbour):
-        return int(number)
-    if is_least:
-        edge = (int(neighbour) + int(number)) // 2 - 1
-        while float(edge) < number:
-            edge += 1
-        return edge
-    edge = (int(number) + int(neighbour)) // 2 + 1
-    while float(edge) > number:
-        edge -= 1
-    return edge
+    low, high = rounding_to(number)
+    return low if op in ("lt", "gte") else high
 
 
 def _contains(value: _OfValue, values: Sequence[Any]) -> Any:
@@ -216,7 +201,7 @@ def _moment(op: str) -> Callable[[_OfValue, Sequence[Any]], Any]:
 
 
 def _milliseconds(value: Any) -> float | None:
-    if _is_number(value):
+    if is_number(value):
         return _float(value)
     if not isinstance(value, str):
         return None

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flagstone.importers.conditions import all_of, negated
-from flagstone.importers.launchdarkly import reading
+from flagstone.importers import reading
+from flagstone.importers.conditions import all_of, negated, written
 from flagstone.importers.launchdarkly.attributes import (
     Path,
     attribute_path,
@@ -19,9 +19,8 @@ from flagstone.importers.launchdarkly.attributes import (
     kind_of,
     present,
     read_reference,
-    written,
 )
-from flagstone.importers.launchdarkly.reading import MalformedError
+from flagstone.importers.launchdarkly.malformed import MalformedError
 from flagstone.importers.result import CannotCarryError
 
 BUCKETS: Final = 100_000

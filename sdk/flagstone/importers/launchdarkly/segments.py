@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from flagstone.importers.conditions import NOBODY, all_of, any_of, negated
-from flagstone.importers.launchdarkly import reading
+from flagstone.importers import reading
+from flagstone.importers.conditions import NOBODY, all_of, any_of, negated, written
 from flagstone.importers.launchdarkly.attributes import (
     USER,
     key_in,
     kind_of,
     present,
-    written,
 )
 from flagstone.importers.launchdarkly.clauses import References, all_clauses
 from flagstone.importers.launchdarkly.rollouts import BUCKETS, HASH, read_bucket_by

@@ -1,11 +1,4 @@
-"""Readers of LaunchDarkly's data: they accept what its SDKs accept, with the same defaults.
-
-::
-
-    Exception
-    ├── CannotCarryError   the flag is refused
-    └── MalformedError     LaunchDarkly's own SDK answers with an error
-"""
+"""Readers of vendors' data: what is not as it must be refuses the flag that it is in."""
 
 from __future__ import annotations
 
@@ -17,20 +10,8 @@ from flagstone.importers.result import CannotCarryError
 Data = Mapping[str, Any]
 
 
-class MalformedError(Exception):
-    """A part that makes LaunchDarkly's SDK answer with an error.
-
-    ``spreads`` says that whoever asks the flag for its variant gets the error too.
-    """
-
-    def __init__(self, reason: str, *, spreads: bool) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.spreads = spreads
-
-
 def _wrong(name: str, wanted: str) -> CannotCarryError:
-    return CannotCarryError(f'"{name}" must be {wanted}')
+    return CannotCarryError(f"is malformed: {name} must be {wanted}")
 
 
 def an_object(value: object, name: str) -> Data:
@@ -48,10 +29,13 @@ def optional_object(data: Data, name: str) -> Data | None:
 
 def optional_text(data: Data, name: str) -> str:
     """Read a text; nothing is the empty one."""
+    return text_or_none(data, name) or ""
+
+
+def text_or_none(data: Data, name: str) -> str | None:
+    """Read a text, or nothing."""
     value = data.get(name)
-    if value is None:
-        return ""
-    return a_text(value, name)
+    return None if value is None else a_text(value, name)
 
 
 def text(data: Data, name: str) -> str:
