@@ -4,8 +4,10 @@
 
 For each vendor a random file is made, imported, and evaluated by both for a stream of random users.
 Values must be equal, typed (``True`` is not 1), and names of variants wherever the vendor has any.
-It needs our SDK (found beside this file) and the vendor's packages, nothing of the service. Exits 1
-on a mismatch, 2 if a vendor's packages are not installed.
+It needs our SDK (found beside this file) and the vendor's packages, nothing of the service. A
+vendor is passed over, with the reason, if what is installed is of another kind: ``flagd`` and
+``flagd_v2`` need environments of their own. Exits 1 on a mismatch, 2 if a vendor's packages are
+not installed.
 """
 
 from __future__ import annotations
@@ -37,12 +39,14 @@ sys.modules.setdefault("benchmarks.differences", differences)
 from differences import NOTHING, same  # noqa: E402
 
 from flagstone.engine import compile_flag_set, evaluate, parse_flag_set  # noqa: E402
+from flagstone.importers import ImportResult  # noqa: E402
 
 VENDORS = (
     "launchdarkly",
     "unleash",
     "growthbook",
     "flagd",
+    "flagd_v2",
     "flagsmith",
     "eppo",
     "posthog",
@@ -97,9 +101,17 @@ def asked(ask: Ask, key: str, context: dict[str, Any]) -> Answer:
         return f"raised {type(error).__name__}: {error}", "(raised)"
 
 
-def our_side(flag_set: dict[str, Any]) -> Ask:
-    """Return our evaluation; the answer without a variant is the caller's default."""
-    compiled = compile_flag_set(parse_flag_set(flag_set, strict=True))
+def our_side(imported: ImportResult) -> Ask:
+    """Return our evaluation; the answer without a variant is the caller's default.
+
+    What the importer does not call malformed must be sound.
+    """
+    flag_set = json.loads(json.dumps(imported.flag_set()))
+    compiled = compile_flag_set(parse_flag_set(flag_set, strict=False))
+    named = {note.flag for note in imported.lossy if note.reason.startswith("malformed")}
+    for key in named:
+        del flag_set["flags"][key]
+    parse_flag_set(flag_set, strict=True)
 
     def ask(key: str, context: dict[str, Any]) -> Answer:
         details = evaluate(compiled, key, context, time.time())
@@ -123,9 +135,16 @@ def chunks(total: int) -> Iterator[int]:
         total -= CHUNK
 
 
+class UnfitError(Exception):
+    """What is installed of a vendor is not what is to be compared with."""
+
+
 def compare(vendor: str, flags: int, users: int, seed: int) -> Outcome:
     """Make a file, import it, and ask both sides the same questions."""
     module = importlib.import_module(f"differences.{vendor}")
+    reason = module.unfit() if hasattr(module, "unfit") else None
+    if reason is not None:
+        raise UnfitError(reason)
     versions = ", ".join(f"{name} {version(name)}" for name in module.PACKAGES)
     outcome = Outcome(vendor, versions)
     rng = random.Random(f"{seed}:{vendor}")
@@ -133,8 +152,7 @@ def compare(vendor: str, flags: int, users: int, seed: int) -> Outcome:
     imported = module.convert(document)
     outcome.flags = len(imported.flags)
     outcome.refused.update(note.reason for note in imported.refused)
-    flag_set = json.loads(json.dumps(imported.flag_set()))
-    ours, theirs = our_side(flag_set), module.vendor(document)
+    ours, theirs = our_side(imported), module.vendor(document)
     began = time.perf_counter()
     for count in chunks(users):
         contexts = module.contexts(rng, count)
@@ -150,7 +168,7 @@ def compare(vendor: str, flags: int, users: int, seed: int) -> Outcome:
     outcome.seconds = time.perf_counter() - began
     show(outcome)
     for key in list(outcome.mismatches)[:SHOWN]:
-        show_mismatch(outcome.mismatches[key], key, ours, theirs, flag_set)
+        show_mismatch(outcome.mismatches[key], key, ours, theirs, imported)
     return outcome
 
 
@@ -171,14 +189,14 @@ def show(outcome: Outcome) -> None:
 
 
 def show_mismatch(
-    found: Mismatch, key: str, ours: Ask, theirs: Ask, flag_set: dict[str, Any]
+    found: Mismatch, key: str, ours: Ask, theirs: Ask, imported: ImportResult
 ) -> None:
     context = minimal(ours, theirs, key, found.context)
     print(f"\n  MISMATCH {key!r}, {found.count:,} users; the smallest context:")
     print(f"    context {context!r}")
     print(f"    ours    {ours(key, context)!r}")
     print(f"    vendor  {asked(theirs, key, context)!r}")
-    print(f"    flag    {json.dumps(flag_set['flags'][key])[:2000]}")
+    print(f"    flag    {json.dumps(imported.flags[key])[:2000]}")
 
 
 def main() -> int:
@@ -198,6 +216,8 @@ def main() -> int:
     for vendor in options.vendors or VENDORS:
         try:
             outcomes.append(compare(vendor, options.flags, options.users, options.seed))
+        except UnfitError as error:
+            print(f"\n{vendor}: passed over, {error}")
         except PackageNotFoundError as error:
             absent.append(vendor)
             print(f"\n{vendor}: not compared, {error.name} is not installed")

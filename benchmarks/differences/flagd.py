@@ -10,6 +10,7 @@ import json
 import logging
 import random
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 from differences import NOTHING, ODD_NUMBERS, ODD_TEXTS, identifier, odd_value
@@ -23,7 +24,7 @@ WORDS = ("a", "b", "gold", "silver", "DE", "US", "", "10", "1", "true", "x,y", "
 NUMBERS = (0, 1, -1, 2, 18, 0.5, 10, 100, 1e6)
 ATTRIBUTES = ("plan", "country", "age", "score", "email", "beta", "tags", "user.name", "user.id")
 VERSIONS = ("1.0.0", "1.2.0", "2.0.0-alpha.1", "v2", "1.1", "2.0.0+build", "not-a-version")
-TYPES = ("boolean", "string", "integer", "float", "object")
+TYPES = ("boolean", "string", "integer", "float", "object", "any")
 
 
 def _constant(rng: random.Random) -> Any:
@@ -180,6 +181,7 @@ def _variants(rng: random.Random) -> tuple[dict[str, Any], list[str]]:
         "integer": lambda n: rng.choice((0, n, -n, 2**40)),
         "float": lambda n: rng.choice((0.0, n + 0.5, 1.0)),
         "object": lambda n: rng.choice(({}, {"n": n}, [n], {"deep": [None, {"x": True}]})),
+        "any": lambda n: rng.choice((None, True, "text", n, n + 0.5, {"n": n}, [])),
     }
     return {name: made[kind](n) for n, name in enumerate(names)}, names
 
@@ -258,34 +260,43 @@ def vendor(document: dict[str, Any]) -> Callable[[str, dict[str, Any]], tuple[An
     """Ask the released evaluator; an exception is what its provider turns into the default."""
     from openfeature.contrib.tools.flagd.core import FlagdCore
     from openfeature.evaluation_context import EvaluationContext
+    from openfeature.exception import TypeMismatchError
 
     logging.getLogger("openfeature.contrib").setLevel(logging.CRITICAL)
     core = FlagdCore()
     core.set_flags(json.dumps(document))
-    ask = {
-        "boolean": core.resolve_boolean_value,
-        "string": core.resolve_string_value,
-        "integer": core.resolve_integer_value,
-        "float": core.resolve_float_value,
-        "object": core.resolve_object_value,
-    }
-    kinds = {key: _kind(flag["variants"].values()) for key, flag in document["flags"].items()}
+    questions = (
+        core.resolve_boolean_value,
+        core.resolve_string_value,
+        core.resolve_integer_value,
+        core.resolve_float_value,
+        core.resolve_object_value,
+    )
 
     def answer(key: str, context: dict[str, Any]) -> tuple[Any, str | None]:
         attributes = copy.copy(context)
         unit = attributes.pop("targetingKey", None)
-        try:
-            details = ask[kinds[key]](key, NOTHING, EvaluationContext(unit, attributes))
-        except Exception:  # noqa: BLE001  the provider answers any failure with the default
-            return NOTHING, None
-        return details.value, None if details.value is NOTHING else details.variant
+        for ask in questions:
+            try:
+                details = ask(key, NOTHING, EvaluationContext(unit, attributes))
+            except TypeMismatchError:
+                continue
+            except Exception:  # noqa: BLE001  the provider answers any failure with the default
+                return NOTHING, None
+            return details.value, None if details.value is NOTHING else details.variant
+        return NOTHING, None
 
     return answer
 
 
-def _kind(values: Any) -> str:
-    found = {type(value) for value in values}
-    if found <= {int, float} and float in found:
-        return "float"
-    names = {bool: "boolean", str: "string", int: "integer"}
-    return names.get(found.pop(), "object")
+def installed(hash_version: str) -> str | None:
+    """Return why the core that is installed cannot be compared, or ``None`` if it can."""
+    major = int(version(PACKAGES[0]).split(".")[0])
+    if (major < 2) == (hash_version == "v2"):
+        return None
+    return f"{PACKAGES[0]} {version(PACKAGES[0])} does not hash as {hash_version}"
+
+
+def unfit() -> str | None:
+    """Return why the installed packages cannot be compared, or ``None`` if they can."""
+    return installed(HASH)

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from differences.flagd import PACKAGES, contexts, document, vendor
+from differences.flagd import PACKAGES, contexts, document, installed, vendor
 from flagstone.importers.flagd import convert as _convert
 from flagstone.importers.result import ImportResult
 
-__all__ = ["PACKAGES", "contexts", "convert", "document", "vendor"]
+__all__ = ["PACKAGES", "contexts", "convert", "document", "unfit", "vendor"]
+
+HASH = "v2"
 
 
 def convert(document: dict[str, Any]) -> ImportResult:
     """Import with the older hash."""
-    return _convert(document, hash_version="v2")
+    return _convert(document, hash_version=HASH)
+
+
+def unfit() -> str | None:
+    """Return why the installed packages cannot be compared, or ``None`` if they can."""
+    return installed(HASH)

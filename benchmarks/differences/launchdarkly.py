@@ -174,6 +174,7 @@ def flag(
             [1, 2.5, 3],
             [{"n": n} for n in range(count)],
             [[], [1, True], {"a": None}],
+            [None, "text", 1, 2.5],
         )
     )
     count = len(values)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from flagstone.importers.conditions import NOBODY, negated
+from flagstone.importers.conditions import NOBODY, negated, written
 from flagstone.importers.flagd import coercion
 from flagstone.importers.flagd.coercion import MIRRORED, OBJECT, is_numeric, to_number, to_text
 from flagstone.importers.flagd.terms import (
@@ -24,7 +24,6 @@ from flagstone.importers.flagd.terms import (
     Seconds,
     Text,
     Value,
-    attr_of,
     both,
     either,
     tested,
@@ -65,11 +64,7 @@ class Comparer:
 
     def equal(self, one: Value, other: Value) -> Condition:
         """Compare as ``==`` does."""
-        if isinstance(one, Const):
-            one, other = other, one
-        if not isinstance(other, Const):
-            raise CannotCarryError("compares two attributes with each other")
-        constant = other.value
+        one, constant = _against_constant(one, other)
         match one:
             case Const(mine):
                 return True if coercion.loosely_equal(mine, constant) else NOBODY
@@ -87,11 +82,7 @@ class Comparer:
 
     def strictly_equal(self, one: Value, other: Value) -> Condition:
         """Compare as ``===`` does: Python's equality."""
-        if isinstance(one, Const):
-            one, other = other, one
-        if not isinstance(other, Const):
-            raise CannotCarryError("compares two attributes with each other")
-        constant = other.value
+        one, constant = _against_constant(one, other)
         match one:
             case Const(mine):
                 return True if mine == constant else NOBODY
@@ -100,7 +91,7 @@ class Comparer:
             case Text():
                 return self._text_equals(one, constant) if isinstance(constant, str) else NOBODY
             case Length() | Remainder() | Seconds():
-                return self.equal(one, other) if is_numeric(constant) else NOBODY
+                return self.equal(one, Const(constant)) if is_numeric(constant) else NOBODY
             case Items(items) if isinstance(constant, list):
                 if len(items) != len(constant):
                     return NOBODY
@@ -116,9 +107,7 @@ class Comparer:
             if isinstance(other, Const):
                 return True if coercion.in_order(order, one.value, other.value) else NOBODY
             return self.ordered(MIRRORED[order], other, one)
-        if not isinstance(other, Const):
-            raise CannotCarryError("compares two attributes with each other")
-        constant = other.value
+        one, constant = _against_constant(one, other)
         match one:
             case Attribute(path):
                 return self._attribute_ordered(path, order, constant)
@@ -213,6 +202,15 @@ class Comparer:
         return True if coercion.ORDERS[order](self.first, number) else NOBODY
 
 
+def _against_constant(one: Value, other: Value) -> tuple[Value, Any]:
+    """Return what is compared, and the constant that it is compared with."""
+    if isinstance(one, Const):
+        one, other = other, one
+    if not isinstance(other, Const):
+        raise CannotCarryError("compares two attributes with each other")
+    return one, other.value
+
+
 def equals_of(constant: Any) -> list[Any]:
     """List what Python holds for equal to a constant."""
     ways = repr(constant)
@@ -223,7 +221,7 @@ def equals_of(constant: Any) -> list[Any]:
 
 def test_each(path: Path, inner: Condition) -> Condition:
     """Ask whether an element of an array fulfils a condition."""
-    return {"attr": attr_of(path), "each": inner} if inner != NOBODY else NOBODY
+    return {"attr": written(path), "each": inner} if inner != NOBODY else NOBODY
 
 
 def numbered(path: Path, order: str, number: float) -> Condition:

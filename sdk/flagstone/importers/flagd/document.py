@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
-from flagstone.engine import FlagSetError
-from flagstone.engine.parse import parse_flag
-from flagstone.importers.flagd.rules import idle_rules, outcomes_over_time, rules_of
+from flagstone.importers.adding import Carried, add
+from flagstone.importers.flagd.rules import (
+    AlwaysFailsError,
+    idle_rules,
+    outcomes_over_time,
+    rules_of,
+)
 from flagstone.importers.result import (
     CannotCarryError,
     ImportFileError,
@@ -15,6 +20,7 @@ from flagstone.importers.result import (
     Note,
     whole_file,
 )
+from flagstone.importers.values import type_of
 
 HASH_VERSIONS: Final = ("v2", "v3")
 """How ``fractional`` hashes: v2 the text itself, v3 its CBOR."""
@@ -38,7 +44,9 @@ def convert(document: object, *, hash_version: str = "v2") -> ImportResult:
     Returns
     -------
     ImportResult
-        Flags in the order of the file. Those that cannot be carried are refused by name.
+        Flags in the order of the file. Those that cannot be carried are refused by name. One whose
+        targeting always fails answers ``PARSE_ERROR``, as in flagd, when read leniently; it is
+        among the lossy ones, and strict reading refuses it.
 
     Raises
     ------
@@ -56,6 +64,7 @@ def convert(document: object, *, hash_version: str = "v2") -> ImportResult:
     evaluators = whole.get("$evaluators") or {}
     if not isinstance(evaluators, Mapping):
         raise ImportFileError("must be an object", "$evaluators")
+    around = _Surroundings(evaluators, common, hash_version)
     result = ImportResult()
     named = list(_flags(whole.get("flags", {}), result))
     keys = [key for key, _ in named]
@@ -65,7 +74,7 @@ def convert(document: object, *, hash_version: str = "v2") -> ImportResult:
             result.refused.append(Note(key, "several flags have this key"))
     for key, flag in named:
         if key not in twice:
-            _add(result, key, flag, _Surroundings(evaluators, common, hash_version))
+            add(result, key, partial(_carried, key, flag, around))
     return result
 
 
@@ -84,44 +93,24 @@ def _flags(flags: object, result: ImportResult) -> Iterator[tuple[str, object]]:
             result.refused.append(Note(f"[{index}]", "the flag has no key"))
 
 
-class _Surroundings:
+class _Surroundings(NamedTuple):
     """What a file has beside the flag."""
 
-    def __init__(
-        self, evaluators: Mapping[str, Any], metadata: dict[str, Any], hash_version: str
-    ) -> None:
-        self.evaluators = evaluators
-        self.metadata = metadata
-        self.hash_version = hash_version
+    evaluators: Mapping[str, Any]
+    metadata: dict[str, Any]
+    hash_version: str
 
 
-def _add(result: ImportResult, key: str, flag: object, around: _Surroundings) -> None:
-    remarks: list[str] = []
-    try:
-        converted = _flag(key, flag, around, remarks)
-        parse_flag(converted)
-    except CannotCarryError as error:
-        result.refused.append(Note(key, str(error)))
-    except FlagSetError as error:
-        result.refused.append(Note(key, f"as a flag of ours: {error}"))
-    except RecursionError:
-        result.refused.append(Note(key, "the targeting is nested too deeply"))
-    except (ArithmeticError, ValueError) as error:
-        result.refused.append(Note(key, f"a number is out of bounds: {error}"))
-    else:
-        result.flags[key] = converted
-        result.lossy.extend(Note(key, remark) for remark in dict.fromkeys(remarks))
-
-
-def _flag(key: str, raw: object, around: _Surroundings, remarks: list[str]) -> dict[str, Any]:
+def _carried(key: str, raw: object, around: _Surroundings) -> Carried:
     if not isinstance(raw, Mapping):
         raise CannotCarryError("the flag is not an object")
     flag = _with_evaluators(raw, around.evaluators)
     if flag.get("state") not in ("ENABLED", "DISABLED"):
         raise CannotCarryError('"state" is neither ENABLED nor DISABLED')
-    flag_type, variants = _variants(flag.get("variants"))
+    variants, served = _variants(flag.get("variants"))
+    remarks: list[str] = []
     default = _default(flag.get("defaultVariant"))
-    if default is not None and default not in variants:
+    if default is not None and default not in served:
         remarks.append(f"there is no default variant {default!r}: the caller's default is served")
         default = None
     own = _metadata(flag.get("metadata"))
@@ -130,19 +119,23 @@ def _flag(key: str, raw: object, around: _Surroundings, remarks: list[str]) -> d
     unknown = [str(name)[:100] for name in flag if name not in _FIELDS]
     remarks.extend(f"the field {name!r} is left behind" for name in unknown)
     rules: list[dict[str, Any]] = []
+    broken = None
     targeting = flag.get("targeting")
     if targeting:
         if not isinstance(targeting, dict):
             raise CannotCarryError('"targeting" is not an object')
-        stretches = outcomes_over_time(
-            targeting, key, around.hash_version, variants, remarks.append
-        )
-        rules, default = rules_of(stretches, default, variants)
+        said: list[str] = []
+        try:
+            stretches = outcomes_over_time(targeting, key, around.hash_version, served, said.append)
+            rules, default = rules_of(stretches, default, variants)
+            remarks += said
+        except AlwaysFailsError as failure:
+            broken = str(failure)
     elif default is None:
         rules = idle_rules(variants)
-    return {
+    document = {
         "key": key,
-        "type": flag_type,
+        "type": type_of(variants.values()),
         "variants": {name: {"value": value} for name, value in variants.items()},
         "enabled": flag["state"] == "ENABLED",
         "off": None,
@@ -150,28 +143,18 @@ def _flag(key: str, raw: object, around: _Surroundings, remarks: list[str]) -> d
         "default": default,
         "metadata": {**around.metadata, **own},
     }
+    return Carried(document, remarks, broken)
 
 
-def _variants(raw: object) -> tuple[str, dict[str, Any]]:
-    """Return the type of a flag and those of its variants that can be served."""
-    if not isinstance(raw, Mapping) or not raw:
+def _variants(raw: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a flag's variants, and those of them that can be served."""
+    filed = raw if isinstance(raw, Mapping) else {}
+    named = {str(name): value for name, value in filed.items() if name}
+    if not named:
         raise CannotCarryError("there are no variants")
     # flagd serves neither a variant without a name nor one whose value is null.
-    variants = {str(name): value for name, value in raw.items() if name and value is not None}
-    kinds = {_kind(value) for value in variants.values()}
-    if kinds == {"integer", "float"}:
-        return "float", variants
-    if len(kinds) != 1:
-        found = ", ".join(sorted(kinds)) or "none"
-        raise CannotCarryError(f"the values of the variants have not one type but {found}")
-    return kinds.pop(), variants
-
-
-def _kind(value: object) -> str:
-    for kind, name in ((bool, "boolean"), (str, "string"), (int, "integer"), (float, "float")):
-        if isinstance(value, kind):
-            return name
-    return "object"
+    served = {name: value for name, value in named.items() if value is not None}
+    return served or named, served
 
 
 def _default(raw: object) -> str | None:

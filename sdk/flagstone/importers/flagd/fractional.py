@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from flagstone.engine.bucketing import bucket
 from flagstone.engine.semver import sort_key
-from flagstone.importers.conditions import NOBODY, negated
+from flagstone.importers.conditions import NOBODY, negated, written
 from flagstone.importers.flagd.terms import (
     NULL,
     Attribute,
@@ -24,7 +24,6 @@ from flagstone.importers.flagd.terms import (
     Path,
     Text,
     Value,
-    attr_of,
     both,
     in_turn,
     tested,
@@ -141,7 +140,7 @@ class _Units:
 
     def bucket(self, of: int, low: int, high: int) -> Condition:
         """Return the condition that the unit's bucket lies within the range."""
-        inside = {"by": attr_of(self.path), "hash": self.name, "salt": self.salt, "of": of}
+        inside = {"by": written(self.path), "hash": self.name, "salt": self.salt, "of": of}
         return {"bucket": {**inside, "ranges": [[low, high]]}}
 
 
@@ -231,7 +230,7 @@ def text_test(op: str, values: Sequence[Value]) -> list[Case]:
             return _decided(tested(path, "in", parts), tested(path, "type", ["string"]))
         case Attribute(path), Attribute(other):
             texts = both(tested(path, "type", ["string"]), tested(other, "type", ["string"]))
-            against = {"attr": attr_of(path), "op": op, "values_from": {"attr": attr_of(other)}}
+            against = {"attr": written(path), "op": op, "values_from": {"attr": written(other)}}
             return _decided(both(texts, against), texts)
         case (Text(), _) | (_, Text()):
             raise CannotCarryError(f'"{op}" of a text that is put together')

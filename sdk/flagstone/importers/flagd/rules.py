@@ -34,6 +34,10 @@ _TRUTHS: Final = frozenset({"true", "false"})
 _UTC: Final = dt.timezone.utc  # noqa: UP017  dt.UTC is younger than Python 3.10
 
 
+class AlwaysFailsError(Exception):
+    """Targeting fails whatever the context and the time: flagd answers ``PARSE_ERROR``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """A variant; ``None`` is the caller's default.
@@ -70,8 +74,18 @@ class Stretch:
 def outcomes_over_time(
     logic: Any, flag_key: str, hash_version: str, variants: Mapping[str, Any], remark: Remark
 ) -> list[Stretch]:
-    """Evaluate targeting, apart for every stretch of time that a comparison tells apart."""
+    """Evaluate targeting, apart for every stretch of time that a comparison tells apart.
+
+    Raises
+    ------
+    AlwaysFailsError
+        If it never comes to an end.
+    CannotCarryError
+        If it cannot be carried exactly.
+    """
     stretches: list[Stretch] = []
+    reasons: list[str] = []
+    ever_ends = False
     open_ones = [(0, END_OF_TIME)]
     while open_ones:
         first, last = open_ones.pop()
@@ -79,7 +93,11 @@ def outcomes_over_time(
             raise CannotCarryError("compares with the clock at too many times")
         try:
             comparer = Comparer(first, last, remark)
-            found = _outcomes(_cases(logic, flag_key, hash_version, comparer), comparer, variants)
+            cases = _cases(logic, flag_key, hash_version, comparer)
+            failures = [value.reason for _, value in cases if isinstance(value, Failure)]
+            reasons += failures
+            ever_ends = ever_ends or len(failures) < len(cases) or not cases
+            found = _outcomes(cases, comparer, variants)
         except CutError as cut:
             open_ones += [(cut.second, last), (first, cut.second)]
             continue
@@ -87,15 +105,14 @@ def outcomes_over_time(
             stretches[-1] = Stretch(stretches[-1].first, last, found)
         else:
             stretches.append(Stretch(first, last, found))
+    if not ever_ends:
+        raise AlwaysFailsError(f"targeting always fails: {next(filter(None, reasons), '')}")
     return stretches
 
 
 def _cases(logic: Any, flag_key: str, hash_version: str, comparer: Comparer) -> Cases:
     fractional = Fractional(flag_key, hash_version, key_is_no_text=False)
     cases = Logic(flag_key, fractional, comparer).cases(logic, Root())
-    if cases and all(isinstance(value, Failure) for _, value in cases):
-        reason = next(value.reason for _, value in cases if isinstance(value, Failure))
-        raise CannotCarryError(f"targeting always fails: {reason}")
     if not fractional.depends:
         return cases
     fractional = Fractional(flag_key, hash_version, key_is_no_text=True)

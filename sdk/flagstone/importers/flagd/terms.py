@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flagstone.importers import conditions
-from flagstone.importers.conditions import NOBODY, leaf, negated
+from flagstone.importers.conditions import NOBODY, leaf, negated, written
 from flagstone.importers.flagd.coercion import is_true
 
 Path = tuple[str, ...]
@@ -96,15 +96,10 @@ Cases = Sequence[Case]
 NULL: Final = Const(None)
 
 
-def attr_of(path: Path) -> str | list[str]:
-    """Write a path as short as it goes."""
-    return path[0] if len(path) == 1 else list(path)
-
-
 def tested(path: Path, op: str, values: Iterable[Any], **more: Any) -> Condition:
     """Compare an attribute with constants; with none, nobody matches."""
     constants = list(values)
-    return leaf(attr_of(path), op, constants, **more) if constants else NOBODY
+    return leaf(written(path), op, constants, **more) if constants else NOBODY
 
 
 def is_something(path: Path) -> Condition:
