@@ -53,7 +53,7 @@ def engine(question: cases.Question) -> Engine:
     features |= {f"other-{n}": feature(others[n % 3]) for n in range(question.filling)}
     recorded: list[Any] = []
 
-    def track(*event: Any) -> None:
+    def track(**event: Any) -> None:
         recorded.append(event)
         if len(recorded) > 10_000:
             recorded.clear()
