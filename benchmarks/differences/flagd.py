@@ -9,6 +9,7 @@ import copy
 import json
 import logging
 import random
+import re
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
@@ -25,6 +26,8 @@ NUMBERS = (0, 1, -1, 2, 18, 0.5, 10, 100, 1e6)
 ATTRIBUTES = ("plan", "country", "age", "score", "email", "beta", "tags", "user.name", "user.id")
 VERSIONS = ("1.0.0", "1.2.0", "2.0.0-alpha.1", "v2", "1.1", "2.0.0+build", "not-a-version")
 TYPES = ("boolean", "string", "integer", "float", "object", "any")
+
+_NUMERAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def _constant(rng: random.Random) -> Any:
@@ -225,10 +228,25 @@ def contexts(rng: random.Random, count: int) -> list[dict[str, Any]]:
     return [_context(rng) for _ in range(count)]
 
 
+def _identifier(rng: random.Random) -> Any:
+    """Draw an identifier; not a numeral that Python alone reads, a limit that the importer names.
+
+    flagd's cores in other languages take ``"۱"`` and ``"1_0"`` for texts, as we do.
+    """
+    while True:
+        drawn = identifier(rng, others=True)
+        if not isinstance(drawn, str) or _NUMERAL.fullmatch(drawn.strip()):
+            return drawn
+        try:
+            float(drawn)
+        except ValueError:
+            return drawn
+
+
 def _context(rng: random.Random) -> dict[str, Any]:
     context: dict[str, Any] = {}
     if rng.random() < 0.95:
-        context["targetingKey"] = identifier(rng, others=True)
+        context["targetingKey"] = _identifier(rng)
     usual: dict[str, Callable[[], Any]] = {
         "plan": lambda: rng.choice(WORDS),
         "country": lambda: rng.choice(("DE", "US", "FR")),
@@ -238,7 +256,7 @@ def _context(rng: random.Random) -> dict[str, Any]:
         "beta": lambda: rng.choice((True, False)),
         "tags": lambda: [_constant(rng) for _ in range(rng.choice((0, 1, 2, 3)))],
         "version": lambda: rng.choice((*VERSIONS, 1, 2.0, 1.1, "01.0", "1.0.0-01", "1.0.0.0")),
-        "user": lambda: {"name": identifier(rng, others=True), "id": identifier(rng, others=True)},
+        "user": lambda: {"name": _identifier(rng), "id": _identifier(rng)},
     }
     for name, make in usual.items():
         draw = rng.random()
