@@ -97,7 +97,7 @@ class TestShape:
             (("number", "many"), "string", "many"),
             (("number", "9007199254740993"), "float", 9007199254740992.0),
             (("json", '{"a": [1, null]}'), "object", {"a": [1, None]}),
-            (("json", "true"), "object", True),
+            (("json", "true"), "boolean", True),
             (("json", "{broken"), "string", "{broken"),
             (("json", "[NaN]"), "string", "[NaN]"),
             (("json", "[" * 100_000), "string", "[" * 100_000),

@@ -7,15 +7,15 @@ too. The measure is Eppo's Rust core, which its SDKs for Python, Ruby, Elixir an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
-from flagstone.engine import FlagSetError, parse_flag
+from flagstone.importers.adding import Carried, add
 from flagstone.importers.eppo.flags import flag_document
 from flagstone.importers.result import (
     CannotCarryError,
     ImportFileError,
     ImportResult,
-    Note,
     whole_file,
 )
 
@@ -48,21 +48,14 @@ def convert(document: Any) -> ImportResult:
     result = ImportResult()
     bandits = dict(_bandits(whole))
     for key, flag in flags.items():
-        try:
-            if key in bandits:
-                raise CannotCarryError(f"the bandit {bandits[key]!r} chooses for it by a model")
-            carried, losses = flag_document(key, flag)
-            parse_flag(carried)
-        except CannotCarryError as error:
-            result.refused.append(Note(key, str(error)))
-        except FlagSetError as error:
-            result.refused.append(Note(key, f"is malformed: {error}"))
-        except RecursionError:
-            result.refused.append(Note(key, "is nested too deeply"))
-        else:
-            result.flags[key] = carried
-            result.lossy.extend(Note(key, loss) for loss in losses)
+        add(result, key, partial(_carried, key, flag, bandits))
     return result
+
+
+def _carried(key: str, flag: object, bandits: Mapping[str, str]) -> Carried:
+    if key in bandits:
+        raise CannotCarryError(f"the bandit {bandits[key]!r} chooses for it by a model")
+    return Carried(*flag_document(key, flag))
 
 
 def _refuse_other_forms(whole: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from flagstone.engine import FlagSetError, reading
 from flagstone.engine.parse import typed_value
 from flagstone.importers.conditions import NOBODY, all_of, any_of, negated
 from flagstone.importers.eppo.conditions import condition
+from flagstone.importers.naming import numbered
 from flagstone.importers.result import CannotCarryError
 
 TYPES: Final[Mapping[str, str]] = {
@@ -359,14 +360,12 @@ def _overlap(ranges: Mapping[str, Iterable[tuple[int, int]]]) -> bool:
 
 def _named(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give every rule a name of its own: numbered, where allocations share one."""
-    taken = {rule["id"] for rule in rules}
+    names = {rule["id"] for rule in rules}
     seen: set[str] = set()
     for rule in rules:
         name = rule["id"] or "allocation"
-        number = 1
-        while name in seen or (number > 1 and name in taken) or not name:
-            number += 1
-            name = f"{rule['id'] or 'allocation'} {number}"
+        if name in seen:
+            name = numbered(name, (names | seen).__contains__, " {}")
         seen.add(name)
         rule["id"] = name
     return rules

@@ -36,10 +36,11 @@ fraction is an integer here, as everywhere in Flagstone: ``5.0`` is the user ``5
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from flagstone.engine import FlagSetError, parse_flag, parse_flag_set
+from flagstone.engine import parse_flag
+from flagstone.importers.adding import FAULTS, faults_in, reason_of
 from flagstone.importers.result import (
     CannotCarryError,
     ImportFileError,
@@ -51,7 +52,6 @@ from flagstone.importers.unleash.flags import Carried, Segments, flag_of
 from flagstone.importers.unleash.reading import Constraint, Feature, read_feature, read_segment
 
 _HINT: Final = "fetch /api/client/features with a client token"
-_TOO_DEEP: Final = "is nested too deeply"
 
 
 def convert(document: Any) -> ImportResult:
@@ -86,12 +86,8 @@ def convert(document: Any) -> ImportResult:
             one = flag_of(feature, segments, features, carried)
             parse_flag(one.document)
             carried[feature.name] = one
-        except CannotCarryError as error:
-            refused[feature.name] = str(error)
-        except FlagSetError as error:
-            refused[feature.name] = f"is malformed: {error}"
-        except RecursionError:
-            refused[feature.name] = _TOO_DEEP
+        except FAULTS as fault:
+            refused[feature.name] = reason_of(fault)
     return _result(features, carried, refused)
 
 
@@ -99,27 +95,27 @@ def _result(
     features: Mapping[str, Feature | None], carried: dict[str, Carried], refused: dict[str, str]
 ) -> ImportResult:
     """Put the result together, without the flags that no flag set can hold."""
-    while True:
-        result = ImportResult()
-        for name in features:
-            if name in carried:
-                result.flags[name] = carried[name].document
-                result.segments.update(carried[name].segments)
-        try:
-            parse_flag_set(result.flag_set(), strict=True)
-            break
-        except FlagSetError as error:
-            # Only what flags ask of each other can be wrong now, and only by its sheer size.
-            faults = parse_flag_set(result.flag_set(), strict=False).flags
-            broken = [name for name, flag in faults.items() if flag.fault is not None]
-            for name in broken or list(carried):
-                refused[name] = str(faults[name].fault or error)
-                del carried[name]
+    result = _carried_only(features, carried)
+    # Only what flags ask of each other can be wrong now, and only by its sheer size.
+    while faults := faults_in(result.flag_set()):
+        refused.update(faults)
+        for name in faults:
+            del carried[name]
+        result = _carried_only(features, carried)
     for name in features:
         if name in carried:
             result.lossy.extend(Note(name, reason) for reason in carried[name].losses)
         elif name in refused:
             result.refused.append(Note(name, refused[name]))
+    return result
+
+
+def _carried_only(features: Iterable[str], carried: Mapping[str, Carried]) -> ImportResult:
+    result = ImportResult()
+    for name in features:
+        if name in carried:
+            result.flags[name] = carried[name].document
+            result.segments.update(carried[name].segments)
     return result
 
 

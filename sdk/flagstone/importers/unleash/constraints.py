@@ -26,6 +26,7 @@ from flagstone.importers.conditions import (
     leaf,
     negated,
 )
+from flagstone.importers.numbers import rounding_to
 from flagstone.importers.result import CannotCarryError
 from flagstone.importers.unleash.patterns import our_pattern
 from flagstone.importers.unleash.reading import Constraint
@@ -314,7 +315,7 @@ def _number_compared(attribute: str, symbol: str, number: float) -> Any:
     if math.isinf(number):
         raise CannotCarryError("compares with a number that JSON cannot hold")
     as_number = {"as": "number"}
-    low, high = _edges(number)
+    low, high = rounding_to(number)
     if symbol == "==":
         # Unleash's numbers are equal when they differ by less than 2**-52.
         low = min(low, _nearby(number, -math.inf))
@@ -349,18 +350,3 @@ def _nearby(number: float, towards: float) -> float:
     while abs((further := math.nextafter(last, towards)) - number) < sys.float_info.epsilon:
         last = further
     return last
-
-
-def _edges(number: float) -> tuple[int | float, int | float]:
-    """Return the least and the greatest number that a double rounds to ``number``."""
-    if abs(number) < 2**53:
-        return number, number
-    whole = int(number)
-    largest = sys.float_info.max
-    low = (int(max(math.nextafter(number, -math.inf), -largest)) + whole) // 2
-    high = (int(min(math.nextafter(number, math.inf), largest)) + whole) // 2
-    while float(low) != number:
-        low += 1
-    while float(high) != number:
-        high -= 1
-    return low, high

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from flagstone.importers import reading
 from flagstone.importers.result import CannotCarryError
 
 T = TypeVar("T")
@@ -95,9 +96,9 @@ def read_feature(document: object) -> Feature:
     CannotCarryError
         If it is malformed.
     """
-    whole = _object(document, "the feature")
+    whole = reading.an_object(document, "the feature")
     return Feature(
-        _text(whole, "name"),
+        reading.text(whole, "name"),
         _flag(whole, "enabled"),
         _several(whole, "strategies", _strategy),
         _several(whole, "variants", _variant),
@@ -115,10 +116,9 @@ def read_segment(document: object) -> tuple[int, tuple[Constraint, ...]]:
     CannotCarryError
         If it is malformed.
     """
-    whole = _object(document, "the segment")
-    if whole.get("constraints") is None:
-        raise CannotCarryError("is malformed: constraints must be a list")
-    return segment_number(whole.get("id")), _several(whole, "constraints", _constraint)
+    whole = reading.an_object(document, "the segment")
+    constraints = map(_constraint, reading.items(whole, "constraints", required=True))
+    return segment_number(whole.get("id")), tuple(constraints)
 
 
 def segment_number(value: object) -> int:
@@ -129,16 +129,11 @@ def segment_number(value: object) -> int:
 
 
 def _strategy(document: object) -> Strategy:
-    whole = _object(document, "a strategy")
-    parameters = whole.get("parameters")
-    if parameters is None:
-        parameters = {}
-    for name, value in _object(parameters, "parameters").items():
-        if type(value) is not str:
-            raise CannotCarryError(f"is malformed: the parameter {name!r} must be a text")
+    whole = reading.an_object(document, "a strategy")
+    parameters = reading.optional_object(whole, "parameters") or {}
     return Strategy(
-        _text(whole, "name"),
-        dict(parameters),
+        reading.text(whole, "name"),
+        {name: reading.text(parameters, name) for name in parameters},
         _several(whole, "constraints", _constraint),
         _several(whole, "segments", segment_number),
         _several(whole, "variants", _strategy_variant),
@@ -146,96 +141,68 @@ def _strategy(document: object) -> Strategy:
 
 
 def _constraint(document: object) -> Constraint:
-    whole = _object(document, "a constraint")
+    whole = reading.an_object(document, "a constraint")
     return Constraint(
-        _text(whole, "contextName"),
-        _text(whole, "operator"),
-        _several(whole, "values", _a_text),
-        _optional(whole, "value"),
+        reading.text(whole, "contextName"),
+        reading.text(whole, "operator"),
+        tuple(reading.texts(whole, "values")),
+        reading.text_or_none(whole, "value"),
         _flag(whole, "inverted", default=False),
         _flag(whole, "caseInsensitive", default=False),
     )
 
 
 def _variant(document: object) -> Variant:
-    whole = _object(document, "a variant")
+    whole = reading.an_object(document, "a variant")
     return Variant(
-        _text(whole, "name"),
+        reading.text(whole, "name"),
         _weight(whole),
         _payload(whole),
-        _optional(whole, "stickiness"),
+        reading.text_or_none(whole, "stickiness"),
         _several(whole, "overrides", _override),
     )
 
 
 def _strategy_variant(document: object) -> Variant:
-    whole = _object(document, "a variant")
-    _optional(whole, "stickiness")
-    return Variant(_text(whole, "name"), _weight(whole), _payload(whole))
+    whole = reading.an_object(document, "a variant")
+    reading.text_or_none(whole, "stickiness")
+    return Variant(reading.text(whole, "name"), _weight(whole), _payload(whole))
 
 
-def _weight(whole: Mapping[str, Any]) -> int:
+def _weight(whole: reading.Data) -> int:
     weight = whole.get("weight")
     if type(weight) is int and 0 <= weight < 2**31:
         return weight
     raise CannotCarryError("is malformed: a weight is a whole number, and not negative")
 
 
-def _payload(whole: Mapping[str, Any]) -> Payload | None:
-    payload = whole.get("payload")
+def _payload(whole: reading.Data) -> Payload | None:
+    payload = reading.optional_object(whole, "payload")
     if payload is None:
         return None
-    inside = _object(payload, "a payload")
-    return Payload(_text(inside, "type"), _text(inside, "value"))
+    return Payload(reading.text(payload, "type"), reading.text(payload, "value"))
 
 
 def _override(document: object) -> Override:
-    whole = _object(document, "an override")
-    if whole.get("values") is None:
-        raise CannotCarryError("is malformed: an override needs values")
-    return Override(_text(whole, "contextName"), _several(whole, "values", _a_text))
+    whole = reading.an_object(document, "an override")
+    values = reading.texts(whole, "values", required=True)
+    return Override(reading.text(whole, "contextName"), tuple(values))
 
 
 def _dependency(document: object) -> Dependency:
-    whole = _object(document, "a dependency")
+    whole = reading.an_object(document, "a dependency")
     enabled = _flag(whole, "enabled", default=True, nullable=True)
-    return Dependency(_text(whole, "feature"), enabled, _several(whole, "variants", _a_text))
+    return Dependency(
+        reading.text(whole, "feature"), enabled, tuple(reading.texts(whole, "variants"))
+    )
 
 
-def _object(value: object, what: str) -> Mapping[str, Any]:
-    if isinstance(value, Mapping) and all(type(name) is str for name in value):
-        return value
-    raise CannotCarryError(f"is malformed: {what} must be an object")
-
-
-def _several(whole: Mapping[str, Any], name: str, read: Callable[[object], T]) -> tuple[T, ...]:
-    value = whole.get(name)
-    if value is None:
-        return ()
-    if not isinstance(value, (list, tuple)):
-        raise CannotCarryError(f"is malformed: {name} must be a list")
-    return tuple(read(part) for part in value)
-
-
-def _a_text(value: object) -> str:
-    if type(value) is str:
-        return value
-    raise CannotCarryError("is malformed: values are texts")
-
-
-def _text(whole: Mapping[str, Any], name: str) -> str:
-    value = whole.get(name)
-    if type(value) is str:
-        return value
-    raise CannotCarryError(f"is malformed: {name} must be a text")
-
-
-def _optional(whole: Mapping[str, Any], name: str) -> str | None:
-    return None if whole.get(name) is None else _text(whole, name)
+def _several(whole: reading.Data, name: str, read: Callable[[object], T]) -> tuple[T, ...]:
+    return tuple(map(read, reading.items(whole, name)))
 
 
 def _flag(
-    whole: Mapping[str, Any], name: str, *, default: bool | None = None, nullable: bool = False
+    whole: reading.Data, name: str, *, default: bool | None = None, nullable: bool = False
 ) -> bool:
     value = whole.get(name, default)
     if value is None and nullable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from flagstone.importers.result import CannotCarryError
 from flagstone.importers.unleash.constraints import RANDOM, Case, attribute_of, is_one_of
 from flagstone.importers.unleash.reading import Payload, Variant
 from flagstone.importers.unleash.strategies import stickiness_chain
+from flagstone.importers.values import type_of
 
 _WHOLE: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,15})\Z")
 _SAFE: Final = 2**53 - 1
@@ -62,7 +63,8 @@ def palette_of(variants: Sequence[Variant], *, has_plain: bool) -> Palette:
         name: {"value": None if value is _ABSENT else value, "on": True}
         for name, value in values.items()
     }
-    return Palette(_type_of(values.values()), documents, plain, None)
+    kind = type_of(document["value"] for document in documents.values())
+    return Palette(kind, documents, plain, None)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -73,21 +75,10 @@ def _canonical(value: Any) -> str:
     return "" if value is _ABSENT else json.dumps(value, sort_keys=True)
 
 
-def _free(name: str, taken: Iterable[str]) -> str:
+def _free(name: str, taken: Container[str]) -> str:
     while name in taken:
         name = f"({name})"
     return name
-
-
-def _type_of(values: Iterable[Any]) -> str:
-    kinds = {type(value) for value in values}
-    if kinds == {str}:
-        return "string"
-    if kinds == {int}:
-        return "integer"
-    if kinds <= {int, float}:
-        return "float"
-    return "object"
 
 
 def value_of(payload: Payload) -> Any:
