@@ -1,6 +1,7 @@
 """What a client tells the service about itself, now and then.
 
-It says which revision it serves, and which defaults the code around it would fall back on. The thread that sends events sends this too. Whether it arrives matters to nothing here.
+It says which revision it serves, and which defaults the code around it would fall back on. The
+thread that sends events sends this too. Whether it arrives matters to nothing here.
 """
 
 from __future__ import annotations
