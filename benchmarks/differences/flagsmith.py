@@ -435,10 +435,10 @@ def _trait(rng: random.Random, name: str) -> Any:
 
 
 def convert(document: Any) -> Any:
-    """Import a file."""
+    """Import a file; a feature without a value keeps its null, which is what the SDK gives."""
     from flagstone.importers import flagsmith
 
-    return flagsmith.convert(document)
+    return flagsmith.convert(document, toggles=False)
 
 
 def vendor(document: Mapping[str, Any]) -> Callable[[str, dict[str, Any]], tuple[Any, str | None]]:

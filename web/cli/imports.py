@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MEANT_FOR = {
     "flagd_hash": ("flagd", "hash_version"),
     "growthbook_edge": ("growthbook", "edge"),
+    "flagsmith_values": ("flagsmith", "toggles"),
 }
 VENDORS = ("launchdarkly", "unleash", "growthbook", "flagd", "flagsmith", "eppo")
 
@@ -47,6 +48,11 @@ VENDORS = ("launchdarkly", "unleash", "growthbook", "flagd", "flagsmith", "eppo"
     type=click.Choice(["inclusive", "exclusive"]),
     help="coverage of forced rules: JavaScript SDK, or Python SDK from 4 on [inclusive]",
 )
+@click.option(
+    "--flagsmith-values",
+    type=click.Choice(["toggles", "null"]),
+    help="features without a value: booleans that say whether they are enabled, or null [toggles]",
+)
 @click.option("--yes", is_flag=True, help="with --into: apply without asking")
 @comment_option
 @pass_invocation
@@ -59,6 +65,7 @@ def import_flags(
     environment: str,
     flagd_hash: str | None,
     growthbook_edge: str | None,
+    flagsmith_values: str | None,
     comment: str,
     *,
     yes: bool,
@@ -72,7 +79,12 @@ def import_flags(
         raise CommandError(
             "say where to: --out flagset.json, or --into PROJECT/ENV", exit_code=EXIT_USAGE
         )
-    options = _options(vendor, flagd_hash=flagd_hash, growthbook_edge=growthbook_edge)
+    options = _options(
+        vendor,
+        flagd_hash=flagd_hash,
+        growthbook_edge=growthbook_edge,
+        flagsmith_values=flagsmith_values,
+    )
     target = None if into is None else _target(into)
     result = _convert(vendor, _read(file), file, options)
     if not invocation.output.quiet:
@@ -84,9 +96,9 @@ def import_flags(
         _load(invocation, *target, result.flag_set(target[1]), comment, yes=yes)
 
 
-def _options(vendor: str, **given: str | None) -> dict[str, str]:
+def _options(vendor: str, **given: str | None) -> dict[str, str | bool]:
     """Give the importer's options; one that is meant for another vendor is a mistake."""
-    options = {}
+    options: dict[str, str | bool] = {}
     for name, value in given.items():
         meant_for, option = _MEANT_FOR[name]
         if value is None:
@@ -96,7 +108,7 @@ def _options(vendor: str, **given: str | None) -> dict[str, str]:
                 f"--{name.replace('_', '-')} is for {meant_for}, not for {vendor}",
                 exit_code=EXIT_USAGE,
             )
-        options[option] = value
+        options[option] = value == "toggles" if option == "toggles" else value
     return options
 
 

@@ -125,7 +125,7 @@ HALF = [rule("ALL", ("", "PERCENTAGE_SPLIT", "50"))]
 @pytest.mark.parametrize("value", ["blue", "", 7, True, False, 1.5, None])
 @pytest.mark.parametrize("enabled", [True, False])
 def test_a_feature_serves_its_value_and_its_toggle_apart(value: Any, enabled: bool) -> None:
-    details = ask(context_file(value, enabled=enabled), user())
+    details = ask(context_file(value, enabled=enabled), user(), toggles=False)
     assert details.value == value
     assert type(details.value) is type(value)
     assert details.on is enabled
@@ -137,7 +137,7 @@ def test_a_feature_serves_its_value_and_its_toggle_apart(value: Any, enabled: bo
     [("x", "string"), (7, "integer"), (1.5, "float"), (True, "boolean"), (None, "object")],
 )
 def test_the_type_is_that_of_the_value(value: Any, kind: str) -> None:
-    assert convert(context_file(value)).flags["flag"]["type"] == kind
+    assert convert(context_file(value), toggles=False).flags["flag"]["type"] == kind
 
 
 def test_values_of_several_types_are_an_object() -> None:
@@ -147,19 +147,19 @@ def test_values_of_several_types_are_an_object() -> None:
     assert (details.value, details.on) == (None, True)
 
 
-def test_features_without_any_value_become_booleans_when_asked() -> None:
+def test_features_without_any_value_become_booleans() -> None:
     document = context_file(
         None, ([rule("ALL", ("plan", "EQUAL", "pro"))], {"value": None}), enabled=False
     )
-    assert convert(document, toggles=True).flags["flag"]["type"] == "boolean"
-    assert ask(document, user(), toggles=True).value is False
-    assert ask(document, user(plan="pro"), toggles=True).value is True
-    assert ask(document, user(plan="pro"), toggles=True).on is True
+    assert convert(document).flags["flag"]["type"] == "boolean"
+    assert ask(document, user()).value is False
+    assert ask(document, user(plan="pro")).value is True
+    assert ask(document, user(plan="pro")).on is True
 
 
-def test_a_feature_with_a_value_stays_what_it_is_when_toggles_are_asked_for() -> None:
+def test_a_feature_with_a_value_stays_what_it_is() -> None:
     document = context_file(None, (EVERYBODY, {"value": "x"}))
-    assert ask(document, user(), toggles=True).value == "x"
+    assert ask(document, user()).value == "x"
 
 
 # --- segments, priorities and splits ------------------------------------------------------------

@@ -82,7 +82,7 @@ def user(value: Any) -> dict[str, Any]:
 @functools.cache
 def imported(scenario: str) -> CompiledFlagSet:
     document = next(one["document"] for one in CASES["scenarios"] if one["name"] == scenario)
-    result = convert(document)
+    result = convert(document, toggles=False)
     assert result.refused == []
     assert result.lossy == []
     flag_set = json.loads(json.dumps(result.flag_set()))
@@ -90,7 +90,7 @@ def imported(scenario: str) -> CompiledFlagSet:
 
 
 def marks(document: dict[str, Any], contexts: list[dict[str, Any]]) -> str:
-    result = convert(document)
+    result = convert(document, toggles=False)
     assert result.refused == []
     flags = compile_flag_set(parse_flag_set(result.flag_set(), strict=True))
     return "".join("1" if evaluate(flags, "flag", one, 0.0).on else "0" for one in contexts)

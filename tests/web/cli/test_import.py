@@ -148,10 +148,22 @@ def test_every_vendor_has_its_importer_and_its_options(
     options = {
         "flagd": ("--flagd-hash", "v3"),
         "growthbook": ("--growthbook-edge", "exclusive"),
+        "flagsmith": ("--flagsmith-values", "null"),
     }.get(vendor, ())
     answer = alone.pipe("import", vendor, str(path), "--out", str(tmp_path / "o"), *options)
     assert answer.code == 1, answer.everything
     assert answer.error.startswith("Error: ")
+
+
+def test_a_flagsmith_toggle_is_a_boolean_unless_null_is_wanted(alone: Any, tmp_path: Path) -> None:
+    feature = {"key": "1", "name": "beta", "enabled": True, "value": None}
+    file = {"environment": {"key": "e", "name": "e"}, "features": {"beta": feature}}
+    (tmp_path / "file.json").write_text(json.dumps(file))
+    for options, kind in (((), "boolean"), (("--flagsmith-values", "null"), "object")):
+        out = tmp_path / "out.json"
+        arguments = ("flagsmith", str(tmp_path / "file.json"), "--out", str(out), *options)
+        assert alone.pipe("import", *arguments).code == 0
+        assert json.loads(out.read_text())["flags"]["beta"]["type"] == kind
 
 
 def test_into_a_service_is_a_preview_until_it_is_applied(cli: Any, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ The measure is flagsmith-flag-engine 11, and for the environment document what t
 makes of it when it evaluates locally.
 
 A feature is a toggle and a value: ``value`` is Flagsmith's value, served whether or not the feature
-is enabled, and ``on`` is its ``enabled``. A feature without a value serves null (the caller's
-default) with ``on``; ``toggles=True`` makes such features booleans instead, whose value is their
-``enabled``. The variants ``control`` and those with a key keep Flagsmith's names; where Flagsmith
+is enabled, and ``on`` is its ``enabled``. A feature that has no value anywhere is a plain toggle:
+it becomes a boolean whose value is its ``enabled``; with ``toggles=False`` it serves null (the
+caller's default) with ``on``. The variants ``control`` and those with a key keep Flagsmith's names; where Flagsmith
 calls two values of a feature the same, the second has a number behind its name.
 
 The context: ``targetingKey`` is the identity's key (by default ``{environment key}_{identifier}``),
@@ -35,7 +35,7 @@ from flagstone.importers.flagsmith.segments import SegmentReader
 from flagstone.importers.result import CannotCarryError, ImportFileError, ImportResult, Note
 
 
-def convert(document: Any, *, toggles: bool = False) -> ImportResult:
+def convert(document: Any, *, toggles: bool = True) -> ImportResult:
     """Turn an environment document or an evaluation context into flags and segments.
 
     Parameters
@@ -43,7 +43,7 @@ def convert(document: Any, *, toggles: bool = False) -> ImportResult:
     document : mapping
         What ``/api/v1/environment-document/`` answers, or the context of Flagsmith's engine; an
         identity in it is passed over.
-    toggles : bool, default False
+    toggles : bool, default True
         Whether features that have no value anywhere become booleans.
 
     Returns
