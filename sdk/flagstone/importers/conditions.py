@@ -23,7 +23,7 @@ def written(path: Sequence[str]) -> str | list[str]:
 
 def leaf(attr: Attr, op: str, values: Iterable[Any] = (), **more: Any) -> dict[str, Any]:
     """Compare an attribute with constants; ``more`` is ``as``, ``ci``, ``elements``, ``strict``."""
-    document: dict[str, Any] = {"attr": attr if isinstance(attr, str) else list(attr), "op": op}
+    document: dict[str, Any] = {"attr": attr if isinstance(attr, str) else written(attr), "op": op}
     if op != "exists":
         document["values"] = list(values)
     return {**document, **more}

@@ -77,8 +77,11 @@ def flag(data: Data, name: str) -> bool:
 def items(data: Data, name: str, *, required: bool = False) -> Sequence[Any]:
     """Read an array; nothing is the empty one unless it is required."""
     value = data.get(name)
-    if value is None and not required:
-        return ()
+    return () if value is None and not required else a_list(value, name)
+
+
+def a_list(value: object, name: str) -> Sequence[Any]:
+    """Return ``value`` if it is an array."""
     if not isinstance(value, (list, tuple)):
         raise _wrong(name, "a list")
     return value
@@ -86,9 +89,9 @@ def items(data: Data, name: str, *, required: bool = False) -> Sequence[Any]:
 
 def objects(data: Data, name: str, *, required: bool = False) -> list[Data]:
     """Read an array of objects."""
-    return [an_object(item, name) for item in items(data, name, required=required)]
+    return [an_object(item, f"each of {name}") for item in items(data, name, required=required)]
 
 
 def texts(data: Data, name: str, *, required: bool = False) -> list[str]:
     """Read an array of texts."""
-    return [a_text(item, name) for item in items(data, name, required=required)]
+    return [a_text(item, f"each of {name}") for item in items(data, name, required=required)]

@@ -440,7 +440,7 @@ def test_who_asks_a_refused_flag_is_refused_too() -> None:
     last = {"rules": [{"parentConditions": [{"id": "middle", "condition": {"value": 1}}]}]}
     result = imported({"last": last, "middle": middle, "parent": bandit})
     assert [(note.flag, note.reason) for note in result.refused] == [
-        ("last", "its prerequisite 'middle' is refused"),
+        ("last", "its prerequisite 'parent' is refused"),
         ("middle", "its prerequisite 'parent' is refused"),
         ("parent", "contextual bandits are not supported"),
     ]
@@ -518,8 +518,8 @@ def test_a_flag_is_on_where_its_value_is_true_to_javascript(value: Any, on: bool
     ("feature", "reason"),
     [
         (5, "a feature must be an object"),
-        ({"rules": 5}, "rules must be a list of objects"),
-        ({"rules": [5]}, "rules must be a list of objects"),
+        ({"rules": 5}, "rules must be a list"),
+        ({"rules": [5]}, "each of rules must be an object"),
         ({"rules": [{"force": 1, "condition": [1]}]}, "a condition must be an object"),
         ({"rules": [{"force": 1, "condition": {"$or": 5}}]}, "$or must be a list"),
         ({"rules": [{"force": 1, "condition": {"a": {"$elemMatch": 1}}}]}, "$elemMatch must be"),

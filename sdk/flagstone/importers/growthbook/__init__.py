@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from flagstone.engine import evaluate, parse_flag_set
-from flagstone.engine.errors import FlagSetError
-from flagstone.engine.parse import parse_condition, parse_flag
-from flagstone.importers.growthbook.features import Carried, FeatureReader, Gate
+from flagstone.engine import parse_condition, parse_flag
+from flagstone.importers import reading
+from flagstone.importers.adding import FAULTS, faults_in, reason_of
+from flagstone.importers.closure import reaching_circles, spread
+from flagstone.importers.conditions import holds
+from flagstone.importers.growthbook.features import FeatureReader, Gate
 from flagstone.importers.growthbook.grammar import Grammar
 from flagstone.importers.result import (
-    CannotCarryError,
     ImportFileError,
     ImportResult,
     Note,
@@ -97,31 +98,28 @@ class _Import:
         for key, feature in self.features.items():
             try:
                 self._carry(key, feature)
-            except CannotCarryError as error:
-                self.refused[str(key)] = str(error)
-            except FlagSetError as error:
-                self.refused[str(key)] = str(error)
-            except RecursionError:
-                self.refused[str(key)] = "it is nested too deeply"
+            except FAULTS as fault:
+                self.refused[str(key)] = reason_of(fault)
         self._refuse_with_parents()
         self._open_gates()
-        self._refuse_long_chains()
+        while faults := faults_in(self._result({}).flag_set()):
+            # Only in the whole can chains be too long.
+            self._refuse(faults)
         return self._result(whole)
 
     def _carry(self, key: str, feature: Any) -> None:
-        if not isinstance(feature, Mapping):
-            raise CannotCarryError("a feature must be an object")
+        feature = reading.an_object(feature, "a feature")
         if self.reader.goes_round(key):
             self.rounds.add(key)
             self.losses[key] = ["its prerequisites go in a circle, so it never has a value"]
             document = {"key": key, "type": "boolean", "variants": {"off": {"value": False}}}
-            self.flags[key] = _checked(Carried({**document, "default": None}, [], None, []))
+            self.flags[key] = {**document, "default": None}
             return
         carried = self.reader.flag(key, feature)
-        flag = _checked(carried)
+        parse_flag(carried.document)
         for name in self.grammar.used:
             parse_condition(self.grammar.segments[name], f"segments[{name!r}]")
-        self.flags[key] = flag
+        self.flags[key] = carried.document
         self.segments[key] = self.grammar.used
         self.losses[key] = carried.losses
         self.gates[key] = carried.gates
@@ -131,7 +129,11 @@ class _Import:
         for key, gates in self.gates.items():
             prerequisites: list[dict[str, Any]] = []
             for gate in gates if key in self.flags else []:
-                names = _fulfilling(self.flags[gate.flag]["variants"], gate)
+                names = [
+                    name
+                    for name, variant in self.flags[gate.flag]["variants"].items()
+                    if holds({"attr": "values", "each": gate.value}, {"values": [variant["value"]]})
+                ]
                 if not names:
                     # No value of the other flag opens it, so this one never has a value.
                     self.flags[key]["rules"] = []
@@ -145,48 +147,19 @@ class _Import:
     def _refuse_with_parents(self) -> None:
         """Refuse whatever asks a flag that is refused, or may come back to itself."""
         parents = {
-            key: set() if key in self.rounds else set(self.reader.parents_of(key))
+            key: [] if key in self.rounds else list(self.reader.parents_of(key))
             for key in self.flags
         }
-        children: dict[str, list[str]] = {}
-        for key, asked in parents.items():
-            for parent in asked:
-                children.setdefault(parent, []).append(key)
-        waiting = list(self.refused)
-        while waiting:
-            parent = waiting.pop()
-            for key in children.get(parent, ()):
-                if key in self.flags:
-                    self._refuse(key, f"its prerequisite {parent!r} is refused")
-                    waiting.append(key)
-        # What is left when all are gone whose parents are gone asks itself in the end.
-        for asked in parents.values():
-            asked.intersection_update(self.flags)
-        waiting = [key for key in self.flags if not parents[key]]
-        settled = set(waiting)
-        while waiting:
-            parent = waiting.pop()
-            for key in children.get(parent, ()):
-                parents[key].discard(parent)
-                if not parents[key] and key in self.flags and key not in settled:
-                    settled.add(key)
-                    waiting.append(key)
-        for key in self.flags.keys() - settled:
-            self._refuse(key, "its prerequisites may go in a circle")
+        causes = {key: f"its prerequisite {key!r} is refused" for key in self.refused}
+        spread(causes, parents)
+        self._refuse({key: cause for key, cause in causes.items() if key in self.flags})
+        circles = reaching_circles({key: parents[key] for key in self.flags})
+        self._refuse(dict.fromkeys(circles, "its prerequisites may go in a circle"))
 
-    def _refuse_long_chains(self) -> None:
-        """Refuse what the engine finds wrong only in the whole: chains that are too long."""
-        while True:
-            parsed = parse_flag_set(self._result({}).flag_set(), strict=False)
-            broken = {key: str(flag.fault) for key, flag in parsed.flags.items() if flag.fault}
-            for key, reason in broken.items():
-                self._refuse(key, reason)
-            if not broken:
-                return
-
-    def _refuse(self, key: str, reason: str) -> None:
-        del self.flags[key]
-        self.refused[key] = reason
+    def _refuse(self, reasons: Mapping[str, str]) -> None:
+        for key in reasons:
+            del self.flags[key]
+        self.refused.update(reasons)
 
     def _result(self, whole: Mapping[str, Any]) -> ImportResult:
         result = ImportResult(flags=dict(self.flags))
@@ -207,26 +180,3 @@ class _Import:
                 reason = "visual editors and redirects of a web site are not supported"
                 result.refused.append(Note(experiment["key"], reason))
         return result
-
-
-def _checked(carried: Carried) -> dict[str, Any]:
-    """Return the flag's document if the engine takes it."""
-    try:
-        parse_flag(carried.document)
-    except FlagSetError as error:
-        if carried.mixture is not None:
-            raise CannotCarryError(f"its values have several types: {carried.mixture}") from error
-        raise
-    return carried.document
-
-
-def _fulfilling(variants: Mapping[str, Mapping[str, Any]], gate: Gate) -> list[str]:
-    """Return the variants whose values fulfil the condition of a gate."""
-    rule = {"id": "gate", "when": {"attr": "values", "each": gate.value}, "serve": "open"}
-    flag = {"type": "boolean", "variants": {"open": {"value": True}}, "rules": [rule]}
-    flag_set = parse_flag_set({"flags": {"gate": flag}})
-    return [
-        name
-        for name, variant in variants.items()
-        if evaluate(flag_set, "gate", {"values": [variant["value"]]}, 0.0).variant is not None
-    ]

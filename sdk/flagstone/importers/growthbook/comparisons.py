@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from flagstone.engine.hashes import javascript_text
+from flagstone.engine.operators import is_number
 from flagstone.engine.regex import compile_regex
 from flagstone.engine.semver import padded
 from flagstone.importers.conditions import NOBODY, all_of, any_of, negated
@@ -43,11 +44,6 @@ _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9
 def scalars(values: Iterable[Any]) -> list[Any]:
     """Return the constants that a value can equal: no list or object is ever the same one."""
     return [value for value in values if not isinstance(value, (list, dict))]
-
-
-def is_number(value: object) -> bool:
-    """Whether a value is a number to JSON."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def text_of_number(value: float) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from flagstone.importers import reading
 from flagstone.importers.conditions import NOBODY, all_of, any_of, exists, leaf, negated
 from flagstone.importers.growthbook.grammar import (
     ID,
@@ -33,6 +34,7 @@ from flagstone.importers.growthbook.shares import (
     variation_ranges,
 )
 from flagstone.importers.growthbook.values import Variants, name_of
+from flagstone.importers.naming import numbered
 from flagstone.importers.result import CannotCarryError
 
 NO_UNITS: Final = ("", 0)
@@ -69,14 +71,10 @@ class Parents:
 
 @dataclass(slots=True)
 class Carried:
-    """A flag without its prerequisites, and what the report says was left behind.
-
-    ``mixture`` names the types of its values, if there are several.
-    """
+    """A flag without its prerequisites, and what the report says was left behind."""
 
     document: dict[str, Any]
     losses: list[str]
-    mixture: str | None
     gates: list[Gate]
 
 
@@ -115,7 +113,7 @@ class FeatureReader:
         """Yield the features that a feature asks first."""
         feature = self.features.get(key)
         for rule in _rules(feature) if isinstance(feature, Mapping) else []:
-            for parent in _objects(rule.get("parentConditions"), "parentConditions"):
+            for parent in reading.objects(rule, "parentConditions"):
                 if isinstance(parent.get("id"), str):
                     yield parent["id"]
 
@@ -135,7 +133,7 @@ class FeatureReader:
         feature = self.features.get(key)
         try:
             rules = _rules(feature) if isinstance(feature, Mapping) else []
-            parents = _objects(rules[0].get("parentConditions"), "") if rules else []
+            parents = reading.objects(rules[0], "parentConditions") if rules else []
         except CannotCarryError:
             return None
         parent = parents[0].get("id") if parents else None
@@ -180,7 +178,7 @@ class _Feature:
             "rules": self.written,
             "default": default,
         }
-        return Carried(document, list(self.losses), self.variants.mixture(), self.gates)
+        return Carried(document, list(self.losses), self.gates)
 
     def _lose(self, *losses: str) -> None:
         self.losses.update(dict.fromkeys(losses))
@@ -188,9 +186,7 @@ class _Feature:
     def _write(self, name: str, when: Condition, serve: Any, *, track: bool = False) -> None:
         if when == NOBODY:
             return
-        unique, count = name, 2
-        while unique in self.ids:
-            unique, count = f"{name}:{count}", count + 1
+        unique = numbered(name, self.ids.__contains__, ":{}")
         self.ids.add(unique)
         rule = {"id": unique, "when": when, "serve": serve}
         self.written.append({**rule, "track": True} if track else rule)
@@ -206,7 +202,7 @@ class _Feature:
         variations, meta = rule["variations"], _meta(rule)
         if len(variations) < 2:
             return []
-        experiment = _text(rule.get("key"), "key") or self.key
+        experiment = reading.text_or_none(rule, "key") or self.key
         names: list[str | None] = []
         for index, value in enumerate(variations):
             name = meta[index].get("key", str(index)) if index < len(meta) else str(index)
@@ -227,7 +223,11 @@ class _Feature:
         self.guards.extend(parents.goes_on)
         # Behind a rule that serves, a gate is not asked of everybody any more.
         self.is_first &= not self._is_forced(rule) and rule.get("variations") is None
-        name = _text(rule.get("id"), "id") or _text(rule.get("key"), "key") or f"rule-{index + 1}"
+        name = (
+            reading.text_or_none(rule, "id")
+            or reading.text_or_none(rule, "key")
+            or f"rule-{index + 1}"
+        )
         if rule.get("tracks"):
             self._lose("tracks of an experiment that was evaluated elsewhere are left behind")
         if self._is_forced(rule):
@@ -242,7 +242,7 @@ class _Feature:
     def _audience(self, rule: Mapping[str, Any]) -> Iterator[Condition]:
         if rule.get("condition"):
             yield self.grammar.condition(rule["condition"]).true
-        for part in _objects(rule.get("filters"), "filters"):
+        for part in reading.objects(rule, "filters"):
             yield self._filter(part)
 
     def _filter(self, part: Mapping[str, Any]) -> Condition:
@@ -253,16 +253,16 @@ class _Feature:
         if not isinstance(ranges, list):
             raise CannotCarryError("the ranges of a filter must be a list")
         spans = [span(*interval(pair, "a range"), hashed.of) for pair in ranges]
-        seed = _text(part.get("seed"), "seed")
+        seed = reading.text_or_none(part, "seed")
         if seed is None and self.inclusive:
             # JavaScript hashes what it makes of nothing and the unit: a text, or no number.
             raise CannotCarryError("a filter must have a seed")
-        name = _text(part.get("attribute"), "attribute") or ID
+        name = reading.text_or_none(part, "attribute") or ID
         return self._buckets(self._units(name), hashed, seed or "", spans)
 
     def _parents(self, rule: Mapping[str, Any]) -> Parents:
         parents = Parents()
-        for parent in _objects(rule.get("parentConditions"), "parentConditions"):
+        for parent in reading.objects(rule, "parentConditions"):
             key, condition = parent.get("id"), parent.get("condition")
             if key is None:
                 continue
@@ -304,7 +304,7 @@ class _Feature:
 
     def _units_with_fallback(self, rule: Mapping[str, Any], fallback: Any) -> list[Unit]:
         units = self._units(self._hash_attribute(rule))
-        second = _text(fallback, "fallbackAttribute")
+        second = None if fallback is None else reading.a_text(fallback, "fallbackAttribute")
         if not second:
             return units
         first = [all_of([leaf(one.by, "type", ("string", "number")), one.when]) for one in units]
@@ -312,7 +312,7 @@ class _Feature:
         return units + [Unit(all_of([without, one.when]), one.by) for one in self._units(second)]
 
     def _hash_attribute(self, rule: Mapping[str, Any]) -> str:
-        return _text(rule.get("hashAttribute"), "hashAttribute") or ID
+        return reading.text_or_none(rule, "hashAttribute") or ID
 
     def _buckets(self, units: list[Unit], hashed: Hash, salt: str, spans: list[Span]) -> Condition:
         if not spans:
@@ -366,7 +366,7 @@ class _Feature:
             if self.inclusive or rule.get("disableStickyBucketing")
             else (rule.get("fallbackAttribute"))
         )
-        salt = _text(rule.get("seed"), "seed") or self.key
+        salt = reading.text_or_none(rule, "seed") or self.key
         return self._buckets(self._units_with_fallback(rule, fallback), hashed, salt, spans)
 
     def _experiment(
@@ -380,8 +380,8 @@ class _Feature:
             rule.get(part) for part in ("fallbackAttribute", "bucketVersion", "minBucketVersion")
         ):
             self._lose("sticky buckets are left behind: units are hashed anew, by one attribute")
-        experiment = _text(rule.get("key"), "key") or self.key
-        salt = _text(rule.get("seed"), "seed") or experiment
+        experiment = reading.text_or_none(rule, "key") or self.key
+        salt = reading.text_or_none(rule, "seed") or experiment
         fractions = variation_ranges(
             len(variations),
             rule.get("ranges"),
@@ -415,12 +415,12 @@ class _Feature:
         namespace = rule.get("namespace")
         if not namespace or rule.get("filters"):
             return
-        if not isinstance(namespace, list) or len(namespace) < 3 or not _text(namespace[0], ""):
+        if not isinstance(namespace, list) or len(namespace) < 3 or not namespace[0]:
             raise CannotCarryError("a namespace must be a name and two numbers")
         hashed = Hash("growthbook-1", 1_000)
         pair = interval(namespace[1:3], "a namespace's range")
-        anybody = Unit(True, unit.by)
-        yield self._buckets([anybody], hashed, f"__{namespace[0]}", [span(*pair, hashed.of)])
+        anybody, name = Unit(True, unit.by), reading.a_text(namespace[0], "a namespace's name")
+        yield self._buckets([anybody], hashed, f"__{name}", [span(*pair, hashed.of)])
 
 
 def _asks_value(condition: Condition) -> bool:
@@ -428,27 +428,12 @@ def _asks_value(condition: Condition) -> bool:
 
 
 def _rules(feature: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return _objects(feature.get("rules"), "rules")
-
-
-def _objects(value: Any, name: str) -> list[Mapping[str, Any]]:
-    """Return a list of objects; none if there is no such field."""
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(part, Mapping) for part in value):
-        raise CannotCarryError(f"{name} must be a list of objects")
-    return value
+    return reading.objects(feature, "rules")
 
 
 def _meta(rule: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return _objects(rule.get("meta"), "meta")
+    return reading.objects(rule, "meta")
 
 
 def _passes_through(meta: list[Mapping[str, Any]], index: int) -> bool:
     return index < len(meta) and bool(meta[index].get("passthrough"))
-
-
-def _text(value: Any, name: str) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise CannotCarryError(f"{name} must be a text")
-    return value

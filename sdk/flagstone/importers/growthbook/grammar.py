@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from flagstone.importers import reading
 from flagstone.importers.conditions import NOBODY, exists, negated
 from flagstone.importers.growthbook.comparisons import (
     ORDERS,
@@ -27,6 +28,7 @@ from flagstone.importers.growthbook.references import (
     some,
     step_by_place,
 )
+from flagstone.importers.naming import numbered
 from flagstone.importers.result import CannotCarryError
 
 ID: Final = "id"
@@ -94,9 +96,8 @@ class Grammar:
 
     def condition(self, document: Any, scene: Scene = CONTEXT) -> Verdict:
         """Translate a condition: every entry must hold."""
-        if not isinstance(document, Mapping):
-            raise CannotCarryError("a condition must be an object")
-        return every([self._entry(key, value, scene) for key, value in document.items()])
+        entries = reading.an_object(document, "a condition").items()
+        return every([self._entry(key, value, scene) for key, value in entries])
 
     def _entry(self, key: str, value: Any, scene: Scene) -> Verdict:
         self._parts += 1
@@ -107,7 +108,7 @@ class Grammar:
         if key == "$nor":
             return opposite(self._any(value, scene))
         if key == "$and":
-            return every([self.condition(part, scene) for part in _list(value, key)])
+            return every([self.condition(part, scene) for part in reading.a_list(value, key)])
         if key == "$not":
             return opposite(self.condition(value, scene))
         if key == "$savedGroup":
@@ -117,7 +118,7 @@ class Grammar:
         return self._attribute(key, scene, lambda to: self.value(value, to, scene))
 
     def _any(self, value: Any, scene: Scene) -> Verdict:
-        parts = [self.condition(part, scene) for part in _list(value, "$or")]
+        parts = [self.condition(part, scene) for part in reading.a_list(value, "$or")]
         return some(parts) if parts else known(True)
 
     def _attribute(
@@ -229,8 +230,7 @@ class Grammar:
         return every([known(to.is_a("array")), *(_has_element(to, one) for one in wanted)])
 
     def _element(self, argument: Any, to: Reference, scene: Scene) -> Verdict:
-        if not isinstance(argument, Mapping):
-            raise CannotCarryError("$elemMatch must be an object")
+        argument = reading.an_object(argument, "$elemMatch")
         element, inner = Attribute(()), Scene(ELEMENT, scene.visited)
         about_value = self._is_operators(argument) and (
             self.loose or _ABOUT_ATTRIBUTES.isdisjoint(argument)
@@ -282,9 +282,8 @@ class Grammar:
     def _segment(self, name: str, condition: Condition) -> Condition:
         if condition is True or condition == NOBODY:
             return condition
-        unique, count = name, 2
-        while self.segments.setdefault(unique, condition) != condition:
-            unique, count = f"{name}:{count}", count + 1
+        unique = numbered(name, lambda one: self.segments.get(one, condition) != condition, ":{}")
+        self.segments[unique] = condition
         self.used.add(unique)
         return {"segment": unique}
 
@@ -331,9 +330,3 @@ def _has_element(to: Reference, verdict: Verdict) -> Verdict:
 
 def _type(argument: Any, to: Reference) -> Condition:
     return to.is_a(argument) if isinstance(argument, str) and argument in _TYPES else NOBODY
-
-
-def _list(value: Any, name: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise CannotCarryError(f"{name} must be a list")
-    return value

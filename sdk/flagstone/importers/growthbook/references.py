@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from flagstone.importers.conditions import NOBODY, all_of, any_of, leaf, negated
+from flagstone.engine.operators import is_number
+from flagstone.importers.conditions import NOBODY, all_of, any_of, leaf, negated, written
 from flagstone.importers.result import CannotCarryError
 
 THERE = ("string", "number", "boolean", "array", "object")
@@ -75,19 +76,19 @@ class Attribute:
     def leaf(self, op: str, values: Iterable[Any], **more: Any) -> Condition:
         """Compare the value; false where it is missing."""
         values = list(values)
-        return leaf(_attr(self.path), op, values, **more) if values else NOBODY
+        return leaf(self.path, op, values, **more) if values else NOBODY
 
     def is_a(self, *types: str) -> Condition:
         """Ask for its type; ``null`` is also what is missing."""
         if "null" in types:
             return negated(self.is_a(*(name for name in THERE if name not in types)))
-        return leaf(_attr(self.path), "type", types) if types else NOBODY
+        return leaf(self.path, "type", types) if types else NOBODY
 
     def each(self, condition: Condition) -> Condition:
         """Ask whether it is a list with an element of which the condition holds."""
         if condition == NOBODY:
             return NOBODY
-        return {"attr": _attr(self.path), "each": condition}
+        return {"attr": written(self.path), "each": condition}
 
     def length(self) -> Length:
         """Look at how many elements it has instead."""
@@ -106,12 +107,12 @@ class Length:
         if op == "regex":
             return NOBODY
         versions = op.startswith("version_")
-        numbers = [value for value in values if versions or _is_number(value)]
+        numbers = [value for value in values if versions or is_number(value)]
         if not numbers:
             return NOBODY
         more.pop("elements", None)
         more.pop("ci", None)
-        return leaf(_attr(self.path), op, numbers, **{**more, "as": "length"})
+        return leaf(self.path, op, numbers, **{**more, "as": "length"})
 
     def is_a(self, *types: str) -> Condition:
         """Ask for its type: it is a number."""
@@ -150,14 +151,6 @@ class Nothing:
 
 
 Reference = Attribute | Length | Nothing
-
-
-def _attr(path: tuple[str, ...]) -> str | list[str]:
-    return path[0] if len(path) == 1 else list(path)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def step_by_place(names: Iterable[str], key: str) -> None:

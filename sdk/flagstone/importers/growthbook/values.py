@@ -10,9 +10,11 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
+from flagstone.engine.operators import is_number
 from flagstone.engine.reading import MAX_INTEGER
-from flagstone.importers.growthbook.comparisons import is_number, text_of_number
-from flagstone.importers.result import CannotCarryError
+from flagstone.importers.growthbook.comparisons import text_of_number
+from flagstone.importers.naming import numbered
+from flagstone.importers.values import type_of
 
 MAX_NAME: Final = 64
 
@@ -25,31 +27,22 @@ class Variants:
 
     def named(self, value: Any, names: Iterable[str]) -> str:
         """Return the variant of a value: by the first name that no other value has."""
-        last = ""
-        for name in names:
-            if name and _same(self._values.setdefault(name, value), value):
-                return name
-            last = name or last
-        count = 2
-        while not _same(self._values.setdefault(f"{last}:{count}", value), value):
-            count += 1
-        return f"{last}:{count}"
+        wanted = [name for name in names if name]
+        found = next((name for name in wanted if not self._is_taken(name, value)), None)
+        if found is None:
+            found = numbered(wanted[-1], lambda name: self._is_taken(name, value), ":{}")
+        self._values[found] = value
+        return found
+
+    def _is_taken(self, name: str, value: Any) -> bool:
+        return name in self._values and not _same(self._values[name], value)
 
     def type(self) -> str:
-        """Return the type that all values have."""
-        kinds = {_kind(value) for value in self._values.values()}
-        if len(kinds) > 1:
-            return "object"
-        kind = kinds.pop() if kinds else "boolean"
-        if kind != "number":
-            return kind
-        whole = all(_is_whole(value) for value in self._values.values())
-        return "integer" if whole else "float"
-
-    def mixture(self) -> str | None:
-        """Say which types there are, if there is more than one."""
-        kinds = sorted({_kind(value) for value in self._values.values()})
-        return ", ".join(kinds) if len(kinds) > 1 else None
+        """Return the type that all values have; numbers are integers where all are whole."""
+        values = self._values.values()
+        if values and all(map(_is_whole, values)):
+            return "integer"
+        return type_of(values)
 
     def documents(self) -> dict[str, dict[str, Any]]:
         """Return the variants as documents."""
@@ -76,21 +69,11 @@ def _document(value: Any) -> dict[str, Any]:
     return {"value": value, "on": False} if is_off else {"value": value}
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    if is_number(value):
-        return "number"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, (list, dict)):
-        return "object"
-    raise CannotCarryError(f"{type(value).__name__} is not a type of JSON")
-
-
 def _is_whole(value: Any) -> bool:
+    if isinstance(value, float):
+        return value.is_integer() and abs(value) <= MAX_INTEGER
     # An integer too large for us stays one, and is refused as such.
-    return isinstance(value, int) or (value.is_integer() and abs(value) <= MAX_INTEGER)
+    return is_number(value)
 
 
 def _same(one: Any, other: Any) -> bool:
