@@ -1,0 +1,366 @@
+"""What contexts can be: for each attribute its cells, for each hash its buckets, and the times.
+
+A region of the space says which cells are left of each. Asking an atom divides a region into the
+part where it holds and the part where it does not. Attributes and hashes are taken to be
+independent: a region may be empty though it looks as if it were not, and never the other way
+round.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from flagstone.engine.attributes import MISSING
+from flagstone.engine.bucketing import bucket_of
+from flagstone.engine.model import InBucket, Json, Path
+from flagstone.engine.prove.atoms import Atom, HasUnit, Since
+from flagstone.engine.prove.cells import Cell, answers, bits, single
+from flagstone.engine.prove.containers import Elements, array_cells, object_cells
+from flagstone.engine.prove.numbers import number_cells
+from flagstone.engine.prove.texts import text_cells
+
+Region = tuple[int, ...]
+"""Which cells are left of each variable, as bits."""
+
+_MODULAR = frozenset({"unleash", "unleash-variant", "growthbook-1", "growthbook-2", "eppo"})
+"""Hashes that take a remainder; the others scale, so that every number of buckets is one line."""
+
+
+class Times(NamedTuple):
+    """The times of evaluation: from the first until just before the last."""
+
+    first: float = -math.inf
+    last: float = math.inf
+
+
+@dataclass(slots=True)
+class Variable:
+    """An attribute (``None`` is the clock) with its cells; ``parent`` is what it stands in."""
+
+    path: Path | None
+    cells: list[Cell]
+    parent: int | None = None
+    children: list[int] = field(default_factory=list)
+    objects: int = 0
+    missing: int = 0
+
+
+class Place(NamedTuple):
+    """Where an atom is answered: in cells of a variable, and for open cells by a second one."""
+
+    variable: int
+    true: int
+    open: int
+    second: int
+    second_true: int
+
+
+class Hidden(NamedTuple):
+    """A second variable: which atoms hold in each of its cells; ``unit`` is whose buckets it is."""
+
+    truths: list[int]
+    buckets: tuple[Atom, ...] = ()
+
+
+class Space:
+    """The variables behind some atoms.
+
+    Parameters
+    ----------
+    atoms : sequence of Atom
+        All that will be asked.
+    elements : Elements
+        Says what elements of arrays can fulfil.
+    times : Times or None
+        ``None`` where nothing depends on the time.
+    is_context : bool
+        Whether the root is a context, an object; otherwise it is an element, any value.
+    """
+
+    def __init__(
+        self,
+        atoms: Sequence[Atom],
+        elements: Elements,
+        times: Times | None = None,
+        *,
+        is_context: bool = True,
+    ) -> None:
+        self.atoms = atoms
+        self.is_context = is_context
+        self.variables: list[Variable] = []
+        self.hidden: list[Hidden] = []
+        self.places: dict[int, Place] = {}
+        self._projected: dict[tuple[int, int, int], Any] = {}
+        by_path: dict[Path | None, list[Atom]] = {}
+        for atom in atoms:
+            by_path.setdefault(atom.path, []).append(atom)
+        paths = sorted((path for path in by_path if path is not None), key=lambda p: (len(p), p))
+        for path in paths:
+            self._add(path, by_path[path], paths, elements)
+        if times is not None:
+            timed = by_path.get(None, [])
+            self.variables.append(Variable(None, list(_time_cells(timed, times))))
+        self._find_places(by_path)
+
+    def _add(self, path: Path, atoms: list[Atom], paths: list[Path], elements: Elements) -> None:
+        has_parts = any(len(other) > len(path) and other[: len(path)] == path for other in paths)
+        cells = _attribute_cells(
+            atoms,
+            elements,
+            has_parts=has_parts,
+            may_be_missing=bool(path),
+            is_object=not path and self.is_context,
+        )
+        inside = any(len(other) < len(path) and path[: len(other)] == other for other in paths)
+        variable = Variable(path, _merged(cells, has_parts=has_parts, inside=inside))
+        for place, cell in enumerate(variable.cells):
+            variable.objects |= (cell.kind == "object") << place
+            variable.missing |= (cell.kind == "missing") << place
+        number = len(self.variables)
+        for other, found in enumerate(self.variables):
+            above = found.path
+            if above is not None and len(above) < len(path) and path[: len(above)] == above:
+                variable.parent = other  # the last one is the longest
+        if variable.parent is not None:
+            self.variables[variable.parent].children.append(number)
+        self.variables.append(variable)
+
+    def _find_places(self, by_path: dict[Path | None, list[Atom]]) -> None:
+        count = len(self.variables)
+        groups: dict[Any, list[Atom]] = {}
+        for number, variable in enumerate(self.variables):
+            for atom in by_path.get(variable.path, []):
+                true = sum(
+                    bool(cell.true & atom.bit) << place for place, cell in enumerate(variable.cells)
+                )
+                unknown = sum(
+                    bool(cell.open & atom.bit) << place for place, cell in enumerate(variable.cells)
+                )
+                self.places[atom.number] = Place(number, true, unknown, -1, 0)
+                if unknown:
+                    name = _line_name(atom)
+                    groups.setdefault(atom.number if name is None else name, []).append(atom)
+        for group in groups.values():
+            hidden = _hidden(group)
+            for atom in group:
+                true = sum(bool(truth & atom.bit) << at for at, truth in enumerate(hidden.truths))
+                found = self.places[atom.number]
+                self.places[atom.number] = found._replace(
+                    second=count + len(self.hidden), second_true=true
+                )
+            self.hidden.append(hidden)
+
+    @property
+    def whole(self) -> Region:
+        """The region that is everything."""
+        sizes = [len(variable.cells) for variable in self.variables]
+        sizes += [len(hidden.truths) for hidden in self.hidden]
+        return tuple((1 << size) - 1 for size in sizes)
+
+    def divide(self, region: Region, atom: Atom) -> tuple[Region | None, Region | None]:
+        """Return the parts of a region where an atom holds and where not; ``None`` if empty."""
+        place = self.places[atom.number]
+        cells = region[place.variable]
+        true, unknown = cells & place.true, cells & place.open
+        false = cells & ~place.true & ~place.open
+        if not unknown:
+            return self._keep(region, place, true), self._keep(region, place, false)
+        second = region[place.second]
+        yes, no = second & place.second_true, second & ~place.second_true
+        holds = self._keep(region, place, true | (unknown if yes else 0), yes)
+        fails = self._keep(region, place, false | (unknown if no else 0), no)
+        return holds, fails
+
+    def _keep(self, region: Region, place: Place, cells: int, second: int = 0) -> Region | None:
+        if not cells:
+            return None
+        if cells == region[place.variable] and (not second or second == region[place.second]):
+            return region
+        left = list(region)
+        if second and cells & place.open:
+            left[place.second] = second
+        if cells != region[place.variable]:
+            left[place.variable] = cells
+            return self._agreed(left, place.variable)
+        return tuple(left)
+
+    def _agreed(self, left: list[int], start: int) -> Region | None:
+        """Let what stands inside an object and the object itself agree."""
+        waiting = [start]
+        while waiting:
+            number = waiting.pop()
+            variable = self.variables[number]
+            if variable.parent is not None and not left[number] & variable.missing:
+                parent = self.variables[variable.parent]
+                objects = left[variable.parent] & parent.objects
+                if objects != left[variable.parent]:
+                    left[variable.parent] = objects
+                    waiting.append(variable.parent)
+            if variable.children and not left[number] & variable.objects:
+                for child in variable.children:
+                    missing = left[child] & self.variables[child].missing
+                    if missing != left[child]:
+                        left[child] = missing
+                        waiting.append(child)
+            if not left[number]:
+                return None
+        return tuple(left) if all(left) else None
+
+    def projected(self, region: Region, support: int) -> Any:
+        """Return what a region means for the atoms in ``support``, something hashable."""
+        seen = []
+        for number, cells in enumerate(region):
+            key = (number, cells, support)
+            found = self._projected.get(key)
+            if found is None:
+                found = self._projected[key] = self._project(number, cells, support)
+            seen.append(found)
+        return tuple(seen)
+
+    def _project(self, number: int, cells: int, support: int) -> Any:
+        if number < len(self.variables):
+            held = self.variables[number].cells
+            return frozenset(
+                (held[place].true & support, held[place].open & support)
+                for place in places_of(cells)
+            )
+        truths = self.hidden[number - len(self.variables)].truths
+        return frozenset(truths[place] & support for place in places_of(cells))
+
+
+def places_of(cells: int) -> Iterator[int]:
+    """Yield the places of the bits that are set."""
+    while cells:
+        low = cells & -cells
+        yield low.bit_length() - 1
+        cells ^= low
+
+
+def _attribute_cells(
+    atoms: Sequence[Atom],
+    elements: Elements,
+    *,
+    has_parts: bool,
+    may_be_missing: bool,
+    is_object: bool,
+) -> Iterator[Cell]:
+    """Cut all values of an attribute into cells."""
+    hashed = [atom for atom in atoms if isinstance(atom.question, (InBucket, HasUnit))]
+    asked = [atom for atom in atoms if not isinstance(atom.question, (InBucket, HasUnit))]
+    for cell in _plain_cells(asked, elements, has_parts, may_be_missing, is_object):
+        yield _with_buckets(cell, hashed) if hashed else cell
+
+
+def _plain_cells(
+    atoms: Sequence[Atom],
+    elements: Elements,
+    has_parts: bool,  # noqa: FBT001  private
+    may_be_missing: bool,  # noqa: FBT001  private
+    is_object: bool,  # noqa: FBT001  private
+) -> Iterator[Cell]:
+    if not is_object:
+        if may_be_missing:
+            yield single("missing", atoms, MISSING)
+        yield from text_cells(atoms, ())
+        yield from number_cells(atoms)
+        for value in (True, False):
+            yield single("boolean", atoms, value)
+        yield single("null", atoms, None)
+        yield from array_cells(atoms, elements)
+    yield from object_cells(atoms, has_parts=has_parts)
+
+
+def _with_buckets(cell: Cell, hashed: list[Atom]) -> Cell:
+    """Say where a cell's values lie among the buckets, or that it is open."""
+    sample = cell.samples[0] if cell.samples else _TYPICAL[cell.kind]
+    if cell.whole:
+        cell.true |= answers(hashed, sample)[0]
+        return cell
+    for atom in hashed:
+        question = atom.question
+        if not isinstance(question, (InBucket, HasUnit)):
+            continue
+        if bucket_of(question.bucketing, sample) is None:
+            continue
+        if isinstance(question, HasUnit):
+            cell.true |= atom.bit
+        else:
+            cell.open |= atom.bit
+    return cell
+
+
+_TYPICAL: dict[str, Json] = {"text": "x", "number": 1, "array": [], "object": {}}
+
+
+def _merged(cells: Iterable[Cell], *, has_parts: bool, inside: bool) -> list[Cell]:
+    """Join cells that answer alike; keep objects, or what is missing, apart where it matters."""
+    found: dict[Any, Cell] = {}
+    for cell in cells:
+        apart = (has_parts and cell.kind == "object", inside and cell.kind == "missing")
+        name = (cell.true, cell.open, apart)
+        known = found.get(name)
+        if known is None:
+            found[name] = cell
+            continue
+        known.samples.extend(cell.samples[: max(0, 40 - len(known.samples))])
+        known.whole &= cell.whole
+        if known.more is None:
+            known.more = cell.more
+    return list(found.values())
+
+
+def _time_cells(atoms: list[Atom], times: Times) -> Iterator[Cell]:
+    starts = {
+        atom.question.seconds
+        for atom in atoms
+        if isinstance(atom.question, Since) and times.first < atom.question.seconds < times.last
+    }
+    edges = [times.first, *sorted(starts), times.last]
+    unknown = bits(atom for atom in atoms if not isinstance(atom.question, Since))
+    for low, high in itertools.pairwise(edges):
+        sample = low if math.isfinite(low) else min(0.0, high - 1.0)
+        true = bits(
+            atom
+            for atom in atoms
+            if isinstance(atom.question, Since) and sample >= atom.question.seconds
+        )
+        middle = (sample + high) / 2 if math.isfinite(high) else sample + 1.0
+        yield Cell("time", true, unknown, [sample, middle])
+
+
+def _line_name(atom: Atom) -> Any:
+    """Return the hash whose buckets an atom asks for, ``None`` if it asks for none."""
+    if not isinstance(atom.question, InBucket):
+        return None
+    bucketing = atom.question.bucketing
+    of = bucketing.of if bucketing.hash in _MODULAR else 0
+    return ("line", bucketing.by, bucketing.hash, bucketing.salt, of)
+
+
+def _hidden(group: list[Atom]) -> Hidden:
+    """Return the second variable of atoms that share a hash, or of one that is just open."""
+    if not isinstance(group[0].question, InBucket):
+        return Hidden([0, group[0].bit])
+    edges = {Fraction(0)}
+    spans: list[tuple[Fraction, Fraction, int]] = []
+    for atom in group:
+        question = atom.question
+        if not isinstance(question, InBucket):
+            continue
+        for low, high in question.ranges:
+            span = Fraction(low, question.bucketing.of), Fraction(high, question.bucketing.of)
+            edges.update(span)
+            spans.append((*span, atom.bit))
+    truths: dict[int, None] = {}
+    for edge in sorted(edges):
+        if edge < 1:
+            truth = 0
+            for start, end, bit in spans:
+                truth |= bit if start <= edge < end else 0
+            truths[truth] = None
+    return Hidden(list(truths), tuple(group))
