@@ -46,9 +46,28 @@ def evaluation(
 
 @bench.command(name="serve")
 @click.option("--database-url", help="an empty PostgreSQL database (default: SQLite of its own)")
-@click.option("--requests", "count", type=click.IntRange(100), default=20_000, show_default=True)
-@click.option("--clients", type=click.IntRange(1, 20_000), default=1_000, show_default=True)
-@click.option("--commits", type=click.IntRange(2), default=60, show_default=True)
+@click.option(
+    "--requests",
+    "count",
+    type=click.IntRange(100),
+    default=20_000,
+    show_default=True,
+    help="bulk requests in each round",
+)
+@click.option(
+    "--clients",
+    type=click.IntRange(1, 20_000),
+    default=1_000,
+    show_default=True,
+    help="event streams, and as many SDKs",
+)
+@click.option(
+    "--commits",
+    type=click.IntRange(2),
+    default=60,
+    show_default=True,
+    help="revisions that are published to them",
+)
 @pass_invocation
 @click.pass_context
 def service(
