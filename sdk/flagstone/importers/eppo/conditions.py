@@ -13,16 +13,21 @@ from decimal import Decimal
 from typing import Any, Final
 
 from flagstone.engine import FlagSetError, reading
+from flagstone.engine.regex import compile_regex
 from flagstone.engine.semver import sort_key
 from flagstone.importers.conditions import NOBODY, all_of, any_of, exists, leaf, negated
-from flagstone.importers.eppo.patterns import check_pattern, matches_null
 from flagstone.importers.result import CannotCarryError
+from flagstone.importers.rust_patterns import of_rust
 
 NUMBER: Final = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 """What Eppo reads as a number: no blanks around it."""
 _SCALARS: Final = ("string", "number", "boolean")
 _BOOLEANS: Final = {"true": True, "false": False}
 _WHOLE: Final = 2**53
+_LOSS: Final = (
+    r"\d, \w, \s and \b know ASCII only, as in Eppo's SDKs for JavaScript, Java and Go; "
+    "its Rust core (Python, Ruby and others) knows every script"
+)
 
 Test = Callable[[str], Any]
 """From the name of an attribute to the condition on it."""
@@ -64,8 +69,9 @@ def _test(operator: object, value: object, losses: list[str]) -> Test:
         case "MATCHES" | "NOT_MATCHES":
             if not isinstance(value, str):
                 raise FlagSetError("value", "must be a pattern")
-            losses.extend(check_pattern(value))
-            return _pattern(value, negate=operator == "NOT_MATCHES")
+            pattern, is_lossy = of_rust(value, exact=False)
+            losses.extend([_LOSS] if is_lossy else [])
+            return _pattern(pattern, negate=operator == "NOT_MATCHES")
         case "ONE_OF" | "NOT_ONE_OF":
             if not isinstance(value, (list, tuple)) or not all(type(v) is str for v in value):
                 raise FlagSetError("value", "must be a list of texts")
@@ -92,8 +98,9 @@ def _pattern(pattern: str, *, negate: bool) -> Test:
 
     if negate:
         return _of_scalars(found)
-    if not matches_null(pattern):
+    if not compile_regex(pattern)("null"):
         return found
+    # Ours spells null; Eppo compares it with no pattern.
     return lambda attribute: all_of([leaf(attribute, "type", _SCALARS), found(attribute)])
 
 

@@ -17,12 +17,9 @@ from flagstone.engine.operators import is_number
 from flagstone.engine.regex import compile_regex
 from flagstone.engine.semver import padded
 from flagstone.importers.conditions import NOBODY, all_of, any_of, negated
-from flagstone.importers.growthbook.patterns import (
-    NoPatternError,
-    is_wider_in_python,
-    rewritten,
-)
+from flagstone.importers.growthbook.patterns import of_script
 from flagstone.importers.growthbook.references import Condition, Length, Reference
+from flagstone.importers.python_patterns import of_python
 from flagstone.importers.result import CannotCarryError
 
 ORDERS: Final[Mapping[str, str]] = {"$lt": "lt", "$lte": "lte", "$gt": "gt", "$gte": "gte"}
@@ -61,8 +58,6 @@ def _has_order(value: Any) -> bool:
 
 class StrictComparisons:
     """Comparisons of the Python SDK: nothing is converted."""
-
-    script = False
 
     def __init__(self) -> None:
         self.losses: set[str] = set()
@@ -131,15 +126,12 @@ class StrictComparisons:
         return to.leaf("regex", [written], **({"ci": True} if ci else {}))
 
     def _pattern(self, constant: Any) -> str | None:
-        if not isinstance(constant, str):
+        found = of_python(constant, exact=False) if isinstance(constant, str) else None
+        if found is None:
             return None
-        try:
-            written = rewritten(constant, script=self.script)
-        except NoPatternError:
-            return None
-        if not self.script and is_wider_in_python(constant):
-            self.losses.add(r"\d, \w, \s and \b in patterns know ASCII only")
-        return written
+        if found[1]:
+            self.losses.add(r"\d, \w and \b in patterns know ASCII only")
+        return found[0]
 
 
 class LooseComparisons(StrictComparisons):
@@ -147,8 +139,6 @@ class LooseComparisons(StrictComparisons):
 
     It also makes texts of lists and objects; those equal no text and no number here.
     """
-
-    script = True
 
     def equals(self, to: Reference, constant: Any, *, ci: bool = False) -> Condition:
         """Compare a text with the value's text, a number with its number, a bool with its truth."""
@@ -225,3 +215,6 @@ class LooseComparisons(StrictComparisons):
         if compile_regex(written, ci=ci)("null"):
             return any_of([found, to.is_a("null")])
         return found
+
+    def _pattern(self, constant: Any) -> str | None:
+        return of_script(constant) if isinstance(constant, str) else None

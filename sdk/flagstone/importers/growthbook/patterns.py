@@ -1,8 +1,4 @@
-r"""Regular expressions of Python or JavaScript, rewritten for RE2's meaning.
-
-What cannot be rewritten exactly is refused, but for one thing: Python's ``\d \w \s \b`` know all of
-Unicode, and ours only ASCII. That is said in the report.
-"""
+r"""Regular expressions of JavaScript, rewritten for RE2's meaning; what cannot be is refused."""
 
 from __future__ import annotations
 
@@ -12,75 +8,51 @@ from typing import Final
 from flagstone.engine.regex import compile_regex
 from flagstone.importers.result import CannotCarryError
 
-_UNICODE_LETTERS: Final = frozenset("dDwWsSbB")
-_PYTHON_LETTERS: Final = frozenset("AbBdDsSwWZafnrtvxuUN")
-_SCRIPT_LETTERS: Final = frozenset("dDwWsSbBfnrtvxucpPk")
-_SCRIPT_SPACE: Final = (
+_KNOWN: Final = frozenset("dDwWsSbBfnrtvxucpPk")
+_SPACE: Final = (
     r"\t\n\v\f\r \x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}"
 )
-_SCRIPT_DOT: Final = r"[^\n\r\x{2028}\x{2029}]"
+_DOT: Final = r"[^\n\r\x{2028}\x{2029}]"
 _TOKEN: Final = re.compile(r"\\u[0-9A-Fa-f]{4}|\\.|\[\^?\]?|.", re.DOTALL)
 
 
-class NoPatternError(ValueError):
-    """The vendor cannot compile the pattern; a condition with it never holds."""
-
-
-def is_wider_in_python(pattern: str) -> bool:
-    """Whether the pattern has a class of characters that Python takes from all of Unicode."""
-    tokens = re.findall(r"\\(.)", pattern, re.DOTALL)
-    return not _UNICODE_LETTERS.isdisjoint(tokens)
-
-
-def rewritten(pattern: str, *, script: bool) -> str:
-    """Return the pattern for RE2; ``script`` says that it is JavaScript's, else it is Python's.
+def of_script(pattern: str) -> str | None:
+    """Return a pattern of RE2 that is found in the same texts; ``None`` if JavaScript has none.
 
     Raises
     ------
-    NoPatternError
-        If the vendor cannot compile it.
     CannotCarryError
         If RE2 has no such pattern.
     """
-    written = _Writer(pattern, script=script).text()
+    written = _Writer().text(pattern)
     try:
         compile_regex(written)
     except ValueError as error:
         try:
             re.compile(pattern)
         except (re.error, OverflowError, RecursionError):
-            raise NoPatternError(pattern) from None
+            return None
         raise CannotCarryError(f"the pattern {pattern!r}: {error}") from error
     return written
 
 
 class _Writer:
-    def __init__(self, pattern: str, *, script: bool) -> None:
-        self.pattern = pattern
-        self.script = script
-        self.lines = re.search(r"\(\?[a-z]*m", pattern) is not None
+    def __init__(self) -> None:
         self.inside = False
 
-    def text(self) -> str:
-        return "".join(self.part(found) for found in _TOKEN.findall(self.pattern))
+    def text(self, pattern: str) -> str:
+        return "".join(self.part(found) for found in _TOKEN.findall(pattern))
 
     def part(self, part: str) -> str:
         if self.inside:
             return self.in_brackets(part)
         if part[0] == "[":
-            self.inside = True
-            if self.script and part.endswith("]"):
-                # An empty pair of brackets is nobody, and a negated one is anybody.
-                self.inside = False
-                return r"[^\x00-\x{10ffff}]" if part == "[]" else r"(?s:.)"
-            return part
+            # An empty pair of brackets is nobody, and a negated one is anybody.
+            self.inside = not part.endswith("]")
+            return {"[]": r"[^\x00-\x{10ffff}]", "[^]": r"(?s:.)"}.get(part, part)
         if part[0] == "\\":
             return self.escape(part)
-        if part == "$" and not self.script and not self.lines:
-            return r"(?:\n?\z)"
-        if part == "." and self.script:
-            return _SCRIPT_DOT
-        return part
+        return _DOT if part == "." else part
 
     def in_brackets(self, part: str) -> str:
         if part == "]":
@@ -98,16 +70,12 @@ class _Writer:
             return rf"\x{{{part[2:]}}}"
         if not (letter.isascii() and letter.isalpha()):
             return part
-        if letter not in (_SCRIPT_LETTERS if self.script else _PYTHON_LETTERS):
-            if self.script:
-                return letter
-            raise NoPatternError(self.pattern)
-        if letter == "Z":
-            return r"\z"
+        if letter not in _KNOWN:
+            return letter
         if letter == "b" and self.inside:
             return r"\x08"
-        if self.script and letter == "s":
-            return _SCRIPT_SPACE if self.inside else f"[{_SCRIPT_SPACE}]"
-        if self.script and letter == "S" and not self.inside:
-            return f"[^{_SCRIPT_SPACE}]"
+        if letter == "s":
+            return _SPACE if self.inside else f"[{_SPACE}]"
+        if letter == "S" and not self.inside:
+            return f"[^{_SPACE}]"
         return part

@@ -22,8 +22,8 @@ from flagstone.importers.launchdarkly.attributes import (
     is_unit,
     with_integers,
 )
-from flagstone.importers.launchdarkly.regex import to_re2
 from flagstone.importers.numbers import EXACT, rounding_to
+from flagstone.importers.python_patterns import of_python
 from flagstone.importers.result import CannotCarryError
 
 _NUMBER: Final = r"(?:0|[1-9][0-9]*)"
@@ -141,8 +141,8 @@ def _ends_with(values: Sequence[Any]) -> tuple[str, list[str]]:
 
 
 def _regex(values: Sequence[Any]) -> tuple[str, list[str]]:
-    patterns = [to_re2(value) for value in _texts(values)]
-    return "regex", [pattern for pattern in patterns if pattern is not None]
+    found = [of_python(value, exact=True) for value in _texts(values)]
+    return "regex", [pattern[0] for pattern in found if pattern is not None]
 
 
 def _order(op: str) -> Callable[[Sequence[Any]], tuple[str, list[int | float]]]:

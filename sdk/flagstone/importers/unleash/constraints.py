@@ -28,7 +28,7 @@ from flagstone.importers.conditions import (
 )
 from flagstone.importers.numbers import rounding_to
 from flagstone.importers.result import CannotCarryError
-from flagstone.importers.unleash.patterns import our_pattern
+from flagstone.importers.rust_patterns import of_rust
 from flagstone.importers.unleash.reading import Constraint
 
 RANDOM: Final = "$random"
@@ -236,13 +236,9 @@ def _may_be_in_a_scalar(text: str) -> bool:
 
 
 def _regex(attribute: str, constraint: Constraint) -> Any:
-    pattern = our_pattern(_escaped(constraint.value or ""))
+    pattern, _ = of_rust(_escaped(constraint.value or ""), exact=True)
     more: dict[str, Any] = {"ci": True} if constraint.ignores_case else {}
     found = leaf(attribute, "regex", [pattern], **{"as": "string"}, **more)
-    try:
-        parse_condition(found)
-    except FlagSetError as error:
-        raise CannotCarryError(f"the regular expression {pattern!r}: {error.message}") from error
     return all_of([found, negated(leaf(attribute, "type", ["null"]))])
 
 
