@@ -125,6 +125,8 @@ def test_no_route_takes_a_body_that_is_not_one_plain_object(shop: Any, admin: An
     before = shop.written()
     for method, path in sorted(routes):
         for raw, status, field in RAW:
+            if status == 413 and path.endswith("/import"):
+                raw = raw * 2  # a whole environment may be larger than anything else
             where = (method, path, raw[:40])
             response = admin.call(method, path, data=raw, content_type="application/json")
             problem = check_refusal(response, status, where)
