@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +98,42 @@ def chromium() -> str:
         # Its Node.js needs a library that a small Debian lacks.
         unavailable(f"no driver (Debian: apt-get install libatomic1): {driver.stderr.strip()}")
     return path
+
+
+# Suites that others published, or that run others' released programs: name, and files.
+OTHERS_SUITES = {
+    "Unleash": "importers/test_unleash_conformance.py",
+    "GrowthBook": "importers/test_growthbook_conformance.py",
+    "flagd": "importers/test_flagd_conformance.py",
+    "LaunchDarkly": "importers/test_launchdarkly_conformance.py",
+    "Eppo": "importers/test_eppo_conformance.py",
+    "Flagsmith (answers of its engine)": "importers/test_flagsmith_conformance.py",
+    "OpenFeature Gherkin": "openfeature/test_gherkin.py",
+    "OFREP, its OpenAPI document": "ofrep/test_openapi.py",
+    "OFREP, released Python client": "ofrep/test_python_client.py",
+    "OFREP, released Node client": "ofrep/test_node_client.py",
+    "OFREP, released web client": "ofrep/test_web_client.py",
+}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the cases of others' suites, and say what of them is refused and why."""
+    reports = [
+        (outcome, report)
+        for outcome in ("passed", "failed", "skipped")
+        for report in terminalreporter.stats.get(outcome, ())
+    ]
+    lines = []
+    for name, file in OTHERS_SUITES.items():
+        mine = [(outcome, report) for outcome, report in reports if file in report.nodeid]
+        counts = Counter(outcome for outcome, _ in mine)
+        if counts:
+            lines.append(f"{name}: {', '.join(f'{n} {outcome}' for outcome, n in counts.items())}")
+        refused = {
+            value for _, report in mine for key, value in report.user_properties if key == "refused"
+        }
+        lines.extend(f"    refused: {text}" for text in sorted(refused))
+    if lines:
+        terminalreporter.section("others' suites")
+        for line in lines:
+            terminalreporter.write_line(line)

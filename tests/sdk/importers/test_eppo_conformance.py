@@ -52,7 +52,6 @@ def test_a_subject_gets_what_eppo_publishes(
 
 def test_nothing_of_the_published_file_is_refused(imported: ImportResult) -> None:
     report = imported.report()
-    print(f"{report['imported']} flags imported, refused: {report['refused']}")
     assert (report["imported"], report["refused"]) == (22, [])
 
 

@@ -125,8 +125,7 @@ def test_what_is_refused_is_refused_by_name_and_nothing_else_is(
             assert note.flag == "flag"
             refused[f"{name} {constant!r}"] = note.reason.removeprefix("the segment 'segment': ")
     for case, reason in refused.items():
-        record_property(case, reason)
-        print(f"refused: {case}: {reason}")
+        record_property("refused", f"{case}: {reason}")
     assert refused == REFUSED
 
 
