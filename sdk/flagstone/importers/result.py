@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from flagstone.engine.parse import SCHEMA
 
@@ -34,6 +34,10 @@ class ImportFileError(ValueError):
 
 class CannotCarryError(Exception):
     """One flag cannot be carried exactly; the message is the reason that the report gives."""
+
+
+EVERYWHERE: Final = "*"
+"""The flag of a note about the whole file: what would be said of nearly every flag is said once."""
 
 
 @dataclass(frozen=True, slots=True)

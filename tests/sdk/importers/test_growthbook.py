@@ -545,12 +545,22 @@ def test_what_cannot_be_carried_is_refused_by_name(feature: Any, reason: str) ->
 
 
 def test_what_was_left_behind_is_named() -> None:
-    experiment = {"variations": [1, 2], "bucketVersion": 1, "phase": "1"}
+    experiment = {"variations": [1, 2], "bucketVersion": 2, "phase": "1"}
     tracked = {"force": 3, "tracks": [{"experiment": {}, "result": {}}],
                "condition": {"a": {"$regex": r"\d"}, "b": {"c": 1, "d": 2}}}  # fmt: skip
     (note,) = imported({"f": {"rules": [experiment, tracked]}}).lossy
     for word in ("sticky", "tracks", "ASCII", "order of its fields"):
         assert word in note.reason
+
+
+def test_what_goes_without_saying_of_every_experiment_is_said_once() -> None:
+    experiment = {"variations": [1, 2], "bucketVersion": 1, "minBucketVersion": 0}
+    plain = {"variations": [1, 2]}
+    result = imported({"f": {"rules": [experiment]}, "g": {"rules": [experiment, plain]}})
+    (note,) = result.lossy
+    assert note.flag == "*"
+    assert "sticky buckets of 2 flags" in note.reason
+    assert imported({"f": {"rules": [plain]}}).lossy == []
 
 
 def test_experiments_of_a_page_are_refused_by_name() -> None:

@@ -240,6 +240,17 @@ class TestStrategies:
         assert not ask(result).on
         assert "'$random'" in result.lossy[0].reason
 
+    def test_chance_is_named_where_it_is_asked_for_and_else_said_once(self) -> None:
+        result = imported(
+            feature(rollout("50"), name="a"),
+            feature(rollout("50"), name="b"),
+            feature(rollout("50", stickiness="random"), name="c"),
+            feature(strategy("gradualRolloutRandom", parameters={"percentage": "50"}), name="d"),
+            feature(rollout("50", stickiness="x"), name="e"),
+        )
+        assert [note.flag for note in result.lossy] == ["c", "d", "*"]
+        assert "what 2 flags hash" in result.lossy[-1].reason
+
     def test_a_whole_rollout_needs_no_chance_but_its_own_attribute(self) -> None:
         everybody = imported(feature(rollout("100")))
         assert ask(everybody).on

@@ -14,7 +14,7 @@ from flagstone.importers.unleash import convert
 
 FOLDER = Path(__file__).resolve().parents[4] / "shared" / "conformance" / "unleash"
 NOW = 1_780_000_000.0
-CHANCE = "chance decides where an attribute to hash is missing"
+CHANCE = "chance decides"
 
 
 def files() -> dict[str, dict[str, Any]]:

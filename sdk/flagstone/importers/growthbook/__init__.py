@@ -21,6 +21,7 @@ from flagstone.importers.conditions import holds
 from flagstone.importers.growthbook.features import FeatureReader, Gate
 from flagstone.importers.growthbook.grammar import Grammar
 from flagstone.importers.result import (
+    EVERYWHERE,
     ImportFileError,
     ImportResult,
     Note,
@@ -93,6 +94,7 @@ class _Import:
         self.losses: dict[str, list[str]] = {}
         self.gates: dict[str, list[Gate]] = {}
         self.rounds: set[str] = set()
+        self.sticky: set[str] = set()
 
     def run(self, whole: Mapping[str, Any]) -> ImportResult:
         for key, feature in self.features.items():
@@ -123,6 +125,8 @@ class _Import:
         self.segments[key] = self.grammar.used
         self.losses[key] = carried.losses
         self.gates[key] = carried.gates
+        if carried.may_be_sticky:
+            self.sticky.add(key)
 
     def _open_gates(self) -> None:
         """Write gates as prerequisites: which variants of the other flag fulfil the condition."""
@@ -174,6 +178,10 @@ class _Import:
                 result.refused.append(Note(key, self.refused[key]))
             elif self.losses.get(key):
                 result.lossy.append(Note(key, "; ".join(self.losses[key])))
+        sticky = len(self.sticky & self.flags.keys())
+        if sticky:
+            reason = f"sticky buckets of {sticky} flags, if any are stored, are left behind"
+            result.lossy.append(Note(EVERYWHERE, reason))
         experiments = whole.get("experiments")
         for experiment in experiments if isinstance(experiments, list) else []:
             if isinstance(experiment, Mapping) and isinstance(experiment.get("key"), str):

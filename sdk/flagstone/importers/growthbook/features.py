@@ -71,11 +71,15 @@ class Parents:
 
 @dataclass(slots=True)
 class Carried:
-    """A flag without its prerequisites, and what the report says was left behind."""
+    """A flag without its prerequisites, and what the report says was left behind.
+
+    ``may_be_sticky`` says that an experiment has stored buckets if the application stores any.
+    """
 
     document: dict[str, Any]
     losses: list[str]
     gates: list[Gate]
+    may_be_sticky: bool
 
 
 class FeatureReader:
@@ -156,6 +160,7 @@ class _Feature:
         self.ids: set[str] = set()
         self.gates: list[Gate] = []
         self.is_first = True
+        self.may_be_sticky = False
 
     def read(self) -> Carried:
         rules = _rules(self.feature)
@@ -178,7 +183,7 @@ class _Feature:
             "rules": self.written,
             "default": default,
         }
-        return Carried(document, list(self.losses), self.gates)
+        return Carried(document, list(self.losses), self.gates, self.may_be_sticky)
 
     def _lose(self, *losses: str) -> None:
         self.losses.update(dict.fromkeys(losses))
@@ -376,10 +381,8 @@ class _Feature:
         hashed = hash_of(rule.get("hashVersion") or None, 1)
         if len(variations) < 2 or hashed is None:
             return
-        if not rule.get("disableStickyBucketing") and any(
-            rule.get(part) for part in ("fallbackAttribute", "bucketVersion", "minBucketVersion")
-        ):
-            self._lose("sticky buckets are left behind: units are hashed anew, by one attribute")
+        if not rule.get("disableStickyBucketing"):
+            self._leave_sticky_buckets(rule)
         experiment = reading.text_or_none(rule, "key") or self.key
         salt = reading.text_or_none(rule, "seed") or experiment
         fractions = variation_ranges(
@@ -410,6 +413,17 @@ class _Feature:
                 ranges = [list(pair) for pair in without_value]
                 ends.append(negated(all_of([when, {"bucket": {**split, "ranges": ranges}}])))
         self.guards.extend(ends)
+
+    def _leave_sticky_buckets(self, rule: Mapping[str, Any]) -> None:
+        # Every experiment has a first version, though few applications store buckets.
+        if (
+            rule.get("fallbackAttribute")
+            or rule.get("minBucketVersion")
+            or rule.get("bucketVersion") not in (None, 0, 1)
+        ):
+            self._lose("sticky buckets are left behind: units are hashed anew, by one attribute")
+        elif rule.get("bucketVersion"):
+            self.may_be_sticky = True
 
     def _namespace(self, rule: Mapping[str, Any], unit: Unit) -> Iterator[Condition]:
         namespace = rule.get("namespace")

@@ -21,7 +21,8 @@ Unleash's context maps to ours thus: ``userId`` is ``targetingKey``; ``sessionId
 ``remoteAddress``, ``environment``, ``appName``, ``currentTime`` and all of ``properties`` stand at
 the top level. Where Unleash draws at random, the draw of each evaluation is the attribute
 ``$random``, any text or number the caller makes up; without one, rollouts are off and the heaviest
-variant is served. The report names every flag of which chance is a part.
+variant is served. The report names every flag that asks for chance; of those where it only stands
+in for a missing user it says how many there are.
 
 The strategies become rules of the same names in the same order; a strategy with several units, with
 overrides or with constraints on the clock becomes several. ``impressionData`` tracks exposures.
@@ -42,13 +43,14 @@ from typing import Any, Final
 from flagstone.engine import parse_flag
 from flagstone.importers.adding import FAULTS, faults_in, reason_of
 from flagstone.importers.result import (
+    EVERYWHERE,
     CannotCarryError,
     ImportFileError,
     ImportResult,
     Note,
     whole_file,
 )
-from flagstone.importers.unleash.flags import Carried, Segments, flag_of
+from flagstone.importers.unleash.flags import DRAW, Carried, Segments, flag_of
 from flagstone.importers.unleash.reading import Constraint, Feature, read_feature, read_segment
 
 _HINT: Final = "fetch /api/client/features with a client token"
@@ -107,6 +109,10 @@ def _result(
             result.lossy.extend(Note(name, reason) for reason in carried[name].losses)
         elif name in refused:
             result.refused.append(Note(name, refused[name]))
+    drawn = sum(one.may_be_drawn for one in carried.values())
+    if drawn:
+        reason = f"chance decides for a context that lacks what {drawn} flags hash: {DRAW}"
+        result.lossy.append(Note(EVERYWHERE, reason))
     return result
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from flagstone.engine.times import format_time
 from flagstone.importers.conditions import NOBODY, all_of
+from flagstone.importers.naming import numbered
 from flagstone.importers.result import CannotCarryError
 from flagstone.importers.unleash.constraints import (
     AlwaysOffError,
@@ -24,18 +25,23 @@ from flagstone.importers.unleash.strategies import (
 )
 from flagstone.importers.unleash.variants import palette_of, rules_of
 
+DRAW: Final = "each evaluation's draw is to be in the attribute '$random'"
 Segments = Mapping[int, "tuple[Constraint, ...] | CannotCarryError"]
 
 
 @dataclass(slots=True)
 class Carried:
-    """A feature's flag, what was lost, and what its children need to know."""
+    """A feature's flag, what was lost, and what its children need to know.
+
+    ``may_be_drawn`` says that chance decides for a context that lacks what is hashed.
+    """
 
     feature: Feature
     document: dict[str, Any]
     plain: str
     segments: dict[str, Any] = field(default_factory=dict)
     losses: list[str] = field(default_factory=list)
+    may_be_drawn: bool = False
 
 
 def flag_of(
@@ -82,25 +88,28 @@ def flag_of(
     if not document["rules"]:
         del document["rules"]
     if is_drawn(document):
-        carried.losses.append(
-            "chance decides where an attribute to hash is missing: each evaluation's draw is"
-            " to be in the attribute '$random'"
-        )
+        carried.may_be_drawn = not _asks_for_chance(feature)
+        carried.losses.extend([] if carried.may_be_drawn else [f"chance decides: {DRAW}"])
     return carried
+
+
+def _asks_for_chance(feature: Feature) -> bool:
+    stickiness = [variant.stickiness for variant in feature.variants]
+    stickiness += [part.parameters.get("stickiness") for part in feature.strategies]
+    names = [part.name for part in feature.strategies]
+    return "random" in stickiness or "gradualRolloutRandom" in names
 
 
 def _rules(
     feature: Feature, segments: Segments, carried: Carried
 ) -> Iterator[tuple[str, Case, Any]]:
-    names: dict[str, int] = {}
-    ways = []
+    ways: dict[str, tuple[Strategy, list[Case]]] = {}
     for strategy in feature.strategies:
-        names[strategy.name] = count = names.get(strategy.name, 0) + 1
-        name = strategy.name if count == 1 else f"{strategy.name}-{count}"
-        ways.append((name, strategy, _cases(strategy, feature.name, segments, carried)))
+        name = numbered(strategy.name, ways.__contains__, "-{}")
+        ways[name] = strategy, _cases(strategy, feature.name, segments, carried)
     if not feature.strategies:
-        ways = [("everyone", Strategy("everyone", {}, (), (), ()), [Case(True)])]
-    for name, strategy, cases in ways:
+        ways["everyone"] = Strategy("everyone", {}, (), (), ()), [Case(True)]
+    for name, (strategy, cases) in ways.items():
         for number, case in enumerate(cases):
             # With constraints on the clock there are two: by the clock, and by the context.
             rule = name if number == 0 else f"{name}:given-time"
@@ -190,17 +199,14 @@ def _written(
     rules: list[tuple[str, Case, Any]], asked: list[Any], *, track: bool
 ) -> list[dict[str, Any]]:
     documents: list[dict[str, Any]] = []
-    seen: dict[str, int] = {}
+    seen: set[str] = set()
     for name, case, serve in rules:
         condition = all_of([case.condition, *asked])
         if condition == NOBODY:
             continue
-        seen[name] = count = seen.get(name, 0) + 1
-        document: dict[str, Any] = {
-            "id": name if count == 1 else f"{name}#{count}",
-            "when": condition,
-            "serve": serve,
-        }
+        unique = numbered(name, seen.__contains__, "#{}")
+        seen.add(unique)
+        document: dict[str, Any] = {"id": unique, "when": condition, "serve": serve}
         if case.start is not None:
             document["start"] = format_time(case.start)
         if case.end is not None:
