@@ -52,7 +52,7 @@ def to_document(flag_set: FlagSet) -> dict[str, Any]:
 
 def flag_document(flag: Flag) -> Json:
     """Write one flag."""
-    if flag.fault is not None and flag.fault.document is not None:
+    if flag.fault is not None and flag.fault.has_document:
         return flag.fault.document
     return {
         "key": flag.key,

@@ -185,6 +185,7 @@ class Fault:
     message: str
     hint: str | None = None
     document: Json = None
+    has_document: bool = False
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message

@@ -76,7 +76,7 @@ def parse_flag_set(document: Mapping[str, Any] | str | bytes, *, strict: bool = 
     try:
         return _flag_set(reading.an_object(document), strict=strict)
     except RecursionError as error:
-        raise FlagSetError("", "the document is nested too deeply") from error
+        raise _too_deep() from error
 
 
 def parse_flag(document: Mapping[str, Any], path: str = "") -> Flag:
@@ -85,8 +85,8 @@ def parse_flag(document: Mapping[str, Any], path: str = "") -> Flag:
         whole = reading.an_object(document)
         flag = _FlagReader(strict=True).flag(reading.text(whole, "key"), whole)
         references_within(flag)
-    except FlagSetError as error:
-        raise _under(path, error) from None
+    except (FlagSetError, RecursionError) as error:
+        raise _under(path, _told(error)) from None
     return flag
 
 
@@ -94,8 +94,16 @@ def parse_condition(document: Json, path: str = "") -> Condition:
     """Read one condition strictly; references are not followed."""
     try:
         return ConditionReader(strict=True).condition(document)
-    except FlagSetError as error:
-        raise _under(path, error) from None
+    except (FlagSetError, RecursionError) as error:
+        raise _under(path, _told(error)) from None
+
+
+def _too_deep() -> FlagSetError:
+    return FlagSetError("", "the document is nested too deeply")
+
+
+def _told(error: FlagSetError | RecursionError) -> FlagSetError:
+    return error if isinstance(error, FlagSetError) else _too_deep()
 
 
 def _under(path: str, error: FlagSetError) -> FlagSetError:
@@ -127,11 +135,12 @@ def _segments(documents: Mapping[str, Any], *, strict: bool) -> dict[str, Condit
         try:
             reading.a_text(key)
             segments[key] = reader.condition(document)
-        except FlagSetError as error:
-            error.within("segments", str(key))
+        except (FlagSetError, RecursionError) as error:
+            name = reading.name_of(key)
+            told = _told(error).within("segments", name)
             if strict:
-                raise
-            segments[str(key)] = fault_of(error, document)
+                raise told from None
+            segments[name] = fault_of(told, document)
     return segments
 
 
@@ -142,17 +151,22 @@ def _flags(documents: Mapping[str, Any], *, strict: bool) -> dict[str, Flag]:
         try:
             reading.a_text(key)
             flags[key] = reader.flag(key, reading.an_object(document))
-        except FlagSetError as error:
+        except (FlagSetError, RecursionError) as error:
+            name = reading.name_of(key)
+            told = _told(error).within("flags", name)
             if strict:
-                raise error.within("flags", str(key)) from None
-            fault = fault_of(error.within("flags", str(key)), document)
-            flags[str(key)] = Flag(str(key), "object", {}, fault=fault)
+                raise told from None
+            flags[name] = Flag(name, "object", {}, fault=fault_of(told, document))
     return flags
 
 
 def fault_of(error: FlagSetError, document: Json = None) -> Fault:
     """Keep an error beside what could not be read."""
-    return Fault(error.path, error.message, error.hint, document)
+    try:
+        copied = reading.copy_of(document)
+    except RecursionError:
+        copied = None  # too deep to be kept; null is as wrong
+    return Fault(error.path, error.message, error.hint, copied, has_document=True)
 
 
 class _FlagReader:
@@ -250,7 +264,7 @@ class _FlagReader:
                 value = typed_value(part["value"], flag_type)
                 variants[key] = Variant(key, value, reading.boolean(part, "on", value is not False))
             except FlagSetError as error:
-                raise error.within("variants", str(key)) from None
+                raise error.within("variants", reading.name_of(key)) from None
         if self.strict and not variants:
             raise FlagSetError("variants", "a flag needs at least one variant")
         return variants
@@ -273,6 +287,8 @@ class _FlagReader:
                 if type(key) is not str and type(key) is not int:
                     message = f"a unit is a text or an integer, not {reading.kind_of(key)}"
                     raise FlagSetError("", message).within("keys", index)
+                if type(key) is int and not -(2**64) <= key <= 2**64:
+                    raise FlagSetError("", "is too large an integer").within("keys", index)
             names = tuple(str(key) for key in keys)
         return Target(
             _variant(document, "variant", variants),

@@ -269,7 +269,9 @@ def read_path(document: Mapping[str, Any], key: str, default: Path | None = None
 def read_bucketing(document: Mapping[str, Any]) -> Bucketing:
     """Read by what, with which hash and salt, and into how many buckets."""
     hash_name = document.get("hash", NATIVE_HASH)
-    if type(hash_name) is not str or hash_name not in HASHES:
+    if type(hash_name) is not str:
+        raise FlagSetError("hash", f"must be a text, not {reading.kind_of(hash_name)}")
+    if hash_name not in HASHES:
         raise FlagSetError("hash", f"unknown hash {hash_name!r}", f"one of {', '.join(HASHES)}")
     # Salts of other products may be empty; one of ours keeps experiments apart.
     salt = document.get("salt")
@@ -291,9 +293,7 @@ def read_ranges(document: Mapping[str, Any], of: int) -> tuple[Range, ...]:
         if type(low) is not int or type(high) is not int:
             raise FlagSetError("", "the ends of a range are integers").within("ranges", index)
         if not 0 <= low <= high <= of:
-            raise FlagSetError("", f"[{low}, {high}] does not lie within [0, {of}]").within(
-                "ranges", index
-            )
+            raise FlagSetError("", f"does not lie within [0, {of}]").within("ranges", index)
         ranges.append((low, high))
     return tuple(ranges)
 

@@ -12,6 +12,8 @@ from flagstone.engine.model import Json
 from flagstone.engine.times import parse_time
 
 MAX_NESTING = 64
+MAX_FOUND = 250
+"""Conditions nested 50 times, each an object and a list, and a value inside, with room to spare."""
 MAX_INTEGER = 2**53 - 1
 REQUIRED: Any = object()
 _NAMES = {
@@ -77,6 +79,23 @@ def json_value(value: object, depth: int = 0) -> Json:
     raise FlagSetError("", f"{kind.__name__} is not a type of JSON")
 
 
+def copy_of(value: Any, depth: int = 0) -> Any:
+    """Return a copy of what was found, JSON or not.
+
+    Raises
+    ------
+    RecursionError
+        If it is nested deeper than any document could be.
+    """
+    if depth > MAX_FOUND:
+        raise RecursionError
+    if isinstance(value, (list, tuple)):
+        return [copy_of(element, depth + 1) for element in value]
+    if isinstance(value, Mapping):
+        return {key: copy_of(element, depth + 1) for key, element in value.items()}
+    return value
+
+
 def an_object(value: object) -> Mapping[str, Any]:
     """Return ``value`` if it is a JSON object."""
     if type(value) is dict or isinstance(value, Mapping):
@@ -103,6 +122,11 @@ def a_text(value: object) -> str:
 def kind_of(value: object) -> str:
     """Name the JSON type of a value, for messages."""
     return "null" if value is None else _NAMES.get(type(value), f"a {type(value).__name__}")
+
+
+def name_of(key: object) -> str:
+    """Return the name of a field for messages, whatever stands there."""
+    return key if type(key) is str else f"({kind_of(key)})"
 
 
 def text(document: Mapping[str, Any], key: str, default: Any = REQUIRED) -> Any:
@@ -178,5 +202,5 @@ def _unfit(document: Mapping[str, Any], key: str, wanted: type) -> FlagSetError:
 def known_fields(document: Mapping[str, Any], known: frozenset[str]) -> None:
     """Refuse a field that is not one of ``known``."""
     if not document.keys() <= known:
-        name = min(str(key) for key in document.keys() - known)
+        name = min(name_of(key) for key in document.keys() - known)
         raise FlagSetError(name, "there is no such field", f"one of {', '.join(sorted(known))}")
