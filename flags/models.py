@@ -158,3 +158,29 @@ class AuditEntry(SQLModel, table=True):
     revision: int | None = None
     previous_hash: str = Field(max_length=64)
     hash: str = Field(max_length=64)
+
+
+class SdkInstance(SQLModel, table=True):
+    """A client of an SDK in one process, as its last heartbeat described it.
+
+    ``defaults`` is JSON, by flag, of what the code around it falls back on; equal texts are equal
+    defaults, and ``defaults_hash`` names them. After ``forgotten_at`` the row may go.
+    """
+
+    __tablename__: ClassVar[Any] = "sdk_instances"
+    environment_id: int = Field(foreign_key="environments.id", primary_key=True)
+    id: str = Field(max_length=36, primary_key=True)
+    sdk: str = Field(max_length=130)
+    runtime: str = Field(max_length=128)
+    host: str | None = Field(default=None, max_length=256)
+    revision: int | None = None
+    etag: str | None = Field(default=None, max_length=128)
+    source: str = Field(max_length=16)
+    started_at: dt.datetime = Field(sa_type=UtcDateTime)
+    seen_at: dt.datetime = Field(sa_type=UtcDateTime)
+    forgotten_at: dt.datetime = Field(sa_type=UtcDateTime, index=True)
+    events: dict[str, int] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    unknown_flags: list[str] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    defaults: str | None = Field(default=None, sa_column=sa.Column(sa.Text))
+    defaults_hash: str | None = Field(default=None, max_length=32)
+    defaults_complete: bool = True

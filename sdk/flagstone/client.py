@@ -208,7 +208,7 @@ class Client(Getters):
         deadline = clock.monotonic() + timeout
         workers = self._workers
         workers.sender.queue.close()
-        workers.sender.put_safe(deadline)
+        workers.sender.part(deadline)
         # Ending threads takes a moment; without any time left they still deserve one, and a little
         # more to bring onto the disk what the service did not take.
         moment = 0.1 if workers.sender.spool is None else 1.0

@@ -6,8 +6,10 @@ thread that sends events sends this too. Whether it arrives matters to nothing h
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import random
 import sys
 import time
 from collections.abc import Callable
@@ -34,6 +36,7 @@ _REPEAT = 10
 # Without a place for it at the other end (an older service), ask again so much later.
 _RARELY = 20.0
 _FIRST_SECONDS = 1.0
+_SOON_SECONDS = 0.5
 
 
 class EventCounts(NamedTuple):
@@ -80,6 +83,7 @@ class Heartbeat:
         every = timing.heartbeat_seconds
         self._next_at = time.monotonic() + min(_FIRST_SECONDS, every) if every else float("inf")
         self._not_before = 0.0
+        self._known = False
         self._told_changes = -1
         self._silent_for = 0
         self._worker: Worker | None = None
@@ -90,8 +94,10 @@ class Heartbeat:
 
     def applied(self) -> None:
         """Tell the service soon: another revision is being served."""
-        if self._timing.heartbeat_seconds:
-            self._next_at = 0.0
+        every = self._timing.heartbeat_seconds
+        if every:
+            # Not in step with everybody else who got it in the same moment.
+            self._next_at = time.monotonic() + random.uniform(0.0, min(_SOON_SECONDS, every / 10))
             if self._worker is not None:
                 self._worker.wake()
 
@@ -113,25 +119,34 @@ class Heartbeat:
             return wait  # the other requests of this client say what is wrong
         return max(0.0, max(self._next_at, self._not_before) - time.monotonic())
 
+    def farewell(self, connection: Connection, events: EventCounts) -> None:
+        """Tell the service, if it has heard of this client, that it ends."""
+        if not self._known:
+            return
+        body = self.document(events, with_defaults=False) | {"ending": True}
+        with contextlib.suppress(TransportError):
+            self._post(connection, body)
+
     def _tell(self, connection: Connection, events: EventCounts, wait: float) -> None:
         changes, revision = self._defaults.changes, self._store.revision
         with_defaults = changes != self._told_changes or self._silent_for >= _REPEAT
-        body = json.dumps(
-            self.document(events, with_defaults=with_defaults),
-            ensure_ascii=False,
-            separators=(",", ":"),
-        ).encode("utf-8", "replace")
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if len(body) > _GZIP_BYTES:
-            body = gzip.compress(body, 5)
-            headers["Content-Encoding"] = "gzip"
-        answer = connection.request("POST", INSTANCES_PATH, headers, body)
+        answer = self._post(connection, self.document(events, with_defaults=with_defaults))
         if 200 <= answer.status < 300:
+            self._known = True
             self.told_revision = revision
             self._silent_for = 0 if with_defaults else self._silent_for + 1
             self._told_changes = changes
             return
         self._not_before = time.monotonic() + self._pause_after(answer, wait)
+
+    def _post(self, connection: Connection, document: dict[str, Any]) -> Answer:
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        body = text.encode("utf-8", "replace")
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if len(body) > _GZIP_BYTES:
+            body = gzip.compress(body, 5)
+            headers["Content-Encoding"] = "gzip"
+        return connection.request("POST", INSTANCES_PATH, headers, body)
 
     def _pause_after(self, answer: Answer, wait: float) -> float:
         asked = answer.retry_after_seconds(self._clock())

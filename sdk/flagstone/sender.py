@@ -74,6 +74,8 @@ class Sender(Worker):
         self._hurry_to = 0
         self._hurry_until = 0.0
         self._retiring = False
+        self._parting = False
+        self._parted = False
         self._not_before = 0.0
         self._retry_at = 0.0
 
@@ -102,9 +104,10 @@ class Sender(Worker):
         """Send what is queued now without waiting for company; True if all of it is answered."""
         return self._wait(deadline, lambda: not self.spooled)
 
-    def put_safe(self, deadline: float) -> bool:
-        """Send what is queued now, or bring it onto the disk; True if nothing is left in memory."""
-        return self._wait(deadline, lambda: True)
+    def part(self, deadline: float) -> bool:
+        """Send what is queued now, or bring it onto the disk, and say goodbye."""
+        self._parting = True
+        return self._wait(deadline, lambda: self._parted)
 
     def retire(self) -> None:
         """Send what is queued, once, then end; for a client that nobody holds any more."""
@@ -119,9 +122,19 @@ class Sender(Worker):
             return wait
         if self.spool is not None:
             wait = min(wait, self.spool.adopt())
-        if self.heartbeat is not None:
+        if self._parting:
+            self._part()
+        elif self.heartbeat is not None:
             wait = min(wait, self.heartbeat.step(self._connection, self._events()))
         return wait
+
+    def _part(self) -> None:
+        if self._parted or self.queue.unsettled:
+            return
+        if self.heartbeat is not None and not self._failures:
+            self.heartbeat.farewell(self._connection, self._events())
+        self._parted = True
+        self.queue.settle(0)  # whoever waits for this looks again
 
     def finish(self) -> None:
         """Leave to the disk what the service did not take in time."""

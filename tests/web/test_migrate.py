@@ -188,6 +188,25 @@ def test_a_later_migration_keeps_the_rows_and_their_references(
         assert "colour" not in names
 
 
+def test_a_database_of_the_first_version_gets_the_tables_of_later_ones(
+    database_url: str, later: Path
+) -> None:
+    first = migrate.SCRIPTS / "versions" / "m0001_create_every_table.py"
+    for script in (later / "versions").glob("m*.py"):
+        if script.name != first.name:
+            script.unlink()
+    assert migrate.upgrade(database_url, scripts=later) == "0001"
+    make_project(database_url)
+    assert "sdk_instances" not in tables(database_url)
+    migrate.upgrade(database_url)
+    migrate.check(database_url)
+    engine = sa.create_engine(normalise_url(database_url))
+    with engine.begin() as connection:
+        assert connection.execute(sa.text("SELECT key FROM environments")).scalar() == "production"
+        assert connection.execute(sa.text("SELECT count(*) FROM sdk_instances")).scalar() == 0
+    engine.dispose()
+
+
 def test_a_migration_that_fails_leaves_nothing_behind(database_url: str, later: Path) -> None:
     before = migrate.upgrade(database_url)
     make_project(database_url)

@@ -14,7 +14,7 @@ import sys
 import click
 
 from flags.errors import FlagstoneError
-from web.cli import bench, evaluate, experiments, flags, imports, local
+from web.cli import bench, evaluate, experiments, flags, imports, instances, local
 from web.cli.context import Invocation
 from web.cli.output import CommandError, Output
 
@@ -88,3 +88,4 @@ main.add_command(flags.flags)
 main.add_command(evaluate.evaluate)
 main.add_command(imports.import_flags)
 main.add_command(experiments.experiments)
+main.add_command(instances.instances)

@@ -19,6 +19,8 @@ from web.edge.body import MAX_BODY_BYTES, check_content_type
 from web.edge.bridge import Bridge, WsgiApp
 from web.edge.events import Intake
 from web.edge.flagset import flag_set, is_current
+from web.edge.instances import MAX_BODY_BYTES as MAX_HEARTBEAT_BYTES
+from web.edge.instances import Instances
 from web.edge.limits import RateLimit
 from web.edge.loader import Loader
 from web.edge.metrics import Metrics
@@ -76,6 +78,7 @@ class Edge:
         self.metrics = Metrics()
         self.changes = stream.Changes()
         self.intake = Intake(settings.events_directory)
+        self.instances = Instances(clock)
         self.bridge = None if wsgi_factory is None else Bridge(wsgi_factory)
         self._limit = RateLimit(settings.ofrep_requests_per_second)
         self._tickets = event_streams.Tickets()
@@ -124,6 +127,7 @@ class Edge:
 
         self._watcher = Watcher(Loader(self._database), publish)
         self._watcher.start()
+        self.instances.start(self._database)
         if self.bridge is not None:
             self.bridge.warm()
         try:
@@ -142,6 +146,7 @@ class Edge:
         if self._watcher is not None:
             await loop.run_in_executor(None, self._watcher.stop)
         await loop.run_in_executor(None, self.intake.close)
+        await loop.run_in_executor(None, self.instances.close)
         if self.bridge is not None:
             self.bridge.close()
         if self._database is not None:
@@ -330,6 +335,12 @@ class Edge:
             else:
                 answer = await self._events(dict(scope["headers"]), receive)
             await self._send(scope, send, "events", answer)
+        elif path == "/sdk/v1/instances":
+            if method != "POST":
+                answer = method_not_allowed("POST")
+            else:
+                answer = await self._heartbeat(dict(scope["headers"]), receive)
+            await self._send(scope, send, "instances", answer)
         elif path == "/sdk/v1/stream":
             if method != "GET":
                 await self._send(scope, send, "stream", method_not_allowed("GET"))
@@ -367,6 +378,22 @@ class Edge:
         if body is None:
             return too_large(MAX_BODY_BYTES)
         return await self.intake.take(
+            body,
+            environment_id=key.environment_id,
+            received=self._clock(),
+            content_type=headers.get(b"content-type"),
+            content_encoding=headers.get(b"content-encoding"),
+        )
+
+    async def _heartbeat(self, headers: RequestHeaders, receive: Receive) -> Answer:
+        found = self._authenticate(headers, server_only=True)
+        if isinstance(found, Answer):
+            return found
+        key, _ = found
+        body = await read_body(headers, receive)
+        if body is None:
+            return too_large(MAX_HEARTBEAT_BYTES)
+        return self.instances.take(
             body,
             environment_id=key.environment_id,
             received=self._clock(),

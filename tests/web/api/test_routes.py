@@ -180,6 +180,9 @@ def people_and_keys(service: Any) -> None:
     assert made["production"] is False
     keys = [e["key"] for e in admin.ok("GET", f"{P}/environments")["items"]]
     assert keys == ["production", "staging", "dev"]
+    clients = admin.ok("GET", f"{P}/environments/dev/instances?stale=true")
+    assert (clients["items"], clients["fallbacks"]) == ([], [])
+    assert set(clients["counts"]) == {"current", "behind", "without_flags", "silent"}
     assert admin.get(f"{P}/environments/dev").headers["ETag"] == f'"{made["revision"]}"'
 
 

@@ -1,0 +1,52 @@
+"""The SDK clients of an environment, and what an outage would serve."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from flask.typing import ResponseReturnValue
+from pydantic import Field
+
+from flags import instances
+from web.api.blueprint import blueprint
+from web.api.render import PageQuery, document, page
+from web.auth.guard import needs
+from web.auth.roles import Role
+from web.body import read_query
+from web.transactions import now, reading
+
+
+class InstanceQuery(PageQuery):
+    """Which clients: those in one state, or with ``stale`` those in any but ``current``."""
+
+    state: Annotated[str, Field(max_length=16)] | None = None
+    stale: bool = False
+
+
+@blueprint.get("/projects/<project_key>/environments/<environment_key>/instances")
+@needs(Role.VIEWER)
+def list_instances(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """List SDK clients with the revision that each applied; the first page has the fallbacks."""
+    query = read_query(InstanceQuery)
+    after = query.after()
+    with reading() as session:
+        found = instances.list_instances(
+            session,
+            project_key,
+            environment_key,
+            now=now(),
+            state=query.state,
+            stale=query.stale,
+            before_id=after,
+            limit=query.limit,
+        )
+        fallbacks = None
+        if after is None:
+            fallbacks = instances.fallbacks(session, project_key, environment_key, now=now())
+    last = found.items[-1].id if found.more else None
+    body = page([asdict(item) for item in found.items], last)
+    body |= {"revision": found.revision, "counts": found.counts}
+    if fallbacks is not None:
+        body["fallbacks"] = [asdict(fallback) for fallback in fallbacks]
+    return document(body)
