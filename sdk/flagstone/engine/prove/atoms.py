@@ -7,7 +7,7 @@ questions must be one object: :func:`frozen` gives them equal names.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -213,6 +213,13 @@ def frozen(value: object) -> Any:
     raise UndecidedError(f"{type(value).__name__} is not a type of JSON, or not finite")
 
 
+def _spelled_alike(leaf: AttributeIs) -> Iterable[Json]:
+    """Return the constants of a leaf, in lower case where that is how they are compared."""
+    if not leaf.ci or leaf.op == "regex":
+        return leaf.values
+    return [value.lower() if type(value) is str else value for value in leaf.values]
+
+
 def name_of(question: Question | Condition) -> Any:
     """Return something hashable that is equal for equal questions only."""
     match question:
@@ -221,7 +228,7 @@ def name_of(question: Question | Condition) -> Any:
                 "is",
                 question.attr,
                 question.op,
-                frozenset(map(frozen, question.values)),
+                frozenset(map(frozen, _spelled_alike(question))),
                 question.values_from,
                 question.read_as,
                 question.ci,

@@ -11,11 +11,12 @@ from flagstone.engine.evaluate import prepare
 from flagstone.engine.prove.answers import Answer, Change, Rest, change_of, name_of_answer
 from flagstone.engine.prove.atoms import UndecidedError
 from flagstone.engine.prove.claims import Claim, Classification, FlagClassification, Witness
-from flagstone.engine.prove.contexts import Budget, contexts_in
+from flagstone.engine.prove.contexts import Budget, contexts_in, obstacles
 from flagstone.engine.prove.diagram import Diagrams, Node, Outcome, Writer
 from flagstone.engine.prove.elements import element_kinds
+from flagstone.engine.prove.pairs import Pairs
 from flagstone.engine.prove.space import Region, Space, Times
-from flagstone.engine.prove.walk import Findings, Walk
+from flagstone.engine.prove.walk import MAX_STEPS, Findings, Walk
 from flagstone.engine.times import seconds_of
 
 MAX_ATTEMPTS = 200
@@ -98,6 +99,7 @@ class _Case:
         self.flags = flags
         self.witnesses: dict[Change, Witness] = {}
         self.wanted = set(Change)
+        self.reasons: dict[Change, str] = {}
         self.budget = Budget()
         self.attempts = MAX_ATTEMPTS
 
@@ -106,19 +108,18 @@ class _Case:
         try:
             findings = self._findings()
         except UndecidedError as error:
-            return self._result(set(Change), str(error))
+            return self._result(dict.fromkeys(Change, str(error)))
         except RecursionError:
-            return self._result(set(Change), "the conditions are nested too deeply")
+            return self._result(dict.fromkeys(Change, "the conditions are nested too deeply"))
         except Exception as error:  # noqa: BLE001  whatever came in, an answer goes out
-            return self._result(set(Change), f"{type(error).__name__} during the proof")
+            return self._result(dict.fromkeys(Change, f"{type(error).__name__} during the proof"))
         if not findings.is_complete:
-            return self._result(set(Change), "there are too many cases")
-        return self._result(findings.doubts, "no context was found where it may be so")
+            return self._result(dict.fromkeys(Change, f"there are more than {MAX_STEPS} cases"))
+        return self._result({change: self.reasons[change] for change in findings.doubts})
 
     def _findings(self) -> Findings:
         diagrams = Diagrams()
         self.rest = Rest(*self.flags)
-        self.ends: dict[int, Node] = {}
         now = self.times if isinstance(self.times, float) else None
         one, other = (
             Writer(diagrams, side.flag_set, now).flag(
@@ -132,11 +133,11 @@ class _Case:
         atoms = [atom for atom in diagrams.atoms if atom.bit & support]
         times = self.times if isinstance(self.times, Times) else None
         self.space = Space(atoms, element_kinds, times)
-        walk = Walk(self.space, self.ends, self.wanted)
-        findings = walk.run(one, other, self._attempt)
+        walk = Walk(self.space, Pairs(one, other), self.wanted)
+        findings = walk.run(self._attempt)
         if findings.is_complete and findings.doubts & self.wanted:
             # What was dropped as past may be what kept a witness from being found.
-            again = walk.run(one, other, self._attempt, exactly=True)
+            again = walk.run(self._attempt, exactly=True)
             findings.doubts |= again.doubts
         return findings
 
@@ -145,23 +146,23 @@ class _Case:
         served = Served(None, None, False)
         if variant is not None:
             served = Served(variant.key, variant.value, variant.on)
-        node = diagrams.end(name_of_answer(served), Answer(served, self.rest.has(served)))
-        self.ends[node.ends] = node
-        return node
+        return diagrams.end(name_of_answer(served), Answer(served, self.rest.has(served)))
 
-    def _attempt(self, region: Region, change: Change) -> Change | None:
-        """Look for a witness in a region; return the change that it shows."""
+    def _attempt(self, region: Region, change: Change) -> bool:
+        """Look for a witness in a region."""
         if self.attempts <= 0:
-            return None
+            self.reasons.setdefault(change, f"no context was found in {MAX_ATTEMPTS} attempts")
+            return False
         self.attempts -= 1
         for context, now in contexts_in(self.space, region, self.budget, MAX_CONTEXTS):
             moment = self.times if isinstance(self.times, float) else now
             seen = self._seen(context, 0.0 if moment is None else moment)
-            if seen in self.wanted:
+            if seen is not None:
                 self.wanted.discard(seen)
             if seen is change:
-                return seen
-        return None
+                return True
+        self.reasons.setdefault(change, obstacles(self.space, region))
+        return False
 
     def _seen(self, context: dict[str, object], now: float) -> Change | None:
         """Evaluate both sides; keep a witness if they differ."""
@@ -172,14 +173,18 @@ class _Case:
         self.witnesses.setdefault(change, Witness(context, now, one, other))
         return change
 
-    def _result(self, doubts: set[Change], reason: str) -> FlagClassification:
+    def _result(self, doubts: dict[Change, str]) -> FlagClassification:
+        """Say of each claim what is known; ``doubts`` are changes that may occur, and why so."""
         claims = {}
         for name, denying in _DENIED_BY.items():
             seen = [change for change in Change if change in denying & self.witnesses.keys()]
+            reasons = {
+                doubts[change]: None for change in Change if change in denying & doubts.keys()
+            }
             if seen:
                 claims[name] = Claim(False, self.witnesses[seen[0]])
-            elif denying & doubts:
-                claims[name] = Claim(None, reason=reason)
+            elif reasons:
+                claims[name] = Claim(None, reason="; ".join(reasons))
             else:
                 claims[name] = Claim(True)
         return FlagClassification(self.key, **claims)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from flagstone.engine.attributes import MISSING
 from flagstone.engine.bucketing import edge_of, place_of
-from flagstone.engine.model import AttributeIs, Bucketing, InBucket
+from flagstone.engine.model import AttributeIs, Bucketing, Each
 from flagstone.engine.prove.atoms import Atom
 from flagstone.engine.prove.cells import Cell
 from flagstone.engine.prove.keys import time_texts
 from flagstone.engine.prove.space import Hidden, Region, Space, Variable, places_of
+from flagstone.engine.wording import attribute_words, condition_words
 
 MAX_UNITS = 60_000
 """So many units are tried to find one with certain buckets."""
@@ -55,6 +58,37 @@ def contexts_in(
             yield assembled(space, values)
 
 
+def obstacles(space: Space, region: Region) -> str:
+    """Say what may have kept a context in a region from being found, in words."""
+    found: dict[str, None] = {}
+    count = len(space.variables)
+    for number, hidden in enumerate(space.hidden, count):
+        if region[number] == (1 << len(hidden.truths)) - 1:
+            continue
+        if hidden.asked:
+            bucketing = hidden.asked[0].bucketing
+            by = attribute_words(bucketing.by)
+            found[f"no {by} was found in some buckets of {bucketing.salt!r}"] = None
+            continue
+        asked = functools.reduce(operator.or_, hidden.truths, 0)
+        atom = next(atom for atom in space.atoms if asked & atom.bit)
+        found[f"{_question_words(atom)} is not followed exactly"] = None
+    for number, variable in enumerate(space.variables):
+        if variable.path is not None and not any(
+            variable.cells[place].samples for place in places_of(region[number])
+        ):
+            found[f"no value was found for {attribute_words(variable.path)}"] = None
+    return "; ".join(found) or "no context was found where it may be so"
+
+
+def _question_words(atom: Atom) -> str:
+    match atom.question:
+        case AttributeIs() | Each():
+            return repr(condition_words(atom.question))
+        case _:
+            return "a flag's value at some time"
+
+
 def values_in(space: Space, region: Region, limit: int) -> Iterator[Any]:
     """Yield elements that lie in a region, as far as it is known."""
     for value, _ in contexts_in(space, region, Budget(0), limit):
@@ -92,11 +126,11 @@ class _Search:
         self.wanted: dict[int, list[tuple[Truth, frozenset[int]]]] = {}
         count = len(space.variables)
         for number, hidden in enumerate(space.hidden, count):
-            for atom in hidden.buckets:
-                self.buckets |= atom.bit
+            for asked in hidden.asked:
+                self.buckets |= asked.atom.bit
             allowed = frozenset(hidden.truths[place] for place in places_of(region[number]))
-            if hidden.buckets and len(allowed) < len(hidden.truths):
-                variable = space.places[hidden.buckets[0].number].variable
+            if hidden.asked and len(allowed) < len(hidden.truths):
+                variable = space.places[hidden.asked[0].atom.number].variable
                 self.wanted.setdefault(variable, []).append((_truth(hidden), allowed))
 
     def values(self, number: int) -> Iterator[Any]:
@@ -160,7 +194,7 @@ class _Search:
         for number, variable in enumerate(self.space.variables):
             if variable.path is None:
                 pool.extend(_moments(variable, self.region[number]))
-        pool.extend([0, 1, 2, "a", "b", "1.0.0", "2.0.0"])
+        pool.extend([0, 1, 2, [0, 2], "a", "b", ["a", "b"], "1.0.0", "2.0.0"])
         return pool[:_POOL]
 
 
@@ -176,15 +210,9 @@ def _truth(hidden: Hidden) -> Truth:
     """Return the function from a unit to which atoms on its buckets hold."""
     places: dict[Bucketing, Callable[[object], Any]] = {}
     tests: list[tuple[Atom, Callable[[object], Any], list[tuple[Any, Any]]]] = []
-    for atom in hidden.buckets:
-        question = atom.question
-        if not isinstance(question, InBucket):
-            continue
-        bucketing = question.bucketing
+    for atom, bucketing, ranges in hidden.asked:
         find = places.setdefault(bucketing, place_of(bucketing))
-        edges = [
-            (edge_of(bucketing, low), edge_of(bucketing, high)) for low, high in question.ranges
-        ]
+        edges = [(edge_of(bucketing, low), edge_of(bucketing, high)) for low, high in ranges]
         tests.append((atom, find, edges))
 
     def truth(value: Any) -> int:

@@ -60,7 +60,6 @@ class Node:
     answer: Any
     support: int
     height: int
-    ends: int  # the answers that can be reached, as bits
 
 
 class Outcome(NamedTuple):
@@ -112,13 +111,12 @@ class Diagrams:
         if self._count > MAX_NODES:
             raise UndecidedError(f"the flag asks more than {MAX_NODES} questions in a row")
         if atom is None or yes is None or no is None:
-            end = 1 << len(self._ends)
-            node = Node(self._count, None, None, None, answer, 0, 0, end)  # type: ignore[arg-type]
+            node = Node(self._count, None, None, None, answer, 0, 0)  # type: ignore[arg-type]
             node.yes = node.no = node
             return node
         support = atom.bit | yes.support | no.support
         height = 1 + max(yes.height, no.height)
-        return Node(self._count, atom, yes, no, None, support, height, yes.ends | no.ends)
+        return Node(self._count, atom, yes, no, None, support, height)
 
 
 class Writer:

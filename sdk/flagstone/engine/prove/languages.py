@@ -25,6 +25,7 @@ SHOWN = 12
 _FOUND = "found"
 _UNKNOWN = "unknown"
 _SIGMA, _DOTTED_I = 0x3A3, 0x130
+_SIGMAS = (0x3C2, 0x3C3)
 _LAST_CASED = 0x1E943
 _NICE = [range(0x61, 0x7B), range(0x30, 0x3A), range(0x41, 0x5B), range(0x20, 0x7F)]
 
@@ -68,13 +69,14 @@ class Search(Automaton):
             for pair in zip(state.starts, state.ends, strict=True)
         }
         self._ranges = sorted(ranges | set(WORD if self._asks_word else ()))
+        self._asks_sigma = any(low <= code <= high for low, high in ranges for code in _SIGMAS)
         self.start = (frozenset({self._start}), _BEGINNING)
 
     def step(self, state: Any, code: int) -> Any:
         """Return the state after one more character."""
         if not self.lower:
             return self._after(state, code)
-        if code == _SIGMA:
+        if code == _SIGMA and self._asks_sigma:
             # Its lower case depends on what stands around it.
             return _UNKNOWN
         for character in chr(code).lower():
@@ -122,7 +124,7 @@ class Search(Automaton):
         """Return something equal for characters that the automaton does not tell apart."""
         if not self.lower:
             return self._sort(code)
-        if code == _SIGMA:
+        if code == _SIGMA and self._asks_sigma:
             return _UNKNOWN
         return tuple(self._sort(ord(character)) for character in chr(code).lower())
 

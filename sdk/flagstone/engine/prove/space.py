@@ -8,27 +8,27 @@ round.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 from flagstone.engine.attributes import MISSING
 from flagstone.engine.bucketing import bucket_of
 from flagstone.engine.model import InBucket, Json, Path
 from flagstone.engine.prove.atoms import Atom, HasUnit, Since
+from flagstone.engine.prove.buckets import Asked, lines_of
 from flagstone.engine.prove.cells import Cell, answers, bits, single
 from flagstone.engine.prove.containers import Elements, array_cells, object_cells
 from flagstone.engine.prove.numbers import number_cells
 from flagstone.engine.prove.texts import text_cells
+from flagstone.engine.prove.together import hanging_together
 
 Region = tuple[int, ...]
 """Which cells are left of each variable, as bits."""
-
-_MODULAR = frozenset({"unleash", "unleash-variant", "growthbook-1", "growthbook-2", "eppo"})
-"""Hashes that take a remainder; the others scale, so that every number of buckets is one line."""
 
 
 class Times(NamedTuple):
@@ -61,10 +61,10 @@ class Place(NamedTuple):
 
 
 class Hidden(NamedTuple):
-    """A second variable: which atoms hold in each of its cells; ``unit`` is whose buckets it is."""
+    """A second variable: which atoms hold in each of its cells; ``asked`` if it is a hash."""
 
     truths: list[int]
-    buckets: tuple[Atom, ...] = ()
+    asked: tuple[Asked, ...] = ()
 
 
 class Space:
@@ -95,7 +95,9 @@ class Space:
         self.variables: list[Variable] = []
         self.hidden: list[Hidden] = []
         self.places: dict[int, Place] = {}
+        self.by_number = {atom.number: atom for atom in atoms}
         self._projected: dict[tuple[int, int, int], Any] = {}
+        self._relevant: dict[int, list[int]] = {}
         by_path: dict[Path | None, list[Atom]] = {}
         for atom in atoms:
             by_path.setdefault(atom.path, []).append(atom)
@@ -131,29 +133,28 @@ class Space:
         self.variables.append(variable)
 
     def _find_places(self, by_path: dict[Path | None, list[Atom]]) -> None:
-        count = len(self.variables)
-        groups: dict[Any, list[Atom]] = {}
+        unknown: list[Atom] = []
         for number, variable in enumerate(self.variables):
             for atom in by_path.get(variable.path, []):
-                true = sum(
-                    bool(cell.true & atom.bit) << place for place, cell in enumerate(variable.cells)
-                )
-                unknown = sum(
-                    bool(cell.open & atom.bit) << place for place, cell in enumerate(variable.cells)
-                )
-                self.places[atom.number] = Place(number, true, unknown, -1, 0)
-                if unknown:
-                    name = _line_name(atom)
-                    groups.setdefault(atom.number if name is None else name, []).append(atom)
-        for group in groups.values():
-            hidden = _hidden(group)
-            for atom in group:
-                true = sum(bool(truth & atom.bit) << at for at, truth in enumerate(hidden.truths))
-                found = self.places[atom.number]
-                self.places[atom.number] = found._replace(
-                    second=count + len(self.hidden), second_true=true
-                )
-            self.hidden.append(hidden)
+                true = _where(atom, (cell.true for cell in variable.cells))
+                left = _where(atom, (cell.open for cell in variable.cells))
+                self.places[atom.number] = Place(number, true, left, -1, 0)
+                if left:
+                    unknown.append(atom)
+        for line in lines_of(unknown):
+            self._hide(Hidden(line.truths, line.asked), [asked.atom for asked in line.asked])
+        others = [atom for atom in unknown if not isinstance(atom.question, InBucket)]
+        for group, truths in hanging_together(others):
+            self._hide(Hidden(truths), group)
+
+    def _hide(self, hidden: Hidden, atoms: Sequence[Atom]) -> None:
+        """Add a second variable that answers some atoms where their cells leave them open."""
+        number = len(self.variables) + len(self.hidden)
+        self.hidden.append(hidden)
+        for atom in atoms:
+            place = self.places[atom.number]
+            true = _where(atom, hidden.truths)
+            self.places[atom.number] = place._replace(second=number, second_true=true)
 
     @property
     def whole(self) -> Region:
@@ -213,14 +214,26 @@ class Space:
 
     def projected(self, region: Region, support: int) -> Any:
         """Return what a region means for the atoms in ``support``, something hashable."""
+        numbers = self._relevant.get(support)
+        if numbers is None:
+            numbers = self._relevant[support] = [
+                number for number, asked in enumerate(self._asked()) if asked & support
+            ]
         seen = []
-        for number, cells in enumerate(region):
-            key = (number, cells, support)
+        for number in numbers:
+            key = (number, region[number], support)
             found = self._projected.get(key)
             if found is None:
-                found = self._projected[key] = self._project(number, cells, support)
+                found = self._projected[key] = self._project(number, region[number], support)
             seen.append(found)
         return tuple(seen)
+
+    def _asked(self) -> Iterator[int]:
+        """Yield for each variable the atoms that it answers, as bits."""
+        for variable in self.variables:
+            yield bits(atom for atom in self.atoms if atom.path == variable.path)
+        for hidden in self.hidden:
+            yield functools.reduce(operator.or_, hidden.truths, 0)
 
     def _project(self, number: int, cells: int, support: int) -> Any:
         if number < len(self.variables):
@@ -231,6 +244,11 @@ class Space:
             )
         truths = self.hidden[number - len(self.variables)].truths
         return frozenset(truths[place] & support for place in places_of(cells))
+
+
+def _where(atom: Atom, sets: Iterable[int]) -> int:
+    """Return the places of the sets that an atom is in, as bits."""
+    return sum(bool(held & atom.bit) << place for place, held in enumerate(sets))
 
 
 def places_of(cells: int) -> Iterator[int]:
@@ -331,36 +349,3 @@ def _time_cells(atoms: list[Atom], times: Times) -> Iterator[Cell]:
         )
         middle = (sample + high) / 2 if math.isfinite(high) else sample + 1.0
         yield Cell("time", true, unknown, [sample, middle])
-
-
-def _line_name(atom: Atom) -> Any:
-    """Return the hash whose buckets an atom asks for, ``None`` if it asks for none."""
-    if not isinstance(atom.question, InBucket):
-        return None
-    bucketing = atom.question.bucketing
-    of = bucketing.of if bucketing.hash in _MODULAR else 0
-    return ("line", bucketing.by, bucketing.hash, bucketing.salt, of)
-
-
-def _hidden(group: list[Atom]) -> Hidden:
-    """Return the second variable of atoms that share a hash, or of one that is just open."""
-    if not isinstance(group[0].question, InBucket):
-        return Hidden([0, group[0].bit])
-    edges = {Fraction(0)}
-    spans: list[tuple[Fraction, Fraction, int]] = []
-    for atom in group:
-        question = atom.question
-        if not isinstance(question, InBucket):
-            continue
-        for low, high in question.ranges:
-            span = Fraction(low, question.bucketing.of), Fraction(high, question.bucketing.of)
-            edges.update(span)
-            spans.append((*span, atom.bit))
-    truths: dict[int, None] = {}
-    for edge in sorted(edges):
-        if edge < 1:
-            truth = 0
-            for start, end, bit in spans:
-                truth |= bit if start <= edge < end else 0
-            truths[truth] = None
-    return Hidden(list(truths), tuple(group))

@@ -1,8 +1,8 @@
-"""Two diagrams walked together: everywhere that their answers differ, a witness is wanted.
+"""Both sides walked together: everywhere that their answers differ, a witness is wanted.
 
-The walk asks the question that one of both asks next, divides the region, and goes on in either
-part. It stops where both sides come to the same node, or where no answers that can still come are
-of interest. What was walked once from the same nodes with the same meaning is not walked again.
+The walk divides the region at each question and goes on in either part. Before it goes on, it
+demands at once whatever every way to a difference takes: most ways end there. What was walked once
+from the same pair with the same meaning is not walked again.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from flagstone.engine.prove.answers import Change, change_of
-from flagstone.engine.prove.diagram import Node
-from flagstone.engine.prove.space import Region, Space
+from flagstone.engine.prove.answers import Change
+from flagstone.engine.prove.pairs import Pair, Pairs
+from flagstone.engine.prove.space import Region, Space, places_of
 
 MAX_STEPS = 60_000
 
-Attempt = Callable[[Region, Change], "Change | None"]
-"""Looks for a witness of a change in a region; returns the change that was found instead of it."""
+Attempt = Callable[[Region, Change], bool]
+"""Looks for a witness of a change in a region, and says whether it was found."""
 
 
 @dataclass(slots=True)
@@ -30,37 +30,36 @@ class Findings:
 
 
 class Walk:
-    """Walks two diagrams over a space.
+    """Walks pairs over a space.
 
     ``wanted`` are the changes that are still of interest; attempts take away from it.
     """
 
-    def __init__(self, space: Space, ends: dict[int, Node], wanted: set[Change]) -> None:
+    def __init__(self, space: Space, pairs: Pairs, wanted: set[Change]) -> None:
         self.space = space
-        self.ends = ends
+        self.pairs = pairs
         self.wanted = wanted
-        self._interest: dict[int, int] = {}
-        self._known_wanted: frozenset[Change] = frozenset()
 
-    def run(
-        self, before: Node, after: Node, attempt: Attempt, *, exactly: bool = False
-    ) -> Findings:
+    def run(self, attempt: Attempt, *, exactly: bool = False) -> Findings:
         """Look at every difference; ``exactly`` looks again where only the past differs."""
         findings = Findings()
-        stack: list[tuple[Node, Node, Region]] = [(before, after, self.space.whole)]
+        aim: set[Change] = set()
+        stack: list[tuple[Pair, Region, int, int]] = [(self.pairs.start, self.space.whole, 0, 0)]
         seen: set[Any] = set()
         steps = 0
         while stack:
-            one, other, region = stack.pop()
-            if one is other or not self._is_interesting(one, other):
+            if aim != self.wanted:
+                aim = set(self.wanted)
+                self.pairs.aim_at(aim)
+            pair, region, true, false = stack.pop()
+            demanded = self._demanded(pair, region, true, false) if pair.alive else None
+            if demanded is None:
                 continue
-            if one.atom is None and other.atom is None:
-                change = change_of(one.answer, other.answer)
-                if attempt(region, change) is None:
-                    findings.doubts.add(change)
+            if pair.change is not None:
+                if not attempt(demanded, pair.change):
+                    findings.doubts.add(pair.change)
                 continue
-            meaning = region if exactly else self._meaning(region, one.support | other.support)
-            key = (one.number, other.number, meaning)
+            key = (pair.number, demanded if exactly else self._meaning(pair, demanded))
             if key in seen:
                 continue
             seen.add(key)
@@ -68,46 +67,36 @@ class Walk:
             if steps > MAX_STEPS:
                 findings.is_complete = False
                 break
-            stack.extend(self._next(one, other, region))
+            self._go_on(stack, pair, demanded, true | pair.true, false | pair.false)
         return findings
 
-    def _meaning(self, region: Region, support: int) -> Any:
-        return self.space.projected(region, support)
+    def _meaning(self, pair: Pair, region: Region) -> Any:
+        return self.space.projected(region, pair.support)
 
-    def _next(self, one: Node, other: Node, region: Region) -> list[tuple[Node, Node, Region]]:
-        """Ask the next question: that of the side which has more before it."""
-        atom = one.atom if one.height >= other.height else other.atom
-        if atom is None:
-            raise AssertionError("a node that has a height has a question")
-        holds, fails = self.space.divide(region, atom)
-        following = []
-        if fails is not None:
-            left = one.no if one.atom is atom else one
-            right = other.no if other.atom is atom else other
-            following.append((left, right, fails))
-        if holds is not None:
-            left = one.yes if one.atom is atom else one
-            right = other.yes if other.atom is atom else other
-            following.append((left, right, holds))
-        return following
+    def _demanded(self, pair: Pair, region: Region, true: int, false: int) -> Region | None:
+        """Return the part of a region from which a change that is wanted can be reached."""
+        left: Region | None = region
+        atoms = self.space.by_number
+        for number in places_of(pair.true & ~true):
+            if left is not None:
+                left = self.space.divide(left, atoms[number])[0]
+        for number in places_of(pair.false & ~false):
+            if left is not None:
+                left = self.space.divide(left, atoms[number])[1]
+        return left
 
-    def _is_interesting(self, one: Node, other: Node) -> bool:
-        """Whether answers that are still possible make a change that is wanted."""
-        if self._known_wanted != self.wanted:
-            self._known_wanted = frozenset(self.wanted)
-            self._interest = {
-                bit: sum(
-                    there
-                    for there, end in self.ends.items()
-                    if end is not self.ends[bit]
-                    and change_of(self.ends[bit].answer, end.answer) in self.wanted
-                )
-                for bit in self.ends
-            }
-        left = one.ends
-        while left:
-            bit = left & -left
-            if self._interest[bit] & other.ends:
-                return True
-            left ^= bit
-        return False
+    def _go_on(
+        self,
+        stack: list[tuple[Pair, Region, int, int]],
+        pair: Pair,
+        region: Region,
+        true: int,
+        false: int,
+    ) -> None:
+        if pair.atom is None or pair.yes is None or pair.no is None:
+            return
+        holds, fails = self.space.divide(region, pair.atom)
+        if fails is not None and pair.no.alive:
+            stack.append((pair.no, fails, true, false | pair.atom.bit))
+        if holds is not None and pair.yes.alive:
+            stack.append((pair.yes, holds, true | pair.atom.bit, false))
