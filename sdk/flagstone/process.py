@@ -23,6 +23,7 @@ class Member(Protocol):
 
 _members: dict[int, weakref.ref[Member]] = {}
 _installed = False
+_told_celery = False
 
 
 def join(member: Member) -> None:
@@ -33,6 +34,7 @@ def join(member: Member) -> None:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_after_fork)
         atexit.register(_at_exit)
+    _finish_with_celery()
     multiprocessing = sys.modules.get("multiprocessing.process")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
         _finish_with_multiprocessing()
@@ -55,6 +57,7 @@ def _after_fork() -> None:
             member.after_fork()
         except Exception:  # noqa: BLE001  the child must come up, with last-known values at least
             LOG.exception("flagstone: the client could not restart in the forked child")
+    _finish_with_celery()
     util = sys.modules.get("multiprocessing.util")
     if util is not None and _members:
         # It forgets finalisers after a fork, and calls this afterwards.
@@ -66,6 +69,19 @@ def _finish_with_multiprocessing() -> None:
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         util.Finalize(None, _at_exit, exitpriority=10)
+
+
+def _finish_with_celery() -> None:
+    """Close clients at the end of a prefork child of Celery: it leaves past ``atexit``, too."""
+    global _told_celery
+    signals = sys.modules.get("celery.signals")
+    if signals is not None and not _told_celery:
+        _told_celery = True
+        signals.worker_process_shutdown.connect(_at_celery_exit, weak=False)
+
+
+def _at_celery_exit(**_: object) -> None:
+    _at_exit()
 
 
 def _at_exit() -> None:
