@@ -6,8 +6,8 @@ makes of it when it evaluates locally.
 A feature is a toggle and a value: ``value`` is Flagsmith's value, served whether or not the feature
 is enabled, and ``on`` is its ``enabled``. A feature that has no value anywhere is a plain toggle:
 it becomes a boolean whose value is its ``enabled``; with ``toggles=False`` it serves null (the
-caller's default) with ``on``. The variants ``control`` and those with a key keep Flagsmith's names; where Flagsmith
-calls two values of a feature the same, the second has a number behind its name.
+caller's default) with ``on``. The variants ``control`` and those with a key keep Flagsmith's names;
+where Flagsmith calls two values of a feature the same, the second has a number behind its name.
 
 The context: ``targetingKey`` is the identity's key (by default ``{environment key}_{identifier}``),
 traits stand at the top level. A property ``$.identity.identifier`` reads
@@ -25,13 +25,16 @@ a path, as in ``$.identity.key``, does not hide what stands there.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from flagstone.engine import FlagSetError, parse_condition, parse_flag
+from flagstone.engine import parse_condition
+from flagstone.importers.adding import FAULTS, Carried, add, reason_of
+from flagstone.importers.flagsmith.conditions import LOSS
 from flagstone.importers.flagsmith.document import FIRST, Environment, Segment, State, read_file
 from flagstone.importers.flagsmith.flags import Branch, flag_document, identity_branches
-from flagstone.importers.flagsmith.patterns import LOSS
 from flagstone.importers.flagsmith.segments import SegmentReader
+from flagstone.importers.naming import numbered
 from flagstone.importers.result import CannotCarryError, ImportFileError, ImportResult, Note
 
 
@@ -62,25 +65,20 @@ def convert(document: Any, *, toggles: bool = True) -> ImportResult:
         raise ImportFileError("the file is nested too deeply") from error
     result = ImportResult()
     result.refused.extend(Note(name, reason) for name, reason in environment.unnamed.items())
-    carried = _Segments(environment, result)
+    segments = _Segments(environment, result)
     for name, state in environment.features.items():
-        try:
-            if isinstance(state, CannotCarryError):
-                raise state
-            branches, lossy = carried.branches(name)
-            flag = flag_document(name, state, branches, toggles=toggles, environment=environment)
-            parse_flag(flag)
-        except CannotCarryError as error:
-            result.refused.append(Note(name, str(error)))
-        except FlagSetError as error:
-            result.refused.append(Note(name, f"cannot be a flag: {error}"))
-        except RecursionError:
-            result.refused.append(Note(name, "is nested too deeply"))
-        else:
-            result.flags[name] = flag
-            if lossy:
-                result.lossy.append(Note(name, LOSS))
+        add(result, name, partial(_carried, name, state, segments, toggles=toggles))
     return result
+
+
+def _carried(
+    name: str, state: State | CannotCarryError, segments: _Segments, *, toggles: bool
+) -> Carried:
+    if isinstance(state, CannotCarryError):
+        raise state
+    branches, lossy = segments.branches(name)
+    flag = flag_document(name, state, branches, toggles=toggles, environment=segments.environment)
+    return Carried(flag, [LOSS] if lossy else [])
 
 
 class _Segments:
@@ -101,19 +99,12 @@ class _Segments:
 
     def _carry(self, index: int, segment: Segment, result: ImportResult) -> str | CannotCarryError:
         reader = SegmentReader(self.environment, segment.key)
-        name, number = segment.name, 1
-        while name in result.segments:
-            number += 1
-            name = f"{segment.name} ({number})"
+        name = numbered(segment.name, result.segments.__contains__)
         try:
             condition = reader.condition(segment.rules)
             parse_condition(condition)
-        except CannotCarryError as error:
-            return CannotCarryError(f"the segment {segment.name!r}: {error}")
-        except FlagSetError as error:
-            return CannotCarryError(f"the segment {segment.name!r} cannot be a condition: {error}")
-        except RecursionError:
-            return CannotCarryError(f"the segment {segment.name!r} is nested too deeply")
+        except FAULTS as fault:
+            return CannotCarryError(f"the segment {segment.name!r}: {reason_of(fault)}")
         result.segments[name] = condition
         if reader.losses:
             self._lossy.add(index)

@@ -24,11 +24,15 @@ from flagstone.importers.conditions import (
     leaf,
     negated,
 )
-from flagstone.importers.flagsmith.patterns import pattern_of
 from flagstone.importers.flagsmith.properties import Place
 from flagstone.importers.flagsmith.shares import HASH_OF_VALUES, bucketing, buckets_up_to
+from flagstone.importers.python_patterns import of_python
 from flagstone.importers.result import CannotCarryError
 
+LOSS: Final = (
+    r"\d, \w and \b of a pattern know ASCII only, as in Flagsmith's SDKs for JavaScript and Go; "
+    "its Python engine knows every script"
+)
 WHOLE: Final = r"^-?[0-9]+$"
 _FRACTION: Final = r"^-?[0-9]+\.[0-9]+$"
 _NUMBER: Final = r"^-?[0-9]+(?:\.[0-9]+)?$"
@@ -209,10 +213,13 @@ def _part_of_version(attr: Attr, part: str) -> Any:
 
 
 def _regex(text: str, attr: Attr, losses: set[str]) -> Any:
-    pattern, loss = pattern_of(text)
-    if loss:
+    found = of_python(text, exact=False)
+    if found is None:
+        raise CannotCarryError(f"REGEX {text[:80]!r}: Flagsmith's SDK fails on it")
+    pattern, is_lossy = found
+    if is_lossy:
         losses.add("pattern")
-    printed = leaf(attr, "regex", [pattern], **{"as": "string"})
+    printed = leaf(attr, "regex", [rf"\A(?:{pattern})"], **{"as": "string"})
     scalar = all_of([leaf(attr, "type", ["string", "number"]), printed])
     return any_of([scalar, _truths(attr, lambda truth: re.match(text, str(truth)))])
 

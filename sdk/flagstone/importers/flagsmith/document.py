@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from flagstone.importers import reading
 from flagstone.importers.result import CannotCarryError, ImportFileError, whole_file
 
 FIRST: Final = -math.inf
@@ -140,7 +141,7 @@ def _overrides(overrides: Sequence[Any], path: str) -> Iterator[Override]:
 
 
 def _filed_state(key: str, feature: Any) -> State:
-    whole = _an_object(feature, "the feature")
+    whole = reading.an_object(feature, "the feature")
     if whole.get("name") != key:
         raise CannotCarryError(f"it is filed as {key!r} and named {whole.get('name')!r}")
     return _context_state(whole)
@@ -148,8 +149,8 @@ def _filed_state(key: str, feature: Any) -> State:
 
 def _context_state(whole: Mapping[str, Any]) -> State:
     options = []
-    for option in _sequence(whole, "variants"):
-        part = _an_object(option, "a variant")
+    for option in reading.items(whole, "variants"):
+        part = reading.an_object(option, "a variant")
         priority = _needed(part, "priority")
         options.append((priority, part.get("key"), _needed(part, "value"), _needed(part, "weight")))
     salt = str(_needed(whole, "key")) if options else None
@@ -213,9 +214,9 @@ def _document_overrides(states: Sequence[Any], path: str) -> Iterator[Override]:
 
 def _document_state(whole: Mapping[str, Any]) -> State:
     options = []
-    for option in _sequence(whole, "multivariate_feature_state_values"):
-        part = _an_object(option, "a multivariate value")
-        shown = _an_object(_needed(part, "multivariate_feature_option"), "a multivariate option")
+    for option in reading.items(whole, "multivariate_feature_state_values"):
+        part = reading.an_object(option, "a multivariate value")
+        shown = reading.an_object(_needed(part, "multivariate_feature_option"), "an option")
         weight = _needed(part, "percentage_allocation")
         options.append((_priority_of(part), shown.get("key"), _needed(shown, "value"), weight))
     salt = whole.get("django_id") or whole.get("featurestate_uuid")
@@ -346,21 +347,6 @@ def _list(whole: Mapping[str, Any], name: str, path: str) -> Sequence[Any]:
         return []
     if not isinstance(value, list):
         raise ImportFileError("must be a list", path)
-    return value
-
-
-def _an_object(value: Any, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise CannotCarryError(f"{name} must be an object")
-    return value
-
-
-def _sequence(whole: Mapping[str, Any], name: str) -> Sequence[Any]:
-    value = whole.get(name)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise CannotCarryError(f"{name} must be a list")
     return value
 
 

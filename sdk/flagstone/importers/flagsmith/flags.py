@@ -11,15 +11,11 @@ from flagstone.importers.flagsmith.document import Environment, IdentityOverride
 from flagstone.importers.flagsmith.properties import UNIT
 from flagstone.importers.flagsmith.segments import check_key_hashing, identifier_in
 from flagstone.importers.flagsmith.shares import bucketing, lies_in, shares_of
+from flagstone.importers.naming import numbered
 from flagstone.importers.result import CannotCarryError
+from flagstone.importers.values import type_of
 
 CONTROL: Final = "control"
-_TYPES: Final[Mapping[type, str]] = {
-    bool: "boolean",
-    str: "string",
-    int: "integer",
-    float: "float",
-}
 
 
 class Branch(NamedTuple):
@@ -68,7 +64,7 @@ def flag_document(
         rules.add_split("everybody else", True, own)
     return {
         "key": name,
-        "type": "boolean" if boolean else _type_of(values),
+        "type": "boolean" if boolean else type_of(values),
         "variants": book.documents,
         "enabled": True,
         "rules": rules.documents,
@@ -110,14 +106,12 @@ class _Variants:
     def named(self, name: str, value: Any, *, on: bool) -> str:
         """Return the name of a value that Flagsmith calls ``name``."""
         document = {"value": on if self.boolean else value, "on": on}
-        wanted, number = name, 1
-        while wanted in self.documents:
-            if _print(**self.documents[wanted]) == _print(**document):
-                return wanted
-            number += 1
-            wanted = f"{name} ({number})"
-        self.documents[wanted] = document
-        return wanted
+        wanted = _print(**document)
+        found = numbered(
+            name, lambda one: one in self.documents and _print(**self.documents[one]) != wanted
+        )
+        self.documents[found] = document
+        return found
 
     def plain(self, name: str, state: State) -> str:
         """Return the name of a state that Flagsmith does not name."""
@@ -184,17 +178,6 @@ class _Rules:
         )
 
     def _add(self, name: str, when: Any, serve: Any) -> None:
-        wanted, number = name, 1
-        while wanted in self._names:
-            number += 1
-            wanted = f"{name} ({number})"
-        self._names.add(wanted)
-        self.documents.append({"id": wanted, "when": when, "serve": serve})
-
-
-def _type_of(values: Sequence[Any]) -> str:
-    kinds = {type(value) for value in values}
-    if len(kinds) == 1:
-        return _TYPES.get(kinds.pop(), "object")
-    # An object may be any value, of another type each time.
-    return "object"
+        unique = numbered(name, self._names.__contains__)
+        self._names.add(unique)
+        self.documents.append({"id": unique, "when": when, "serve": serve})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from flagstone.engine import evaluate, parse_flag_set
-from flagstone.importers.conditions import NOBODY, all_of, any_of, exists, leaf, negated
+from flagstone.importers import reading
+from flagstone.importers.conditions import NOBODY, all_of, any_of, exists, holds, leaf, negated
 from flagstone.importers.flagsmith.conditions import (
     compare,
     member,
@@ -67,8 +67,7 @@ class SegmentReader:
         return all_of(parts) if parts else NOBODY
 
     def _rule(self, rule: Any, *, anonymous: bool) -> Any:
-        if not isinstance(rule, Mapping):
-            raise CannotCarryError("a rule must be an object")
+        rule = reading.an_object(rule, "a rule")
         kind = rule.get("type")
         join = _JOINS.get(kind) if isinstance(kind, str) else None
         if join is None:
@@ -81,8 +80,7 @@ class SegmentReader:
         return all_of(join(parts) for parts in (conditions, rules) if parts)
 
     def _condition(self, condition: Any, *, anonymous: bool) -> Any:
-        if not isinstance(condition, Mapping):
-            raise CannotCarryError("a condition must be an object")
+        condition = reading.an_object(condition, "a condition")
         name, target = condition.get("operator"), condition.get("property")
         if type(name) is not str:
             raise CannotCarryError("a condition must have an operator")
@@ -109,7 +107,7 @@ class SegmentReader:
         assert place.attr is not None
         there = compare(name, value, place, self.salt, self.losses)
         constant = compare(name, value, Place("constant"), self.salt, self.losses)
-        if not _holds(constant, {} if place.constant is None else {"constant": place.constant}):
+        if not holds(constant, {} if place.constant is None else {"constant": place.constant}):
             return all_of([exists(place.attr), there]) if name == "IS_NOT_SET" else there
         return any_of([there, negated(exists(place.attr))])
 
@@ -154,19 +152,5 @@ def _with_zeros(numbers: Sequence[int], prefix: str) -> Any:
     return leaf(UNIT, "regex", [pattern]) if numbers and len(pattern) <= _LONGEST else NOBODY
 
 
-def _parts(value: Any, name: str) -> Iterator[Any]:
-    if not value:
-        return iter(())
-    if not isinstance(value, list):
-        raise CannotCarryError(f"{name} must be a list")
-    return iter(value)
-
-
-def _holds(condition: Any, context: Mapping[str, Any]) -> bool:
-    """Whether a condition holds, found out by evaluating it."""
-    flag = {
-        "type": "boolean",
-        "variants": {"on": {"value": True}},
-        "rules": [{"id": "it", "when": condition, "serve": "on"}],
-    }
-    return evaluate(parse_flag_set({"flags": {"it": flag}}), "it", dict(context), now=0).on
+def _parts(value: Any, name: str) -> Sequence[Any]:
+    return reading.a_list(value, name) if value else ()
