@@ -1,5 +1,9 @@
 """Flagstone's engine: the model of flags, and its evaluation, total and pure."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from flagstone.engine.bucketing import bucket
 from flagstone.engine.compare import Comparison, Move, Served, compare
 from flagstone.engine.compile import CompiledFlagSet, compile_flag_set
@@ -33,12 +37,16 @@ from flagstone.engine.model import (
 )
 from flagstone.engine.parse import parse_condition, parse_flag, parse_flag_set
 
+if TYPE_CHECKING:
+    from flagstone.engine.prove import Classification, FlagClassification, Verdict, classify
+
 __all__ = [
     "AllOf",
     "Always",
     "AnyOf",
     "AttributeIs",
     "Bucketing",
+    "Classification",
     "Clock",
     "Comparison",
     "CompiledFlagSet",
@@ -49,6 +57,7 @@ __all__ = [
     "Explanation",
     "Fault",
     "Flag",
+    "FlagClassification",
     "FlagServes",
     "FlagSet",
     "FlagSetError",
@@ -66,7 +75,9 @@ __all__ = [
     "Step",
     "Target",
     "Variant",
+    "Verdict",
     "bucket",
+    "classify",
     "compare",
     "compile_flag_set",
     "condition_document",
@@ -78,3 +89,14 @@ __all__ = [
     "parse_flag_set",
     "to_document",
 ]
+
+_PROVE = frozenset({"Classification", "FlagClassification", "Verdict", "classify"})
+
+
+def __getattr__(name: str) -> Any:
+    # Proofs are for whoever edits flags; evaluation does not wait for them to load.
+    if name not in _PROVE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from flagstone.engine import prove
+
+    return getattr(prove, name)

@@ -7,7 +7,7 @@ from flagstone.engine.prove.claims import (
     Verdict,
     Witness,
 )
-from flagstone.engine.prove.classify import classify
+from flagstone.engine.prove.verdicts import classify
 
 __all__ = [
     "Claim",
