@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from os import PathLike
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flagstone import process, snapshot, substitute
 from flagstone.arguments import attributes, path_of, positive, seconds_of, server_key
@@ -23,8 +23,6 @@ from flagstone.events import MEMORY_EXPOSURES, ExposureMemory, Outbox
 from flagstone.getters import LOG, Getters
 from flagstone.heartbeat import Heartbeat
 from flagstone.sender import Sender
-from flagstone.spool import open_spool
-from flagstone.status import Status, instant
 from flagstone.store import ChangeCallback, ContactCallback, FlagStore
 from flagstone.stream import StreamListener
 from flagstone.substitute import Substitute
@@ -32,6 +30,10 @@ from flagstone.timing import Timing
 from flagstone.transport import Endpoint, Transport
 from flagstone.updater import Updater
 from flagstone.workers import Workers
+
+if TYPE_CHECKING:
+    from flagstone.spool import Spool
+    from flagstone.status import Status
 
 SPOOL_BYTES = 64 * 1024 * 1024
 
@@ -146,6 +148,8 @@ class Client(Getters):
 
     def status(self) -> Status:
         """Return how the client is doing."""
+        from flagstone.status import Status, instant
+
         store, sender = self._store, self._workers.sender
         queue, counts = sender.queue, sender.counts
         return Status(
@@ -280,7 +284,7 @@ class Client(Getters):
             self._transport,
             self._flush_seconds,
             self._queue_size,
-            spool=open_spool(self._spool_path, self._source, self._spool_bytes),
+            spool=self._open_spool(),
             heartbeat=heartbeat,
         )
         heartbeat.on(sender)
@@ -294,6 +298,13 @@ class Client(Getters):
         )
         listener = StreamListener(self._transport, self._own_store, updater)
         return Workers(sender, updater, listener, heartbeat)
+
+    def _open_spool(self) -> Spool | None:
+        if self._spool_path is None:
+            return None
+        from flagstone.spool import Spool
+
+        return Spool(self._spool_path / self._source, self._spool_bytes)
 
     def _load_snapshot(self) -> bool:
         if self._snapshot_path is None:

@@ -8,7 +8,6 @@ microseconds.
 from __future__ import annotations
 
 import math
-import numbers
 import threading
 import time
 from collections import OrderedDict, deque
@@ -235,6 +234,8 @@ def _seconds(at: datetime | float) -> float:
 
 
 def _number(value: object, name: str) -> int | float:
+    import numbers
+
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError(f"the {name} must be a number, not {type(value).__name__}")
     try:

@@ -7,19 +7,18 @@ thread that sends events sends this too. Whether it arrives matters to nothing h
 from __future__ import annotations
 
 import contextlib
-import gzip
 import json
 import random
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from flagstone.defaults import Defaults
 from flagstone.errors import StoppedError, TransportError
 from flagstone.store import FlagStore
 from flagstone.timing import Timing, spread
-from flagstone.transport import Answer, Connection
+from flagstone.transport import Answer, Connection, compressed
 from flagstone.updater import bare_etag
 from flagstone.uuid7 import IdFactory
 from flagstone.version import __version__
@@ -37,15 +36,6 @@ _REPEAT = 10
 _RARELY = 20.0
 _FIRST_SECONDS = 1.0
 _SOON_SECONDS = 0.5
-
-
-class EventCounts(NamedTuple):
-    """How events are getting on."""
-
-    queued: int
-    spooled: int
-    sent: int
-    dropped: int
 
 
 class Heartbeat:
@@ -101,7 +91,7 @@ class Heartbeat:
             if self._worker is not None:
                 self._worker.wake()
 
-    def step(self, connection: Connection, events: EventCounts) -> float:
+    def step(self, connection: Connection, events: Mapping[str, int]) -> float:
         """Tell the service if it is time; return how long to wait until the next time."""
         at = max(self._next_at, self._not_before)
         now = time.monotonic()
@@ -119,7 +109,7 @@ class Heartbeat:
             return wait  # the other requests of this client say what is wrong
         return max(0.0, max(self._next_at, self._not_before) - time.monotonic())
 
-    def farewell(self, connection: Connection, events: EventCounts) -> None:
+    def farewell(self, connection: Connection, events: Mapping[str, int]) -> None:
         """Tell the service, if it has heard of this client, that it ends."""
         if not self._known:
             return
@@ -127,7 +117,7 @@ class Heartbeat:
         with contextlib.suppress(TransportError):
             self._post(connection, body)
 
-    def _tell(self, connection: Connection, events: EventCounts, wait: float) -> None:
+    def _tell(self, connection: Connection, events: Mapping[str, int], wait: float) -> None:
         changes, revision = self._defaults.changes, self._store.revision
         with_defaults = changes != self._told_changes or self._silent_for >= _REPEAT
         answer = self._post(connection, self.document(events, with_defaults=with_defaults))
@@ -144,7 +134,7 @@ class Heartbeat:
         body = text.encode("utf-8", "replace")
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if len(body) > _GZIP_BYTES:
-            body = gzip.compress(body, 5)
+            body = compressed(body)
             headers["Content-Encoding"] = "gzip"
         return connection.request("POST", INSTANCES_PATH, headers, body)
 
@@ -156,7 +146,7 @@ class Heartbeat:
             return wait * _RARELY
         return wait
 
-    def document(self, events: EventCounts, *, with_defaults: bool = True) -> dict[str, Any]:
+    def document(self, events: Mapping[str, int], *, with_defaults: bool = True) -> dict[str, Any]:
         """Return what the service is told; without ``defaults`` they are as told before."""
         store = self._store
         compiled, source = store.compiled, store.source
@@ -174,7 +164,7 @@ class Heartbeat:
             "source": source,
             "started": self._started,
             "unknown_flags": [k for k in unknown if _tellable(k)][:_UNKNOWN_FLAGS],
-            "events": events._asdict(),
+            "events": dict(events),
         }
         if self._host is not None:
             document["host"] = self._host[:_MAX_KEY_CHARACTERS]

@@ -36,7 +36,8 @@ class OfflineClient(Getters):
     context : Mapping, optional
         Attributes of every evaluation; callers' win.
     outbox : Outbox, optional
-        Takes exposures and events; without one they are forgotten.
+        Takes exposures and events; without one they are forgotten, and ``status`` counts events as
+        dropped.
 
     Raises
     ------
@@ -60,7 +61,8 @@ class OfflineClient(Getters):
         outbox: Outbox | None = None,
     ) -> None:
         self._own_store = FlagStore()
-        self._own_outbox = outbox or Outbox(_forget, _forget, _forget)
+        self._forgotten = _Forgotten()
+        self._own_outbox = outbox or self._forgotten.outbox
         super().__init__(self._own_store, self._own_outbox, attributes("context", context))
         self.serve(flags)
         substitute.enlist(self)
@@ -92,9 +94,9 @@ class OfflineClient(Getters):
             queued=0,
             sent=0,
             duplicates=0,
-            dropped=0,
+            dropped=self._forgotten.dropped,
             rejected=0,
-            invalid=0,
+            invalid=self._forgotten.invalid,
             closed=False,
         )
 
@@ -164,5 +166,24 @@ def read_flag_set(flags: FlagSource) -> FlagSet:
     return parse_flag_set(json.loads(Path(flags).read_text(encoding="utf-8")), strict=True)
 
 
-def _forget(*_: object) -> None:
+class _Forgotten:
+    """Where events go that nobody wants; it counts them."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self.invalid = 0
+
+    @property
+    def outbox(self) -> Outbox:
+        """Return what counts and forgets."""
+        return Outbox(_forget_exposure, self._drop, self._refuse)
+
+    def _drop(self, _: object) -> None:
+        self.dropped += 1
+
+    def _refuse(self) -> None:
+        self.invalid += 1
+
+
+def _forget_exposure(_met: object, _now: float) -> None:
     return None

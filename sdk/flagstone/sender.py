@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from flagstone.errors import StoppedError, TransportError
 from flagstone.events import BATCH_EVENTS, Event, EventQueue
-from flagstone.heartbeat import EventCounts, Heartbeat
-from flagstone.spool import Spool
-from flagstone.transport import Answer, Connection, Transport
+from flagstone.heartbeat import Heartbeat
+from flagstone.transport import Answer, Connection, Transport, compressed
 from flagstone.uuid7 import IdFactory
 from flagstone.worker import FOREVER, LOG, Worker
+
+if TYPE_CHECKING:
+    from flagstone.spool import Spool
 
 EVENTS_PATH = "/sdk/v1/events"
 # The service takes 1 MiB; an event is at most some kilobytes.
@@ -253,7 +255,7 @@ class Sender(Worker):
         body = b'{"events":[' + b",".join(self._batch) + b"]}"
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if len(body) > _GZIP_BYTES:
-            body = gzip.compress(body, 5)
+            body = compressed(body)
             headers["Content-Encoding"] = "gzip"
         try:
             answer = self._connection.request("POST", EVENTS_PATH, headers, body)
@@ -336,13 +338,13 @@ class Sender(Worker):
         self._not_before = time.monotonic() + seconds
         return seconds
 
-    def _events(self) -> EventCounts:
-        return EventCounts(
-            queued=self.queue.unsettled,
-            spooled=self.spooled,
-            sent=self.counts.sent,
-            dropped=self.dropped,
-        )
+    def _events(self) -> dict[str, int]:
+        return {
+            "queued": self.queue.unsettled,
+            "spooled": self.spooled,
+            "sent": self.counts.sent,
+            "dropped": self.dropped,
+        }
 
     def _warn(self, status: int, text: str) -> None:
         if status not in self.counts.warned:

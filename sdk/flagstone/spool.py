@@ -405,8 +405,3 @@ else:
         except BlockingIOError:
             return False
         return True
-
-
-def open_spool(path: Path | None, source: str, limit_bytes: int) -> Spool | None:
-    """Return the spool of one service and key under ``path``, None without a path."""
-    return None if path is None else Spool(path / source, limit_bytes)

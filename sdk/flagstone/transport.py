@@ -6,7 +6,6 @@ bounded. ``http.client`` and ``ssl`` are imported by the first request, not by `
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import socket
@@ -314,9 +313,17 @@ def _proxy_for(endpoint: Endpoint) -> _Proxy | None:
         raise TransportError(f"the proxy in {scheme}_proxy has no host")
     headers = {}
     if parts.username is not None:
+        import base64
+
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
     return _Proxy(parts.hostname, parts.port or 3128, headers)
+
+
+def compressed(body: bytes) -> bytes:
+    """Return ``body`` as gzip; ``zlib`` is loaded anyway, and ``gzip`` is not."""
+    deflater = zlib.compressobj(5, zlib.DEFLATED, 31)
+    return deflater.compress(body) + deflater.flush()
 
 
 def _decoded(body: bytes, headers: Mapping[str, str]) -> bytes:

@@ -45,6 +45,10 @@ def test_an_offline_client_is_never_stale_and_always_ready(flags: Any) -> None:
     client.track("purchase", "u1")
     status = client.status()
     assert (status.revision, status.source, status.queued) == (4, "offline", 0)
+    client.track("", "u1")
+    status = client.status()
+    assert (status.dropped, status.invalid, status.spooled, status.instance) == (1, 1, 0, None)
+    assert status.last_update is not None
     assert "revision=4" in repr(client)
 
 

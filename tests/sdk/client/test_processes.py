@@ -132,7 +132,8 @@ def test_a_fork_while_every_lock_is_held_does_not_hang_the_child(
         workers, held, release = client._workers, threading.Event(), threading.Event()
 
         def hold():
-            with client._closing, client._memory._lock, client._store._condition:
+            with client._closing, client._memory._lock, client._store._condition, \\
+                    client._defaults._lock:
                 with workers.sender.queue._lock, workers.sender._ids._lock:
                     held.set()
                     release.wait(20)
