@@ -181,6 +181,18 @@ def test_a_segment_without_rules_is_nobodys() -> None:
     assert ask(context_file("own", ([], {"value": "never"})), user()).value == "own"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("NOT_CONTAINS", "env"), ("EQUAL", ""), ("EQUAL", PREFIX), ("REGEX", "$"), ("IS_SET", None),
+     ("PERCENTAGE_SPLIT", 50)],
+)  # fmt: skip
+def test_an_empty_key_is_the_default_one_of_an_empty_identifier(name: str, value: Any) -> None:
+    inside = [rule("ALL", ("$.identity.key", name, value))]
+    document = context_file("out", (inside, {"value": "in"}))
+    empty, default = (ask(document, {"targetingKey": key}).value for key in ("", PREFIX))
+    assert empty == default
+
+
 def test_segments_are_shared_by_the_flags_and_keep_their_names() -> None:
     result = convert(context_file("own", ([rule("ALL", ("plan", "EQUAL", "pro"))], {"value": "x"})))
     assert list(result.segments) == ["segment 1"]

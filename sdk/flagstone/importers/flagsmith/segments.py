@@ -100,7 +100,12 @@ class SegmentReader:
             return self._of_environment(name, value, place)
         if name == "IN" and place.is_identifier:
             return identifier_in(values_of_in(value), self.environment.default_key_prefix)
-        return compare(name, value, place, self.salt, self.losses)
+        found = compare(name, value, place, self.salt, self.losses)
+        if place.attr != UNIT:
+            return found
+        constant = compare(name, value, Place("constant"), self.salt, self.losses)
+        default = holds(constant, {"constant": self.environment.default_key_prefix})
+        return _with_empty_key(found, default=default, own=holds(found, {UNIT: ""}))
 
     def _of_environment(self, name: str, value: Any, place: Place) -> Any:
         """Look at the context's environment, or where there is none at the file's own."""
@@ -118,12 +123,16 @@ class SegmentReader:
         check_key_hashing(self.environment)
         ranges = [[0, count]]
         inside = {"bucket": {**bucketing(self.salt), "ranges": ranges}}
-        # An empty key makes Flagsmith take the default one, of an empty identifier.
         default = lies_in(self.salt, self.environment.default_key_prefix, ranges)
-        if default == lies_in(self.salt, "", ranges):
-            return inside
-        empty = leaf(UNIT, "in", [""])
-        return any_of([inside, empty]) if default else all_of([inside, negated(empty)])
+        return _with_empty_key(inside, default=default, own=lies_in(self.salt, "", ranges))
+
+
+def _with_empty_key(condition: Any, *, default: bool, own: bool) -> Any:
+    """Answer for an empty key as for the default one, which Flagsmith takes instead of it."""
+    if default == own:
+        return condition
+    empty = leaf(UNIT, "in", [""])
+    return any_of([condition, empty]) if default else all_of([condition, negated(empty)])
 
 
 def identifier_in(identifiers: Sequence[str], prefix: str) -> Any:
