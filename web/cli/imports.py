@@ -132,7 +132,9 @@ def _read(file: str) -> Any:
     return parse_json(read_text(file), file)
 
 
-def _convert(vendor: str, document: Any, file: str, options: Mapping[str, str]) -> ImportResult:
+def _convert(
+    vendor: str, document: Any, file: str, options: Mapping[str, str | bool]
+) -> ImportResult:
     import importlib
 
     from flagstone.importers import ImportFileError
