@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time as clock
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -23,6 +24,7 @@ LOG = logging.getLogger("flagstone")
 _T = TypeVar("_T")
 _NOTHING: Mapping[str, Any] = {}
 _NEVER_ASKED = object()
+_NONE: AbstractSet[str] = frozenset()
 
 
 class Served(Protocol):
@@ -74,7 +76,9 @@ class Getters:
         self._context = context
         self._clock = clock
         self._defaults = Defaults() if defaults is None else defaults
-        self._true, self._false = self._defaults.true, self._defaults.false
+        # With attributes of its own, no question of this client is a common one.
+        self._true: AbstractSet[str] = _NONE if context else self._defaults.true
+        self._false: AbstractSet[str] = _NONE if context else self._defaults.false
         self._latest = self._defaults.latest
         self._complaints: set[str] = set()
 
@@ -101,9 +105,7 @@ class Getters:
     def get_boolean(self, flag_key: str, context: Mapping[str, Any] | None, default: bool) -> bool:  # noqa: FBT001
         """Return the flag's boolean in ``context``, or ``default``."""
         try:
-            if (
-                flag_key in self._true if default else flag_key in self._false
-            ) and not self._context:
+            if flag_key in self._true if default else flag_key in self._false:
                 compiled: Any = self._store.compiled
                 now = self._clock()
                 details = compiled.evaluate(flag_key, context, now)

@@ -412,13 +412,13 @@ def test_a_disk_that_is_full_leaves_whole_events_only(
             client.track("n", f"u{n}")
             if n % 50 == 49:
                 until(lambda: client.status().queued == 0 or n > 100)
-        until(lambda: client.status().spooled and client.status().queued)
-        say("disk full")
+        until(lambda: not client._workers.sender.spool.usable)
+        say("disk full", client.status().spooled > 0, client.status().queued > 0)
         sys.stdin.readline()
         say(client.flush(10), client.status().dropped)
         client.close()
     """)
-    tools.eventually(lambda: "disk full" in program.lines, program.lines)
+    tools.eventually(lambda: "disk full True True" in program.lines, program.lines)
     for path in files(folder):
         content = path.read_bytes()
         assert content.endswith(b"\n")
@@ -621,5 +621,30 @@ def test_segments_are_small_and_go_one_by_one(tmp_path: Path) -> None:
         assert set(taken) == {b"later"}
         spool.settle()
     assert spool.waiting == 0
+    spool.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_dead_process_left_is_older_but_what_is_being_sent_goes_on(tmp_path: Path) -> None:
+    def leave(*records: bytes) -> None:
+        dead = Spool(tmp_path, 10_000)
+        assert dead.append(records)
+        dead.close()
+
+    def take() -> list[bytes]:
+        taken = spool.take(1, 100)
+        spool.settle()
+        return taken
+
+    leave(b"older")
+    spool = Spool(tmp_path, 10_000)
+    assert spool.append([b"own", b"own again"])
+    spool.adopt()
+    assert (take(), take()) == ([b"older"], [b"own"])
+    leave(b"found later")
+    assert spool.append([b"newest"])
+    spool._adopt_at = 0.0
+    spool.adopt()
+    assert [take() for _ in range(4)] == [[b"own again"], [b"found later"], [b"newest"], []]
     spool.close()
     assert list(tmp_path.iterdir()) == []
