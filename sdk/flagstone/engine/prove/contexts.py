@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
+import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flagstone.engine.attributes import MISSING
@@ -20,17 +22,19 @@ from flagstone.engine.wording import attribute_words, condition_words
 
 MAX_UNITS = 60_000
 """So many units are tried to find one with certain buckets."""
+_FEW_UNITS = 2_000
 _CHOICES = 6
 _POOL = 40
 
 Truth = Callable[[Any], int]
 
 
+@dataclass(slots=True)
 class Budget:
-    """How many units may still be tried."""
+    """How many units may still be tried, and how many contexts."""
 
-    def __init__(self, units: int = 4 * MAX_UNITS) -> None:
-        self.units = units
+    units: int = 2 * MAX_UNITS
+    contexts: int = 10_000
 
 
 def contexts_in(
@@ -53,31 +57,45 @@ def contexts_in(
         search.choices(number) if search.is_flexible(number) else firsts[number]
         for number in range(len(firsts))
     ]
-    if any(len(values) > 1 for values in choices):
-        for values in itertools.islice(itertools.product(*choices), 1, limit):
-            yield assembled(space, values)
+    for values in _combined(choices, limit):
+        if budget.contexts <= 0:
+            return
+        budget.contexts -= 1
+        yield assembled(space, values)
+
+
+def _combined(choices: list[list[Any]], limit: int) -> Iterator[list[Any]]:
+    """Yield all combinations but the first, or some that are scattered if there are too many."""
+    count = math.prod(map(len, choices))
+    if count <= limit:
+        yield from map(list, itertools.islice(itertools.product(*choices), 1, None))
+        return
+    state = 1
+    for _ in range(limit):
+        values = []
+        for held in choices:
+            # Knuth's MMIX generator: scattered, and the same in every process.
+            state = (state * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
+            values.append(held[(state >> 33) % len(held)])
+        yield values
 
 
 def obstacles(space: Space, region: Region) -> str:
     """Say what may have kept a context in a region from being found, in words."""
     found: dict[str, None] = {}
     count = len(space.variables)
+    search = _Search(space, region, Budget(_FEW_UNITS))
+    for number, variable in enumerate(space.variables):
+        if variable.path is not None and next(search.values(number), None) is None:
+            words = f"no value was found for {attribute_words(variable.path)}"
+            salts = search.salts(number)
+            found[f"{words} in the buckets of {' and '.join(salts)}" if salts else words] = None
     for number, hidden in enumerate(space.hidden, count):
-        if region[number] == (1 << len(hidden.truths)) - 1:
-            continue
-        if hidden.asked:
-            bucketing = hidden.asked[0].bucketing
-            by = attribute_words(bucketing.by)
-            found[f"no {by} was found in some buckets of {bucketing.salt!r}"] = None
+        if hidden.asked or region[number] == (1 << len(hidden.truths)) - 1:
             continue
         asked = functools.reduce(operator.or_, hidden.truths, 0)
         atom = next(atom for atom in space.atoms if asked & atom.bit)
         found[f"{_question_words(atom)} is not followed exactly"] = None
-    for number, variable in enumerate(space.variables):
-        if variable.path is not None and not any(
-            variable.cells[place].samples for place in places_of(region[number])
-        ):
-            found[f"no value was found for {attribute_words(variable.path)}"] = None
     return "; ".join(found) or "no context was found where it may be so"
 
 
@@ -91,7 +109,7 @@ def _question_words(atom: Atom) -> str:
 
 def values_in(space: Space, region: Region, limit: int) -> Iterator[Any]:
     """Yield elements that lie in a region, as far as it is known."""
-    for value, _ in contexts_in(space, region, Budget(0), limit):
+    for value, _ in contexts_in(space, region, Budget(0, limit), limit):
         yield value
 
 
@@ -124,6 +142,7 @@ class _Search:
         self.budget = budget
         self.buckets = 0
         self.wanted: dict[int, list[tuple[Truth, frozenset[int]]]] = {}
+        self._salts: dict[int, list[str]] = {}
         count = len(space.variables)
         for number, hidden in enumerate(space.hidden, count):
             for asked in hidden.asked:
@@ -132,6 +151,12 @@ class _Search:
             if hidden.asked and len(allowed) < len(hidden.truths):
                 variable = space.places[hidden.asked[0].atom.number].variable
                 self.wanted.setdefault(variable, []).append((_truth(hidden), allowed))
+                salt = repr(hidden.asked[0].bucketing.salt)
+                self._salts.setdefault(variable, []).append(salt)
+
+    def salts(self, number: int) -> list[str]:
+        """Return the salts of the hashes that a variable's units are searched for by."""
+        return self._salts.get(number, [])
 
     def values(self, number: int) -> Iterator[Any]:
         """Yield values of a variable that lie in the region."""

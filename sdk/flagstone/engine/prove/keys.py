@@ -18,6 +18,7 @@ from flagstone.engine.prove.numbers import fractions_between, integers_between, 
 from flagstone.engine.times import format_time, parse_time, seconds_of
 
 SHOWN = 8
+_ZERO = semver.sort_key("0.0.0-0")[4][0]
 
 
 class View:
@@ -27,8 +28,6 @@ class View:
     """
 
     masks: list[tuple[int, int]]
-    complete = False
-    """Whether :meth:`texts` yields every text of a cell, if it ends."""
 
     def index(self, text: str) -> int:
         """Return the cell of a text."""
@@ -37,6 +36,10 @@ class View:
     def texts(self, cell: int) -> Iterator[str]:
         """Yield texts of a cell."""
         raise NotImplementedError
+
+    def is_complete(self, cell: int) -> bool:  # noqa: ARG002  most views do not know
+        """Whether :meth:`texts` yields every text of a cell, if it ends."""
+        return False
 
 
 class Keyed(View):
@@ -52,8 +55,10 @@ class Keyed(View):
         points: Iterable[Any],
         candidates: Callable[[Any, Any], Iterable[str]],
         unknown: int = 0,
+        is_empty: Callable[[Any, Any], bool] = lambda _low, _high: False,
     ) -> None:
         self._key = key
+        self._is_empty = is_empty
         self._points = sorted(points)
         self._candidates = candidates
         every = 0
@@ -81,10 +86,18 @@ class Keyed(View):
         """Yield texts of a cell."""
         if not cell:
             return self._fitting(cell, ("x", "", "y", "?", "x y", "none"))
+        return self._fitting(cell, self._candidates(*self._ends(cell)))
+
+    def _ends(self, cell: int) -> tuple[Any, Any]:
+        """Return the points around a gap, or twice the point that the cell is."""
         place = (cell - 1) // 2
         low = self._points[place - (cell % 2)] if place or not cell % 2 else None
         high = self._points[place] if place < len(self._points) else None
-        return self._fitting(cell, self._candidates(low, high))
+        return low, high
+
+    def is_complete(self, cell: int) -> bool:
+        """Whether it is known that there is nothing in a gap."""
+        return bool(cell % 2) and self._is_empty(*self._ends(cell))
 
     def _fitting(self, cell: int, candidates: Iterable[str]) -> Iterator[str]:
         return (text for text in candidates if self.index(text) == cell)
@@ -161,7 +174,20 @@ def semver_view(atoms: Sequence[Atom], *, strict: bool) -> View:
             yield from (f"{major}.{minor}.{patch + 1}-0", f"{major}.{minor}.{patch + 1}")
             yield from (f"{major}.{minor + 1}.0", f"{major + 1}.0.0")
 
-    return Keyed(atoms, key, texts, candidates)
+    return Keyed(atoms, key, texts, candidates, is_empty=_no_version_between)
+
+
+def _no_version_between(low: Any, high: Any) -> bool:
+    """Whether one version is the next after the other."""
+    if high is None or high[4][-1:] != (_ZERO,):
+        return False
+    if low is None:
+        following = (0, 0, 0, 0, (_ZERO,))
+    elif low[3]:
+        following = (*low[:2], low[2] + 1, 0, (_ZERO,))
+    else:
+        following = (*low[:4], (*low[4], _ZERO))
+    return bool(high == following)
 
 
 def version_view(atoms: Sequence[Atom]) -> View:

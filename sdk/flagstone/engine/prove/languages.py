@@ -18,7 +18,8 @@ from flagstone.engine.regex_syntax import TOP, WORD, Anchor, Chars, Choice, Node
 from flagstone.engine.regex_syntax import Sequence as Row
 
 MAX_STATES = 1_500
-MAX_STEPS = 60_000
+MAX_WORK = 150_000
+"""So many states of single automata are passed until too large is said."""
 MAX_LENGTH = 40
 SHOWN = 12
 """So many characters stand for all that no automaton tells apart."""
@@ -38,6 +39,7 @@ class Machine(Protocol):
     """An automaton that reads a text and says whether a comparison holds for it."""
 
     start: Any
+    work: int
 
     def step(self, state: Any, code: int) -> Any:
         """Return the state after one more character."""
@@ -58,6 +60,7 @@ class Search(Automaton):
     def __init__(self, node: Node, *, lower: bool = False) -> None:
         super().__init__(node)
         self.lower = lower
+        self.work = 0
         kinds = {state.kind for state in self._states if isinstance(state, _Place)}
         self._asks_word = not kinds.isdisjoint({"word", "no_word"})
         self._asks_line = "line_start" in kinds
@@ -88,6 +91,7 @@ class Search(Automaton):
             return state
         live, before = state
         closed = self._closed(live, before, code)
+        self.work += len(closed)
         if 0 in closed:
             return _FOUND
         following = {self._start}
@@ -153,6 +157,7 @@ class Order:
     """Compares texts with a constant, character by character."""
 
     start: Any = 0
+    work = 0
 
     def __init__(self, constant: str, compare: Callable[[int, int], bool]) -> None:
         self._codes = [ord(character) for character in constant]
@@ -188,6 +193,7 @@ class Length:
     """Counts characters, up to where the count no longer matters."""
 
     start: Any = 0
+    work = 0
 
     def __init__(self, most: int, test: Callable[[int], bool]) -> None:
         self._most = most
@@ -225,7 +231,8 @@ def pattern_of(op: str, texts: Iterable[str]) -> Node:
 class Product:
     """Automata side by side, and the cells of texts that they make.
 
-    A cell is a set of atoms that hold, and of those that have lost track.
+    A cell is a set of atoms that hold, and of those that have lost track. Only texts that the
+    automata in ``within`` accept are looked at.
 
     Raises
     ------
@@ -233,37 +240,51 @@ class Product:
         If there are too many states.
     """
 
-    def __init__(self, machines: Sequence[tuple[Atom, Machine]]) -> None:
-        self._machines = machines
-        self._letters, self.complete = _letters(machines)
+    def __init__(
+        self, machines: Sequence[tuple[Atom, Machine]], within: Sequence[Machine] = ()
+    ) -> None:
+        self._atoms = [atom for atom, _ in machines]
+        self._machines = [*(machine for _, machine in machines), *within]
+        self._letters, self._shortened = _letters(self._machines)
         self._then: list[list[int]] = []
         self._ends: dict[tuple[int, int], list[int]] = {}
         self._explore()
 
     def _explore(self) -> None:
-        start = tuple(machine.start for _, machine in self._machines)
+        for machine in self._machines:
+            machine.work = 0
+        start = tuple(machine.start for machine in self._machines)
         known, waiting = {start: 0}, [start]
         for state in waiting:
-            self._ends.setdefault(self._ending(state), []).append(known[state])
+            if self._is_within(state):
+                self._ends.setdefault(self._ending(state), []).append(known[state])
             then = []
             for letters in self._letters:
                 code = letters[0]
                 following = tuple(
                     machine.step(part, code)
-                    for (_, machine), part in zip(self._machines, state, strict=True)
+                    for machine, part in zip(self._machines, state, strict=True)
                 )
                 if following not in known:
                     known[following] = len(known)
                     waiting.append(following)
                 then.append(known[following])
             self._then.append(then)
-            steps = len(waiting) * len(self._letters) * len(self._machines)
-            if len(waiting) > MAX_STATES or steps > MAX_STEPS:
+            steps = len(self._then) * len(self._letters) * len(self._machines)
+            work = steps + sum(machine.work for machine in self._machines)
+            if len(waiting) > MAX_STATES or work > MAX_WORK:
                 raise TooManyStatesError
+
+    def _is_within(self, state: tuple[Any, ...]) -> bool:
+        count = len(self._atoms)
+        return all(
+            machine.accepts(part)
+            for machine, part in zip(self._machines[count:], state[count:], strict=True)
+        )
 
     def _ending(self, state: tuple[Any, ...]) -> tuple[int, int]:
         true = unknown = 0
-        for (atom, machine), part in zip(self._machines, state, strict=True):
+        for atom, machine, part in zip(self._atoms, self._machines, state, strict=False):
             holds = machine.accepts(part)
             if holds is None:
                 unknown |= atom.bit
@@ -273,10 +294,10 @@ class Product:
 
     def cell_of(self, text: str) -> tuple[int, int]:
         """Return the cell of a text."""
-        state = [machine.start for _, machine in self._machines]
+        state = [machine.start for machine in self._machines]
         for character in text:
             code = ord(character)
-            for place, (_, machine) in enumerate(self._machines):
+            for place, machine in enumerate(self._machines):
                 state[place] = machine.step(state[place], code)
         return self._ending(tuple(state))
 
@@ -285,8 +306,19 @@ class Product:
         """The cells: atoms that hold, and atoms that have lost track."""
         return self._ends
 
+    def is_complete(self, cell: tuple[int, int]) -> bool:
+        """Whether :meth:`texts` yields every short text of a cell."""
+        leading = set(self._ends[cell])
+        reached = frozenset(leading)
+        while reached:
+            reached = self._leading_to(reached) - leading
+            leading |= reached
+        return not any(
+            self._then[state][letter] in leading for state in leading for letter in self._shortened
+        )
+
     def texts(self, cell: tuple[int, int]) -> Iterator[str]:
-        """Yield texts of a cell, short ones first; if it is ``complete``, all short ones."""
+        """Yield texts of a cell, short ones first."""
         reach: list[frozenset[int]] = [frozenset(self._ends[cell])]
         for length in range(max(MAX_LENGTH, len(self._then) + 1)):
             if length:
@@ -319,21 +351,22 @@ class Product:
             )
 
 
-def _letters(machines: Sequence[tuple[Atom, Machine]]) -> tuple[list[list[int]], bool]:
-    """Return some characters of each sort that the automata tell apart, and whether all."""
+def _letters(machines: Sequence[Machine]) -> tuple[list[list[int]], list[int]]:
+    """Return some characters of each sort that is told apart, and of which sorts not all."""
     edges = {0, TOP + 1}
-    for _, machine in machines:
+    for machine in machines:
         edges.update(machine.cuts())
     ordered = sorted(edge for edge in edges if 0 <= edge <= TOP + 1)
     sorts: dict[Hashable, list[tuple[int, int]]] = {}
     for low, after in itertools.pairwise(ordered):
-        sort = tuple(machine.sort_of(low) for _, machine in machines)
+        sort = tuple(machine.sort_of(low) for machine in machines)
         sorts.setdefault(sort, []).append((low, after - 1))
-    letters, complete = [], True
-    for spans in sorts.values():
-        complete &= sum(high - low + 1 for low, high in spans) <= SHOWN
-        letters.append(_shown(spans))
-    return sorted(letters, key=_niceness), complete
+    shown = [
+        (_shown(spans), sum(high - low + 1 for low, high in spans)) for spans in sorts.values()
+    ]
+    shown.sort(key=lambda letters: _niceness(letters[0]))
+    shortened = [place for place, (letters, count) in enumerate(shown) if len(letters) < count]
+    return [letters for letters, _ in shown], shortened
 
 
 def _shown(spans: list[tuple[int, int]]) -> list[int]:

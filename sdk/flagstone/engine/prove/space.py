@@ -8,6 +8,7 @@ round.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 from flagstone.engine.attributes import MISSING
 from flagstone.engine.bucketing import bucket_of
 from flagstone.engine.model import InBucket, Json, Path
+from flagstone.engine.operators import number_of
 from flagstone.engine.prove.atoms import Atom, HasUnit, Since
 from flagstone.engine.prove.buckets import Asked, lines_of
 from flagstone.engine.prove.cells import Cell, answers, bits, single
@@ -26,6 +28,8 @@ from flagstone.engine.prove.containers import Elements, array_cells, object_cell
 from flagstone.engine.prove.numbers import number_cells
 from flagstone.engine.prove.texts import text_cells
 from flagstone.engine.prove.together import hanging_together
+
+MAX_HINTS = 20
 
 Region = tuple[int, ...]
 """Which cells are left of each variable, as bits."""
@@ -144,8 +148,13 @@ class Space:
         for line in lines_of(unknown):
             self._hide(Hidden(line.truths, line.asked), [asked.atom for asked in line.asked])
         others = [atom for atom in unknown if not isinstance(atom.question, InBucket)]
-        for group, truths in hanging_together(others):
+        for group, truths in hanging_together(others, self._is_for_numbers):
             self._hide(Hidden(truths), group)
+
+    def _is_for_numbers(self, atom: Atom) -> bool:
+        place = self.places[atom.number]
+        cells = self.variables[place.variable].cells
+        return all(cells[at].kind == "number" for at in places_of(place.open))
 
     def _hide(self, hidden: Hidden, atoms: Sequence[Atom]) -> None:
         """Add a second variable that answers some atoms where their cells leave them open."""
@@ -285,12 +294,25 @@ def _plain_cells(
         if may_be_missing:
             yield single("missing", atoms, MISSING)
         yield from text_cells(atoms, ())
-        yield from number_cells(atoms)
+        yield from number_cells(atoms, _numbers_named(atoms))
         for value in (True, False):
             yield single("boolean", atoms, value)
         yield single("null", atoms, None)
         yield from array_cells(atoms, elements)
     yield from object_cells(atoms, has_parts=has_parts)
+
+
+def _numbers_named(atoms: Sequence[Atom]) -> Iterator[int | float]:
+    """Yield numbers that a few texts among the constants read as: worth looking at alone."""
+    texts = (
+        value
+        for atom in atoms
+        for value in getattr(atom.question, "values", ())[:MAX_HINTS]
+        if type(value) is str
+    )
+    for text in texts:
+        with contextlib.suppress(ValueError):
+            yield number_of(text)
 
 
 def _with_buckets(cell: Cell, hashed: list[Atom]) -> Cell:

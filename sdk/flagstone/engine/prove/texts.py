@@ -35,6 +35,8 @@ from flagstone.engine.prove.numbers import cuts_of
 from flagstone.engine.regex_syntax import Choice, parse
 
 MAX_CELLS = 600
+FEW = 30
+"""So many texts of one cell are looked at one by one."""
 MAX_LENGTH = 200
 MAX_LOWERED = 30
 """So many constants in any case go to an automaton; more are looked up."""
@@ -47,7 +49,7 @@ _ORDER: dict[str, tuple[Callable[[Any, Any], bool], Callable[..., str]]] = {
 }
 
 
-class _Family(NamedTuple):
+class Family(NamedTuple):
     """How to follow an atom over texts: by constants, by an automaton or by a key."""
 
     name: str
@@ -55,15 +57,15 @@ class _Family(NamedTuple):
     machine: Machine | None = None
 
 
-_ALIKE = _Family("alike")
+_ALIKE = Family("alike")
 """All texts answer alike."""
-_OPEN = _Family("open")
+_OPEN = Family("open")
 """Nothing is known."""
 
 
 def text_cells(atoms: Sequence[Atom], hints: Sequence[str]) -> Iterator[Cell]:
     """Cut all texts into cells; ``hints`` are texts worth trying."""
-    families = [(atom, _family_of(atom)) for atom in atoms]
+    families = [(atom, family_of(atom)) for atom in atoms]
     constants: dict[str, None] = {}
     for _, family in families:
         constants.update(dict.fromkeys(family.constants))
@@ -75,7 +77,7 @@ def text_cells(atoms: Sequence[Atom], hints: Sequence[str]) -> Iterator[Cell]:
     true, unanswered = answers(alike, "x")
     base = Cell("text", true, unanswered | unknown)
     if len(views) == 1:
-        yield from _cells_of_one(base, views[0], constants)
+        yield from _cells_of_one(atoms, base, views[0], constants)
     elif views:
         yield from _cells_of_several(base, views, constants, [*constants, *hints])
     else:
@@ -90,16 +92,20 @@ def fresh_texts(taken: dict[str, None]) -> Iterator[str]:
     return (name for name in names if name not in taken)
 
 
-def _cells_of_one(base: Cell, view: View, taken: dict[str, None]) -> Iterator[Cell]:
+def _cells_of_one(
+    atoms: Sequence[Atom], base: Cell, view: View, taken: dict[str, None]
+) -> Iterator[Cell]:
     for place, (true, unknown) in enumerate(view.masks):
 
         def more(place: int = place) -> Iterator[str]:
             return (text for text in view.texts(place) if text not in taken)
 
-        samples = list(itertools.islice(more(), _SHOWN))
-        if not samples and view.complete:
+        samples = list(itertools.islice(more(), FEW + 1))
+        if len(samples) > FEW or not view.is_complete(place):
+            yield Cell("text", base.true | true, base.open | unknown, samples[:_SHOWN], more)
             continue
-        yield Cell("text", base.true | true, base.open | unknown, samples, more)
+        # These are all: each is looked at on its own.
+        yield from (single("text", atoms, text) for text in samples)
 
 
 def _cells_of_several(
@@ -122,7 +128,7 @@ def _cells_of_several(
         yield cell
 
 
-def _views(families: list[tuple[Atom, _Family]]) -> tuple[list[View], int]:
+def _views(families: list[tuple[Atom, Family]]) -> tuple[list[View], int]:
     """Return the ways to look at texts, and the atoms that are too much for them."""
     groups: dict[str, list[Atom]] = {}
     machines: list[tuple[Atom, Machine]] = []
@@ -162,7 +168,6 @@ class _Automata(View):
         self._machines = machines
         self._product = Product(machines)
         self.masks = list(self._product.cells)
-        self.complete = self._product.complete
         self._places = {mask: place for place, mask in enumerate(self.masks)}
 
     def index(self, text: str) -> int:
@@ -172,6 +177,10 @@ class _Automata(View):
     def texts(self, cell: int) -> Iterator[str]:
         """Yield texts of a cell."""
         return self._product.texts(self.masks[cell])
+
+    def is_complete(self, cell: int) -> bool:
+        """Whether :meth:`texts` yields every text of a cell, if it ends."""
+        return self._product.is_complete(self.masks[cell])
 
 
 _KEYED: dict[str, Callable[[Sequence[Atom]], View]] = {
@@ -185,12 +194,13 @@ _KEYED: dict[str, Callable[[Sequence[Atom]], View]] = {
 }
 
 
-def _family_of(atom: Atom) -> _Family:
+def family_of(atom: Atom) -> Family:
+    """Return how to follow an atom over texts."""
     question = atom.question
     if atom.test is None:
         return _ALIKE if isinstance(question, Each) else _OPEN
     if isinstance(question, Named):
-        return _Family("constants", tuple(question.keys))
+        return Family("constants", tuple(question.keys))
     if not isinstance(question, AttributeIs):
         return _ALIKE
     if question.ci and question.op not in IGNORES_CASE and question.op not in ("exists", "type"):
@@ -198,17 +208,17 @@ def _family_of(atom: Atom) -> _Family:
     return _family_of_leaf(question)
 
 
-def _family_of_leaf(leaf: AttributeIs) -> _Family:
+def _family_of_leaf(leaf: AttributeIs) -> Family:
     if leaf.op in ("exists", "type"):
-        return _Family("number") if leaf.read_as == "number" else _ALIKE
+        return Family("number") if leaf.read_as == "number" else _ALIKE
     if leaf.read_as == "length":
         return _length(leaf)
     if leaf.read_as == "number":
-        return _OPEN if cuts_of(leaf) is None else _Family("number")
+        return _OPEN if cuts_of(leaf) is None else Family("number")
     texts = tuple(value for value in leaf.values if type(value) is str)
     if leaf.read_as == "auto" and len(texts) < len(leaf.values):
         numeric = all(is_number(value) for value in leaf.values)
-        return _Family("number") if numeric and leaf.op in ("in", *_ORDER) else _OPEN
+        return Family("number") if numeric and leaf.op in ("in", *_ORDER) else _OPEN
     if leaf.read_as == "string" and leaf.op != "mod":
         if len(texts) < len(leaf.values) and leaf.op not in (*IGNORES_CASE, *_ORDER):
             return _OPEN
@@ -216,48 +226,48 @@ def _family_of_leaf(leaf: AttributeIs) -> _Family:
     return _plain_family(leaf, texts)
 
 
-def _plain_family(leaf: AttributeIs, texts: tuple[str, ...]) -> _Family:
+def _plain_family(leaf: AttributeIs, texts: tuple[str, ...]) -> Family:
     """Follow an atom that sees texts as they are."""
     if leaf.op == "mod":
         return _ALIKE
     if leaf.op == "regex":
         node = Choice(tuple(parse(pattern, fold=leaf.ci) for pattern in texts))
-        return _Family("machine", machine=Search(node))
+        return Family("machine", machine=Search(node))
     if leaf.op in IGNORES_CASE:
         return _of_texts(leaf, texts)
     if leaf.op in _ORDER:
         if not texts:
             return _ALIKE
         compare, nearest = _ORDER[leaf.op]
-        return _Family("machine", machine=Order(nearest(texts), compare))
+        return Family("machine", machine=Order(nearest(texts), compare))
     if leaf.op in ("before", "after"):
-        return _Family("time")
+        return Family("time")
     if leaf.op.startswith("semver_"):
-        return _Family("semver-strict" if leaf.strict else "semver")
-    return _Family("version" if leaf.op.startswith("version_") else leaf.op)
+        return Family("semver-strict" if leaf.strict else "semver")
+    return Family("version" if leaf.op.startswith("version_") else leaf.op)
 
 
-def _of_texts(leaf: AttributeIs, texts: tuple[str, ...]) -> _Family:
+def _of_texts(leaf: AttributeIs, texts: tuple[str, ...]) -> Family:
     if leaf.ci:
         texts = tuple(text.lower() for text in texts)
     if not texts:
         return _ALIKE
     if leaf.op == "in":
         if not leaf.ci:
-            return _Family("constants", texts)
+            return Family("constants", texts)
         if len(texts) > MAX_LOWERED:
-            return _Family("lowered")
-    return _Family("machine", machine=Search(pattern_of(leaf.op, texts), lower=leaf.ci))
+            return Family("lowered")
+    return Family("machine", machine=Search(pattern_of(leaf.op, texts), lower=leaf.ci))
 
 
-def _length(leaf: AttributeIs) -> _Family:
+def _length(leaf: AttributeIs) -> Family:
     """Follow an atom that sees how long a text is."""
     cuts = cuts_of(replace(leaf, read_as=None))
     if cuts is None or cuts.period > 1 or any(point > MAX_LENGTH for point in cuts.points):
         return _OPEN
     most = max((math.ceil(point) for point in cuts.points), default=0) + 1
     test = length_test(leaf)
-    return _Family("machine", machine=Length(max(most, 1), test))
+    return Family("machine", machine=Length(max(most, 1), test))
 
 
 def length_test(leaf: AttributeIs) -> Callable[[int], bool]:

@@ -1,7 +1,7 @@
 """Comparisons that are not followed, but hang together: who is less is not greater.
 
-Where the order of two values is not known, the atoms that ask for it are not independent: each
-possible order answers them all at once.
+Where the order of two values or the text of a number is not known, the atoms that ask for it are
+not independent: each possible order, or text, answers them all at once.
 """
 
 from __future__ import annotations
@@ -10,11 +10,23 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from flagstone.engine import semver
 from flagstone.engine.model import AttributeIs
 from flagstone.engine.operators import is_number, text_of
 from flagstone.engine.prove.atoms import Atom
-from flagstone.engine.semver import padded
+from flagstone.engine.prove.languages import (
+    Machine,
+    Product,
+    Search,
+    TooManyStatesError,
+    pattern_of,
+)
+from flagstone.engine.prove.texts import family_of
+from flagstone.engine.regex_syntax import parse
 
+MAX_CONSTANTS = 50
+_NUMERAL = r"\A-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?\z"
+"""What the text of a number looks like, and more."""
 _LESS, _EQUAL, _GREATER, _SAME = 1, 2, 4, 8
 _HOLDS = {
     "lt": _LESS,
@@ -34,36 +46,47 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
     "gte": operator.ge,
 }
+_KEYED = frozenset({"semver", "version"})
 
 
-def hanging_together(atoms: Sequence[Atom]) -> Iterator[tuple[list[Atom], list[int]]]:
-    """Yield groups of atoms with the sets of them that can hold at once."""
+def hanging_together(
+    atoms: Sequence[Atom], is_for_numbers: Callable[[Atom], bool]
+) -> Iterator[tuple[list[Atom], list[int]]]:
+    """Yield groups of atoms with the sets of them that can hold at once.
+
+    ``is_for_numbers`` says that an atom is followed wherever it does not meet numbers.
+    """
     groups: dict[Any, list[Atom]] = {}
     for atom in atoms:
-        groups.setdefault(_group_of(atom), []).append(atom)
+        groups.setdefault((*_group_of(atom), is_for_numbers(atom)), []).append(atom)
     for name, group in groups.items():
-        if name[0] == "two values":
-            yield group, _of_two_values(group)
-        elif name[0] == "versions":
-            yield group, _of_versions(group)
-        else:
-            yield group, [0, *(atom.bit for atom in group)]
+        truths = _TRUTHS[name[0]](group, name[-1])
+        if truths is not None:
+            yield group, truths
+            continue
+        yield from (([atom], [0, atom.bit]) for atom in group)
 
 
 def _group_of(atom: Atom) -> tuple[Any, ...]:
     leaf = atom.question
-    if isinstance(leaf, AttributeIs):
-        kind, _, order = leaf.op.rpartition("_")
-        if leaf.values_from is not None and order in _HOLDS:
-            kind = "time" if order in ("before", "after") else kind
-            how = leaf.read_as, leaf.ci, leaf.elements, leaf.strict
-            return "two values", kind, leaf.attr, leaf.values_from, how
-        if kind == "version" and leaf.read_as != "auto" and not leaf.elements:
-            return "versions", leaf.attr, leaf.read_as
+    if not isinstance(leaf, AttributeIs):
+        return "alone", atom.number
+    kind, _, order = leaf.op.rpartition("_")
+    if leaf.values_from is not None:
+        if order not in _HOLDS:
+            return "alone", atom.number
+        kind = "time" if order in ("before", "after") else kind
+        how = leaf.read_as, leaf.ci, leaf.elements, leaf.strict
+        return "two values", kind, leaf.attr, leaf.values_from, how
+    if not leaf.elements and leaf.read_as != "auto":
+        if kind in _KEYED:
+            return "keys", kind, leaf.attr, leaf.read_as, leaf.strict
+        if leaf.read_as in ("string", "joined"):
+            return "texts", leaf.attr, leaf.read_as
     return "alone", atom.number
 
 
-def _of_two_values(group: list[Atom]) -> list[int]:
+def _of_two_values(group: list[Atom], _is_for_numbers: bool) -> list[int]:  # noqa: FBT001  private
     """Return what holds for every set of orders: several values may be compared with."""
     truths: dict[int, None] = {}
     for orders in range(16):
@@ -76,26 +99,65 @@ def _of_two_values(group: list[Atom]) -> list[int]:
     return list(truths)
 
 
-def _of_versions(group: list[Atom]) -> list[int]:
+def _of_keys(group: list[Atom], _is_for_numbers: bool) -> list[int]:  # noqa: FBT001  private
     """Return what holds for every place of a version among the constants."""
-    keys: dict[int, list[str]] = {}
+    asked: list[tuple[Atom, Callable[[Any, Any], bool], list[Any]]] = []
     for atom in group:
         leaf = atom.question
         if isinstance(leaf, AttributeIs):
-            keys[atom.number] = [
-                padded(text_of(value) if is_number(value) else value) for value in leaf.values
-            ]
-    ordered = sorted({key for own in keys.values() for key in own})
+            compare = _COMPARE[leaf.op.rpartition("_")[2]]
+            asked.append((atom, compare, [_key(leaf, value) for value in leaf.values]))
+    ordered = sorted({key for _, _, keys in asked for key in keys})
     places = {key: 2 * place + 1 for place, key in enumerate(ordered)}
     # A value that is no version at all answers no to everything.
     truths: dict[int, None] = {0: None}
     for place in range(2 * len(places) + 1):
         truth = 0
-        for atom in group:
-            leaf = atom.question
-            if isinstance(leaf, AttributeIs):
-                compare = _COMPARE[leaf.op.rpartition("_")[2]]
-                if any(compare(place, places[key]) for key in keys[atom.number]):
-                    truth |= atom.bit
+        for atom, compare, keys in asked:
+            if any(compare(place, places[key]) for key in keys):
+                truth |= atom.bit
         truths[truth] = None
     return list(truths)
+
+
+def _key(leaf: AttributeIs, value: Any) -> Any:
+    text = text_of(value) if is_number(value) else value
+    if leaf.op.startswith("version"):
+        return semver.padded(text)
+    return semver.sort_key(text, strict=leaf.strict)
+
+
+def _of_texts(group: list[Atom], is_for_numbers: bool) -> list[int] | None:  # noqa: FBT001  private
+    """Return what holds for all texts, or for those that numbers can have."""
+    machines: list[tuple[Atom, Machine]] = []
+    for atom in group:
+        family = family_of(atom)
+        machine = family.machine
+        if machine is None and 0 < len(family.constants) <= MAX_CONSTANTS:
+            machine = Search(pattern_of("in", family.constants))
+        if machine is None:
+            return None
+        machines.append((atom, machine))
+    numeral = [Search(parse(_NUMERAL))] if is_for_numbers else []
+    try:
+        product = Product(machines, numeral)
+    except TooManyStatesError:
+        return None
+    truths: dict[int, None] = {}
+    for true, unknown in product.cells:
+        if unknown:
+            return None
+        truths[true] = None
+    return list(truths)
+
+
+def _alone(_group: list[Atom], _is_for_numbers: bool) -> None:  # noqa: FBT001  private
+    return None
+
+
+_TRUTHS: dict[str, Callable[[list[Atom], bool], list[int] | None]] = {
+    "two values": _of_two_values,
+    "keys": _of_keys,
+    "texts": _of_texts,
+    "alone": _alone,
+}

@@ -20,7 +20,7 @@ from flagstone.engine.prove.walk import MAX_STEPS, Findings, Walk
 from flagstone.engine.times import seconds_of
 
 MAX_ATTEMPTS = 200
-MAX_CONTEXTS = 2_000
+MAX_CONTEXTS = 1_000
 Moment = float | dt.datetime
 
 _DENIED_BY = {
