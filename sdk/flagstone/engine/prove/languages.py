@@ -23,8 +23,8 @@ MAX_WORK = 150_000
 MAX_LENGTH = 40
 SHOWN = 12
 """So many characters stand for all that no automaton tells apart."""
-_FOUND = "found"
-_UNKNOWN = "unknown"
+_FOUND = -1
+_UNKNOWN = -2
 _SIGMA, _DOTTED_I = 0x3A3, 0x130
 _SIGMAS = (0x3C2, 0x3C3)
 _LAST_CASED = 0x1E943
@@ -73,7 +73,17 @@ class Search(Automaton):
         }
         self._ranges = sorted(ranges | set(WORD if self._asks_word else ()))
         self._asks_sigma = any(low <= code <= high for low, high in ranges for code in _SIGMAS)
-        self.start = (frozenset({self._start}), _BEGINNING)
+        # States by number, and where each of them leads as far as it was asked.
+        self._numbers: dict[tuple[frozenset[int], _Before], int] = {}
+        self._held: list[tuple[frozenset[int], _Before]] = []
+        self._leads: dict[tuple[int, int], int] = {}
+        self.start = self._number(frozenset({self._start}), _BEGINNING)
+
+    def _number(self, live: frozenset[int], before: _Before) -> int:
+        number = self._numbers.setdefault((live, before), len(self._held))
+        if number == len(self._held):
+            self._held.append((live, before))
+        return number
 
     def step(self, state: Any, code: int) -> Any:
         """Return the state after one more character."""
@@ -86,10 +96,16 @@ class Search(Automaton):
             state = self._after(state, ord(character))
         return state
 
-    def _after(self, state: Any, code: int) -> Any:
-        if state is _FOUND or state is _UNKNOWN:
+    def _after(self, state: int, code: int) -> int:
+        if state < 0:
             return state
-        live, before = state
+        following = self._leads.get((state, code))
+        if following is None:
+            following = self._leads[state, code] = self._reached(state, code)
+        return following
+
+    def _reached(self, state: int, code: int) -> int:
+        live, before = self._held[state]
         closed = self._closed(live, before, code)
         self.work += len(closed)
         if 0 in closed:
@@ -103,13 +119,13 @@ class Search(Automaton):
                     following.add(place.then)
         word = self._asks_word and any(low <= code <= high for low, high in WORD)
         after = _Before(start=False, newline=self._asks_line and code == 10, word=word)
-        return frozenset(following), after
+        return self._number(frozenset(following), after)
 
     def accepts(self, state: Any) -> bool | None:
         """Whether the pattern is found in a text that ends here."""
-        if state is _FOUND or state is _UNKNOWN:
-            return True if state is _FOUND else None
-        live, before = state
+        if state < 0:
+            return True if state == _FOUND else None
+        live, before = self._held[state]
         return 0 in self._closed(live, before, _END)
 
     def cuts(self) -> Iterable[int]:
