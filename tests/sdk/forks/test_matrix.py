@@ -363,7 +363,11 @@ def celery(
         (tmp_path / "tasks.py").write_text(START + TASKS)
         sender = module.Celery("sender", broker="filesystem://", set_as_current=False)
         queue = environment["QUEUE"]
-        sender.conf.broker_transport_options = {"data_folder_in": queue, "data_folder_out": queue}
+        sender.conf.broker_transport_options = {
+            "data_folder_in": queue,
+            "data_folder_out": queue,
+            "control_folder": str(tmp_path / "control"),
+        }
         lock = threading.Lock()
 
         def ask(unit: str) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def test_who_does_not_follow_is_named_and_the_exit_code_says_so(
     apply = store.apply
     store.apply = lambda *given: hold.wait(20) and apply(*given)  # type: ignore[method-assign]
     cli.ok("flags", "create", new_key)
-    answer = cli.pipe("instances", "--wait", "1")
+    answer = cli.pipe("instances", "--wait", "4")
     assert answer.code == 5
     assert "1 not on revision" in answer.error
     (stale,) = [each for each in cli.ok("instances", "--stale") if each["state"] == "behind"]
