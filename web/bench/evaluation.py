@@ -212,8 +212,12 @@ def goals_of_ours(evaluations: int = 10_000_000) -> Iterator[Goal]:
     parse, size = _loading()
     yield Goal("parse of 1,000 flags", "≤ 60 ms", f"{parse * 1e3:.0f} ms of CPU", parse <= 0.060)
     yield Goal("memory of a flag", "≤ 10 kB", f"{size / 1e3:.1f} kB", size <= 10_000)
-    took = _import_seconds()
-    yield Goal("import of flagstone", "≤ 30 ms", f"{took * 1e3:.0f} ms of CPU", took <= 0.030)
+    took, client = (
+        _import_seconds("import flagstone"),
+        _import_seconds("from flagstone import Client"),
+    )
+    found = f"{took * 1e3:.0f} ms of CPU ({client * 1e3:.0f} with Client, which loads when used)"
+    yield Goal("import of flagstone", "≤ 30 ms", found, took <= 0.030)
     grown = _growth(evaluations)
     yield Goal(
         f"memory after {evaluations:,} evaluations",
@@ -268,8 +272,8 @@ def _loading() -> tuple[float, float]:
     return statistics.median(took), size / 1000
 
 
-def _import_seconds() -> float:
-    """Return CPU seconds of ``import flagstone`` in a fresh interpreter, less the interpreter's."""
+def _import_seconds(statement: str) -> float:
+    """Return CPU seconds of an import in a fresh interpreter, less the interpreter's own."""
 
     def run(text: str) -> float:
         program = f"import time; s = time.process_time(); {text}; print(time.process_time() - s)"
@@ -278,7 +282,7 @@ def _import_seconds() -> float:
         )
         return float(ended.stdout)
 
-    return statistics.median(run("import flagstone") for _ in range(11))
+    return statistics.median(run(statement) for _ in range(11))
 
 
 def _growth(evaluations: int) -> float:
