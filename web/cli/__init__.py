@@ -14,7 +14,7 @@ import sys
 import click
 
 from flags.errors import FlagstoneError
-from web.cli import bench, evaluate, experiments, flags, imports, instances, local
+from web.cli import bench, compare, evaluate, experiments, flags, imports, instances, local
 from web.cli.context import Invocation
 from web.cli.output import CommandError, Output
 
@@ -86,6 +86,7 @@ main.add_command(local.replay)
 main.add_command(local.verify)
 main.add_command(flags.flags)
 main.add_command(evaluate.evaluate)
+main.add_command(compare.compare)
 main.add_command(imports.import_flags)
 main.add_command(experiments.experiments)
 main.add_command(instances.instances)

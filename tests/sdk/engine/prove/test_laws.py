@@ -336,3 +336,22 @@ def test_a_time_that_is_none_is_refused() -> None:
         classify(at_share(1), at_share(2), now="soon")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="comes before"):
         classify(at_share(1), at_share(2), now=(2.0, 2.0))
+
+
+def test_a_flag_that_cannot_be_read_is_neither_on_nor_off_to_others() -> None:
+    document = boolean(rule({"flag": "broken", "on": False}))
+    document["flags"]["broken"] = {"type": "boolean", "variants": BOOLEAN, "rules": "none"}
+    nobody = boolean()
+    nobody["flags"]["broken"] = document["flags"]["broken"]
+    found = classify(document, nobody)
+    assert [flag.verdict for flag in found] == [Verdict.NO_OP] * 2
+    sound = copy.deepcopy(document)
+    sound["flags"]["broken"]["rules"] = []
+    assert verdict(document, sound) is Verdict.ONLY_WIDENS
+
+
+def test_what_is_on_for_one_side_and_a_fallback_for_the_other_is_no_rest() -> None:
+    """Off with a value of its own, and a default that the edit changes."""
+    variants = {"a": {"value": "a"}, "b": {"value": "b"}, "off": {"value": "-", "on": False}}
+    before = experiment(variants=variants, default="a")
+    assert verdict(before, experiment(variants=variants, default="b")) is Verdict.MOVES_OTHERS
