@@ -75,7 +75,7 @@ def shown(*things: object) -> Iterator[None]:
 
 def nested(levels: int, kind: str) -> Any:
     """Return something that holds itself so many times over."""
-    inner: Any = "x"
+    inner: Any = True
     for _ in range(levels):
         inner = [inner] if kind == "list" else {kind: inner}
     return inner
@@ -97,6 +97,7 @@ ODD: dict[str, Callable[[], Any]] = {
     "deeper nots": lambda: nested(3000, "not"), "objects": lambda: nested(70, "all"),
     "an empty name": lambda: {"": 0}, "many": lambda: list(range(300)), "pair": lambda: [0, 1],
     "self": lambda: {"flag": "first"}, "segment": lambda: {"segment": "beta"}, "yes": lambda: True,
+    "sixty": lambda: 60,
 }  # fmt: skip
 FOREIGN: dict[str, Callable[[], Any]] = {
     "bytes": lambda: b"x", "tuple": lambda: ("a", 1), "set": lambda: {"a"}, "object": object,

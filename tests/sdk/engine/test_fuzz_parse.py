@@ -45,6 +45,7 @@ from tests.sdk.engine.fuzzing import (
     text_of,
     written_twice,
 )
+from tests.sdk.engine.fuzzing_model import assert_sound
 
 json_values = json_of(FIELDS)
 objects = json_of(FIELDS, scalars | foreign)
@@ -94,6 +95,7 @@ def check(document: Any) -> FlagSet | None:
     if isinstance(strict, FlagSet):
         assert lenient == strict
         assert all(flag.fault is None for flag in strict.flags.values())
+    assert_sound(lenient)
     for flag_set in (strict, lenient):
         if not isinstance(flag_set, FlagSet) or not is_finite(to_document(flag_set)):
             continue
@@ -285,11 +287,14 @@ def test_every_field_stands_every_odd_value(name: str) -> None:
         sound = document["flags"] if type(document.get("flags")) is dict else {}
         sound["sound"] = WHOLE["flags"]["g"]
         with shown(holder, field):
-            lenient = read(document, strict=False)
-            read(document, strict=True)
+            lenient, strict = read(document, strict=False), read(document, strict=True)
+            if isinstance(strict, FlagSet):
+                assert_sound(strict)
             if isinstance(lenient, FlagSetError):
                 assert lenient.path in HEAD
-            elif sound is document["flags"]:
+                continue
+            assert_sound(lenient)
+            if sound is document["flags"]:
                 assert evaluate(lenient, "sound", {}, NOW).value is True
                 written = read(to_document(lenient), strict=False)
                 assert isinstance(written, FlagSet)
