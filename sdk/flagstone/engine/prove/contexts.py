@@ -191,7 +191,9 @@ class _Search:
     def choices(self, number: int) -> list[Any]:
         """Return several values of a variable to combine with others."""
         found = list(itertools.islice(self.values(number), _CHOICES))
-        if number in self._related() and self.space.variables[number].path is not None:
+        path = self.space.variables[number].path
+        is_context = path == () and self.space.is_context
+        if number in self._related() and path is not None and not is_context:
             found.extend(self._pool())
         return found
 

@@ -6,6 +6,8 @@ sides of an edit: where both sides come to the same node, everything after it is
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -32,7 +34,7 @@ from flagstone.engine.model import (
     Split,
     Variant,
 )
-from flagstone.engine.operators import test_of
+from flagstone.engine.operators import number_of, test_of
 from flagstone.engine.prove.atoms import (
     NOWHERE,
     Atom,
@@ -45,6 +47,7 @@ from flagstone.engine.prove.atoms import (
     asks_clock,
     name_of,
 )
+from flagstone.engine.times import seconds_of
 
 MAX_NODES = 60_000
 
@@ -264,10 +267,16 @@ class Writer:
         return self.flag(condition.flag, ending)
 
     def _of_value(self, condition: Condition, value: Any, yes: Node, no: Node) -> Node:
-        if self.now is None and asks_clock(condition):
+        holds = compile_condition(condition, NOWHERE)
+        if self.now is not None or not asks_clock(condition):
+            return yes if holds(value, self.now or 0.0) else no
+        cuts = _turns(condition, value)
+        if cuts is None:
             return self.ask(AtSomeTime(condition, value), yes, no)
-        holds = compile_condition(condition, NOWHERE)(value, self.now or 0.0)
-        return yes if holds else no
+        node = yes if holds(value, cuts[-1]) else no
+        for before, cut in reversed(list(itertools.pairwise([cuts[0] - 1.0, *cuts]))):
+            node = self.since(cut, node, yes if holds(value, before) else no)
+        return node
 
     def _attribute_is(self, leaf: AttributeIs, yes: Node, no: Node) -> Node:
         settled = self._settled(leaf)
@@ -302,6 +311,41 @@ class Writer:
                 return settled if _is_usable(settled) else AnyOf(())
             case _:
                 return condition
+
+
+def _turns(condition: Condition, value: Any) -> list[float] | None:
+    """Return the times at which a comparison of a constant with the clock may turn."""
+    if not _compares_times(condition):
+        return None
+    cuts = {0.0}
+    waiting = [value]
+    for part in waiting:
+        if isinstance(part, (list, dict)):
+            waiting.extend(part.values() if isinstance(part, dict) else part)
+            continue
+        for read in (number_of, seconds_of):
+            with contextlib.suppress(ValueError):
+                try:
+                    time = float(read(part))
+                except OverflowError:
+                    return None
+                cuts |= {time, math.nextafter(time, math.inf)}
+    return sorted(cuts)
+
+
+def _compares_times(condition: Condition) -> bool:
+    """Whether comparisons with the clock ask for the order of times only."""
+    match condition:
+        case AllOf(parts) | AnyOf(parts):
+            return all(map(_compares_times, parts))
+        case Not(inner) | Each(_, inner):
+            return _compares_times(inner)
+        case AttributeIs():
+            is_order = condition.op in ("in", "lt", "lte", "gt", "gte", "before", "after")
+            is_plain = is_order and condition.read_as in (None, "number", "auto")
+            return condition.values_from is not Clock.NOW or is_plain
+        case _:
+            return True
 
 
 def _is_usable(leaf: AttributeIs) -> bool:

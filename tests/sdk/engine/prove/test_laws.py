@@ -355,3 +355,25 @@ def test_what_is_on_for_one_side_and_a_fallback_for_the_other_is_no_rest() -> No
     variants = {"a": {"value": "a"}, "b": {"value": "b"}, "off": {"value": "-", "on": False}}
     before = experiment(variants=variants, default="a")
     assert verdict(before, experiment(variants=variants, default="b")) is Verdict.MOVES_OTHERS
+
+
+def test_a_flag_whose_value_is_a_time_is_followed_over_the_times() -> None:
+    def asking(op: str, value: Any) -> dict[str, Any]:
+        clock = {"op": op, "values_from": {"clock": "now"}}
+        document = boolean(rule({"flag": "until", "value": clock}))
+        variants = {"v": {"value": value}}
+        document["flags"]["until"] = {"type": "object", "variants": variants, "default": "v"}
+        return document
+
+    assert verdict(asking("gt", 5), asking("gt", 6)) is Verdict.ONLY_WIDENS
+    assert verdict(asking("gt", 5), asking("gte", 5)) is Verdict.ONLY_WIDENS
+    assert verdict(asking("gt", 5.0), asking("gt", 5)) is Verdict.NO_OP
+    early, late = "2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z"
+    found = judged(asking("before", early), asking("before", late))
+    assert found.verdict is Verdict.ONLY_NARROWS
+    assert found.no_op.witness is not None
+    assert START < found.no_op.witness.now <= START + 151 * 86_400
+    same = {"any": [{"op": word, "values_from": {"clock": "now"}} for word in ("lt", "gte")]}
+    ever = asking("lt", 5)
+    ever["flags"]["f"]["rules"][0]["when"]["value"] = same
+    assert verdict(ever, boolean(rule())) is Verdict.NO_OP
