@@ -250,6 +250,19 @@ FIELDS: Final = [
 ]  # fmt: skip
 
 
+def aims_in(document: Any) -> list[tuple[Any, Any]]:
+    """Return where the flags of a document look, and for what."""
+    aims: list[tuple[Any, Any]] = []
+    for holder, name in places_in(document):
+        if name == "values" and type(holder[name]) is list:
+            aims.extend((holder.get("attr", []), value) for value in holder[name])
+        elif name == "keys" and type(holder[name]) is list:
+            aims.extend((holder.get("by", "targetingKey"), key) for key in holder[name])
+        elif name == "by":
+            aims.extend((holder[name], f"u{number}") for number in range(3))
+    return aims
+
+
 class Author:
     """Writes flag sets that are sound, of the whole grammar, and contexts that meet them."""
 
@@ -258,6 +271,7 @@ class Author:
         self.pick = rng.choice
         self.segments: list[str] = []
         self.flags: list[str] = []
+        self.aims: list[tuple[Any, Any]] = []
 
     def chance(self, one_in: int) -> bool:
         return self.rng.randrange(one_in) == 0
@@ -312,7 +326,10 @@ class Author:
             numeric = op.split("_")[0] not in ("starts", "ends", "regex", "semver", "cidr", "type")
             allowed = READ_AS if numeric else READ_AS[1:]
             read_as = self.pick(allowed) if self.chance(3) else None
-            leaf["values"] = self.some(lambda: self.constant(op, read_as), 1, 4)
+            values = self.some(lambda: self.constant(op, read_as), 1, 4)
+            # Constants of one kind are tested in place, a mixture is not.
+            alike = [value for value in values if type(value) is type(values[0])]
+            leaf["values"] = values if self.chance(3) else alike
             if read_as:
                 leaf["as"] = read_as
         if op in ("in", "contains", "starts_with", "ends_with", "regex") and self.chance(3):
@@ -386,7 +403,7 @@ class Author:
     def rule(self, index: int) -> dict[str, Any]:
         rule: dict[str, Any] = {
             "id": f"r{index}",
-            "when": self.condition(),
+            "when": self.leaf(False) if self.chance(2) else self.condition(),
             "track": self.chance(2),
         }
         if self.chance(4):  # rules alike stand in one table
@@ -434,10 +451,10 @@ class Author:
             "off": self.pick(["a", "b", None]),
             "default": self.pick(["a", "c", None]),
             "metadata": {self.pick(NAMES): self.value() for _ in range(self.rng.randrange(2))},
-            "targets": self.some(self.target, 0),
-            "rules": [self.rule(index) for index in range(self.rng.randrange(5))],
+            "targets": self.some(self.target, 0) if self.chance(2) else [],
+            "rules": [self.rule(index) for index in range(self.pick([0, 1, 1, 2, 4]))],
         }
-        if self.flags and self.chance(2):
+        if self.flags and self.chance(4):
             wanted = self.pick([["a"], ["a", "b", "c"]])
             flag["prerequisites"] = [{"flag": self.pick(self.flags), "variants": wanted}]
         return flag
@@ -452,20 +469,52 @@ class Author:
         for key in ["first", "second", "third/é"][: self.rng.randint(1, 3)]:
             flags[key] = self.flag(key)
             self.flags.append(key)
-        return {
+        document = {
             "schema": 1,
             "environment": "test",
             "version": 3,
             "segments": segments,
             "flags": flags,
         }
+        self.aims = aims_in(document)
+        return document
 
     def plain_context(self) -> dict[str, Any]:
-        """Return a context of JSON."""
-        context = {name: self.value() for name in NAMES if self.chance(2)}
+        """Return a context of JSON, in part aimed at what the flags ask."""
+        context = {name: self.value() for name in NAMES if self.chance(3)}
         if self.chance(2):
             context["device"] = {"os": self.value(1), "é": self.scalar()}
+        for _ in range(self.rng.randrange(6)):
+            self.aim(context, self.beside)
         return context
+
+    def aim(self, context: dict[Any, Any], make: Callable[[Any], Any]) -> None:
+        """Put something where a flag looks, made from what it looks for there."""
+        if self.aims:
+            path, value = self.pick(self.aims)
+            path = path if type(path) is list else [path]
+            for name in path[:-1]:
+                inside = context.get(name)
+                context[name] = context = dict(inside) if type(inside) is dict else {}
+            if path:
+                context[path[-1]] = make(value)
+
+    def beside(self, value: Any) -> Any:
+        """Return a value, or one that is easily taken for it."""
+        kind = self.rng.randrange(8)
+        if kind < 4:
+            return value
+        if kind == 4:
+            return [self.scalar(), value]
+        if type(value) is str:
+            texts = [value.upper(), value.lower(), f"{value}x", f"x{value}", value[1:]]
+            return self.pick([*texts, int(value)] if value.isdecimal() else texts)
+        if type(value) is bool:
+            return self.pick([int(value), float(value), str(value).lower()])
+        if type(value) in (int, float):
+            near = [value + 1, value - 1, bool(value), str(value), int(value)]
+            return self.pick([*near, float(value), -value])
+        return value
 
     def context(self) -> Any:
         """Return a context of any objects at all, or something that is none."""
@@ -474,7 +523,10 @@ class Author:
         context: dict[Any, Any] = self.plain_context()
         for _ in range(self.rng.randrange(4)):
             make = self.pick(_STRANGE)
-            context[self.pick([*NAMES, "\ud800", 1, None, Equal(), Name("v")])] = make()
+            if self.chance(2):
+                self.aim(context, lambda value, make=make: self.pick([make(), [make()], (value,)]))
+            else:
+                context[self.pick([*NAMES, "\ud800", 1, None, Equal(), Name("v")])] = make()
         return context
 
     def now(self) -> Any:
@@ -495,6 +547,15 @@ def _selfish() -> dict[str, Any]:
     return own
 
 
+class Treacherous(dict):  # type: ignore[type-arg]
+    """An object whose names can be asked for, but not read."""
+
+    def __getitem__(self, name: object) -> Any:
+        raise RuntimeError("no")
+
+    get = __getitem__  # type: ignore[assignment]
+
+
 _BOTTOMLESS = nested(50_000, "list")
 _STRANGE: Final[list[Callable[[], Any]]] = [
     *ODD.values(),
@@ -510,6 +571,8 @@ _STRANGE: Final[list[Callable[[], Any]]] = [
     lambda: Liar("de"),
     lambda: iter([]),
     lambda: range(3),
+    lambda: Treacherous({"os": "ios", "é": 1}),
+    lambda: [Treacherous({"os": 1}), "de"],
 ]
 
 

@@ -93,7 +93,7 @@ def test_sound_flags_answer_alike_by_every_way(rng: random.Random) -> None:
     flag_set = parse_flag_set(document)
     again = pickle.loads(pickle.dumps(flag_set))
     for key in document["flags"]:
-        for _ in range(3):
+        for _ in range(10):
             context = author.plain_context()
             with shown(document, key, context):
                 details = check(flag_set, key, context, NOW)
@@ -117,10 +117,12 @@ def test_programs_answer_plain_data_themselves(rng: random.Random) -> None:
     compiled = compile_flag_set(flag_set)
     for key, flag in flag_set.flags.items():
         if settled(flag) is None:
-            context = json.loads(json.dumps(author.plain_context()).replace("\\ud800", "x"))
-            with shown(document, key, context):
-                program = generated_program(flag, compiled)
-                assert program(context, NOW) == carefully(flag_set, key, context, NOW)
+            program = generated_program(flag, compiled)
+            careful = careful_program(flag, compiled)
+            for _ in range(15):
+                context = json.loads(json.dumps(author.plain_context()).replace("\\ud800", "x"))
+                with shown(document, key, context):
+                    assert program(context, NOW) == careful(context, NOW)
 
 
 @given(seeds)
@@ -130,11 +132,12 @@ def test_any_objects_get_an_answer(rng: random.Random) -> None:
     document = author.flag_set()
     flag_set = parse_flag_set(document)
     for key in [*document["flags"], author.pick(["", "nobody", "\ud800", None, 7, [], object()])]:
-        context, now = author.context(), author.now()
-        with shown(document, key, context, now):
-            check(flag_set, key, context, now)
-            compiled = compile_flag_set(flag_set)
-            assert isinstance(compiled.evaluate(key, context, now), EvaluationDetails)
+        for _ in range(5):
+            context, now = author.context(), author.now()
+            with shown(document, key, context, now):
+                check(flag_set, key, context, now)
+                compiled = compile_flag_set(flag_set)
+                assert isinstance(compiled.evaluate(key, context, now), EvaluationDetails)
     context, now = author.context(), author.now()
     for whole in (anything(rng), {"flags": anything(rng)}, {"flags": {"first": anything(rng)}}):
         assert isinstance(evaluate(whole, "first", context, now), EvaluationDetails)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import sys
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from flagstone.engine.regex import MAX_PATTERN, SHORT_TEXT, compile_regex
 from flagstone.engine.regex_automaton import MAX_REMEMBERED, Automaton
 from flagstone.engine.regex_syntax import RegexError, parse
-from tests.sdk.engine.fuzzing import fuzzed, shown
+from tests.sdk.engine.fuzzing import fuzzed, seeds, shown
 
 re2 = pytest.importorskip("re2", reason="the SDK's tests are run without its peer google-re2")
 
@@ -28,12 +29,35 @@ PIECES = [
     "\\xg", "\\Q", "\\E", "\\n", "\\t", "\\C", "\\pL", "\\p{Greek}", "\\PN", "\\Z", "\\G", "\\K",
     "\\R", "\\07", "\\0", "\\-", "\\_", "\\é", "\n", "\x00", " ", "#", "-", ",", "(?#c)", "(?P=n)",
 ]  # fmt: skip
+ATOMS = [
+    "a", "b", "s", "k", "é", ".", "\\d", "\\w", "\\W", "\\s", "\\S", "[a-c]", "[^a]", "[^\\d\\s]",
+    "$", "^", "\\b", "\\A", "\\z", "[[:alpha:]_]", "\\x{e9}", "\\n", "(?i:K)", "\\Q.*\\E",
+]  # fmt: skip
+REPEATS = ["", "", "", "*", "+", "?", "*?", "{2}", "{0,3}", "{1,}"]
+
+
+def grown(rng: random.Random, depth: int = 0) -> str:
+    """Return a pattern that is sound."""
+    pattern = ""
+    for _ in range(rng.randint(1, 3)):
+        if depth < 3 and rng.randrange(3) == 0:
+            start = rng.choice(["(", "(?:", "(?i:", "(?s:", "(?m:", "(?-i:"])
+            pattern += f"{start}{grown(rng, depth + 1)}){rng.choice(REPEATS)}"
+        else:
+            pattern += rng.choice(ATOMS) + rng.choice(REPEATS)
+    return pattern if rng.randrange(4) else f"{pattern}|{rng.choice(ATOMS)}"
+
+
 patterns = (
-    st.lists(st.sampled_from(PIECES), max_size=9).map("".join)
+    seeds.map(grown)
+    | seeds.map(grown)
+    | st.lists(st.sampled_from(PIECES), max_size=9).map("".join)
     | st.text("ab()[]{}|*+?^$\\.-,:0129\\iAzbBdDwWQEPx<>=!n", max_size=14)
     | st.text(max_size=12)
 )
-texts = st.text("aAbBcKkSséÉß\n _1-.xſ\u212a\U0001f600\x00", max_size=10) | st.text(max_size=6)
+ALPHABETS = [
+    "ab\n", "abskKé\n 1.", "aAbBcKkSséÉß\n _1-.xſ\u212a\U0001f600\x00", "\ud800aé\x7f\u2028",
+]  # fmt: skip
 QUIET = re2.Options()
 QUIET.log_errors = False
 # Where RE2 says yes and we say no: Unicode's properties (the standard library has no table of
@@ -52,45 +76,58 @@ def peer_of(pattern: str) -> Any:
         return None
 
 
-@given(patterns, st.lists(texts, max_size=6))
+def texts(rng: random.Random, count: int, *alphabets: str) -> list[str]:
+    """Return short texts, in alphabets that patterns ask for."""
+    chosen = [rng.choice(alphabets or ALPHABETS) for _ in range(count)]
+    found = ["".join(rng.choices(alphabet, k=rng.randrange(9))) for alphabet in chosen]
+    # Whether the end comes before a last newline is where dialects differ.
+    return [f"{text}\n" if rng.randrange(4) == 0 else text for text in found]
+
+
+@given(patterns, seeds)
 @fuzzed(110)
-def test_any_text_is_a_pattern_of_re2_or_refused(pattern: str, several: list[str]) -> None:
-    with shown(pattern, several):
+def test_any_text_is_a_pattern_of_re2_or_refused(pattern: str, rng: random.Random) -> None:
+    with shown(pattern):
         try:
             search, automaton = compile_regex(pattern), Automaton(parse(pattern))
-        except RegexError as error:
-            refusal = str(error)
-        else:
-            refusal = ""
-            for text in several:
-                found = search(text)
-                assert type(found) is bool
-                assert automaton.search(text) is found
-        if not is_unicode(pattern):
-            return  # what JSON can carry, but UTF-8 cannot
-        peer = peer_of(pattern)
-        if refusal:
+        except RegexError:
+            # What is only JSON's, but not UTF-8's, RE2 cannot be asked about.
+            peer = peer_of(pattern) if is_unicode(pattern) else None
             assert peer is None or OURS_ALONE.search(pattern)
             return
+        several = texts(rng, 12)
+        for text in several:
+            steps_of(pattern, text)
+            found = search(text)
+            assert type(found) is bool
+            assert automaton.search(text) is found
+        if not is_unicode(pattern):
+            return
+        peer = peer_of(pattern)
         assert peer is not None
-        # RE2 finds ``\\B`` between the bytes of one character; we count in characters.
-        several = several if "\\B" not in pattern else [text for text in several if text.isascii()]
         for text in filter(is_unicode, several):
-            found = peer.search(text) is not None
-            assert search(text) is found
-            # A long text always goes to the automaton.
-            padded = "\n" * SHORT_TEXT + text + "\n"
-            assert search(padded) is (peer.search(padded) is not None)
+            # RE2 finds ``\\B`` between the bytes of one character; we count in characters.
+            if "\\B" in pattern and not text.isascii():
+                continue
+            with shown(text):
+                found = peer.search(text) is not None
+                assert search(text) is found
+                # A long text always goes to the automaton.
+                padded = "\n" * SHORT_TEXT + text + "\n"
+                assert search(padded) is (peer.search(padded) is not None)
 
 
-@given(st.lists(st.sampled_from([*"abkKsSéßſ", "[a-c]", "[^k]", "\\w", "."]), max_size=5), texts)
+@given(st.lists(st.sampled_from([*"abkKsSéßſ", "[a-c]", "[^k]", "\\w", "."]), max_size=5), seeds)
 @fuzzed(40)
-def test_ignoring_case_is_a_flag_of_the_whole(pieces: list[str], text: str) -> None:
+def test_ignoring_case_is_a_flag_of_the_whole(pieces: list[str], rng: random.Random) -> None:
     pattern = "".join(pieces)
-    if is_unicode(text):
-        wanted = re2.search(f"(?i){pattern}", text) is not None
-        assert compile_regex(pattern, ci=True)(text) is wanted
-        assert compile_regex(f"(?i){pattern}")(text) is wanted
+    peer, flagged = re2.compile(f"(?i){pattern}"), compile_regex(f"(?i){pattern}")
+    search = compile_regex(pattern, ci=True)
+    for text in texts(rng, 20, "abkKsSéßſ\u212aẞÉ"):
+        wanted = peer.search(text) is not None
+        with shown(text):
+            assert search(text) is wanted
+            assert flagged(text) is wanted
 
 
 class Budget(list):  # type: ignore[type-arg]
@@ -132,7 +169,7 @@ def test_every_search_ends_within_as_many_steps_as_there_are_characters(
 
 HOSTILE = [
     ("(a+)+$", "a", "b"), ("(a|aa)+$", "a", "b"), ("(.*)*x", "a", ""), ("(a*)*b", "a", ""),
-    ("(x+x+)+y", "x", ""), (".*.*.*.*=.*", "=a", "\n"), ("^(([a-z])+.)+[A-Z]([a-z])+$", "a", ""),
+    ("(x+x+)+y", "x", ""), ("a.*.*.*.*=b", "=a", "\n"), ("^(([a-z])+.)+[A-Z]([a-z])+$", "a", ""),
     ("(a|b|ab)*c", "ab", ""), ("([a-zA-Z]+)*$", "a", "!"), ("(a?){30}a{30}b", "a", ""),
     ("(\\w+\\s?)*$", "a ", "!"), ("a.*b.*c.*d", "abc", ""), ("(?i)(ſ|s|S)*k$", "s", "!"),
 ]  # fmt: skip
@@ -148,12 +185,24 @@ def test_twenty_thousand_characters_take_no_more_steps_than_a_hundred(
     assert many <= 2 * few + 1000
 
 
+SLOW_WHEN_LONG = [("a.*b", "a", ""), ("a+b", "a", ""), ("(?s)^a*.a*$", "a", "b")]
+
+
+@pytest.mark.parametrize("length", [12, SHORT_TEXT + 1])
 @pytest.mark.parametrize(("pattern", "part", "end"), HOSTILE)
-def test_no_long_text_goes_where_backtracking_is_possible(
-    pattern: str, part: str, end: str
+def test_no_text_goes_where_backtracking_is_possible(
+    pattern: str, part: str, end: str, length: int
 ) -> None:
+    assert_left_to_the_automaton(pattern, part * (length // len(part)) + end)
+
+
+@pytest.mark.parametrize(("pattern", "part", "end"), SLOW_WHEN_LONG)
+def test_no_long_text_goes_there_at_all(pattern: str, part: str, end: str) -> None:
+    assert_left_to_the_automaton(pattern, part * (SHORT_TEXT + 1) + end)
+
+
+def assert_left_to_the_automaton(pattern: str, text: str) -> None:
     search = compile_regex(pattern)
-    text = part * (SHORT_TEXT // len(part) + 1) + end
     called: list[str] = []
 
     def note_call(frame: Any, event: str, argument: Any) -> None:
