@@ -117,7 +117,7 @@ def test_any_text_is_a_pattern_of_re2_or_refused(pattern: str, rng: random.Rando
                 assert search(padded) is (peer.search(padded) is not None)
 
 
-@given(st.lists(st.sampled_from([*"abkKsSéßſ", "[a-c]", "[^k]", "\\w", "."]), max_size=5), seeds)
+@given(st.lists(st.sampled_from([*"abkKsSéßſ", "[a-c]", "[^k]", "\\w", "."]), max_size=3), seeds)
 @fuzzed(40)
 def test_ignoring_case_is_a_flag_of_the_whole(pieces: list[str], rng: random.Random) -> None:
     pattern = "".join(pieces)
