@@ -14,7 +14,7 @@ import sys
 import time
 
 from stats import DecisionPlan, LookData, MetricSpec, Moments, Role, decide
-from stats.bounds import clear_cache
+from stats.sequential.bounds import clear_cache
 
 PLAN = DecisionPlan(
     ("control", "treatment"),

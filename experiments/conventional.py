@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from experiments import words
 from experiments.plan import Metric, Plan
 from stats import CovariateMoments, Moments, NotEnoughDataError
-from stats.cuped import Theta, adjust
-from stats.means import compare_means
-from stats.proportions import Conversions, compare_conversions, wald_interval
-from stats.srm import sample_ratio
+from stats.anytime.srm import sample_ratio
+from stats.effects.cuped import Theta, adjust
+from stats.effects.means import compare_means
+from stats.effects.proportions import Conversions, compare_conversions, wald_interval
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,19 @@
 """Pure statistics on sufficient statistics: same numbers in, same decision out."""
 
-from stats.bounds import Boundary, boundary, crossing_probabilities
-from stats.contrast import Contrast, futility, noninferiority
-from stats.cuped import Adjusted, Theta, adjust
-from stats.decide import decide
-from stats.designs import obrien_fleming_bounds, pocock_bounds, wang_tsiatis_bounds
-from stats.errors import (
-    LookError,
-    MomentsError,
-    NotEnoughDataError,
-    ParameterError,
-    PlanError,
-    SpendingError,
-    StatsError,
+from stats.anytime.srm import SampleRatio, sample_ratio
+from stats.decision.decide import decide
+from stats.decision.plan import (
+    Decision,
+    DecisionPlan,
+    LookData,
+    MetricSpec,
+    Role,
+    TestResult,
+    Verdict,
 )
-from stats.lift import (
+from stats.effects.contrast import Contrast, futility, noninferiority
+from stats.effects.cuped import Adjusted, Theta, adjust
+from stats.effects.lift import (
     Lift,
     conversion_lift_interval,
     conversion_lift_log_interval,
@@ -23,10 +22,8 @@ from stats.lift import (
     fieller_interval,
     log_interval,
 )
-from stats.means import MeanComparison, compare_means
-from stats.moments import CovariateMoments, Moments
-from stats.plan import Decision, DecisionPlan, LookData, MetricSpec, Role, TestResult, Verdict
-from stats.proportions import (
+from stats.effects.means import MeanComparison, compare_means
+from stats.effects.proportions import (
     Conversions,
     Interval,
     RateComparison,
@@ -39,9 +36,20 @@ from stats.proportions import (
     wald_interval,
     wilson_interval,
 )
-from stats.score import Score, score_arrays, score_difference
-from stats.spending import Spending, SpendingShape
-from stats.srm import SampleRatio, sample_ratio
+from stats.effects.score import Score, score_arrays, score_difference
+from stats.errors import (
+    LookError,
+    MomentsError,
+    NotEnoughDataError,
+    ParameterError,
+    PlanError,
+    SpendingError,
+    StatsError,
+)
+from stats.sequential.bounds import Boundary, boundary, crossing_probabilities
+from stats.sequential.designs import obrien_fleming_bounds, pocock_bounds, wang_tsiatis_bounds
+from stats.sequential.spending import Spending, SpendingShape
+from stats.sums.moments import CovariateMoments, Moments
 
 __all__ = [
     "Adjusted",

@@ -20,7 +20,7 @@ from stats import (
     obrien_fleming_bounds,
     pocock_bounds,
 )
-from stats.bounds import clear_cache
+from stats.sequential.bounds import clear_cache
 
 SHIP = Spending(SpendingShape.OBRIEN_FLEMING, 0.025, 0.1)
 HARM = Spending(SpendingShape.KIM_DEMETS, 0.025, 0.1, 0.5)

@@ -12,7 +12,7 @@ import pytest
 
 import stats
 
-MODULES = [f"stats.{module.name}" for module in pkgutil.iter_modules(stats.__path__)]
+MODULES = [module.name for module in pkgutil.walk_packages(stats.__path__, "stats.")]
 FOLDER = Path(inspect.getfile(stats)).parent
 
 
@@ -50,6 +50,6 @@ def test_every_error_descends_from_one_base_and_stands_in_the_tree() -> None:
         assert kind.__name__ in (errors.__doc__ or "")
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: str(path.relative_to(FOLDER)))
 def test_no_module_hides_more_than_one_decision(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 500

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from stats.errors import NotEnoughDataError
-from stats.means import checked_level, squared_errors, student_quantile, welch_dof
-from stats.moments import Moments
-from stats.proportions import (
+from stats.effects.means import checked_level, squared_errors, student_quantile, welch_dof
+from stats.effects.proportions import (
     Conversions,
     inverted_score,
     normal_quantile,
     ratio_score,
     wilson_interval,
 )
+from stats.errors import NotEnoughDataError
+from stats.sums.moments import Moments
 
 
 @dataclass(frozen=True)

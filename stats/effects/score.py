@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stats.errors import NotEnoughDataError
-from stats.moments import Moments
+from stats.sums.moments import Moments
 
 Array = NDArray[np.float64]
 

@@ -12,14 +12,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stats.bounds import MAX_CORRELATION
-from stats.contrast import Contrast, futility, noninferiority
-from stats.cuped import adjust
+from stats.decision.plan import DecisionPlan, LookData, MetricSpec
+from stats.effects.contrast import Contrast, futility, noninferiority
+from stats.effects.cuped import adjust
+from stats.effects.lift import Lift, fieller_from_errors
+from stats.effects.score import Score, score_difference
 from stats.errors import StatsError
-from stats.lift import Lift, fieller_from_errors
-from stats.moments import CovariateMoments, Moments
-from stats.plan import DecisionPlan, LookData, MetricSpec
-from stats.score import Score, score_difference
+from stats.sequential.bounds import MAX_CORRELATION
+from stats.sums.moments import CovariateMoments, Moments
 
 # n·Σy² and (Σy)² that agree to this share differ by rounding only: the metric is constant.
 _CONSTANT = 1e-13

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scipy import special
 
 from stats.errors import NotEnoughDataError, ParameterError
-from stats.moments import Moments
+from stats.sums.moments import Moments
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from stats.errors import SpendingError
-from stats.spending import Spending
+from stats.sequential.spending import Spending
 
 Array = NDArray[np.float64]
 

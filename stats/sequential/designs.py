@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from scipy import optimize
 
-from stats.bounds import CEILING, crossing_probabilities
 from stats.errors import ParameterError
+from stats.sequential.bounds import CEILING, crossing_probabilities
 
 
 def obrien_fleming_bounds(information: Sequence[float], alpha: float) -> list[float]:

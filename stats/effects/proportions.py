@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from scipy import optimize, special
 
+from stats.effects.means import checked_level
 from stats.errors import NotEnoughDataError, ParameterError
-from stats.means import checked_level
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from stats.errors import NotEnoughDataError, ParameterError
-from stats.moments import Moments
+from stats.sums.moments import Moments
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from stats.bounds import boundary
-from stats.contrast import Contrast
-from stats.errors import LookError, StatsError
-from stats.evidence import Evidence, gather
-from stats.plan import (
+from stats.anytime.srm import SampleRatio, sample_ratio
+from stats.decision.evidence import Evidence, gather
+from stats.decision.plan import (
     Decision,
     DecisionPlan,
     LookData,
@@ -26,8 +24,10 @@ from stats.plan import (
     TestResult,
     Verdict,
 )
-from stats.spending import Spending, SpendingShape
-from stats.srm import SampleRatio, sample_ratio
+from stats.effects.contrast import Contrast
+from stats.errors import LookError, StatsError
+from stats.sequential.bounds import boundary
+from stats.sequential.spending import Spending, SpendingShape
 
 
 def decide(

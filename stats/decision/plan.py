@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from stats.errors import LookError, PlanError
-from stats.moments import Moments
+from stats.sums.moments import Moments
 
 
 class Role(StrEnum):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from stats.errors import NotEnoughDataError
-from stats.moments import CovariateMoments, Moments
+from stats.sums.moments import CovariateMoments, Moments
 
 
 class Theta(StrEnum):

@@ -1,0 +1,9 @@
+"""Golden methods as functions of ours: ``TOPICS`` of each module, by topic."""
+
+from __future__ import annotations
+
+from benchmarks.methods import anytime, decision, planned, sequential
+from benchmarks.methods.common import Topics
+
+TOPICS: Topics = {**planned.TOPICS, **sequential.TOPICS, **anytime.TOPICS, **decision.TOPICS}
+"""The only place that maps a golden topic to our functions."""

@@ -1,0 +1,37 @@
+"""What the adapters of golden methods share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from stats import SpendingShape, crossing_probabilities
+from stats.sequential.bounds import CEILING
+
+Inputs = Mapping[str, Any]
+Outputs = dict[str, Any]
+Topics = dict[str, Callable[[Inputs], Outputs]]
+
+SHAPES = {
+    "asOF": SpendingShape.OBRIEN_FLEMING,
+    "asKD": SpendingShape.KIM_DEMETS,
+    "kd": SpendingShape.KIM_DEMETS,
+    "asP": SpendingShape.POCOCK,
+    "asHSD": SpendingShape.HWANG_SHIH_DECANI,
+}
+
+
+def normal_upper(z: float) -> float:
+    return math.erfc(z / math.sqrt(2)) / 2
+
+
+def reachable(bounds: Any) -> list[float]:
+    """Write a bound that cannot be reached as the reference programs do: the end of their grid."""
+    return [min(u, CEILING) for u in bounds]
+
+
+def crossing(bounds: list[float], times: list[float]) -> list[float]:
+    correlations = [0.0, *(math.sqrt(a / b) for a, b in pairwise(times))]
+    return crossing_probabilities(bounds, correlations)

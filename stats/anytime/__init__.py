@@ -1,0 +1,1 @@
+"""Evidence that may be read at any moment, scheduled or not."""

@@ -1,0 +1,1 @@
+"""What one look says of one metric: estimates, intervals, and the statistics that are bounded."""

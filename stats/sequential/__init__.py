@@ -1,0 +1,1 @@
+"""Tests at scheduled looks: error that is spent by a plan, and the bounds that follow from it."""
