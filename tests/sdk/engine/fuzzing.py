@@ -502,6 +502,7 @@ class Author:
         if self.aims:
             path, value = self.pick(self.aims)
             path = path if type(path) is list else [path]
+            path = [name for name in path if isinstance(name, str)]  # a damaged one may be anything
             for name in path[:-1]:
                 inside = context.get(name)
                 context[name] = context = dict(inside) if type(inside) is dict else {}
@@ -520,7 +521,7 @@ class Author:
             return self.pick([*texts, int(value)] if value.isdecimal() else texts)
         if type(value) is bool:
             return self.pick([int(value), float(value), str(value).lower()])
-        if type(value) in (int, float):
+        if type(value) in (int, float) and abs(value) < 1e308:
             near = [value + 1, value - 1, bool(value), str(value), int(value)]
             return self.pick([*near, float(value), -value])
         return value
