@@ -2,7 +2,10 @@
 
 from stats.anytime.srm import SampleRatio, sample_ratio
 from stats.decision.decide import decide
-from stats.decision.plan import (
+from stats.decision.look import LookData
+from stats.decision.plan import DecisionPlan, MetricSpec, Role
+from stats.decision.policy import Policy
+from stats.decision.result import Decision, TestResult, Verdict
     Decision,
     DecisionPlan,
     LookData,
@@ -46,6 +49,16 @@ from stats.errors import (
     SpendingError,
     StatsError,
 )
+from stats.planning.power import (
+    Baseline,
+    SampleSize,
+    Signal,
+    achieved_power,
+    conversion_sample_size,
+    error_per_test,
+    sample_size,
+    smallest_detectable_lift,
+)
 from stats.sequential.bounds import Boundary, boundary, crossing_probabilities
 from stats.sequential.designs import obrien_fleming_bounds, pocock_bounds, wang_tsiatis_bounds
 from stats.sequential.spending import Spending, SpendingShape
@@ -53,6 +66,7 @@ from stats.sums.moments import CovariateMoments, Moments
 
 __all__ = [
     "Adjusted",
+    "Baseline",
     "Boundary",
     "Contrast",
     "Conversions",
@@ -70,10 +84,13 @@ __all__ = [
     "NotEnoughDataError",
     "ParameterError",
     "PlanError",
+    "Policy",
     "RateComparison",
     "Role",
     "SampleRatio",
+    "SampleSize",
     "Score",
+    "Signal",
     "Spending",
     "SpendingError",
     "SpendingShape",
@@ -81,6 +98,7 @@ __all__ = [
     "TestResult",
     "Theta",
     "Verdict",
+    "achieved_power",
     "adjust",
     "agresti_caffo_interval",
     "boundary",
@@ -89,10 +107,12 @@ __all__ = [
     "conversion_lift_interval",
     "conversion_lift_log_interval",
     "conversion_lift_score_interval",
+    "conversion_sample_size",
     "crossing_probabilities",
     "decide",
     "delta_interval",
     "difference_score",
+    "error_per_test",
     "fieller_interval",
     "futility",
     "log_interval",
@@ -103,8 +123,10 @@ __all__ = [
     "pocock_bounds",
     "ratio_score",
     "sample_ratio",
+    "sample_size",
     "score_arrays",
     "score_difference",
+    "smallest_detectable_lift",
     "wald_interval",
     "wang_tsiatis_bounds",
     "wilson_interval",

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks.methods import anytime, decision, planned, sequential
+from benchmarks.methods import anytime, decision, planned, planning, sequential
 from benchmarks.methods.common import Topics
 
-TOPICS: Topics = {**planned.TOPICS, **sequential.TOPICS, **anytime.TOPICS, **decision.TOPICS}
+TOPICS: Topics = {
+    **planned.TOPICS,
+    **sequential.TOPICS,
+    **anytime.TOPICS,
+    **decision.TOPICS,
+    **planning.TOPICS,
+}
 """The only place that maps a golden topic to our functions."""
