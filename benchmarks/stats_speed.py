@@ -51,7 +51,7 @@ def milliseconds(schedule: list[LookData], *, cold: bool, repeats: int) -> float
         if cold:
             clear_cache()
         start = time.perf_counter()
-        decide(PLAN, schedule)
+        decide(schedule, PLAN)
         taken.append(1000 * (time.perf_counter() - start))
     return statistics.median(taken)
 
@@ -60,9 +60,9 @@ def next_look(schedule: list[LookData], repeats: int) -> float:
     taken = []
     for _ in range(repeats):
         clear_cache()
-        decide(PLAN, schedule[:-1])
+        decide(schedule[:-1], PLAN)
         start = time.perf_counter()
-        decide(PLAN, schedule)
+        decide(schedule, PLAN)
         taken.append(1000 * (time.perf_counter() - start))
     return statistics.median(taken)
 

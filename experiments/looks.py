@@ -12,7 +12,16 @@ from typing import Any
 
 from experiments.lifecycle import Finding, Outcome
 from experiments.plan import Metric, Plan
-from stats import CovariateMoments, Decision, DecisionPlan, LookData, MetricSpec, Moments, Role
+from stats import (
+    CovariateMoments,
+    Decision,
+    DecisionPlan,
+    LookData,
+    MetricSpec,
+    Moments,
+    Policy,
+    Role,
+)
 from stats import decide as stats_decide
 
 MOST_QUARANTINED = 0.01
@@ -54,11 +63,17 @@ class Quality:
 
 def decision_plan(plan: Plan) -> DecisionPlan:
     """Give the part of a plan that decides."""
-    policy = plan.policy
     return DecisionPlan(
         arms=plan.arms,
         weights=tuple(float(weight) for _arm, weight in plan.weights),
         metrics=tuple(_spec(metric) for metric in plan.metrics),
+    )
+
+
+def decision_policy(plan: Plan) -> Policy:
+    """Give the error rates that a plan was sealed with."""
+    policy = plan.policy
+    return Policy(
         alpha_ship=policy.alpha_ship,
         alpha_guardrail=policy.alpha_guardrail,
         alpha_harm=policy.alpha_harm,
@@ -137,7 +152,7 @@ def _matured_units(plan: Plan, sums: Sums) -> float:
 
 def decide(plan: Plan, looks: Sequence[LookData], dropped: Sequence[str] = ()) -> Decision:
     """Decide the newest of ``looks`` by the sealed rules."""
-    return stats_decide(decision_plan(plan), looks, dropped=tuple(dropped))
+    return stats_decide(looks, decision_plan(plan), decision_policy(plan), dropped=tuple(dropped))
 
 
 def finding_of(decision: Decision, look: LookData) -> Finding:

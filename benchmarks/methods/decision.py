@@ -8,6 +8,7 @@ from stats import (
     LookData,
     MetricSpec,
     Moments,
+    Policy,
     Role,
     Verdict,
     decide,
@@ -48,12 +49,18 @@ def scenario_plan(inputs: Inputs) -> DecisionPlan:
         tuple(inputs["weights"]),
         tuple(inputs["weights"].values()),
         metrics,
+        harm_weights={key: alpha / total for key, alpha in inputs["alpha_harm"].items()},
+    )
+
+
+def scenario_policy(inputs: Inputs) -> Policy:
+    """Write the error rates of a golden scenario as a policy of ours."""
+    return Policy(
         alpha_ship=inputs["alpha_success"],
         alpha_guardrail=inputs["alpha_noninferiority"],
-        alpha_harm=total,
+        alpha_harm=sum(inputs["alpha_harm"].values()),
         beta_futility=inputs["alpha_futility"],
         epsilon=inputs["epsilon"],
-        harm_weights={key: alpha / total for key, alpha in inputs["alpha_harm"].items()},
         srm_concentration=inputs["srm_concentration"],
         srm_threshold=1 / inputs["alpha_srm"],
     )
@@ -75,10 +82,10 @@ def scenario_looks(inputs: Inputs) -> list[LookData]:
 
 
 def scenario(inputs: Inputs) -> Outputs:
-    plan, looks = scenario_plan(inputs), scenario_looks(inputs)
+    plan, policy, looks = scenario_plan(inputs), scenario_policy(inputs), scenario_looks(inputs)
     decision, at = "continue", -1
     for k in range(len(looks)):
-        verdict = decide(plan, looks[: k + 1]).verdict
+        verdict = decide(looks[: k + 1], plan, policy).verdict
         if verdict is not Verdict.CONTINUE:
             decision, at = GOLDEN_VERDICTS[verdict], k
             break

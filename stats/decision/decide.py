@@ -14,34 +14,34 @@ from itertools import pairwise
 
 from stats.anytime.srm import SampleRatio, sample_ratio
 from stats.decision.evidence import Evidence, gather
-from stats.decision.plan import (
-    Decision,
-    DecisionPlan,
-    LookData,
-    MetricSpec,
-    Role,
-    TestKind,
-    TestResult,
-    Verdict,
-)
+from stats.decision.look import LookData
+from stats.decision.plan import DecisionPlan, MetricSpec, Role
+from stats.decision.policy import Policy
+from stats.decision.result import Decision, TestKind, TestResult, Verdict
 from stats.effects.contrast import Contrast
 from stats.errors import LookError, StatsError
 from stats.sequential.bounds import boundary
-from stats.sequential.spending import Spending, SpendingShape
+from stats.sequential.spending import Spending
 
 
 def decide(
-    plan: DecisionPlan, looks: Sequence[LookData], *, dropped: Collection[str] = ()
+    looks: Sequence[LookData],
+    plan: DecisionPlan,
+    policy: Policy | None = None,
+    *,
+    dropped: Collection[str] = (),
 ) -> Decision:
     """Say what the last of ``looks`` means.
 
     Parameters
     ----------
-    plan : DecisionPlan
-        What was promised before the first look.
     looks : sequence of LookData
         Every scheduled look so far, in order. The last is decided; the earlier ones say which
         looks the error was spent on.
+    plan : DecisionPlan
+        What was promised before the first look.
+    policy : Policy, optional
+        The error rates of the house. Default: those of ``Policy()``.
     dropped : collection of str, optional
         Treatment arms stopped at earlier looks: not tested, not in the sample ratio. Their share of
         the error is not handed to the others.
@@ -74,23 +74,27 @@ def decide(
     ... )
     >>> sums = {"old": Moments.conversions(100, 10), "new": Moments.conversions(100, 0)}
     >>> look = LookData(1, 1 / 28, False, False, False, {"old": 100, "new": 100}, {"signup": sums})
-    >>> decision = decide(plan, [look])
+    >>> decision = decide([look], plan)
     >>> decision.verdict.value, decision.harmed
     ('HARM', ('new',))
     """
-    _check(plan, looks, dropped)
+    policy = policy or Policy()
+    _check(looks, plan, dropped)
     look = looks[-1]
     arms = tuple(arm for arm in plan.treatments if arm not in dropped)
-    ratio = _sample_ratio(plan, look, dropped)
+    ratio = _sample_ratio(look, plan, policy, dropped)
     tests = tuple(
-        test for metric in plan.metrics for arm in arms for test in _tests(plan, looks, metric, arm)
+        test
+        for metric in plan.metrics
+        for arm in arms
+        for test in _tests(looks, plan, policy, metric, arm)
     )
     harmed = tuple(arm for arm in arms if _any(tests, arm, "harm"))
     left = tuple(arm for arm in arms if arm not in harmed)
     proven = tuple(arm for arm in left if look.may_ship and _proven(plan, tests, arm))
     futile = tuple(arm for arm in left if look.may_be_futile and _futile(plan, tests, arm))
     told = Decision(Verdict.CONTINUE, None, harmed, futile, ratio.log_e, ratio.p_value, tests)
-    if ratio.log_e >= math.log(plan.srm_threshold):
+    if ratio.log_e >= math.log(policy.srm_threshold):
         return replace(told, verdict=Verdict.INVALID)
     if not left:
         return replace(told, verdict=Verdict.HARM)
@@ -105,7 +109,7 @@ def decide(
     return told
 
 
-def _check(plan: DecisionPlan, looks: Sequence[LookData], dropped: Collection[str]) -> None:
+def _check(looks: Sequence[LookData], plan: DecisionPlan, dropped: Collection[str]) -> None:
     if not looks:
         raise LookError("there is no look to decide")
     for before, after in pairwise(looks):
@@ -121,61 +125,46 @@ def _check(plan: DecisionPlan, looks: Sequence[LookData], dropped: Collection[st
         raise LookError(f"the plan does not know {', '.join(sorted(strangers))}")
 
 
-def _sample_ratio(plan: DecisionPlan, look: LookData, dropped: Collection[str]) -> SampleRatio:
+def _sample_ratio(
+    look: LookData, plan: DecisionPlan, policy: Policy, dropped: Collection[str]
+) -> SampleRatio:
     pairs = [
         (float(look.counts.get(arm, 0)), weight)
         for arm, weight in zip(plan.arms, plan.weights, strict=True)
         if arm not in dropped
     ]
     counts, weights = [n for n, _ in pairs], [w for _, w in pairs]
-    return sample_ratio(counts, weights, concentration=plan.srm_concentration)
+    return sample_ratio(counts, weights, concentration=policy.srm_concentration)
 
 
 # --- tests of one metric in one arm
 
 
 def _tests(
-    plan: DecisionPlan, looks: Sequence[LookData], metric: MetricSpec, arm: str
+    looks: Sequence[LookData], plan: DecisionPlan, policy: Policy, metric: MetricSpec, arm: str
 ) -> Iterator[TestResult]:
-    kinds = _kinds(plan, metric)
-    evidence = gather(plan, looks, metric, arm)
+    kinds = _kinds(plan, policy, metric)
+    evidence = gather(looks, plan, policy, metric, arm)
     if isinstance(evidence, str):
         yield from (TestResult(kind, metric.key, arm, reason=evidence) for kind in kinds)
         return
-    shown = _shown(plan, evidence, arm)
+    shown = _shown(plan, policy, evidence, arm)
     for kind in kinds:
         try:
-            yield _test(plan, evidence, replace(shown, kind=kind))
+            yield _test(plan, policy, evidence, replace(shown, kind=kind))
         except StatsError as error:
             yield replace(shown, kind=kind, reason=str(error))
 
 
-def _kinds(plan: DecisionPlan, metric: MetricSpec) -> list[TestKind]:
+def _kinds(plan: DecisionPlan, policy: Policy, metric: MetricSpec) -> list[TestKind]:
     if metric.role is Role.EXPLORE:
         return ["explore"]
-    kinds: list[TestKind] = ["harm"] if plan.harm_alpha(metric) > 0 else []
+    kinds: list[TestKind] = ["harm"] if policy.harm_alpha(plan, metric) > 0 else []
     if metric.role is Role.SUCCESS:
         kinds += ["ship", "futility"] if metric.mde is not None else ["ship"]
     elif metric.role is Role.GUARDRAIL:
         kinds.append("noninferiority")
     return kinds
-
-
-def _harm_spending(plan: DecisionPlan, metric: MetricSpec) -> Spending:
-    # A metric that is only shown gets the interval it would have if it were watched alone.
-    alpha = plan.harm_alpha(metric) or plan.alpha_harm / len(plan.treatments)
-    return Spending(SpendingShape.KIM_DEMETS, alpha, plan.epsilon, 0.5)
-
-
-def _proof_spending(plan: DecisionPlan, metric: MetricSpec) -> Spending:
-    alpha = plan.alpha_guardrail
-    if metric.role is Role.SUCCESS:
-        alpha = plan.alpha_ship / len(plan.of_role(Role.SUCCESS))
-    return Spending(SpendingShape.OBRIEN_FLEMING, alpha / len(plan.treatments), plan.epsilon)
-
-
-def _futility_spending(plan: DecisionPlan) -> Spending:
-    return Spending(SpendingShape.OBRIEN_FLEMING, plan.beta_futility, plan.epsilon)
 
 
 def _bound(spending: Spending, evidence: Evidence) -> tuple[float, float]:
@@ -184,15 +173,15 @@ def _bound(spending: Spending, evidence: Evidence) -> tuple[float, float]:
     return result.bounds[-1], result.spent[-1]
 
 
-def _shown(plan: DecisionPlan, evidence: Evidence, arm: str) -> TestResult:
+def _shown(plan: DecisionPlan, policy: Policy, evidence: Evidence, arm: str) -> TestResult:
     """Describe the difference and its repeated confidence interval, without a test.
 
     The interval is the set of differences that neither the proof bound above nor the harm bound
     below would reject: [difference - u SE, difference + l SE] for a metric that should rise.
     """
     metric, score = evidence.metric, evidence.score
-    upper, _ = _bound(_proof_spending(plan, metric), evidence)
-    lower, _ = _bound(_harm_spending(plan, metric), evidence)
+    upper, _ = _bound(policy.proof_spending(plan, metric), evidence)
+    lower, _ = _bound(policy.harm_spending(plan, metric), evidence)
     z_low, z_high = (upper, -lower) if metric.sign > 0 else (lower, -upper)
     lift = evidence.lift(z_low, z_high)
     return TestResult(
@@ -210,27 +199,27 @@ def _shown(plan: DecisionPlan, evidence: Evidence, arm: str) -> TestResult:
     )
 
 
-def _test(plan: DecisionPlan, evidence: Evidence, shown: TestResult) -> TestResult:
+def _test(plan: DecisionPlan, policy: Policy, evidence: Evidence, shown: TestResult) -> TestResult:
     metric, score = evidence.metric, evidence.score
     sign = metric.sign
     match shown.kind:
         case "harm":
-            bound, spent = _bound(_harm_spending(plan, metric), evidence)
+            bound, spent = _bound(policy.harm_spending(plan, metric), evidence)
             contrast = Contrast(sign * score.difference, score.se, sign * score.z)
             return _answer(shown, contrast, -bound, spent, passed=contrast.z <= -bound)
         case "ship":
-            bound, spent = _bound(_proof_spending(plan, metric), evidence)
+            bound, spent = _bound(policy.proof_spending(plan, metric), evidence)
             beyond = sign * metric.superiority_margin
             contrast = Contrast(
                 sign * (score.difference - beyond), score.se, sign * score.z_beyond(beyond)
             )
             return _answer(shown, contrast, bound, spent, passed=contrast.z >= bound)
         case "noninferiority":
-            bound, spent = _bound(_proof_spending(plan, metric), evidence)
+            bound, spent = _bound(policy.proof_spending(plan, metric), evidence)
             contrast = evidence.noninferiority()
             return _answer(shown, contrast, bound, spent, passed=contrast.z >= bound)
         case "futility":
-            bound, spent = _bound(_futility_spending(plan), evidence)
+            bound, spent = _bound(policy.futility_spending(), evidence)
             contrast = evidence.futility()
             return _answer(shown, contrast, -bound, spent, passed=contrast.z <= -bound)
     return shown

@@ -12,7 +12,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stats.decision.plan import DecisionPlan, LookData, MetricSpec
+from stats.decision.look import LookData
+from stats.decision.plan import DecisionPlan, MetricSpec
+from stats.decision.policy import Policy
 from stats.effects.contrast import Contrast, futility, noninferiority
 from stats.effects.cuped import adjust
 from stats.effects.lift import Lift, fieller_from_errors
@@ -90,7 +92,7 @@ class Evidence:
 
 
 def gather(
-    plan: DecisionPlan, looks: Sequence[LookData], metric: MetricSpec, arm: str
+    looks: Sequence[LookData], plan: DecisionPlan, policy: Policy, metric: MetricSpec, arm: str
 ) -> Evidence | str:
     """Collect the evidence, or say in words why there is none."""
     times: list[float] = []
@@ -99,14 +101,14 @@ def gather(
     tested: tuple[LookData, Moments, Moments] | None = None
     reason: str | None = "no looks yet"
     for look in looks:
-        pair = _pair(plan, look, metric, arm)
+        pair = _pair(look, plan, policy, metric, arm)
         reason = pair if isinstance(pair, str) else None
         if isinstance(pair, str):
             continue
         control, treatment = pair
         n = control.n + treatment.n
-        if tested is not None and not look.is_final and n < units * (1 + plan.minimum_gain):
-            gain = f"{plan.minimum_gain:.1%}"
+        if tested is not None and not look.is_final and n < units * (1 + policy.minimum_gain):
+            gain = f"{policy.minimum_gain:.1%}"
             reason = f"less than {gain} more units than at look {tested[0].number}"
             continue
         correlations.append(min(MAX_CORRELATION, math.sqrt(units / n)))
@@ -130,7 +132,7 @@ def gather(
 
 
 def _pair(
-    plan: DecisionPlan, look: LookData, metric: MetricSpec, arm: str
+    look: LookData, plan: DecisionPlan, policy: Policy, metric: MetricSpec, arm: str
 ) -> tuple[Moments, Moments] | str:
     """Return the sums of both arms if they may be tested, else why not."""
     arms: Mapping[str, Moments] = look.metrics.get(metric.key, {})
@@ -138,10 +140,10 @@ def _pair(
     if control is None or treatment is None:
         return "no data"
     n = control.n + treatment.n
-    if n < plan.minimum_units or min(control.n, treatment.n) < 2:
+    if n < policy.minimum_units or min(control.n, treatment.n) < 2:
         return f"too few units: {control.n:g} and {treatment.n:g}"
     first, second = control.s1 + treatment.s1, control.s2 + treatment.s2
-    if metric.binary and first < plan.minimum_events:
+    if metric.binary and first < policy.minimum_events:
         return f"too few events: {first:g}"
     if n * second - first * first <= _CONSTANT * n * second:
         return "all units are equal"

@@ -69,7 +69,7 @@ def test_cookie_cats_goes_back_to_the_old_gate(shared_dir: Path) -> None:
             MetricSpec("sum_gamerounds", Role.EXPLORE),
         ),
     )
-    decision = decide(plan, [one_look(plan, metrics)])
+    decision = decide([one_look(plan, metrics)], plan)
     harm = decision.tests[0]
     assert decision.verdict is Verdict.HARM
     assert harm.estimate == pytest.approx(known["r7"]["diff"], rel=1e-9)
@@ -98,7 +98,7 @@ def test_both_mails_prove_their_value_and_the_mens_mail_ships(shared_dir: Path) 
             MetricSpec("spend", Role.EXPLORE),
         ),
     )
-    decision = decide(plan, [one_look(plan, metrics)])
+    decision = decide([one_look(plan, metrics)], plan)
     assert (decision.verdict, decision.winner) == (Verdict.VALUE_PROVEN, "Mens E-Mail")
     assert all(t.passed for t in decision.tests if t.kind == "ship")
     for arm in plan.treatments:
@@ -142,4 +142,4 @@ def test_job_training_proves_its_value_but_not_a_thousand_dollars(shared_dir: Pa
         for margin, verdict in ((0.0, Verdict.VALUE_PROVEN), (1000.0, Verdict.NOT_PROVEN_IN_TIME)):
             metric = MetricSpec("re78", Role.SUCCESS, superiority_margin=margin)
             plan = DecisionPlan(("0", "1"), (260, 185), (metric,))
-            assert decide(plan, [one_look(plan, {"re78": moments})]).verdict is verdict
+            assert decide([one_look(plan, {"re78": moments})], plan).verdict is verdict

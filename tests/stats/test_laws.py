@@ -76,7 +76,7 @@ def test_the_unit_of_a_metric_changes_no_decision(looks: list[LookData], unit: f
         )
         for k in looks
     ]
-    one, two = decide(plan, looks), decide(plan, other)
+    one, two = decide(looks, plan), decide(other, plan)
     assert (one.verdict, one.winner, one.harmed) == (two.verdict, two.winner, two.harmed)
     for a, b in zip(one.tests, two.tests, strict=True):
         assert a.passed == b.passed
@@ -90,8 +90,8 @@ def test_the_unit_of_a_metric_changes_no_decision(looks: list[LookData], unit: f
 @settings(max_examples=40, deadline=None)
 @given(histories())
 def test_another_guardrail_never_makes_shipping_easier(looks: list[LookData]) -> None:
-    with_it = decide(plan_of(VALUE, COST), looks)
-    without = decide(plan_of(VALUE), only(looks, "value"))
+    with_it = decide(looks, plan_of(VALUE, COST))
+    without = decide(only(looks, "value"), plan_of(VALUE))
     if with_it.verdict is Verdict.VALUE_PROVEN:
         assert without.verdict is Verdict.VALUE_PROVEN
 
@@ -99,7 +99,7 @@ def test_another_guardrail_never_makes_shipping_easier(looks: list[LookData]) ->
 @settings(max_examples=40, deadline=None)
 @given(histories())
 def test_intervals_and_tests_never_disagree(looks: list[LookData]) -> None:
-    for test in decide(plan_of(VALUE, COST), looks).tests:
+    for test in decide(looks, plan_of(VALUE, COST)).tests:
         down = test.metric == "cost"
         if test.kind == "ship":
             assert test.passed == (test.low is not None and test.low > 0)
@@ -128,8 +128,8 @@ def test_swapping_the_arms_flips_every_sign(looks: list[LookData]) -> None:
         )
         for k in looks
     ]
-    one = decide(plan_of(VALUE), looks).tests[0]
-    other = decide(plan_of(VALUE), swapped).tests[0]
+    one = decide(looks, plan_of(VALUE)).tests[0]
+    other = decide(swapped, plan_of(VALUE)).tests[0]
     assert one.z is not None
     assert other.estimate == pytest.approx(-(one.estimate or 0), rel=1e-9, abs=1e-12)
     assert other.z == pytest.approx(-one.z, rel=1e-9, abs=1e-9)
@@ -149,8 +149,8 @@ def test_calling_down_good_mirrors_the_decision(looks: list[LookData]) -> None:
         )
         for k in looks
     ]
-    up = decide(plan_of(VALUE), looks)
-    down = decide(plan_of(replace(VALUE, direction="down")), mirrored)
+    up = decide(looks, plan_of(VALUE))
+    down = decide(mirrored, plan_of(replace(VALUE, direction="down")))
     assert up.verdict == down.verdict
     for a, b in zip(up.tests, down.tests, strict=True):
         assert (a.z, a.bound, a.passed) == pytest.approx((b.z, b.bound, b.passed))
@@ -163,8 +163,8 @@ def test_deciding_day_by_day_equals_deciding_at_once(looks: list[LookData], k: i
     assume(k <= len(looks))
     plan = plan_of(VALUE, COST)
     for number in range(1, k + 1):
-        step = decide(plan, looks[:number])
-    assert step == decide(plan, looks[:k])
+        step = decide(looks[:number], plan)
+    assert step == decide(looks[:k], plan)
 
 
 # --- error rates, short: the long simulations are a benchmark
@@ -246,7 +246,7 @@ def test_decide_crosses_where_the_bounds_do() -> None:
                 expected = Verdict.VALUE_PROVEN
             elif z[run, k] <= -HARM[k]:
                 expected = Verdict.HARM
-            assert decide(plan, looks[: k + 1]).verdict is expected
+            assert decide(looks[: k + 1], plan).verdict is expected
 
 
 def test_a_real_harm_is_found_long_before_the_horizon() -> None:
