@@ -8,8 +8,11 @@ from benchmarks.methods.common import SHAPES, Inputs, Outputs, Topics, crossing,
 from stats import (
     Spending,
     boundary,
+    crossings,
+    inflation_factor,
     obrien_fleming_bounds,
     pocock_bounds,
+    required_drift,
     wang_tsiatis_bounds,
 )
 
@@ -61,7 +64,45 @@ def trajectory(inputs: Inputs) -> Outputs:
     }
 
 
+def oeas_oc(inputs: Inputs) -> Outputs:
+    epsilon = inputs["epsilon"]
+    times = [look / inputs["looks_per_horizon"] for look in range(1, inputs["total_looks"] + 1)]
+    ship = Spending(SHAPES[inputs["success_spending"]], inputs["alpha_success"], epsilon)
+    harm = Spending(
+        SHAPES[inputs["harm_spending"]], inputs["alpha_harm"], epsilon, inputs["harm_phi"]
+    )
+    upper = boundary(ship, times).bounds
+    lower = [-u for u in boundary(harm, times).bounds]
+    result = crossings(times, upper, lower, drift=inputs["drift"])
+    return {
+        "upper": reachable(upper),
+        "lower": [-u for u in reachable(-u for u in lower)],
+        "p_success_by_horizon": result.upper_by(1.0),
+        "p_success_total": result.upper_by(),
+        "p_harm_by_horizon": result.lower_by(1.0),
+        "p_harm_total": result.lower_by(),
+        "mean_stop": result.mean_information,
+    }
+
+
+def gst_oc(inputs: Inputs) -> Outputs:
+    alpha, power, looks = inputs["alpha"], 1 - inputs["beta"], inputs["kmax"]
+    times = [(k + 1) / looks for k in range(looks)]
+    bounds = gst_bounds({**inputs, "information_rates": times})["z"]
+    drift = required_drift(times, bounds, power)
+    result = crossings(times, bounds, drift=drift)
+    return {
+        "drift": drift,
+        "inflation_factor": inflation_factor(times, bounds, alpha=alpha, power=power),
+        "power": result.upper_by(),
+        "average_sample_fraction_h1": result.mean_information,
+        "stage_reject": list(result.upper),
+    }
+
+
 TOPICS: Topics = {
+    "gst_oc": gst_oc,
+    "oeas_oc": oeas_oc,
     "gst_bounds": gst_bounds,
     "oeas_bounds": oeas_bounds,
     "trajectory": trajectory,

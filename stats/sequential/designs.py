@@ -9,7 +9,8 @@ from itertools import pairwise
 from scipy import optimize
 
 from stats.errors import ParameterError
-from stats.sequential.bounds import CEILING, crossing_probabilities
+from stats.sequential.bounds import crossing_probabilities
+from stats.sequential.density import CEILING
 
 
 def obrien_fleming_bounds(information: Sequence[float], alpha: float) -> list[float]:
