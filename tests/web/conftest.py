@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -25,8 +25,20 @@ from flags.database import Database
 from flags.models import Environment, Project, Revision
 from web.auth.models import Token
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 START_SECONDS = 40.0
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float = 10.0, every: float = 0.005) -> Any:
@@ -231,6 +243,22 @@ def make_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     for service in started:
         if service.process is not None and service.process.poll() is None:
             service.terminate()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """Chromium of this machine, without a window.
+
+    Never of a wider scope: while Playwright is up, this thread counts as inside an event loop, and
+    ``asyncio.run`` in any other test of the process would refuse to work. A module's fixtures end
+    before the next module begins, in whatever order the tests run.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(name="boolean_flag", scope="session")

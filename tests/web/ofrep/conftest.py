@@ -91,19 +91,19 @@ def make_world(folder: Path, **variables: str) -> Iterator[World]:
             service.terminate()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A service that no test changes."""
     yield from make_world(tmp_path_factory.mktemp("ofrep"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def lively_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A service that tests change, one after another."""
     yield from make_world(tmp_path_factory.mktemp("lively"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def limited_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A service that lets a key ask twice a minute."""
     folder = tmp_path_factory.mktemp("limited")
@@ -122,7 +122,7 @@ def strict_world(limited_world: World) -> World:
     return limited_world.as_new()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def wide_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A service of three web processes that believes a proxy on this machine."""
     folder = tmp_path_factory.mktemp("wide")

@@ -11,7 +11,7 @@ import pytest
 from tests.web.ofrep.cases import CASES, FLAGS, FREE, LEFT_TO_CALLER, PRO, SET_ID, Case, flag
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def program(make_node_program: Callable[..., Any]) -> Any:
     return make_node_program("server.mjs")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.web.ofrep.cases import CASES, FREE, LEFT_TO_CALLER, PRO, Case, flag
 from web.edge import event_streams
@@ -29,7 +29,7 @@ PLAIN = [case for case in CASES if not case.context]
 CONTEXTUAL = [case for case in CASES if case.context]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def shop(node_modules: Path) -> Iterator[str]:
     """Serve a page and the released packages as they are: the origin of a shop."""
 
@@ -52,15 +52,6 @@ def shop(node_modules: Path) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="package")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        opened = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        yield opened
-        opened.close()
 
 
 class Shop:
