@@ -1,6 +1,6 @@
 """Write what Flagsmith's engine and SDK answer to cases made by hand, for tests without them.
 
-    python -m benchmarks.differences.flagsmith_golden > tests/sdk/importers/flagsmith_cases.json
+    python -m benchmarks.differences.flagsmith_golden > tests/sdk/importers/flagsmith/cases.json
 
 Each row of ``grid`` is an operator with a constant; its answers are for ``values``, in order: ``1``
 the condition holds, ``0`` it does not, ``!`` the engine raises. ``properties`` are the same for

@@ -17,7 +17,7 @@ import pytest
 from flagstone.engine import EvaluationDetails, bucket, evaluate, parse_flag_set
 from flagstone.importers.growthbook import convert
 
-FILE = Path(__file__).resolve().parents[4] / "shared/conformance/growthbook/cases-spec-0.7.1.json"
+FILE = Path(__file__).resolve().parents[5] / "shared/conformance/growthbook/cases-spec-0.7.1.json"
 PUBLISHED: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
 NOW = 0.0
 BUCKETS = {1: ("growthbook-1", 1_000), 2: ("growthbook-2", 10_000)}

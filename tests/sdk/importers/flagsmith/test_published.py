@@ -1,6 +1,6 @@
 """Flagsmith publishes no cases that we hold: these are ours, answered by its own engine and SDK.
 
-``flagsmith_cases.json`` says which versions answered and which command wrote it.
+``cases.json`` says which versions answered and which command wrote it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flagstone.engine import CompiledFlagSet, compile_flag_set, evaluate, parse_
 from flagstone.importers.flagsmith import convert
 
 CASES: dict[str, Any] = json.loads(
-    (Path(__file__).parent / "flagsmith_cases.json").read_text(encoding="utf-8")
+    (Path(__file__).parent / "cases.json").read_text(encoding="utf-8")
 )
 PREFIX = f"{CASES['scenarios'][0]['document']['environment']['key']}_"
 # A REGEX sees these as they are written, Flagsmith as 7, 0 and 1.5: the one known difference.

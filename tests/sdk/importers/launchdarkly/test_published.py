@@ -8,10 +8,10 @@ import pytest
 
 from flagstone.engine import evaluate, parse_flag_set
 from flagstone.importers.launchdarkly import convert
-from tests.sdk.importers.launchdarkly_cases import Case, read_cases
+from tests.sdk.importers.launchdarkly.published import Case, read_cases
 
 NOW = 1_780_000_000.0
-PUBLISHED = Path(__file__).resolve().parents[4] / "shared" / "conformance" / "launchdarkly"
+PUBLISHED = Path(__file__).resolve().parents[5] / "shared" / "conformance" / "launchdarkly"
 REFUSED: dict[str, str] = {}
 """Published flags that cannot be carried, with the reason: none."""
 

@@ -12,7 +12,7 @@ from flagstone.engine import CompiledFlagSet, compile_flag_set, evaluate, parse_
 from flagstone.importers import ImportResult
 from flagstone.importers.eppo import convert
 
-FOLDER = Path(__file__).resolve().parents[4] / "shared" / "conformance" / "eppo"
+FOLDER = Path(__file__).resolve().parents[5] / "shared" / "conformance" / "eppo"
 NOW = 1_780_000_000.0
 CODE_DEFAULT = "DEFAULT_ALLOCATION_NULL"
 

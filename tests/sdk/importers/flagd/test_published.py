@@ -21,7 +21,7 @@ from flagstone.importers import ImportResult
 from flagstone.importers.flagd import convert
 from flagstone.values import CONVERTERS, MISMATCH
 
-FOLDER = Path(__file__).resolve().parents[4] / "shared" / "conformance" / "flagd-evaluator"
+FOLDER = Path(__file__).resolve().parents[5] / "shared" / "conformance" / "flagd-evaluator"
 NOW = 1_780_000_000.0
 BROKEN = {
     "ref-to-nonexistent-evaluator-flag": (
