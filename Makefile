@@ -26,10 +26,10 @@ lint: development
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# A worker for each core, a file to a worker; `make test WORKERS=0` stays in one process.
+# A worker for each core, and who has nothing left takes from the others; WORKERS=0: one process.
 WORKERS := logical
 test: lint
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # Peers' SDKs live in an environment of their own: they are no part of what we test or ship.
 PEERS := .venv-peers
