@@ -107,7 +107,7 @@ def _compare(metric: Metric, arm: str, control: Moments, treatment: Moments) -> 
     found: dict[str, float] = {}
     try:
         if metric.binary:
-            c, t = Conversions(control.s1, control.n), Conversions(treatment.s1, treatment.n)
+            c, t = Conversions(control.total, control.n), Conversions(treatment.total, treatment.n)
             rates, wald = compare_conversions(c, t), wald_interval(c, t)
             found = {"z": rates.z, "z_p_value": rates.p_value}
             found |= {"wald_low": wald.low, "wald_high": wald.high}
@@ -128,10 +128,10 @@ def _compare(metric: Metric, arm: str, control: Moments, treatment: Moments) -> 
         arm=arm,
         binary=metric.binary,
         control_n=int(control.n),
-        control_sum=control.s1,
+        control_sum=control.total,
         control_mean=control.mean,
         treatment_n=int(treatment.n),
-        treatment_sum=treatment.s1,
+        treatment_sum=treatment.total,
         treatment_mean=treatment.mean,
         difference=difference,
         relative=treatment.mean / control.mean - 1 if control.mean else None,

@@ -139,12 +139,11 @@ def _pair(
     control, treatment = arms.get(plan.control), arms.get(arm)
     if control is None or treatment is None:
         return "no data"
-    n = control.n + treatment.n
-    if n < policy.minimum_units or min(control.n, treatment.n) < 2:
+    both = control + treatment
+    if both.n < policy.minimum_units or min(control.n, treatment.n) < 2:
         return f"too few units: {control.n:g} and {treatment.n:g}"
-    first, second = control.s1 + treatment.s1, control.s2 + treatment.s2
-    if metric.binary and first < policy.minimum_events:
-        return f"too few events: {first:g}"
-    if n * second - first * first <= _CONSTANT * n * second:
+    if metric.binary and both.total < policy.minimum_events:
+        return f"too few events: {both.total:g}"
+    if both.n * both.s2 - both.s1 * both.s1 <= _CONSTANT * both.n * both.s2:
         return "all units are equal"
     return control, treatment

@@ -117,7 +117,8 @@ def score_difference(control: Moments, treatment: Moments, *, binary: bool = Fal
     """
     if min(control.n, treatment.n) < 2:
         raise NotEnoughDataError("score", control.n, treatment.n, "each arm needs two units")
-    parts = score_arrays(_row(control), _row(treatment), binary=binary)
+    shift = 0.0 if binary else control.shift
+    parts = score_arrays(_row(control.about(shift)), _row(treatment.about(shift)), binary=binary)
     difference, se, se_welch, se_pooled, kappa, raw, z = (float(part) for part in parts)
     if not se > 0:
         raise NotEnoughDataError("score", control.n, treatment.n, "all units are equal")
@@ -132,7 +133,7 @@ def score_arrays(
     Parameters
     ----------
     control, treatment : array_like, shape (..., 4)
-        ``n, s1, s2, s3`` in the last axis; the other axes broadcast.
+        ``n, s1, s2, s3`` in the last axis, about one shift (0 if binary); the others broadcast.
     binary : bool, default False
         As in `score_difference`.
 

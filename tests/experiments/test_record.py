@@ -53,7 +53,7 @@ def test_the_record_holds_what_a_judge_needs(exported: Any) -> None:
     assert start["engine"].startswith("flagstone")
     assert look["body"]["policy"] == "short"
     sums = look["body"]["look"]["metrics"]["purchase"]["new"]
-    assert set(sums) == {"n", "s1", "s2", "s3"}
+    assert set(sums) == {"n", "s1", "s2", "s3", "shift"}
     test = next(t for t in look["body"]["decision"]["tests"] if t["kind"] == "ship")
     assert {"estimate", "se", "z", "bound", "alpha_spent", "passed"} <= set(test)
     assert look["sentence"]
