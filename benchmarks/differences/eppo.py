@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from flagstone.engine.hashes import unit_text
+from flagstone.engine.units import unit_text
 from flagstone.importers.result import ImportResult
 
 from . import NOTHING, ODD_TEXTS, identifier

@@ -10,8 +10,9 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from flagstone.engine.hashes import FOREIGN_HASHES, unit_text
+from flagstone.engine.hashes import FOREIGN_HASHES
 from flagstone.engine.model import NATIVE_HASH, Bucketing, Range
+from flagstone.engine.units import unit_text
 
 sha256: Callable[[bytes], Any]
 try:

@@ -21,8 +21,8 @@ from flagstone.engine.details import (
     serving,
     unmet_details,
 )
-from flagstone.engine.hashes import unit_text
 from flagstone.engine.model import Flag, Rule, Split, Target
+from flagstone.engine.units import unit_text
 
 Program = Callable[[dict[str, Any], float], EvaluationDetails]
 Stage = Callable[[dict[str, Any], float], "EvaluationDetails | None"]

@@ -14,7 +14,6 @@ from flagstone.engine.conditions import compile_condition
 from flagstone.engine.details import EvaluationDetails
 from flagstone.engine.document import condition_document
 from flagstone.engine.evaluate import evaluate, prepare
-from flagstone.engine.hashes import unit_text
 from flagstone.engine.model import (
     AllOf,
     AnyOf,
@@ -35,6 +34,7 @@ from flagstone.engine.model import (
     Target,
 )
 from flagstone.engine.times import format_time
+from flagstone.engine.units import unit_text
 from flagstone.engine.wording import attribute_words, condition_words, value_words
 
 

@@ -28,7 +28,6 @@ from flagstone.engine.details import (
     unmet_details,
 )
 from flagstone.engine.expressions import Expressions, exactly, kinds_of, when_needed
-from flagstone.engine.hashes import unit_text
 from flagstone.engine.model import (
     Always,
     AttributeIs,
@@ -38,6 +37,7 @@ from flagstone.engine.model import (
     Split,
 )
 from flagstone.engine.operators import is_number
+from flagstone.engine.units import unit_text
 
 MAX_BRANCHES = 6
 _MAX_TEXTS = 1024

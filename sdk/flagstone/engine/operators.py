@@ -15,10 +15,10 @@ from typing import Any
 
 from flagstone.engine import semver
 from flagstone.engine.attributes import MISSING, plain, same
-from flagstone.engine.hashes import joined_text
 from flagstone.engine.model import AttributeIs
 from flagstone.engine.regex import compile_regex
 from flagstone.engine.times import seconds_of
+from flagstone.engine.units import joined_text
 
 Test = Callable[[Any], bool]
 Factory = Callable[[tuple[Any, ...], AttributeIs], Test]

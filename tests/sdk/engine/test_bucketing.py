@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from flagstone.engine import FlagSetError, bucket, evaluate, parse_flag, parse_flag_set
 from flagstone.engine.bucketing import END, digest, prefix, threshold
-from flagstone.engine.hashes import (
-    FOREIGN_HASHES,
-    cbor,
+from flagstone.engine.cbor import cbor
+from flagstone.engine.hashes import FOREIGN_HASHES
+from flagstone.engine.units import (
     javascript_text,
     joined_text,
     scalar_text,

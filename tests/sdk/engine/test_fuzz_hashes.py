@@ -12,8 +12,8 @@ from flagstone.engine import Bucketing, bucket
 from flagstone.engine.bucketing import HASHES, bucket_of, edge_of, lies_in, place_of
 from flagstone.engine.conditions import compile_condition
 from flagstone.engine.expressions import careful_bucket
-from flagstone.engine.hashes import unit_text
 from flagstone.engine.model import InBucket
+from flagstone.engine.units import unit_text
 from tests.sdk.engine.fuzzing import (
     Author,
     anything,

@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from flagstone.engine.hashes import javascript_text
 from flagstone.engine.operators import is_number
 from flagstone.engine.regex import compile_regex
 from flagstone.engine.semver import padded
+from flagstone.engine.units import javascript_text
 from flagstone.importers.conditions import NOBODY, all_of, any_of, negated
 from flagstone.importers.growthbook.patterns import of_script
 from flagstone.importers.growthbook.references import Condition, Length, Reference

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flagstone.engine.hashes import cbor, murmur3
+from flagstone.engine.cbor import cbor
+from flagstone.engine.hashes import murmur3
 from tests.sdk.engine.fuzzing import fuzzed
 from tests.sdk.importers.flagd.building import X, imported, variant
 
