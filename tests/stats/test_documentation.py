@@ -50,6 +50,8 @@ def test_every_error_descends_from_one_base_and_stands_in_the_tree() -> None:
         assert kind.__name__ in (errors.__doc__ or "")
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: str(path.relative_to(FOLDER)))
+@pytest.mark.parametrize(
+    "path", sorted(FOLDER.rglob("*.py")), ids=lambda path: str(path.relative_to(FOLDER))
+)
 def test_no_module_hides_more_than_one_decision(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 500
