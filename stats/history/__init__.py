@@ -1,0 +1,1 @@
+"""What past experiments and parts of one experiment say together."""
