@@ -14,6 +14,13 @@ from stats.anytime.mixtures import (
     sample_size_precision,
     tuned_precision,
 )
+from stats.anytime.quantile_bands import (
+    QuantileBand,
+    distribution_band,
+    quantile_band,
+    quantile_difference_band,
+    stitched_count_bound,
+)
 from stats.anytime.srm import SampleRatio, sample_ratio
 from stats.decision.decide import decide
 from stats.decision.look import LookData
@@ -45,6 +52,15 @@ from stats.effects.proportions import (
     wald_interval,
     wilson_interval,
 )
+from stats.effects.quantiles import (
+    QuantileComparison,
+    QuantileEstimate,
+    Ranks,
+    compare_quantiles,
+    order_statistic_ranks,
+    quantile_difference_arrays,
+    quantile_of_values,
+)
 from stats.effects.score import Score, score_arrays, score_difference
 from stats.errors import (
     LookError,
@@ -55,6 +71,36 @@ from stats.errors import (
     SpendingError,
     StatsError,
 )
+from stats.families.dunnett import (
+    Dunnett,
+    DunnettComparison,
+    dunnett,
+    dunnett_critical,
+    dunnett_p_values,
+)
+from stats.families.e_values import (
+    average_evidence,
+    closed_evidence,
+    e_bh,
+    e_bh_log_q,
+    evidence_of_p,
+)
+from stats.families.p_values import (
+    benjamini_hochberg,
+    benjamini_yekutieli,
+    bonferroni,
+    hochberg,
+    holm,
+    hommel,
+)
+from stats.history.heterogeneity import (
+    Heterogeneity,
+    ShrunkEffect,
+    heterogeneity,
+    heterogeneity_arrays,
+    shrink_segments,
+)
+from stats.history.novelty import CohortDay, Course, EffectTrend, effect_trend, novelty
 from stats.planning.power import (
     Baseline,
     SampleSize,
@@ -75,6 +121,7 @@ from stats.sequential.drift import (
     required_drift,
 )
 from stats.sequential.spending import Spending, SpendingShape
+from stats.sums.histogram import LogHistogram
 from stats.sums.moments import CovariateMoments, Moments
 
 __all__ = [
@@ -82,16 +129,23 @@ __all__ = [
     "AlwaysValid",
     "Baseline",
     "Boundary",
+    "CohortDay",
     "Contrast",
     "Conversions",
+    "Course",
     "CovariateMoments",
     "Crossings",
     "Decision",
     "DecisionPlan",
     "DelayedStart",
+    "Dunnett",
+    "DunnettComparison",
+    "EffectTrend",
+    "Heterogeneity",
     "Interval",
     "Lift",
     "LinearEvidence",
+    "LogHistogram",
     "LookData",
     "LookError",
     "MeanComparison",
@@ -102,11 +156,16 @@ __all__ = [
     "ParameterError",
     "PlanError",
     "Policy",
+    "QuantileBand",
+    "QuantileComparison",
+    "QuantileEstimate",
+    "Ranks",
     "RateComparison",
     "Role",
     "SampleRatio",
     "SampleSize",
     "Score",
+    "ShrunkEffect",
     "Signal",
     "Spending",
     "SpendingError",
@@ -120,9 +179,15 @@ __all__ = [
     "agresti_caffo_interval",
     "always_valid",
     "approximate_precision",
+    "average_evidence",
+    "benjamini_hochberg",
+    "benjamini_yekutieli",
+    "bonferroni",
     "boundary",
+    "closed_evidence",
     "compare_conversions",
     "compare_means",
+    "compare_quantiles",
     "conversion_lift_interval",
     "conversion_lift_log_interval",
     "conversion_lift_score_interval",
@@ -134,12 +199,25 @@ __all__ = [
     "delayed_start",
     "delta_interval",
     "difference_score",
+    "distribution_band",
+    "dunnett",
+    "dunnett_critical",
+    "dunnett_p_values",
+    "e_bh",
+    "e_bh_log_q",
+    "effect_trend",
     "error_per_test",
+    "evidence_of_p",
     "fieller_interval",
     "fixed_drift",
     "futility",
     "half_normal_critical",
     "half_normal_log_e",
+    "heterogeneity",
+    "heterogeneity_arrays",
+    "hochberg",
+    "holm",
+    "hommel",
     "inflation_factor",
     "linear_critical",
     "linear_evidence",
@@ -149,9 +227,15 @@ __all__ = [
     "mixture_log_e",
     "newcombe_interval",
     "noninferiority",
+    "novelty",
     "obrien_fleming_bounds",
+    "order_statistic_ranks",
     "planned_precision",
     "pocock_bounds",
+    "quantile_band",
+    "quantile_difference_arrays",
+    "quantile_difference_band",
+    "quantile_of_values",
     "ratio_score",
     "required_drift",
     "sample_ratio",
@@ -159,7 +243,9 @@ __all__ = [
     "sample_size_precision",
     "score_arrays",
     "score_difference",
+    "shrink_segments",
     "smallest_detectable_lift",
+    "stitched_count_bound",
     "tuned_precision",
     "wald_interval",
     "wang_tsiatis_bounds",

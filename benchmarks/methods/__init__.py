@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.methods import anytime, decision, planned, planning, sequential
+from benchmarks.methods import (
+    anytime,
+    decision,
+    distributions,
+    families,
+    planned,
+    planning,
+    sequential,
+)
 from benchmarks.methods.common import Topics
 
 TOPICS: Topics = {
@@ -10,6 +18,8 @@ TOPICS: Topics = {
     **sequential.TOPICS,
     **anytime.TOPICS,
     **decision.TOPICS,
+    **distributions.TOPICS,
+    **families.TOPICS,
     **planning.TOPICS,
 }
 """The only place that maps a golden topic to our functions."""
