@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.methods import (
     anytime,
+    beliefs,
     decision,
     distributions,
     families,
@@ -17,6 +18,7 @@ TOPICS: Topics = {
     **planned.TOPICS,
     **sequential.TOPICS,
     **anytime.TOPICS,
+    **beliefs.TOPICS,
     **decision.TOPICS,
     **distributions.TOPICS,
     **families.TOPICS,

@@ -1,0 +1,1 @@
+"""Who gets how much of the next batch, and what may be said afterwards."""

@@ -1,0 +1,1 @@
+"""A view of the same numbers, never a decision."""
