@@ -27,6 +27,7 @@ from stats.decision.look import LookData
 from stats.decision.plan import DecisionPlan, MetricSpec, Role
 from stats.decision.policy import Policy
 from stats.decision.result import Decision, TestResult, Verdict
+from stats.effects.caps import Cap, capped_moments, choose_cap
 from stats.effects.contrast import Contrast, futility, noninferiority
 from stats.effects.cuped import Adjusted, Theta, adjust
 from stats.effects.lift import (
@@ -57,8 +58,10 @@ from stats.effects.quantiles import (
     QuantileEstimate,
     Ranks,
     compare_quantiles,
+    design_effect,
     order_statistic_ranks,
     quantile_difference_arrays,
+    quantile_of_histogram,
     quantile_of_values,
 )
 from stats.effects.score import Score, score_arrays, score_difference
@@ -111,7 +114,17 @@ from stats.planning.power import (
     sample_size,
     smallest_detectable_lift,
 )
+from stats.planning.rule import Endings, follow
+from stats.planning.schedule import Schedule
+from stats.planning.simulate import (
+    OperatingCharacteristics,
+    Prospect,
+    Simulated,
+    operating_characteristics,
+)
+from stats.planning.worlds import Truth, World, draw_sums, standard_truths
 from stats.sequential.bounds import Boundary, boundary, crossing_probabilities
+from stats.sequential.clock import chained_correlation, correlation
 from stats.sequential.designs import obrien_fleming_bounds, pocock_bounds, wang_tsiatis_bounds
 from stats.sequential.drift import (
     Crossings,
@@ -121,6 +134,7 @@ from stats.sequential.drift import (
     required_drift,
 )
 from stats.sequential.spending import Spending, SpendingShape
+from stats.sums.consecutive import ConsecutiveSums
 from stats.sums.histogram import LogHistogram
 from stats.sums.moments import CovariateMoments, Moments
 
@@ -129,7 +143,9 @@ __all__ = [
     "AlwaysValid",
     "Baseline",
     "Boundary",
+    "Cap",
     "CohortDay",
+    "ConsecutiveSums",
     "Contrast",
     "Conversions",
     "Course",
@@ -141,6 +157,7 @@ __all__ = [
     "Dunnett",
     "DunnettComparison",
     "EffectTrend",
+    "Endings",
     "Heterogeneity",
     "Interval",
     "Lift",
@@ -153,9 +170,11 @@ __all__ = [
     "Moments",
     "MomentsError",
     "NotEnoughDataError",
+    "OperatingCharacteristics",
     "ParameterError",
     "PlanError",
     "Policy",
+    "Prospect",
     "QuantileBand",
     "QuantileComparison",
     "QuantileEstimate",
@@ -164,16 +183,20 @@ __all__ = [
     "Role",
     "SampleRatio",
     "SampleSize",
+    "Schedule",
     "Score",
     "ShrunkEffect",
     "Signal",
+    "Simulated",
     "Spending",
     "SpendingError",
     "SpendingShape",
     "StatsError",
     "TestResult",
     "Theta",
+    "Truth",
     "Verdict",
+    "World",
     "achieved_power",
     "adjust",
     "agresti_caffo_interval",
@@ -184,6 +207,9 @@ __all__ = [
     "benjamini_yekutieli",
     "bonferroni",
     "boundary",
+    "capped_moments",
+    "chained_correlation",
+    "choose_cap",
     "closed_evidence",
     "compare_conversions",
     "compare_means",
@@ -192,14 +218,17 @@ __all__ = [
     "conversion_lift_log_interval",
     "conversion_lift_score_interval",
     "conversion_sample_size",
+    "correlation",
     "crossing_probabilities",
     "crossings",
     "decide",
     "delayed_critical",
     "delayed_start",
     "delta_interval",
+    "design_effect",
     "difference_score",
     "distribution_band",
+    "draw_sums",
     "dunnett",
     "dunnett_critical",
     "dunnett_p_values",
@@ -210,6 +239,7 @@ __all__ = [
     "evidence_of_p",
     "fieller_interval",
     "fixed_drift",
+    "follow",
     "futility",
     "half_normal_critical",
     "half_normal_log_e",
@@ -229,12 +259,14 @@ __all__ = [
     "noninferiority",
     "novelty",
     "obrien_fleming_bounds",
+    "operating_characteristics",
     "order_statistic_ranks",
     "planned_precision",
     "pocock_bounds",
     "quantile_band",
     "quantile_difference_arrays",
     "quantile_difference_band",
+    "quantile_of_histogram",
     "quantile_of_values",
     "ratio_score",
     "required_drift",
@@ -245,6 +277,7 @@ __all__ = [
     "score_difference",
     "shrink_segments",
     "smallest_detectable_lift",
+    "standard_truths",
     "stitched_count_bound",
     "tuned_precision",
     "wald_interval",
