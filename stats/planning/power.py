@@ -49,8 +49,8 @@ class Baseline:
     Examples
     --------
     >>> from stats import Baseline
-    >>> Baseline.of_rate(0.1)
-    Baseline(mean=0.1, variance=0.09, binary=True)
+    >>> Baseline.of_rate(0.5)
+    Baseline(mean=0.5, variance=0.25, binary=True)
     """
 
     mean: float
