@@ -12,18 +12,30 @@ import pytest
 from experiments.document import sha256_of
 from experiments.errors import RecordError
 from experiments.record import NO_HASH, verify
+from flags.database import Database
+from tests.experiments.conftest import make_world
 
 BETTER = {"purchase": {"control": 0.2, "new": 0.3}, "error": {"control": 0.1, "new": 0.1}}
 
 
-@pytest.fixture
-def exported(sqlite_world: Any) -> Any:
-    world = sqlite_world
+@pytest.fixture(scope="module")
+def text_of_record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A record as JSON: made once, since that takes longer than to verify it in every test."""
+    folder = tmp_path_factory.mktemp("record")
+    database = Database(f"sqlite:///{folder / 'one.db'}")
+    database.create_all()
+    world = make_world(database, folder)
     world.run()
     for second in range(0, 30, 10):
         world.traffic(second, second + 10, 1500, BETTER)
         world.tick(second + 10)
-    return json.loads(json.dumps(world.export()))
+    yield json.dumps(world.export())
+    database.dispose()
+
+
+@pytest.fixture
+def exported(text_of_record: str) -> Any:
+    return json.loads(text_of_record)
 
 
 def rehash(document: dict[str, Any]) -> dict[str, Any]:

@@ -116,9 +116,13 @@ def test_a_gzip_bomb_is_not_inflated() -> None:
     assert decode(bomb, b"gzip") is None
 
 
+# The time that gzip writes down would be in the name of the test.
+CUT_OFF = gzip.compress(b"{}", mtime=0)[:-4]
+
+
 @pytest.mark.parametrize(
     ("body", "encoding"),
-    [(b"{}", b"gzip"), (gzip.compress(b"{}")[:-4], b"gzip"), (b"{}", b"br"), (b"", b"gzip")],
+    [(b"{}", b"gzip"), (CUT_OFF, b"gzip"), (b"{}", b"br"), (b"", b"gzip")],
 )
 def test_a_body_that_is_not_what_it_says_is_refused(body: bytes, encoding: bytes) -> None:
     with pytest.raises(BodyError) as caught:

@@ -110,7 +110,7 @@ def rows(database: Database) -> dict[str, SdkInstance]:
         (heartbeat(defaults={"f" * 257: []}), 400, "defaults"),
         (heartbeat(defaults={str(n): [] for n in range(501)}), 400, "defaults"),
         (b" " * (MAX_BODY_BYTES + 1), 413, None),
-        (gzip.compress(b" " * (MAX_BODY_BYTES + 1)), 413, None),
+        (gzip.compress(b" " * (MAX_BODY_BYTES + 1), mtime=0), 413, None),
     ],
 )
 def test_what_is_no_heartbeat_is_refused_and_the_field_named(
