@@ -1,4 +1,4 @@
-"""Quantiles of two arms, from order statistics, a histogram, or shares below a fixed point.
+"""A quantile of one arm with its interval, from order statistics or a histogram.
 
 The interval of a quantile is read from the sample's own order statistics, so it needs no density.
 Rows of one unit hang together: the share of them at or below the quantile is then a ratio metric
@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from stats.errors import MomentsError, NotEnoughDataError, ParameterError
+from stats.effects.ratio import ratio_as_mean
+from stats.errors import MomentsError, ParameterError
+from stats.sums.histogram import LogHistogram
+from stats.sums.ratio import RatioMoments
 
 Array = NDArray[np.float64]
 
@@ -68,54 +71,25 @@ class QuantileEstimate:
     confidence_level: float = 0.95
 
     def __post_init__(self) -> None:
-        _check_shares(self.quantile, self.confidence_level)
-        if not (0 < self.n < math.inf and math.isfinite(self.value)):
-            raise ParameterError("n and value must be finite, and n above 0")
+        check_shares(self.quantile, self.confidence_level)
+        if not (1 <= self.n < math.inf and math.isfinite(self.value)):
+            raise ParameterError("n and value must be finite, and n at least 1")
         if not self.low <= self.value <= self.high:
             raise ParameterError(f"{self.low:g}, {self.value:g}, {self.high:g} are not in order")
 
     @property
     def sufficient(self) -> bool:
         """Whether both ends lie inside the sample, by the normal approximation too."""
-        p, z = self.quantile, _two_sided(self.confidence_level)
+        p, z = self.quantile, two_sided_z(self.confidence_level)
         enough = self.n > z * z * max(p / (1 - p), (1 - p) / p)
         return enough and math.isfinite(self.high - self.low)
 
     @property
     def se(self) -> float:
         """Standard error read off the interval, infinite if that is unbounded."""
-        return _se(self.n, self.low, self.high, self.confidence_level)
-
-
-@dataclass(frozen=True)
-class QuantileComparison:
-    """Difference of two arms' quantiles, treatment minus control, in the metric's unit.
-
-    Parameters
-    ----------
-    difference, se : float
-        Estimate and standard error.
-    z, p_value : float
-        Two-sided test of "no difference".
-    low, high : float
-        Two-sided interval.
-    lift, lift_se : float
-        The same relative to control, by the delta method, for display; NaN never: both are
-        infinite when control's quantile is 0.
-    """
-
-    difference: float
-    se: float
-    z: float
-    p_value: float
-    low: float
-    high: float
-    lift: float
-    lift_se: float
-
-    def limit(self, z: float) -> float:
-        """Find the difference that the data put at ``z``, as `Score.limit` does."""
-        return self.difference - z * self.se
+        # The width is that of the biased variance (divisor n), as for a share p (1 - p) / n.
+        width = self.high - self.low
+        return math.sqrt((self.n - 1) / self.n) * width / (2 * two_sided_z(self.confidence_level))
 
 
 def order_statistic_ranks(n: int, quantile: float, *, confidence_level: float = 0.95) -> Ranks:
@@ -158,7 +132,7 @@ def order_statistic_ranks(n: int, quantile: float, *, confidence_level: float = 
     >>> ranks.low, ranks.high, round(ranks.coverage, 3)
     (18, 33, 0.967)
     """
-    _check_shares(quantile, confidence_level)
+    check_shares(quantile, confidence_level)
     if not 1 <= n < math.inf:
         raise ParameterError(f"n is {n}: there must be a value")
     tail = (1 - confidence_level) / 2
@@ -217,37 +191,44 @@ def quantile_of_values(
     )
 
 
-def compare_quantiles(
-    control: QuantileEstimate, treatment: QuantileEstimate, *, confidence_level: float = 0.95
-) -> QuantileComparison:
-    """Compare a quantile of two arms by their outer confidence intervals [1]_.
-
-    Each arm's standard error is its interval's width over that of a standard normal one.
+def quantile_of_histogram(
+    histogram: LogHistogram,
+    quantile: float,
+    *,
+    at_or_below: RatioMoments | None = None,
+    confidence_level: float = 0.95,
+) -> QuantileEstimate:
+    """Estimate a quantile from a histogram, of independent values or of rows of units [1]_.
 
     Parameters
     ----------
-    control, treatment : QuantileEstimate
-        Of the same quantile.
-    confidence_level : float, default 0.95
-        Coverage of the interval of the difference.
+    histogram : LogHistogram
+        Of all rows of one arm.
+    quantile, confidence_level : float
+        As in `order_statistic_ranks`.
+    at_or_below : RatioMoments, optional
+        If a unit can have several rows: sums over units of the rows at or below some point near
+        the quantile (the pooled one of the look before), and of all rows. Default: each row is a
+        unit.
 
     Returns
     -------
-    QuantileComparison
-        Of the difference in the metric's unit.
+    QuantileEstimate
+        ``value`` is within 0.5 % of the sample's quantile. The ends are outer edges of their
+        buckets, so coverage is kept and the standard error never falls below the buckets' width.
 
     Raises
     ------
-    NotEnoughDataError
-        If an arm has too few values for its interval (`QuantileEstimate.sufficient`), or so many
-        equal ones that its interval has no width.
+    MomentsError, NotEnoughDataError
+        If there are no rows, or fewer than two units.
     ParameterError
-        If the arms' quantiles differ, or ``confidence_level`` is out of range.
+        If an argument is out of range, or no row or every row is at or below the point.
 
     Notes
     -----
-    The interval is of one look. ``z`` is asymptotically normal, and may be held against the bounds
-    of `boundary` at scheduled looks; `quantile_score` is the steadier statistic for that.
+    Fixed horizon: do not peek with the interval. Rows of one unit count as the number of
+    independent ones with the same variance; that number is taken at the point and used at the
+    quantile, so the point need not be exact.
 
     References
     ----------
@@ -256,76 +237,78 @@ def compare_quantiles(
 
     Examples
     --------
-    >>> slow = QuantileEstimate(0.9, 10_819, value=872.1, low=858.9, high=898.4)
-    >>> slower = QuantileEstimate(0.9, 10_819, value=880.9, low=865.4, high=893.8)
-    >>> result = compare_quantiles(slow, slower)
-    >>> round(result.difference, 1), round(result.se, 1)
-    (8.8, 12.4)
+    >>> rows = LogHistogram.of(range(1, 2001))
+    >>> found = quantile_of_histogram(rows, 0.5)
+    >>> round(found.low), round(found.value), round(found.high)
+    (949, 1003, 1049)
     """
-    if control.quantile != treatment.quantile:
-        raise ParameterError(f"quantiles {control.quantile} and {treatment.quantile} differ")
-    _check_shares(control.quantile, confidence_level)
-    if not (control.sufficient and treatment.sufficient):
-        raise NotEnoughDataError(
-            "quantile", control.n, treatment.n, "an end of its interval lies outside the sample"
+    if not histogram.n:
+        raise MomentsError("a quantile needs values")
+    check_shares(quantile, confidence_level)
+    rows = histogram.n
+    if at_or_below is None:
+        n = float(rows)
+        ranks = order_statistic_ranks(rows, quantile, confidence_level=confidence_level)
+        low, high = ranks.low, ranks.high
+    else:
+        n = rows / design_effect(at_or_below)
+        margin = two_sided_z(confidence_level) * math.sqrt(quantile * (1 - quantile) / n)
+        low, high = (
+            math.floor(rows * (quantile - margin)),
+            math.ceil(rows * (quantile + margin)) + 1,
         )
-    if min(control.high - control.low, treatment.high - treatment.low) == 0:
-        raise NotEnoughDataError("quantile", control.n, treatment.n, "the values there are equal")
-    rows = [
-        (arm.value, _se(arm.n, arm.low, arm.high, arm.confidence_level))
-        for arm in (control, treatment)
-    ]
-    difference, se, z = (float(part) for part in quantile_difference_arrays(*rows))
-    margin = _two_sided(confidence_level) * se
-    (c, c_se), (t, t_se) = rows
-    lift, lift_se = math.inf, math.inf
-    if c != 0:
-        lift, lift_se = difference / c, math.hypot(t_se / c, t * c_se / (c * c))
-    return QuantileComparison(
-        difference,
-        se,
-        z,
-        float(special.erfc(abs(z) / math.sqrt(2))),
-        difference - margin,
-        difference + margin,
-        lift,
-        lift_se,
+    return QuantileEstimate(
+        quantile,
+        n,
+        histogram.quantile(quantile),
+        histogram.order_statistic_bounds(low)[0] if low >= 1 else -math.inf,
+        histogram.order_statistic_bounds(high)[1] if high <= rows else math.inf,
+        confidence_level,
     )
 
 
-def quantile_difference_arrays(
-    control: ArrayLike, treatment: ArrayLike
-) -> tuple[Array, Array, Array]:
-    """Compute differences of many quantiles at once.
+def design_effect(at_or_below: RatioMoments) -> float:
+    """Compute how many rows of these units weigh as much as one independent row.
+
+    The variance of the share of rows at or below the point, by the delta method over units,
+    divided by the binomial one.
 
     Parameters
     ----------
-    control, treatment : array_like, shape (..., 2)
-        Quantile and its standard error in the last axis.
+    at_or_below : RatioMoments
+        As in `quantile_of_histogram`.
 
-    Returns
-    -------
-    tuple of ndarray, shape (...)
-        Difference, its standard error, and ``z``; NaN where the standard error is 0.
+    Raises
+    ------
+    NotEnoughDataError
+        If there are fewer than two units, or hardly any rows.
+    ParameterError
+        If no row or every row is at or below the point, or the share does not vary over units.
+
+    Examples
+    --------
+    >>> alike = RatioMoments.of([0, 4] * 50, [4, 4] * 50)
+    >>> round(design_effect(alike), 1)
+    4.0
     """
-    c, t = np.asarray(control, dtype=float), np.asarray(treatment, dtype=float)
-    difference = t[..., 0] - c[..., 0]
-    se = np.hypot(c[..., 1], t[..., 1])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.where(se > 0, difference / se, np.nan)
-    return difference, se, z
-
-
-def _se(n: float, low: float, high: float, confidence_level: float) -> float:
-    # The width is that of the biased variance (divisor n), as for a share p (1 - p) / n.
-    return math.sqrt((n - 1) / n) * (high - low) / (2 * _two_sided(confidence_level))
+    share, rows = at_or_below.ratio, at_or_below.denominator.total
+    if not 0 < share < 1:
+        raise ParameterError(
+            f"{share:.0%} of the rows are at or below the point: it is too far out"
+        )
+    units = ratio_as_mean(at_or_below)
+    effect = units.variance / units.n / (share * (1 - share) / rows)
+    if not effect > 0:
+        raise ParameterError("every unit has the same share of rows at or below the point")
+    return effect
 
 
 def _rank(n: int, quantile: float) -> int:
     return max(1, math.ceil(quantile * n * (1 - 1e-12)))
 
 
-def _two_sided(confidence_level: float) -> float:
+def two_sided_z(confidence_level: float) -> float:
+    """Return the normal quantile that leaves half of ``1 - confidence_level`` beyond it."""
     return float(-special.ndtri((1 - confidence_level) / 2))
 
 
@@ -339,7 +322,8 @@ def _binomial_quantile(tail: float, n: int, p: float) -> int:
     return k
 
 
-def _check_shares(quantile: float, confidence_level: float) -> None:
+def check_shares(quantile: float, confidence_level: float) -> None:
+    """Refuse what is not strictly between 0 and 1."""
     if not 0 < quantile < 1:
         raise ParameterError(f"quantile is {quantile}: it must lie between 0 and 1")
     if not 0 < confidence_level < 1:

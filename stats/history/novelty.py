@@ -19,7 +19,7 @@ from stats.errors import ParameterError
 from stats.sums.moments import Moments
 
 
-class Course(Enum):
+class EffectCourse(Enum):
     """Where an effect goes with experience."""
 
     STEADY = "steady"
@@ -50,7 +50,7 @@ class EffectTrend:
     p_value: float
     first: float
 
-    def course(self, alpha: float = 0.01) -> Course:
+    def course(self, alpha: float = 0.01) -> EffectCourse:
         """Name the trend: a badge for people, which decides nothing.
 
         Parameters
@@ -66,8 +66,8 @@ class EffectTrend:
         if not 0 < alpha < 1:
             raise ParameterError(f"alpha is {alpha}: it must lie between 0 and 1")
         if self.p_value >= alpha:
-            return Course.STEADY
-        return Course.GROWING if self.slope * self.first >= 0 else Course.FADING
+            return EffectCourse.STEADY
+        return EffectCourse.GROWING if self.slope * self.first >= 0 else EffectCourse.FADING
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def novelty(cohorts: Sequence[CohortDay]) -> EffectTrend:
     ...     return CohortDay(f"entered {day} days ago", day, control, treatment)
     >>> trend = novelty([cohort(1, 0.5), cohort(2, 0.4), cohort(3, 0.2), cohort(4, 0.1)])
     >>> round(trend.slope, 3), trend.course()
-    (-0.14, <Course.FADING: 'fading'>)
+    (-0.14, <EffectCourse.FADING: 'fading'>)
     """
     names = [cohort.cohort for cohort in cohorts]
     if len(set(names)) < len(names):
@@ -173,7 +173,7 @@ def effect_trend(
     --------
     >>> trend = effect_trend([1, 2, 3], [0.09, 0.05, 0.01], [0.01, 0.01, 0.01])
     >>> round(trend.slope, 3), round(trend.intercept, 3), trend.course()
-    (-0.04, 0.13, <Course.FADING: 'fading'>)
+    (-0.04, 0.13, <EffectCourse.FADING: 'fading'>)
     """
     if not len(days) == len(effects) == len(ses):
         raise ParameterError(
