@@ -1,6 +1,15 @@
 """Pure statistics on sufficient statistics: same numbers in, same decision out."""
 
 from stats.anytime.delayed import DelayedStart, delayed_critical, delayed_start
+from stats.anytime.event_power import event_detection, events_needed
+from stats.anytime.events import (
+    EventEvidence,
+    RampStage,
+    event_evidence,
+    event_log_e,
+    event_p_value,
+    ramp_evidence,
+)
 from stats.anytime.linear import LinearEvidence, linear_critical, linear_evidence
 from stats.anytime.mixtures import (
     AlwaysValid,
@@ -29,7 +38,19 @@ from stats.decision.policy import Policy
 from stats.decision.result import Decision, TestResult, Verdict
 from stats.effects.caps import Cap, capped_moments, choose_cap
 from stats.effects.contrast import Contrast, futility, noninferiority
-from stats.effects.cuped import Adjusted, Theta, adjust
+from stats.effects.cuped import (
+    Adjusted,
+    Theta,
+    adjust,
+    adjust_arrays,
+    adjusted_delta_interval,
+    covariate_is_worth_using,
+)
+from stats.effects.cuped_ratio import (
+    AdjustedRatio,
+    adjust_ratio,
+    adjusted_ratio_delta_interval,
+)
 from stats.effects.lift import (
     Lift,
     conversion_lift_interval,
@@ -38,6 +59,12 @@ from stats.effects.lift import (
     delta_interval,
     fieller_interval,
     log_interval,
+)
+from stats.effects.lin import (
+    LinAdjusted,
+    LinRegression,
+    lin_adjust,
+    lin_regression,
 )
 from stats.effects.means import MeanComparison, compare_means
 from stats.effects.proportions import (
@@ -53,18 +80,32 @@ from stats.effects.proportions import (
     wald_interval,
     wilson_interval,
 )
-from stats.effects.quantiles import (
+from stats.effects.quantile_differences import (
     QuantileComparison,
+    compare_quantiles,
+    quantile_difference_arrays,
+    quantile_score,
+)
+from stats.effects.quantiles import (
     QuantileEstimate,
     Ranks,
-    compare_quantiles,
     design_effect,
     order_statistic_ranks,
-    quantile_difference_arrays,
     quantile_of_histogram,
     quantile_of_values,
 )
+from stats.effects.ratio import (
+    Linearised,
+    compare_ratios,
+    linearised,
+    linearised_arrays,
+    ratio_as_mean,
+)
 from stats.effects.score import Score, score_arrays, score_difference
+from stats.effects.strata import (
+    PostStratified,
+    post_stratify,
+)
 from stats.errors import (
     LookError,
     MomentsError,
@@ -103,7 +144,7 @@ from stats.history.heterogeneity import (
     heterogeneity_arrays,
     shrink_segments,
 )
-from stats.history.novelty import CohortDay, Course, EffectTrend, effect_trend, novelty
+from stats.history.novelty import CohortDay, EffectCourse, EffectTrend, effect_trend, novelty
 from stats.planning.power import (
     Baseline,
     SampleSize,
@@ -136,10 +177,19 @@ from stats.sequential.drift import (
 from stats.sequential.spending import Spending, SpendingShape
 from stats.sums.consecutive import ConsecutiveSums
 from stats.sums.histogram import LogHistogram
-from stats.sums.moments import CovariateMoments, Moments
+from stats.sums.moments import (
+    CovariateMoments,
+    Moments,
+    central_arrays,
+)
+from stats.sums.ratio import (
+    RatioCovariateMoments,
+    RatioMoments,
+)
 
 __all__ = [
     "Adjusted",
+    "AdjustedRatio",
     "AlwaysValid",
     "Baseline",
     "Boundary",
@@ -148,7 +198,6 @@ __all__ = [
     "ConsecutiveSums",
     "Contrast",
     "Conversions",
-    "Course",
     "CovariateMoments",
     "Crossings",
     "Decision",
@@ -156,12 +205,17 @@ __all__ = [
     "DelayedStart",
     "Dunnett",
     "DunnettComparison",
+    "EffectCourse",
     "EffectTrend",
     "Endings",
+    "EventEvidence",
     "Heterogeneity",
     "Interval",
     "Lift",
+    "LinAdjusted",
+    "LinRegression",
     "LinearEvidence",
+    "Linearised",
     "LogHistogram",
     "LookData",
     "LookError",
@@ -174,12 +228,16 @@ __all__ = [
     "ParameterError",
     "PlanError",
     "Policy",
+    "PostStratified",
     "Prospect",
     "QuantileBand",
     "QuantileComparison",
     "QuantileEstimate",
+    "RampStage",
     "Ranks",
     "RateComparison",
+    "RatioCovariateMoments",
+    "RatioMoments",
     "Role",
     "SampleRatio",
     "SampleSize",
@@ -199,6 +257,10 @@ __all__ = [
     "World",
     "achieved_power",
     "adjust",
+    "adjust_arrays",
+    "adjust_ratio",
+    "adjusted_delta_interval",
+    "adjusted_ratio_delta_interval",
     "agresti_caffo_interval",
     "always_valid",
     "approximate_precision",
@@ -208,17 +270,20 @@ __all__ = [
     "bonferroni",
     "boundary",
     "capped_moments",
+    "central_arrays",
     "chained_correlation",
     "choose_cap",
     "closed_evidence",
     "compare_conversions",
     "compare_means",
     "compare_quantiles",
+    "compare_ratios",
     "conversion_lift_interval",
     "conversion_lift_log_interval",
     "conversion_lift_score_interval",
     "conversion_sample_size",
     "correlation",
+    "covariate_is_worth_using",
     "crossing_probabilities",
     "crossings",
     "decide",
@@ -236,6 +301,11 @@ __all__ = [
     "e_bh_log_q",
     "effect_trend",
     "error_per_test",
+    "event_detection",
+    "event_evidence",
+    "event_log_e",
+    "event_p_value",
+    "events_needed",
     "evidence_of_p",
     "fieller_interval",
     "fixed_drift",
@@ -249,8 +319,12 @@ __all__ = [
     "holm",
     "hommel",
     "inflation_factor",
+    "lin_adjust",
+    "lin_regression",
     "linear_critical",
     "linear_evidence",
+    "linearised",
+    "linearised_arrays",
     "log_interval",
     "miettinen_nurminen_interval",
     "mixture_critical",
@@ -263,11 +337,15 @@ __all__ = [
     "order_statistic_ranks",
     "planned_precision",
     "pocock_bounds",
+    "post_stratify",
     "quantile_band",
     "quantile_difference_arrays",
     "quantile_difference_band",
     "quantile_of_histogram",
     "quantile_of_values",
+    "quantile_score",
+    "ramp_evidence",
+    "ratio_as_mean",
     "ratio_score",
     "required_drift",
     "sample_ratio",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.methods import (
+    adjusted,
     anytime,
     beliefs,
     decision,
@@ -16,6 +17,7 @@ from benchmarks.methods.common import Topics
 
 TOPICS: Topics = {
     **planned.TOPICS,
+    **adjusted.TOPICS,
     **sequential.TOPICS,
     **anytime.TOPICS,
     **beliefs.TOPICS,

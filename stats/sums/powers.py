@@ -88,3 +88,18 @@ def combined_powers(
         p * p * p * a3 + 3 * p * p * q * ba2 + 3 * p * q * q * b2a + q * q * q * b3,
     )
     return moved_powers(n, plain, constant)
+
+
+def without_dust(
+    n: Number, powers: tuple[Number, Number, Number], scale: Number
+) -> tuple[Array, Array, Array]:
+    """Call a sample constant whose spread is only the rounding of terms as large as ``scale``.
+
+    A perfect fit leaves such dust, perhaps on the wrong side of zero; a test of it would divide
+    rounding by rounding.
+    """
+    w1, w2, w3 = powers
+    # Units are never negative, and without any all sums are zero.
+    mean = w1 / np.maximum(n, np.finfo(float).tiny)
+    dust = w2 - w1 * mean <= 1e-13 * scale
+    return np.asarray(w1), np.where(dust, w1 * mean, w2), np.where(dust, w1 * mean * mean, w3)
