@@ -82,9 +82,11 @@ from stats.effects.proportions import (
 )
 from stats.effects.quantile_differences import (
     QuantileComparison,
+    QuantileShift,
     compare_quantiles,
     quantile_difference_arrays,
     quantile_score,
+    quantile_shift,
 )
 from stats.effects.quantiles import (
     QuantileEstimate,
@@ -233,6 +235,7 @@ __all__ = [
     "QuantileBand",
     "QuantileComparison",
     "QuantileEstimate",
+    "QuantileShift",
     "RampStage",
     "Ranks",
     "RateComparison",
@@ -344,6 +347,7 @@ __all__ = [
     "quantile_of_histogram",
     "quantile_of_values",
     "quantile_score",
+    "quantile_shift",
     "ramp_evidence",
     "ratio_as_mean",
     "ratio_score",

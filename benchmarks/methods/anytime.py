@@ -11,6 +11,8 @@ from stats import (
     approximate_precision,
     delayed_critical,
     delayed_start,
+    event_evidence,
+    event_p_value,
     half_normal_critical,
     half_normal_log_e,
     linear_critical,
@@ -114,6 +116,19 @@ def delayed(inputs: Inputs) -> Outputs:
     }
 
 
+def event_split(inputs: Inputs) -> Outputs:
+    events = (inputs["events_c"], inputs["events_t"], inputs["share_t"])
+    direction, concentration = inputs["direction"], inputs["concentration"]
+    one_sided = event_evidence(*events, direction=direction, concentration=concentration)
+    either = event_evidence(*events, direction="both", concentration=concentration)
+    return {
+        "fixed_horizon_exact_p": event_p_value(*events, direction=direction),
+        "log_e": one_sided.log_e,
+        "anytime_p": one_sided.anytime_p,
+        "log_e_two_sided": either.log_e,
+    }
+
+
 TOPICS: Topics = {
     "srm": srm,
     "acs_growthbook": acs_growthbook,
@@ -121,4 +136,5 @@ TOPICS: Topics = {
     "normal_mixture": normal_mixture,
     "avlm": avlm,
     "delayed_start": delayed,
+    "event_split": event_split,
 }

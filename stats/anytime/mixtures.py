@@ -107,7 +107,7 @@ def always_valid(
     --------
     >>> result = always_valid(0.012, 0.003, planned_precision(1 / 0.003**2))
     >>> round(result.low, 4), round(result.high, 4), round(result.anytime_p, 4)
-    (0.0025, 0.0215, 0.0036)
+    (0.0026, 0.0214, 0.0025)
     """
     checked_alpha(alpha)
     if not math.isfinite(difference):
