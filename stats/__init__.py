@@ -166,7 +166,7 @@ from stats.planning.simulate import (
     operating_characteristics,
 )
 from stats.planning.worlds import Truth, World, draw_sums, standard_truths
-from stats.sequential.bounds import Boundary, boundary, crossing_probabilities
+from stats.sequential.bounds import Boundary, BoundedLook, Bounds, boundary, crossing_probabilities
 from stats.sequential.clock import chained_correlation, correlation
 from stats.sequential.designs import obrien_fleming_bounds, pocock_bounds, wang_tsiatis_bounds
 from stats.sequential.drift import (
@@ -176,7 +176,15 @@ from stats.sequential.drift import (
     inflation_factor,
     required_drift,
 )
-from stats.sequential.spending import Spending, SpendingShape
+from stats.sequential.replan import PooledPlan, Replanned
+from stats.sequential.spending import (
+    GivenSpending,
+    Spending,
+    SpendingFunction,
+    SpendingPoints,
+    SpendingShape,
+)
+from stats.sequential.stored import bounds_document, parse_bounds
 from stats.sums.consecutive import ConsecutiveSums
 from stats.sums.histogram import LogHistogram
 from stats.sums.moments import (
@@ -195,6 +203,8 @@ __all__ = [
     "AlwaysValid",
     "Baseline",
     "Boundary",
+    "BoundedLook",
+    "Bounds",
     "Cap",
     "CohortDay",
     "ConsecutiveSums",
@@ -211,6 +221,7 @@ __all__ = [
     "EffectTrend",
     "Endings",
     "EventEvidence",
+    "GivenSpending",
     "Heterogeneity",
     "Interval",
     "Lift",
@@ -230,6 +241,7 @@ __all__ = [
     "ParameterError",
     "PlanError",
     "Policy",
+    "PooledPlan",
     "PostStratified",
     "Prospect",
     "QuantileBand",
@@ -241,6 +253,7 @@ __all__ = [
     "RateComparison",
     "RatioCovariateMoments",
     "RatioMoments",
+    "Replanned",
     "Role",
     "SampleRatio",
     "SampleSize",
@@ -251,6 +264,8 @@ __all__ = [
     "Simulated",
     "Spending",
     "SpendingError",
+    "SpendingFunction",
+    "SpendingPoints",
     "SpendingShape",
     "StatsError",
     "TestResult",
@@ -272,6 +287,7 @@ __all__ = [
     "benjamini_yekutieli",
     "bonferroni",
     "boundary",
+    "bounds_document",
     "capped_moments",
     "central_arrays",
     "chained_correlation",
@@ -338,6 +354,7 @@ __all__ = [
     "obrien_fleming_bounds",
     "operating_characteristics",
     "order_statistic_ranks",
+    "parse_bounds",
     "planned_precision",
     "pocock_bounds",
     "post_stratify",
