@@ -6,6 +6,7 @@ import math
 
 from benchmarks.methods.common import Inputs, Outputs, Topics
 from stats import Conversions, Moments
+from stats.bandit.thompson import allocate
 from stats.bayes.beta import BetaPrior, beta_posterior
 from stats.bayes.normal import FLAT, NormalPrior, lift_posterior
 from stats.history.meta import TauMethod, random_effects
@@ -90,7 +91,16 @@ def winners_curse(inputs: Inputs) -> Outputs:
     }
 
 
+def bandit(inputs: Inputs) -> Outputs:
+    result = allocate(inputs["mean"], inputs["sd"], floor=inputs["floor"])
+    return {
+        "best_arm_probability": list(result.best_probabilities),
+        "allocation": list(result.shares),
+    }
+
+
 TOPICS: Topics = {
+    "bandit": bandit,
     "meta": meta,
     "winners_curse": winners_curse,
     "bayes_normal": bayes_normal,
