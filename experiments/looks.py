@@ -23,10 +23,14 @@ from stats import (
     Role,
 )
 from stats import decide as stats_decide
+from stats.decision.look import Sums as AnySums
+from stats.sums.consecutive import ConsecutiveSums
+from stats.sums.moments import AdditiveSums
+from stats.sums.ratio import RatioCovariateMoments, RatioMoments
 
 MOST_QUARANTINED = 0.01
 
-Sums = Mapping[str, Mapping[str, Moments]]
+Sums = Mapping[str, Mapping[str, AnySums]]
 
 
 @dataclass(frozen=True)
@@ -174,11 +178,8 @@ def look_document(look: LookData) -> dict[str, Any]:
         "may_be_futile": look.may_be_futile,
         "is_final": look.is_final,
         "counts": {arm: int(count) for arm, count in look.counts.items()},
-        "metrics": {
-            key: {arm: moments_document(moments) for arm, moments in arms.items()}
-            for key, arms in look.metrics.items()
-        },
-    }
+        "metrics": _written(look.metrics),
+    } | ({"consecutive": _written(look.consecutive)} if look.consecutive else {})
 
 
 def read_look(document: Mapping[str, Any]) -> LookData:
@@ -191,17 +192,34 @@ def read_look(document: Mapping[str, Any]) -> LookData:
         is_final=bool(document["is_final"]),
         counts={arm: int(count) for arm, count in document["counts"].items()},
         metrics={
-            key: {arm: _read_moments(sums) for arm, sums in arms.items()}
+            key: {arm: _read_sums(sums) for arm, sums in arms.items()}
             for key, arms in document["metrics"].items()
+        },
+        consecutive={
+            key: {arm: ConsecutiveSums(**_numbers(sums)) for arm, sums in arms.items()}
+            for key, arms in document.get("consecutive", {}).items()
         },
     )
 
 
-def moments_document(moments: Moments) -> dict[str, float]:
+def _written(sums: Mapping[str, Mapping[str, AdditiveSums]]) -> dict[str, Any]:
+    return {
+        key: {arm: sums_document(entry) for arm, entry in arms.items()}
+        for key, arms in sums.items()
+    }
+
+
+def sums_document(sums: AdditiveSums) -> dict[str, float]:
     """Write sums as plain data."""
-    return {field.name: float(getattr(moments, field.name)) for field in fields(moments)}
+    return {field.name: float(getattr(sums, field.name)) for field in fields(sums)}
 
 
-def _read_moments(document: Mapping[str, float]) -> Moments:
-    kind = CovariateMoments if "x1" in document else Moments
-    return kind(**{name: float(value) for name, value in document.items()})
+def _read_sums(document: Mapping[str, float]) -> AnySums:
+    """Read sums of whichever kind has the names that are written."""
+    kinds = (Moments, CovariateMoments, RatioMoments, RatioCovariateMoments)
+    kind = next(k for k in kinds if set(document) <= {field.name for field in fields(k)})
+    return kind(**_numbers(document))
+
+
+def _numbers(document: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in document.items()}

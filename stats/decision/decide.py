@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from stats.anytime.events import event_evidence
 from stats.anytime.srm import SampleRatio, sample_ratio
 from stats.decision.evidence import Evidence, gather
 from stats.decision.look import LookData
@@ -22,6 +23,7 @@ from stats.effects.contrast import Contrast
 from stats.errors import LookError, StatsError
 from stats.sequential.bounds import boundary
 from stats.sequential.spending import Spending
+from stats.sums.moments import Moments
 
 
 def decide(
@@ -89,7 +91,7 @@ def decide(
         for arm in arms
         for test in _tests(looks, plan, policy, metric, arm)
     )
-    harmed = tuple(arm for arm in arms if _any(tests, arm, "harm"))
+    harmed = tuple(arm for arm in arms if _any(tests, arm, "harm", "harm_events"))
     left = tuple(arm for arm in arms if arm not in harmed)
     proven = tuple(arm for arm in left if look.may_ship and _proven(plan, tests, arm))
     futile = tuple(arm for arm in left if look.may_be_futile and _futile(plan, tests, arm))
@@ -144,6 +146,9 @@ def _tests(
     looks: Sequence[LookData], plan: DecisionPlan, policy: Policy, metric: MetricSpec, arm: str
 ) -> Iterator[TestResult]:
     kinds = _kinds(plan, policy, metric)
+    if "harm_events" in kinds:
+        kinds.remove("harm_events")
+        yield _events(looks[-1], plan, policy, metric, arm)
     evidence = gather(looks, plan, policy, metric, arm)
     if isinstance(evidence, str):
         yield from (TestResult(kind, metric.key, arm, reason=evidence) for kind in kinds)
@@ -160,11 +165,43 @@ def _kinds(plan: DecisionPlan, policy: Policy, metric: MetricSpec) -> list[TestK
     if metric.role is Role.EXPLORE:
         return ["explore"]
     kinds: list[TestKind] = ["harm"] if policy.harm_alpha(plan, metric) > 0 else []
+    if kinds and metric.rare:
+        kinds.append("harm_events")
     if metric.role is Role.SUCCESS:
         kinds += ["ship", "futility"] if metric.mde is not None else ["ship"]
     elif metric.role is Role.GUARDRAIL:
         kinds.append("noninferiority")
     return kinds
+
+
+def _events(
+    look: LookData, plan: DecisionPlan, policy: Policy, metric: MetricSpec, arm: str
+) -> TestResult:
+    """Test rare trouble by which arm its events fall on: exact, from the first event on."""
+    shown = TestResult("harm_events", metric.key, arm)
+    arms = look.metrics.get(metric.key, {})
+    control, treatment = arms.get(plan.control), arms.get(arm)
+    if not isinstance(control, Moments) or not isinstance(treatment, Moments):
+        return replace(shown, reason="no data")
+    weights = dict(zip(plan.arms, plan.weights, strict=True))
+    alpha = policy.harm_alpha(plan, metric)
+    try:
+        found = event_evidence(
+            control.total,
+            treatment.total,
+            weights[arm] / (weights[arm] + weights[plan.control]),
+            direction="decrease" if metric.sign > 0 else "increase",
+        )
+    except StatsError as error:
+        return replace(shown, reason=str(error))
+    bound = -math.log(alpha)
+    return replace(
+        shown,
+        log_e=found.log_e,
+        log_e_bound=bound,
+        alpha_spent=alpha,
+        passed=found.log_e >= bound,
+    )
 
 
 def _bound(spending: Spending, evidence: Evidence) -> tuple[float, float]:
@@ -250,8 +287,8 @@ def _of(tests: Sequence[TestResult], arm: str, kind: TestKind) -> list[TestResul
     return [test for test in tests if test.arm == arm and test.kind == kind]
 
 
-def _any(tests: Sequence[TestResult], arm: str, kind: TestKind) -> bool:
-    return any(test.passed for test in _of(tests, arm, kind))
+def _any(tests: Sequence[TestResult], arm: str, *kinds: TestKind) -> bool:
+    return any(test.passed for kind in kinds for test in _of(tests, arm, kind))
 
 
 def _proven(plan: DecisionPlan, tests: Sequence[TestResult], arm: str) -> bool:

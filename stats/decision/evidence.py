@@ -2,8 +2,8 @@
 
 This module hides one decision: which looks count as tested. A look is passed over - nothing is
 tested, no error is spent, the last tested look still stands - when the data is too thin, or has
-grown by less than the plan's minimum gain since (also when it shrank, by late deduplication). The
-final look counts whatever it gained: there is no later one to spend on.
+told too little news since (also when units were lost, by late deduplication). The final look counts
+whatever it gained: there is no later one to spend on.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stats.decision.look import LookData
+from stats.decision.look import LookData, Sums
 from stats.decision.plan import DecisionPlan, MetricSpec
 from stats.decision.policy import Policy
 from stats.effects.contrast import Contrast, futility, noninferiority
 from stats.effects.cuped import adjust
+from stats.effects.cuped_ratio import adjust_ratio
 from stats.effects.lift import Lift, fieller_from_errors
+from stats.effects.ratio import linearised
 from stats.effects.score import Score, score_difference
-from stats.errors import StatsError
+from stats.errors import MomentsError, StatsError
 from stats.sequential.bounds import MAX_CORRELATION
+from stats.sequential.clock import correlation
 from stats.sums.moments import CovariateMoments, Moments
+from stats.sums.ratio import RatioCovariateMoments, RatioMoments
 
 # n·Σy² and (Σy)² that agree to this share differ by rounding only: the metric is constant.
 _CONSTANT = 1e-13
@@ -98,52 +102,109 @@ def gather(
     times: list[float] = []
     correlations: list[float] = []
     units = 0.0
-    tested: tuple[LookData, Moments, Moments] | None = None
+    clock = _Clock()
+    tested: tuple[LookData, Sums, Sums] | None = None
     reason: str | None = "no looks yet"
     for look in looks:
+        clock.pass_look(look, plan, metric, arm)
         pair = _pair(look, plan, policy, metric, arm)
         reason = pair if isinstance(pair, str) else None
         if isinstance(pair, str):
             continue
         control, treatment = pair
         n = control.n + treatment.n
-        if tested is not None and not look.is_final and n < units * (1 + policy.minimum_gain):
+        square = clock.square(units / n)
+        if tested is not None and not look.is_final and square * (1 + policy.minimum_gain) > 1:
             gain = f"{policy.minimum_gain:.1%}"
-            reason = f"less than {gain} more units than at look {tested[0].number}"
+            reason = f"less than {gain} more {clock.news} than at look {tested[0].number}"
             continue
-        correlations.append(min(MAX_CORRELATION, math.sqrt(units / n)))
+        correlations.append(min(MAX_CORRELATION, math.sqrt(square)))
         times.append(look.spending_time)
         tested, units = (look, control, treatment), n
+        clock.start()
     if tested is None:
         return reason or "no data"
     look, control, treatment = tested
     carried = None if reason is None else f"carried over from look {look.number}: {reason}"
-    binary = metric.binary
     try:
-        if isinstance(control, CovariateMoments) and isinstance(treatment, CovariateMoments):
-            adjusted = adjust(control, treatment)
-            control, treatment, binary = adjusted.control, adjusted.treatment, False
-        score = score_difference(control, treatment, binary=binary)
+        means_c, means_t = _as_means(control, treatment)
+        binary = metric.binary and means_c is control
+        score = score_difference(means_c, means_t, binary=binary)
     except StatsError as error:
         return str(error)
     return Evidence(
-        metric, tuple(times), tuple(correlations), control, treatment, binary, score, carried
+        metric, tuple(times), tuple(correlations), means_c, means_t, binary, score, carried
+    )
+
+
+class _Clock:
+    """How closely the next tested look is tied to the last one."""
+
+    def __init__(self) -> None:
+        self._tie: float | None = None
+        """Correlation since the last tested look; ``None`` where it was not measured."""
+
+    def start(self) -> None:
+        """Start anew: the look at hand is tested."""
+        self._tie = 1.0
+
+    def pass_look(self, look: LookData, plan: DecisionPlan, metric: MetricSpec, arm: str) -> None:
+        """Go on to the next look, whether it will be tested or not."""
+        arms = look.consecutive.get(metric.key, {})
+        control, treatment = arms.get(plan.control), arms.get(arm)
+        if self._tie is None or control is None or treatment is None:
+            self._tie = None
+            return
+        try:
+            self._tie *= correlation(control, treatment)
+        except StatsError:
+            self._tie = None
+
+    def square(self, share: float) -> float:
+        """Return the squared correlation; ``share`` of the units now were there before."""
+        return share if self._tie is None else self._tie**2
+
+    @property
+    def news(self) -> str:
+        """What a look that is passed over has too little of."""
+        return "units" if self._tie is None else "information"
+
+
+def _as_means(control: Sums, treatment: Sums) -> tuple[Moments, Moments]:
+    """Write any metric as two means whose difference is the one asked for."""
+    if isinstance(control, RatioCovariateMoments) and isinstance(treatment, RatioCovariateMoments):
+        adjusted = adjust_ratio(control, treatment)
+        return adjusted.control, adjusted.treatment
+    if isinstance(control, RatioMoments) and isinstance(treatment, RatioMoments):
+        both = linearised(control, treatment)
+        return both.control, both.treatment
+    if isinstance(control, CovariateMoments) and isinstance(treatment, CovariateMoments):
+        means = adjust(control, treatment)
+        return means.control, means.treatment
+    if isinstance(control, Moments) and isinstance(treatment, Moments):
+        return control, treatment
+    raise MomentsError(
+        f"{type(control).__name__} cannot be held against {type(treatment).__name__}"
     )
 
 
 def _pair(
     look: LookData, plan: DecisionPlan, policy: Policy, metric: MetricSpec, arm: str
-) -> tuple[Moments, Moments] | str:
+) -> tuple[Sums, Sums] | str:
     """Return the sums of both arms if they may be tested, else why not."""
-    arms: Mapping[str, Moments] = look.metrics.get(metric.key, {})
+    arms: Mapping[str, Sums] = look.metrics.get(metric.key, {})
     control, treatment = arms.get(plan.control), arms.get(arm)
     if control is None or treatment is None:
         return "no data"
-    both = control + treatment
-    if both.n < policy.minimum_units or min(control.n, treatment.n) < 2:
+    n = control.n + treatment.n
+    if n < policy.minimum_units or min(control.n, treatment.n) < 2:
         return f"too few units: {control.n:g} and {treatment.n:g}"
-    if metric.binary and both.total < policy.minimum_events:
-        return f"too few events: {both.total:g}"
-    if both.n * both.s2 - both.s1 * both.s1 <= _CONSTANT * both.n * both.s2:
-        return "all units are equal"
+    if isinstance(control, Moments) and isinstance(treatment, Moments):
+        both = Moments(*control.sums[:4], shift=control.shift) + Moments(
+            *treatment.sums[:4], shift=treatment.shift
+        )
+        if metric.binary and both.total < policy.minimum_events:
+            return f"too few events: {both.total:g}"
+        if n * both.s2 - both.s1 * both.s1 <= _CONSTANT * n * both.s2:
+            return "all units are equal"
     return control, treatment

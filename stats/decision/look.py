@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stats.errors import LookError
+from stats.sums.consecutive import ConsecutiveSums
 from stats.sums.moments import Moments
+from stats.sums.ratio import RatioCovariateMoments, RatioMoments
+
+Sums = Moments | RatioMoments | RatioCovariateMoments
+"""What a metric of one arm is read from: a mean (with or without a covariate), or a ratio."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,13 @@ class LookData:
         Whether the deadline is here: what is not proven now is not proven in time.
     counts : mapping of arm to int
         Exposed units, for the sample ratio.
-    metrics : mapping of metric key to mapping of arm to Moments
-        Sums over matured units. A missing metric or arm counts as no data.
+    metrics : mapping of metric key to mapping of arm to sums
+        Sums over matured units: `Moments`, `CovariateMoments` (adjusted by CUPED), `RatioMoments`
+        or `RatioCovariateMoments`. A missing metric or arm counts as no data.
+    consecutive : mapping of metric key to mapping of arm to ConsecutiveSums, optional
+        For metrics whose values go on growing after a unit entered: sums over this look and the
+        one before it. They set the metric's correlation clock; without them units are taken to be
+        matured, and the clock follows their number.
 
     Raises
     ------
@@ -42,7 +52,8 @@ class LookData:
     may_be_futile: bool
     is_final: bool
     counts: Mapping[str, int]
-    metrics: Mapping[str, Mapping[str, Moments]]
+    metrics: Mapping[str, Mapping[str, Sums]]
+    consecutive: Mapping[str, Mapping[str, ConsecutiveSums]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.spending_time < math.inf:

@@ -20,7 +20,7 @@ class Verdict(StrEnum):
     CONTINUE = "CONTINUE"
 
 
-TestKind = Literal["harm", "ship", "noninferiority", "futility", "explore"]
+TestKind = Literal["harm", "harm_events", "ship", "noninferiority", "futility", "explore"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ class TestResult:
 
     Parameters
     ----------
-    kind : {"harm", "ship", "noninferiority", "futility", "explore"}
-        What was asked. ``explore`` is an estimate without a test.
+    kind : {"harm", "harm_events", "ship", "noninferiority", "futility", "explore"}
+        What was asked. ``harm_events`` is the exact test of rare events; ``explore`` is an estimate
+        without a test.
     metric, arm : str
         Of what, and for which treatment.
     estimate : float or None
@@ -43,6 +44,9 @@ class TestResult:
         Test statistic and bound, positive meaning good. Harm and futility pass at ``z <= bound``
         (a negative bound), ship and noninferiority at ``z >= bound``. An infinite bound cannot be
         reached at this look.
+    log_e, log_e_bound : float or None
+        Of ``harm_events`` in place of ``z`` and ``bound``: natural logarithm of the evidence, and
+        where it passes.
     alpha_spent : float
         Error spent by this test up to this look.
     passed : bool
@@ -66,6 +70,8 @@ class TestResult:
     se: float | None = None
     z: float | None = None
     bound: float | None = None
+    log_e: float | None = None
+    log_e_bound: float | None = None
     alpha_spent: float = 0.0
     passed: bool = False
     reason: str | None = None
