@@ -83,17 +83,15 @@ def test_a_ratio_whose_denominator_is_nothing_says_so_and_decides_nothing() -> N
     empty = RatioMoments.of([0.0] * 200, [0.0] * 200)
     decision = decide([look(1, 0.8, {"clicks": [empty, empty]})], plan_of(CLICKS))
     assert decision.verdict is Verdict.CONTINUE
-    assert (
-        "not clear of zero" in (test_of(decision, "ship").reason or "")
-        or test_of(decision, "ship").reason
-    )
+    assert test_of(decision, "ship").reason
+    assert test_of(decision, "ship").z is None
 
 
 def test_a_ratio_with_its_past_is_sharper() -> None:
     rng = np.random.default_rng(3)
     arms: list[tuple[RatioCovariateMoments, RatioMoments]] = []
     for lift in (0.0, 0.05):
-        taste = rng.beta(4, 16, 5000)
+        taste = rng.beta(1, 4, 5000)
         views, before = rng.poisson(8, 5000) + 1, rng.poisson(8, 5000) + 1
         clicks = rng.binomial(views, np.minimum(1, taste * (1 + lift)))
         past = rng.binomial(before, taste)
@@ -191,7 +189,7 @@ def crashes(old: int, new: int, n: int = 5000) -> LookData:
 
 
 def test_rare_trouble_is_stopped_by_the_exact_test_before_the_score_may_be_asked() -> None:
-    decision = decide([crashes(0, 12, n=45)], plan_of(CRASH))
+    decision = decide([crashes(0, 25, n=45)], plan_of(CRASH))
     events = test_of(decision, "harm_events")
     assert test_of(decision, "harm").z is None  # too few units for it
     assert events.passed
