@@ -30,7 +30,15 @@ from stats.anytime.quantile_bands import (
     quantile_difference_band,
     stitched_count_bound,
 )
-from stats.anytime.srm import SampleRatio, sample_ratio
+from stats.anytime.srm import (
+    ExposureRatio,
+    RatioCell,
+    SampleRatio,
+    exposure_ratio,
+    sample_ratio,
+    sample_ratio_arrays,
+    sample_ratio_cells,
+)
 from stats.decision.decide import decide
 from stats.decision.look import LookData
 from stats.decision.plan import DecisionPlan, MetricSpec, Role
@@ -147,10 +155,11 @@ from stats.history.heterogeneity import (
     shrink_segments,
 )
 from stats.history.novelty import CohortDay, EffectCourse, EffectTrend, effect_trend, novelty
+from stats.planning.baseline import Baseline, Signal
+from stats.planning.duration import Duration, Remedies, duration, remedies
+from stats.planning.outlook import Deadline, MetricOutlook, outlook
 from stats.planning.power import (
-    Baseline,
     SampleSize,
-    Signal,
     achieved_power,
     conversion_sample_size,
     error_per_test,
@@ -212,15 +221,18 @@ __all__ = [
     "Conversions",
     "CovariateMoments",
     "Crossings",
+    "Deadline",
     "Decision",
     "DecisionPlan",
     "DelayedStart",
     "Dunnett",
     "DunnettComparison",
+    "Duration",
     "EffectCourse",
     "EffectTrend",
     "Endings",
     "EventEvidence",
+    "ExposureRatio",
     "GivenSpending",
     "Heterogeneity",
     "Interval",
@@ -233,6 +245,7 @@ __all__ = [
     "LookData",
     "LookError",
     "MeanComparison",
+    "MetricOutlook",
     "MetricSpec",
     "Moments",
     "MomentsError",
@@ -251,8 +264,10 @@ __all__ = [
     "RampStage",
     "Ranks",
     "RateComparison",
+    "RatioCell",
     "RatioCovariateMoments",
     "RatioMoments",
+    "Remedies",
     "Replanned",
     "Role",
     "SampleRatio",
@@ -316,6 +331,7 @@ __all__ = [
     "dunnett",
     "dunnett_critical",
     "dunnett_p_values",
+    "duration",
     "e_bh",
     "e_bh_log_q",
     "effect_trend",
@@ -326,6 +342,7 @@ __all__ = [
     "event_p_value",
     "events_needed",
     "evidence_of_p",
+    "exposure_ratio",
     "fieller_interval",
     "fixed_drift",
     "follow",
@@ -354,6 +371,7 @@ __all__ = [
     "obrien_fleming_bounds",
     "operating_characteristics",
     "order_statistic_ranks",
+    "outlook",
     "parse_bounds",
     "planned_precision",
     "pocock_bounds",
@@ -368,8 +386,11 @@ __all__ = [
     "ramp_evidence",
     "ratio_as_mean",
     "ratio_score",
+    "remedies",
     "required_drift",
     "sample_ratio",
+    "sample_ratio_arrays",
+    "sample_ratio_cells",
     "sample_size",
     "sample_size_precision",
     "score_arrays",

@@ -269,8 +269,9 @@ class _Ramp:
         ratio = np.logaddexp(np.log1p(-self.q), np.log(self.q) + d)
         likelihood = np.sum(self.x * d - (self.x + self.y) * ratio, axis=-1)
         logit = special.logit(self.first) + d[..., 0]
-        log: Array = likelihood + a * special.log_expit(logit) + b * special.log_expit(-logit)
-        return log - special.betaln(a, b)
+        prior = a * special.log_expit(logit) + b * special.log_expit(-logit)
+        log: Array = likelihood + prior - special.betaln(a, b)
+        return log
 
     def slope(self, d: float) -> float:
         p, own = special.expit(special.logit(self.q) + d), special.logit(self.first) + d

@@ -20,7 +20,7 @@ def log_beta_above(a: ArrayLike, b: ArrayLike, q: ArrayLike) -> Array:
         np.asarray(a, dtype=float), np.asarray(b, dtype=float), np.asarray(q, dtype=float)
     )
     above = special.betaincc(a, b, q)
-    log = np.log(np.maximum(above, _TINY))
+    log: Array = np.log(np.maximum(above, _TINY))
     # Near 1 the complement carries the digits.
     log = np.where(above > 0.5, np.log1p(-np.minimum(special.betainc(a, b, q), 0.5)), log)
     far = above < _SMALL

@@ -204,7 +204,8 @@ def _unsorted(values: Array, order: NDArray[np.intp]) -> Array:
 def _divided(p: Array, shares: Array) -> Array:
     """Divide by shares of alpha; nothing is proved with a share of zero, not even by p = 0."""
     shares = np.broadcast_to(shares, p.shape)
-    return np.divide(p, shares, out=np.full(p.shape, np.inf), where=shares > 0)
+    divided: Array = np.divide(p, shares, out=np.full(p.shape, np.inf), where=shares > 0)
+    return divided
 
 
 def _shares(weights: ArrayLike | None, p: Array) -> Array:
@@ -216,8 +217,9 @@ def _shares(weights: ArrayLike | None, p: Array) -> Array:
         raise ParameterError(f"{m} p-values but weights of shape {w.shape}")
     if not np.all((w >= 0) & (w < np.inf)) or not np.any(w > 0):
         raise ParameterError("weights must be finite, not negative and not all zero")
-    shares: Array = w / w.max()
-    return shares / shares.sum()
+    scaled = w / w.max()
+    shares: Array = scaled / scaled.sum()
+    return shares
 
 
 def _checked(p_values: ArrayLike) -> Array:
