@@ -7,12 +7,35 @@ from the schedule, never from the outcomes; only then are the bounds built on it
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
+from typing import Protocol, Self
 
 from scipy import special
 
 from stats.errors import ParameterError, SpendingError
+
+
+class SpendingFunction(Protocol):
+    """What bounds are built on: any frozen value, of which equal ones spend equally.
+
+    ``spent`` must be 0 or more, never fall, and stay at or below ``alpha``; `Bounds` checks that.
+    """
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def alpha(self) -> float:
+        """One-sided error over all looks."""
+
+    def spent(self, time: float) -> float:
+        """Cumulative error by a spending time; `SpendingError` for what is no time."""
+
+    def with_alpha(self, alpha: float) -> Self:
+        """Spend another error in the same manner: repeated p-values need it."""
 
 
 class SpendingShape(StrEnum):
@@ -28,6 +51,8 @@ class SpendingShape(StrEnum):
     """``(1 - exp(-parameter t)) / (1 - exp(-parameter))``."""
 
 
+# exp of it is still a number.
+_LARGEST_GAMMA = 500.0
 _NEEDS_PARAMETER = (SpendingShape.KIM_DEMETS, SpendingShape.HWANG_SHIH_DECANI)
 
 
@@ -80,6 +105,8 @@ class Spending:
             raise ParameterError(f"{self.shape} spending needs its parameter")
         if self.shape is SpendingShape.KIM_DEMETS and not 0 < (self.parameter or 0) < math.inf:
             raise ParameterError("the exponent of Kim-DeMets spending must be positive")
+        if not abs(self.parameter or 0.0) <= _LARGEST_GAMMA:
+            raise ParameterError(f"the spending parameter {self.parameter} is no use")
 
     def spent(self, time: float) -> float:
         """Tell the error spent by ``time``: 0 at 0, never falling, below ``alpha``.
@@ -99,8 +126,7 @@ class Spending:
         SpendingError
             If ``time`` is negative, NaN or infinite.
         """
-        if not 0 <= time < math.inf:
-            raise SpendingError(f"spending time {time} is no time")
+        _check_time(time)
         if time > 1:
             return self.alpha * (1 - self.epsilon / time)
         level = self.alpha * (1 - self.epsilon)
@@ -118,3 +144,114 @@ class Spending:
                 gamma = self.parameter or 0.0
                 share = math.expm1(-gamma * time) / math.expm1(-gamma) if gamma else time
                 return level * share
+
+    def with_alpha(self, alpha: float) -> Spending:
+        """Spend another error in the same manner."""
+        return replace(self, alpha=alpha)
+
+
+@dataclass(frozen=True)
+class SpendingPoints:
+    """Error that a list of points says: straight lines from (0, 0) through them, then level.
+
+    Parameters
+    ----------
+    points : tuple of (time, spent)
+        Times rising from above 0; cumulative one-sided errors never falling, the last one above 0
+        and below 1: it is alpha.
+
+    Raises
+    ------
+    ParameterError
+        If the points are not so.
+
+    Examples
+    --------
+    >>> given = SpendingPoints(((0.5, 0.01), (1.0, 0.025)))
+    >>> given.alpha, given.spent(0.25), given.spent(7.0)
+    (0.025, 0.005, 0.025)
+    """
+
+    points: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        path = [(0.0, 0.0), *self.points]
+        # Written so that NaN fails as well.
+        fine = all(a[0] < b[0] < math.inf and 0 <= a[1] <= b[1] for a, b in pairwise(path)) and (
+            0 < path[-1][1] < 1
+        )
+        if not fine:
+            raise ParameterError("spending points must rise from (0, 0) to an error below 1")
+
+    @property
+    def alpha(self) -> float:
+        """One-sided error over all looks."""
+        return self.points[-1][1]
+
+    def spent(self, time: float) -> float:
+        """Tell the error spent by ``time``; see `Spending.spent`."""
+        _check_time(time)
+        place = bisect_right(self.points, time, key=lambda point: point[0])
+        if place == len(self.points):
+            return self.alpha
+        (t0, a0), (t1, a1) = ((0.0, 0.0), *self.points)[place : place + 2]
+        # Never past the point ahead, whatever the rounding.
+        return min(a1, a0 + (a1 - a0) * ((time - t0) / (t1 - t0)))
+
+    def with_alpha(self, alpha: float) -> SpendingPoints:
+        """Spend another error in the same manner."""
+        factor = alpha / self.alpha
+        body = tuple((t, min(a * factor, alpha)) for t, a in self.points[:-1])
+        return SpendingPoints((*body, (self.points[-1][0], alpha)))
+
+
+@dataclass(frozen=True)
+class GivenSpending:
+    """Error that a function says.
+
+    Parameters
+    ----------
+    alpha : float
+        One-sided error over all looks, between 0 and 1.
+    share : callable
+        Share of ``alpha`` spent by a spending time at or above 0: 0 to 1, never falling. Pure: it
+        is asked once per time. A share outside [0, 1] or one that falls is refused when met.
+
+    Raises
+    ------
+    ParameterError
+        If ``alpha`` is outside its range.
+
+    Notes
+    -----
+    Cannot be stored, since a function cannot: use `SpendingPoints` or `Spending` for that.
+
+    Examples
+    --------
+    >>> GivenSpending(0.025, lambda time: min(time, 1.0) ** 3).spent(0.5)
+    0.003125
+    """
+
+    alpha: float
+    share: Callable[[float], float]
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 1:
+            raise ParameterError(f"alpha is {self.alpha}: it must lie between 0 and 1")
+
+    def spent(self, time: float) -> float:
+        """Tell the error spent by ``time``; see `Spending.spent`."""
+        _check_time(time)
+        share = float(self.share(time))
+        if not 0 <= share <= 1:
+            raise SpendingError(f"the share {share} of alpha at time {time:g} is none")
+        return self.alpha * share
+
+    def with_alpha(self, alpha: float) -> GivenSpending:
+        """Spend another error in the same manner."""
+        return replace(self, alpha=alpha)
+
+
+def _check_time(time: float) -> None:
+    if not 0 <= time < math.inf:
+        raise SpendingError(f"spending time {time} is no time")
