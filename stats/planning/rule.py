@@ -20,7 +20,7 @@ from stats.decision.policy import Policy
 from stats.decision.result import Verdict
 from stats.effects.score import score_arrays
 from stats.errors import PlanError
-from stats.planning.schedule import Schedule
+from stats.planning.schedule import Schedule, tested_looks
 from stats.sequential.bounds import MAX_CORRELATION, boundary
 from stats.sequential.spending import Spending
 
@@ -73,7 +73,7 @@ def follow(
     Parameters
     ----------
     schedule : Schedule
-        The looks; all trajectories have its units.
+        The looks. The units must be the same in every replica.
     sums : mapping of str to ndarray, shape (replicas, looks, arms, 4)
         ``n, s1, s2, s3`` of every deciding metric at every look.
     plan : DecisionPlan
@@ -91,8 +91,7 @@ def follow(
     Raises
     ------
     PlanError
-        If sums of a metric are missing or of another shape, or a metric is watched by the exact
-        event test, which is not simulated.
+        If sums of a metric are missing or of another shape.
     """
     policy = policy or Policy()
     shape = _shape(schedule, sums, plan)
@@ -181,11 +180,17 @@ class _Tests:
         self.metric, self._plan, self._policy = metric, plan, policy
         self._schedule = schedule
         self._control, self._treatment = sums[:, :, 0], sums[:, :, arm]
-        self._units = [row[0] + row[arm] for row in schedule.units]
+        # The same in every replica.
+        self._units = sums[0, :, 0, 0] + sums[0, :, arm, 0]
         parts = score_arrays(self._control, self._treatment, binary=metric.binary)
         self._difference, self._se, _, _, self._kappa, self._raw, self._z = parts
         self._patterns, self._of = np.unique(self._eligible(), axis=0, return_inverse=True)
-        self._tested = [self._tested_looks(pattern) for pattern in self._patterns]
+        gain = policy.minimum_gain
+        # A look without usable data has no units that could be tested.
+        self._tested = [
+            tested_looks(np.where(pattern, self._units, -1.0).tolist(), 0.0, gain)
+            for pattern in self._patterns
+        ]
         self._last = np.full(self._patterns.shape, -1)
         for row, tested in zip(self._last, self._tested, strict=True):
             row[tested] = tested
@@ -247,23 +252,11 @@ class _Tests:
             eligible &= first >= self._policy.minimum_events
         return eligible & (n * second - first * first > _CONSTANT * n * second)
 
-    def _tested_looks(self, eligible: Flags) -> list[int]:
-        """List the looks that are tested: error is spent on no other."""
-        tested: list[int] = []
-        final = self._schedule.looks - 1
-        for look in np.flatnonzero(eligible):
-            if tested and look != final:
-                least = self._units[tested[-1]] * (1 + self._policy.minimum_gain)
-                if self._units[look] < least:
-                    continue
-            tested.append(int(look))
-        return tested
-
     def _bounds(self, spending: Spending) -> Array:
         """Bounds at the tested looks of every trajectory; NaN, which nothing passes, elsewhere."""
         rows = np.full(self._patterns.shape, math.nan)
         for row, tested in zip(rows, self._tested, strict=True):
-            units = [0.0, *(self._units[look] for look in tested)]
+            units = [0.0, *(float(self._units[look]) for look in tested)]
             correlations = [
                 min(MAX_CORRELATION, math.sqrt(units[k] / units[k + 1])) for k in range(len(tested))
             ]

@@ -111,6 +111,59 @@ class Schedule:
             tuple(m >= min(minimum_days, days) for m in moments),
         )
 
+    @classmethod
+    def from_traffic(
+        cls,
+        plan: DecisionPlan,
+        traffic: Sequence[float],
+        *,
+        days: int = 28,
+        share: float = 1.0,
+        window_days: int = 0,
+        minimum_days: int = 7,
+        ship_every_days: int = 7,
+    ) -> Schedule:
+        """Plan daily looks at the units that a forecast of new units promises.
+
+        Parameters
+        ----------
+        plan : DecisionPlan
+            Its weights divide the units.
+        traffic : sequence of float
+            New units of each day. A shorter forecast goes on with its last week.
+        days : int, default 28
+            The deadline.
+        share : float, default 1
+            Share of the traffic that takes part, above 0, at most 1.
+        window_days : int, default 0
+            Days until a unit's outcome counts: who comes later than that before a look is not
+            matured then.
+        minimum_days, ship_every_days
+            As in `daily`.
+
+        Raises
+        ------
+        PlanError
+            If there is no traffic, or a number is outside its range.
+        """
+        if not traffic or not all(0 <= new < math.inf for new in traffic) or not sum(traffic) > 0:
+            raise PlanError("a forecast needs days with units, none of them negative")
+        if not 0 < share <= 1:
+            raise PlanError(f"a share of {share} is not above 0 and at most 1")
+        if not 0 <= window_days < days:
+            raise PlanError(f"a window of {window_days} days leaves no unit matured by day {days}")
+        week = traffic[-7:]
+        units, total = [], 0.0
+        for day in range(days):
+            arrived = day - window_days
+            if arrived >= 0:
+                over = arrived - len(traffic)
+                total += share * (traffic[arrived] if over < 0 else week[over % len(week)])
+            units.append(total)
+        return cls.daily(
+            plan, units, days=days, minimum_days=minimum_days, ship_every_days=ship_every_days
+        )
+
     @property
     def looks(self) -> int:
         """How many looks there are."""
@@ -125,3 +178,17 @@ class Schedule:
 def _between(ends: Sequence[float], moment: float) -> float:
     day = min(int(moment), len(ends) - 2)
     return ends[day] + (moment - day) * (ends[day + 1] - ends[day])
+
+
+def tested_looks(units: Sequence[float], minimum_units: float, minimum_gain: float) -> list[int]:
+    """List the looks at which `decide` tests, and so spends error.
+
+    A look is passed over while it has fewer than ``minimum_units`` units, or has gained less than
+    ``minimum_gain`` of them since the last tested one; the final look counts whatever it gained.
+    """
+    tested: list[int] = []
+    for look, n in enumerate(units):
+        gained = not tested or look == len(units) - 1
+        if n >= minimum_units and (gained or n >= units[tested[-1]] * (1 + minimum_gain)):
+            tested.append(look)
+    return tested

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from stats.decision.plan import DecisionPlan, Role
 from stats.errors import PlanError
-from stats.planning.power import Baseline
+from stats.planning.baseline import Baseline
 from stats.planning.schedule import Schedule
 
 Array = NDArray[np.float64]

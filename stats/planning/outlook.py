@@ -1,0 +1,282 @@
+"""What the units of one deadline can show: sizes, MDEs and power of a sequential proof.
+
+A proof may come at any whole week, and its bounds are paid for. The drift that a metric needs is
+therefore solved for with the recursion, for the very looks that are planned - their times, the
+units that the forecast gives them, and which of them may ship. There is no table of inflation
+factors.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+from scipy import optimize
+
+from stats.decision.plan import DecisionPlan, MetricSpec, Role
+from stats.decision.policy import Policy
+from stats.errors import PlanError
+from stats.planning.baseline import Baseline, Signal
+from stats.planning.power import (
+    SampleSize,
+    error_per_test,
+    sample_size,
+    smallest_detectable_lift,
+)
+from stats.planning.schedule import Schedule, tested_looks
+from stats.planning.worlds import World
+from stats.sequential.bounds import boundary
+from stats.sequential.drift import crossings, fixed_drift, required_drift
+from stats.sequential.spending import Spending
+
+
+@dataclass(frozen=True)
+class MetricOutlook:
+    """What a deadline means for one metric, in the treatment arm with the fewest units.
+
+    Parameters
+    ----------
+    metric : str
+        Its key.
+    role : Role
+        Success or guardrail.
+    target : float
+        The plan's MDE or margin, relative to control.
+    units, required : SampleSize
+        Matured units at the deadline, and those the target needs.
+    detectable : float
+        Smallest MDE (success) or margin (guardrail that truly stays) that these units show;
+        ``inf`` if none.
+    power : float
+        Chance that this test shows the target by the deadline.
+    inflation : float
+        Units that looking every day costs, over those of one planned look.
+    """
+
+    metric: str
+    role: Role
+    target: float
+    units: SampleSize
+    required: SampleSize
+    detectable: float
+    power: float
+    inflation: float
+
+    @property
+    def lacking(self) -> float:
+        """Units needed over units there are: at most 1 when the deadline is enough."""
+        return self.required.control / self.units.control
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """What can be proven by one deadline.
+
+    Parameters
+    ----------
+    days : int
+        The deadline.
+    power_per_test : float
+        Power that each test needs, so that all of them together have the plan's.
+    metrics : tuple of MetricOutlook
+        Success metrics and guardrails, in the plan's order.
+    """
+
+    days: int
+    power_per_test: float
+    metrics: tuple[MetricOutlook, ...]
+
+    @property
+    def binding(self) -> MetricOutlook:
+        """The metric that needs the most."""
+        return max(self.metrics, key=lambda metric: metric.lacking)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether every metric has the units it needs."""
+        return self.binding.lacking <= 1
+
+
+def outlook(
+    plan: DecisionPlan,
+    world: World,
+    schedule: Schedule,
+    *,
+    days: int,
+    policy: Policy | None = None,
+    power: float = 0.8,
+) -> Deadline:
+    """Say what the units of one schedule can show.
+
+    Parameters
+    ----------
+    plan : DecisionPlan
+        Its success metrics need an MDE.
+    world : World
+        What its success metrics and guardrails are like; their correlation does not matter here.
+    schedule : Schedule
+        Looks and matured units up to the deadline.
+    days : int
+        The deadline, for the record.
+    policy : Policy, optional
+        Error rates. Default: ``Policy()``.
+    power : float, default 0.8
+        Chance that a change with its MDE, whose guardrails stay, is proven by the deadline. It is
+        a lower bound: the misses of the tests are added up (STATISTICS.md 1.14, proposition 5).
+
+    Returns
+    -------
+    Deadline
+        One outlook per success metric and guardrail. Of several success metrics each is sized for
+        itself: whichever of them gains, it is shown.
+
+    Raises
+    ------
+    PlanError
+        If there is nothing to prove, an MDE or a baseline is missing, or no unit matures in time.
+    ParameterError
+        If the power cannot be had, or an MDE takes a rate out of its range.
+    """
+    policy = policy or Policy()
+    deciding = plan.of_role(Role.SUCCESS, Role.GUARDRAIL)
+    if not deciding:
+        raise PlanError("without a success metric or a guardrail there is nothing to prove")
+    each = _power_per_test(plan, policy, power)
+    return Deadline(
+        days, each, tuple(_outlook(plan, world, schedule, policy, m, each) for m in deciding)
+    )
+
+
+def _power_per_test(plan: DecisionPlan, policy: Policy, power: float) -> float:
+    """Share the chance to miss among the tests that a ship needs.
+
+    A false stop for harm is counted for the metrics that stay as they are; one that gains its MDE
+    is not taken for a harm.
+    """
+    guardrails, success = plan.of_role(Role.GUARDRAIL), plan.of_role(Role.SUCCESS)
+    staying = sum(plan.harm_weight(metric) for metric in plan.metrics if metric not in success)
+    tests = len(guardrails) + (1 if success else 0)
+    return 1 - error_per_test(1 - power, tests - 1, alpha_harm=policy.alpha_harm * staying)
+
+
+def _outlook(
+    plan: DecisionPlan,
+    world: World,
+    schedule: Schedule,
+    policy: Policy,
+    metric: MetricSpec,
+    power: float,
+) -> MetricOutlook:
+    baseline = world.baselines.get(metric.key)
+    target = metric.mde if metric.role is Role.SUCCESS else metric.margin
+    if baseline is None or target is None:
+        raise PlanError(f"metric {metric.key}: its baseline or its MDE is missing")
+    final = schedule.units[-1]
+    units = SampleSize(final[0], min(final[1:]))
+    arm = final[1:].index(units.treatment) + 1
+    spending = policy.proof_spending(plan, metric)
+    design = _design(schedule, arm, policy)
+    if not design or min(units.control, units.treatment) < 2:
+        raise PlanError(f"metric {metric.key}: no units to test by the deadline")
+    needed = _needed_drift(design, spending, power)
+    inflation = (needed / fixed_drift(spending.alpha, power)) ** 2
+    signal = _signal(metric, baseline, target)
+    return MetricOutlook(
+        metric.key,
+        metric.role,
+        target,
+        units,
+        sample_size(
+            signal,
+            ratio=units.treatment / units.control,
+            alpha=spending.alpha,
+            power=power,
+            inflation=inflation,
+        ),
+        _detectable(metric, baseline, units, needed, inflation, spending.alpha, power),
+        _power(design, spending, signal.statistic(units.control, units.treatment)),
+        inflation,
+    )
+
+
+def _signal(metric: MetricSpec, baseline: Baseline, target: float) -> Signal:
+    if metric.role is Role.SUCCESS:
+        return Signal.of_difference(baseline, metric.sign * target)
+    return Signal.of_noninferiority(baseline, target, sign=metric.sign)
+
+
+def _detectable(
+    metric: MetricSpec,
+    baseline: Baseline,
+    units: SampleSize,
+    drift: float,
+    inflation: float,
+    alpha: float,
+    power: float,
+) -> float:
+    control, treatment = units.control, units.treatment
+    if metric.role is Role.SUCCESS:
+        return smallest_detectable_lift(
+            baseline,
+            control,
+            treatment,
+            alpha=alpha,
+            power=power,
+            inflation=inflation,
+            sign=metric.sign,
+        )
+
+    def excess(logarithm: float) -> float:
+        margin = math.exp(logarithm)
+        signal = Signal.of_noninferiority(baseline, margin, sign=metric.sign)
+        return signal.statistic(control, treatment) - drift
+
+    # A margin of everything tolerates everything.
+    highest = 0.0 if metric.sign > 0 else math.log(1e6)
+    if excess(highest) < 0:
+        return math.inf
+    return math.exp(optimize.brentq(excess, math.log(1e-12), highest, xtol=1e-12))
+
+
+# A look: its spending time, its units, and whether a proof may fall there.
+_Design = tuple[tuple[float, float, bool], ...]
+
+
+def _design(schedule: Schedule, arm: int, policy: Policy) -> _Design:
+    units = [row[0] + row[arm] for row in schedule.units]
+    tested = tested_looks(units, policy.minimum_units, policy.minimum_gain)
+    return tuple((schedule.times[k], units[k], schedule.may_ship[k]) for k in tested)
+
+
+@lru_cache(maxsize=4096)
+def _bounds(
+    design: _Design, spending: Spending
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Return information, bounds of a proof, and correlations.
+
+    Error is spent at every look; what is crossed between two weeks proves nothing.
+    """
+    horizon = design[-1][1]
+    information: list[float] = []
+    for _, units, _ in design:
+        # A deadline at which nothing new matures is tested all the same.
+        least = information[-1] * (1 + 1e-9) if information else 0.0
+        information.append(max(units / horizon, least))
+    correlations = [0.0]
+    correlations += [math.sqrt(a[1] / b[1]) for a, b in pairwise(design)]
+    bounds = boundary(spending, [time for time, _, _ in design], correlations).bounds
+    proof = [u if ships else math.inf for u, (_, _, ships) in zip(bounds, design, strict=True)]
+    return tuple(information), tuple(proof), tuple(correlations)
+
+
+@lru_cache(maxsize=4096)
+def _needed_drift(design: _Design, spending: Spending, power: float) -> float:
+    information, proof, correlations = _bounds(design, spending)
+    return required_drift(information, proof, power, correlations=correlations)
+
+
+def _power(design: _Design, spending: Spending, drift: float) -> float:
+    information, proof, correlations = _bounds(design, spending)
+    return crossings(information, proof, drift=drift, correlations=correlations).upper_by()
