@@ -7,32 +7,30 @@ questions must be one object: :func:`frozen` gives them equal names.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from flagstone.engine.attributes import MISSING
 from flagstone.engine.bucketing import bucket_of, lies_in
-from flagstone.engine.conditions import Surroundings, compile_condition
-from flagstone.engine.details import EvaluationDetails
-from flagstone.engine.hashes import unit_text
+from flagstone.engine.compile import CompiledFlagSet
+from flagstone.engine.conditions import compile_condition
 from flagstone.engine.model import (
     AllOf,
+    Always,
     AnyOf,
     AttributeIs,
     Bucketing,
-    Clock,
     Condition,
     Each,
-    Fault,
-    FlagServes,
+    FlagSet,
     InBucket,
-    InSegment,
     Json,
     Not,
     Path,
 )
 from flagstone.engine.operators import test_of
+from flagstone.engine.units import unit_text
 
 
 class UndecidedError(Exception):
@@ -141,55 +139,38 @@ def _bucket_test(bucketing: Bucketing, ranges: tuple[tuple[int, int], ...]) -> T
     return test
 
 
-class _Nowhere(Surroundings):
-    """No segments and no flags: inside ``each`` there are none."""
-
-    def segment(self, key: str) -> Any:
-        raise UndecidedError(f"segment {key!r} stands where segments cannot")
-
-    def segment_condition(self, key: str) -> Condition | Fault:
-        raise UndecidedError(f"segment {key!r} stands where segments cannot")
-
-    def evaluate(self, flag_key: str, context: Any, now: float) -> EvaluationDetails:  # noqa: ARG002
-        raise UndecidedError(f"flag {flag_key!r} stands where flags cannot")
+NOWHERE = CompiledFlagSet(FlagSet({}))
+"""Surroundings without segments and flags, as conditions on elements and values have them."""
 
 
-NOWHERE = _Nowhere()
+def leaves_of(condition: Condition) -> Iterator[Condition]:
+    """Yield the conditions that a condition is made of in the end."""
+    match condition:
+        case AllOf(parts) | AnyOf(parts):
+            for part in parts:
+                yield from leaves_of(part)
+        case Not(inner) | Each(_, inner):
+            yield from leaves_of(inner)
+        case _:
+            yield condition
 
 
 def is_about_values(condition: Condition) -> bool:
     """Whether a condition compares values with constants only: no clock, hash, segment or flag."""
-    match condition:
-        case AllOf(parts) | AnyOf(parts):
-            return all(is_about_values(part) for part in parts)
-        case Not(inner) | Each(_, inner):
-            return is_about_values(inner)
-        case AttributeIs():
-            return condition.values_from is None
-        case InBucket() | InSegment() | FlagServes():
-            return False
-        case _:
-            return True
+    return all(
+        leaf.values_from is None if isinstance(leaf, AttributeIs) else isinstance(leaf, Always)
+        for leaf in leaves_of(condition)
+    )
 
 
-def asks_clock(condition: Condition) -> bool:
-    """Whether a condition on a value looks at the clock."""
-    match condition:
-        case AllOf(parts) | AnyOf(parts):
-            return any(asks_clock(part) for part in parts)
-        case Not(inner) | Each(_, inner):
-            return asks_clock(inner)
-        case AttributeIs():
-            return condition.values_from is Clock.NOW
-        case _:
-            return False
-
-
-class _Frozen(NamedTuple):
-    """A value that is no text, told apart from texts and from other types."""
-
-    kind: str
-    value: Any
+def readable(read: Callable[[Any], Any], values: Iterable[Any]) -> Iterator[Any]:
+    """Yield what a function makes of values, without those that it cannot read."""
+    for value in values:
+        try:
+            found = read(value)
+        except (OverflowError, ValueError):
+            continue
+        yield found
 
 
 def frozen(value: object) -> Any:
@@ -203,13 +184,13 @@ def frozen(value: object) -> Any:
     if type(value) is str:
         return value
     if type(value) is bool or value is None:
-        return _Frozen("word", str(value))
+        return ("word", str(value))
     if type(value) is int or (type(value) is float and math.isfinite(value)):
-        return _Frozen("number", value)
+        return ("number", value)
     if isinstance(value, (list, tuple)):
-        return _Frozen("array", tuple(map(frozen, value)))
+        return ("array", tuple(map(frozen, value)))
     if type(value) is dict:
-        return _Frozen("object", frozenset((key, frozen(held)) for key, held in value.items()))
+        return ("object", frozenset((key, frozen(held)) for key, held in value.items()))
     raise UndecidedError(f"{type(value).__name__} is not a type of JSON, or not finite")
 
 
@@ -224,17 +205,8 @@ def name_of(question: Question | Condition) -> Any:
     """Return something hashable that is equal for equal questions only."""
     match question:
         case AttributeIs():
-            return (
-                "is",
-                question.attr,
-                question.op,
-                frozenset(map(frozen, _spelled_alike(question))),
-                question.values_from,
-                question.read_as,
-                question.ci,
-                question.elements,
-                question.strict,
-            )
+            constants = frozenset(map(frozen, _spelled_alike(question)))
+            return replace(question, values=(constants,))
         case Each(attr, condition):
             return ("each", attr, name_of(condition))
         case AllOf(parts):
@@ -245,7 +217,5 @@ def name_of(question: Question | Condition) -> Any:
             return ("not", name_of(inner))
         case AtSomeTime(condition, value):
             return ("at", name_of(condition), frozen(value))
-        case FlagServes(flag, variants, on, value):
-            return ("flag", flag, variants, on, None if value is None else name_of(value))
         case _:
             return question

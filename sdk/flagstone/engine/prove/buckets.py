@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from flagstone.engine.bucketing import lies_in
 from flagstone.engine.model import Bucketing, InBucket, Range
 from flagstone.engine.prove.atoms import Atom
+from flagstone.engine.prove.cells import bits
 
 MAX_CUTS = 20_000
 _MODULAR = frozenset({"unleash", "unleash-variant", "growthbook-1", "growthbook-2", "eppo"})
@@ -54,19 +56,14 @@ def lines_of(atoms: Sequence[Atom]) -> Iterator[Line]:
 
 def _scaled(group: list[Asked]) -> list[int]:
     """Cut the line from 0 to 1."""
-    edges = {Fraction(0)}
-    spans = []
-    for atom, bucketing, ranges in group:
-        for low, high in ranges:
-            span = Fraction(low, bucketing.of), Fraction(high, bucketing.of)
-            edges.update(span)
-            spans.append((span, atom.bit))
-    truths: dict[int, None] = {}
-    for edge in sorted(edges):
-        if edge < 1:
-            held = [bit for (low, high), bit in spans if low <= edge < high]
-            truths[_joined(held)] = None
-    return list(truths)
+    edges = {
+        Fraction(edge, bucketing.of)
+        for _, bucketing, ranges in group
+        for span in ranges
+        for edge in (0, *span)
+        if edge < bucketing.of
+    }
+    return _truths(group, edges, lambda edge, of: int(edge * of))
 
 
 def _remainders(group: list[Asked]) -> list[int] | None:
@@ -80,17 +77,20 @@ def _remainders(group: list[Asked]) -> list[int] | None:
     }
     if sum(whole // of for _, of in edges) > MAX_CUTS:
         return None
-    truths: dict[int, None] = {}
-    for place in sorted({place for edge, of in edges for place in range(edge, whole, of)}):
-        held = [
-            atom.bit for atom, bucketing, ranges in group if lies_in(place % bucketing.of, ranges)
-        ]
-        truths[_joined(held)] = None
-    return list(truths)
+    places = {place for edge, of in edges for place in range(edge, whole, of)}
+    return _truths(group, places, operator.mod)
 
 
-def _joined(held: list[int]) -> int:
-    found = 0
-    for bit in held:
-        found |= bit
-    return found
+def _truths(
+    group: list[Asked], places: Iterable[Any], bucket_at: Callable[[Any, int], int]
+) -> list[int]:
+    """Return which atoms hold together from each of some places to the next."""
+    truths = (
+        bits(
+            atom
+            for atom, bucketing, ranges in group
+            if lies_in(bucket_at(place, bucketing.of), ranges)
+        )
+        for place in sorted(places)
+    )
+    return list(dict.fromkeys(truths))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from flagstone.engine.attributes import MISSING
 from flagstone.engine.model import AttributeIs, Condition, Each
 from flagstone.engine.prove.atoms import Atom, Named, is_about_values
 from flagstone.engine.prove.cells import Cell, answers, bits, single
@@ -18,9 +19,9 @@ MAX_LENGTH = 200
 _NOWHERE = "\0\0"
 """An element that no constant has."""
 
-Elements = Callable[[Sequence[Condition]], "list[tuple[int, list[Any]]] | None"]
-"""Returns which of some conditions an element can fulfil at once, as bits, with such elements;
-``None`` if that is too much."""
+Elements = Callable[[Sequence[Condition]], "dict[int, Any] | None"]
+"""Returns which of some conditions an element can fulfil at once, as bits, with such an element or
+:data:`MISSING`; ``None`` if that is too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def array_cells(atoms: Sequence[Atom], elements: Elements) -> Iterator[Cell]:
     every = bits(atom for atom, _ in asked)
     constants = [value for atom in atoms for value in _constants(atom) if type(value) is list]
     yield from (single("array", atoms, constant) for constant in constants)
-    kinds: list[tuple[int, list[Any]]] = [(0, ["x"])]
+    kinds: dict[int, Any] = {0: "x"}
     unions: dict[int, list[int]] = {0: []}
     if asked:
         found = elements([condition for _, condition in asked])
@@ -116,63 +117,56 @@ def array_cells(atoms: Sequence[Atom], elements: Elements) -> Iterator[Cell]:
             unknown |= every
         else:
             kinds, unions = found, joined
-    fillers = {kind: samples for kind, samples in kinds if samples}
-    rest = [atom for atom in atoms if not every & atom.bit]
+    measured = bits(atom for atom, _ in lengths.tests)
+    rest = [atom for atom in atoms if not (every | measured | unknown) & atom.bit]
+    # What asks neither for elements nor for the length tells the constants from all others only.
+    alike, _ = answers(rest, [_NOWHERE])
     for union, needed in unions.items():
         held = bits(atom for place, (atom, _) in enumerate(asked) if union >> place & 1)
         for first, after in lengths.spans:
             if after is not None and after <= len(needed):
                 continue
-            if not needed and first > 0 and 0 not in {kind for kind, _ in kinds}:
+            if not needed and first > 0 and 0 not in kinds:
                 continue
-            cell = Cell("array", held | lengths.true(first), unknown)
-            cell.samples = list(_arrays(needed, fillers, first, after, constants))
-            sample = cell.samples[0] if cell.samples else [_NOWHERE]
-            true, unanswered = answers(rest, sample)
-            length_atoms = bits(atom for atom, _ in lengths.tests)
-            cell.true = (cell.true | (true & ~length_atoms)) & ~unknown
-            cell.open |= unanswered
-            yield cell
+            true = (held | lengths.true(first) | alike) & ~unknown
+            samples = list(_arrays(needed, kinds, first, after, constants))
+            yield Cell("array", true, unknown, samples)
 
 
 def _arrays(
     needed: list[int],
-    fillers: dict[int, list[Any]],
+    kinds: dict[int, Any],
     first: int,
     after: int | None,
     taken: list[Any],
 ) -> Iterator[list[Any]]:
     """Yield arrays that have an element of each kind needed, and no other kinds."""
-    if not all(kind in fillers for kind in needed):
-        return
     padding = needed[:1] or [0]
     for longer in range(3):
         length = max(first, len(needed)) + longer
         if after is not None and length >= after:
             return
-        if length > len(needed) and padding[0] not in fillers:
+        chosen = [*needed, *padding * (length - len(needed))]
+        if any(kinds.get(kind, MISSING) is MISSING for kind in chosen):
             return
-        kinds = [*needed, *padding * (length - len(needed))]
-        array = [copy.deepcopy(fillers[kind][0]) for kind in kinds]
+        array = [copy.deepcopy(kinds[kind]) for kind in chosen]
         for candidate in (array, array[::-1]):
             if candidate not in taken:
                 yield candidate
 
 
-def _unions(kinds: list[tuple[int, list[Any]]]) -> dict[int, list[int]] | None:
+def _unions(kinds: Iterable[int]) -> dict[int, list[int]] | None:
     """Return what the elements of an array can fulfil together, and the fewest kinds for it."""
     unions: dict[int, list[int]] = {0: []}
     waiting = [0]
     for union in waiting:
-        for kind, _ in kinds:
+        for kind in kinds:
             larger = union | kind
             if larger not in unions:
                 unions[larger] = [*unions[union], kind]
                 waiting.append(larger)
         if len(unions) > MAX_UNIONS:
             return None
-    if 0 in {kind for kind, _ in kinds}:
-        unions[0] = []
     return unions
 
 

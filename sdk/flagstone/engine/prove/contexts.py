@@ -107,12 +107,6 @@ def _question_words(atom: Atom) -> str:
             return "a flag's value at some time"
 
 
-def values_in(space: Space, region: Region, limit: int) -> Iterator[Any]:
-    """Yield elements that lie in a region, as far as it is known."""
-    for value, _ in contexts_in(space, region, Budget(0, limit), limit):
-        yield value
-
-
 def assembled(space: Space, values: Sequence[Any]) -> tuple[Any, float | None]:
     """Put the values of all variables together; return the root and the time."""
     root: Any = {}
@@ -182,7 +176,7 @@ class _Search:
     def is_flexible(self, number: int) -> bool:
         """Whether values of one cell may answer differently, beyond their buckets."""
         variable = self.space.variables[number]
-        if number in self._related():
+        if number in self.related:
             return True
         return any(
             variable.cells[place].open & ~self.buckets for place in places_of(self.region[number])
@@ -193,11 +187,12 @@ class _Search:
         found = list(itertools.islice(self.values(number), _CHOICES))
         path = self.space.variables[number].path
         is_context = path == () and self.space.is_context
-        if number in self._related() and path is not None and not is_context:
+        if number in self.related and path is not None and not is_context:
             found.extend(self._pool())
         return found
 
-    def _related(self) -> set[int]:
+    @functools.cached_property
+    def related(self) -> set[int]:
         """Return the variables that are compared with each other or with the clock."""
         found: set[int] = set()
         by_path = {variable.path: place for place, variable in enumerate(self.space.variables)}
@@ -212,7 +207,7 @@ class _Search:
     def _pool(self) -> list[Any]:
         """Return values worth comparing: of the variables compared, and around the times."""
         pool: list[Any] = []
-        for number in sorted(self._related()):
+        for number in sorted(self.related):
             variable = self.space.variables[number]
             if variable.path is None:
                 continue

@@ -44,7 +44,7 @@ from flagstone.engine.prove.atoms import (
     Question,
     Since,
     UndecidedError,
-    asks_clock,
+    leaves_of,
     name_of,
 )
 from flagstone.engine.times import seconds_of
@@ -159,18 +159,10 @@ class Writer:
             found = self.ask(named, serving(target.variant), node)
             node = found if target.until is None else self.since(target.until, node, found)
         for part in reversed(flag.prerequisites):
-            node = self.prerequisite(part.flag, part.variants, node, serving(flag.off))
+            wanted = FlagServes(part.flag, part.variants)
+            node = self.condition(wanted, node, serving(flag.off))
         self._inside.pop()
         return node
-
-    def prerequisite(self, key: str, variants: tuple[str, ...], met: Node, unmet: Node) -> Node:
-        """Write that a flag must serve one of the variants."""
-
-        def ending(outcome: Outcome) -> Node:
-            variant = outcome.variant
-            return met if variant is not None and variant.key in variants else unmet
-
-        return self.flag(key, ending)
 
     def rule(self, rule: Rule, serving: Callable[[str], Node], otherwise: Node) -> Node:
         """Write a rule, and what comes after it."""
@@ -268,7 +260,7 @@ class Writer:
 
     def _of_value(self, condition: Condition, value: Any, yes: Node, no: Node) -> Node:
         holds = compile_condition(condition, NOWHERE)
-        if self.now is not None or not asks_clock(condition):
+        if self.now is not None or not any(map(_asks_clock, leaves_of(condition))):
             return yes if holds(value, self.now or 0.0) else no
         cuts = _turns(condition, value)
         if cuts is None:
@@ -315,7 +307,7 @@ class Writer:
 
 def _turns(condition: Condition, value: Any) -> list[float] | None:
     """Return the times at which a comparison of a constant with the clock may turn."""
-    if not _compares_times(condition):
+    if not all(map(_asks_for_order, filter(_asks_clock, leaves_of(condition)))):
         return None
     cuts = {0.0}
     waiting = [value]
@@ -333,19 +325,17 @@ def _turns(condition: Condition, value: Any) -> list[float] | None:
     return sorted(cuts)
 
 
-def _compares_times(condition: Condition) -> bool:
-    """Whether comparisons with the clock ask for the order of times only."""
-    match condition:
-        case AllOf(parts) | AnyOf(parts):
-            return all(map(_compares_times, parts))
-        case Not(inner) | Each(_, inner):
-            return _compares_times(inner)
-        case AttributeIs():
-            is_order = condition.op in ("in", "lt", "lte", "gt", "gte", "before", "after")
-            is_plain = is_order and condition.read_as in (None, "number", "auto")
-            return condition.values_from is not Clock.NOW or is_plain
-        case _:
-            return True
+def _asks_clock(leaf: Condition) -> bool:
+    return isinstance(leaf, AttributeIs) and leaf.values_from is Clock.NOW
+
+
+def _asks_for_order(leaf: Condition) -> bool:
+    """Whether a comparison with the clock asks for the order of times only."""
+    return (
+        isinstance(leaf, AttributeIs)
+        and leaf.op in ("in", "lt", "lte", "gt", "gte", "before", "after")
+        and leaf.read_as in (None, "number", "auto")
+    )
 
 
 def _is_usable(leaf: AttributeIs) -> bool:

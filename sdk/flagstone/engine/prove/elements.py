@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flagstone.engine.conditions import compile_condition
+from flagstone.engine.attributes import MISSING
+from flagstone.engine.conditions import Check, compile_condition
 from flagstone.engine.model import Condition, FlagSet
 from flagstone.engine.prove.atoms import NOWHERE
-from flagstone.engine.prove.contexts import values_in
+from flagstone.engine.prove.contexts import Budget, contexts_in
 from flagstone.engine.prove.diagram import Diagrams, Node, Writer
 from flagstone.engine.prove.space import Region, Space
 
 MAX_STEPS = 5_000
-_SAMPLES = 3
+_TRIED = 20
 
 
-def element_kinds(conditions: Sequence[Condition]) -> list[tuple[int, list[Any]]] | None:
-    """Return which conditions an element can fulfil at once, with a few such elements each.
+def element_kinds(conditions: Sequence[Condition]) -> dict[int, Any] | None:
+    """Return which conditions an element can fulfil at once, with such an element each.
 
-    ``None`` if there is too much to look at.
+    The element is :data:`MISSING` where none was found; ``None`` if there is too much to look at.
     """
     diagrams = Diagrams()
     # The time is not asked: conditions that look at the clock are not followed into arrays.
@@ -28,7 +29,7 @@ def element_kinds(conditions: Sequence[Condition]) -> list[tuple[int, list[Any]]
     roots = [writer.condition(condition, yes, no) for condition in conditions]
     space = Space(diagrams.atoms, element_kinds, is_context=False)
     checks = [compile_condition(condition, NOWHERE) for condition in conditions]
-    found: dict[int, list[Any]] = {}
+    found: dict[int, Any] = {}
     seen: set[Any] = set()
     stack: list[tuple[int, Node, int, Region]] = [(0, roots[0], 0, space.whole)]
     steps = 0
@@ -40,9 +41,8 @@ def element_kinds(conditions: Sequence[Condition]) -> list[tuple[int, list[Any]]
             if place < len(roots):
                 stack.append((place, roots[place], kind, region))
                 continue
-            samples = found.setdefault(kind, [])
-            if len(samples) < _SAMPLES:
-                samples.extend(_samples(space, region, checks, kind))
+            if found.get(kind, MISSING) is MISSING:
+                found[kind] = _sample(space, region, checks, kind)
             continue
         key = (place, node.number, kind, region)
         if key in seen:
@@ -56,14 +56,11 @@ def element_kinds(conditions: Sequence[Condition]) -> list[tuple[int, list[Any]]
             stack.append((place, node.no, kind, fails))
         if holds is not None:
             stack.append((place, node.yes, kind, holds))
-    return list(found.items())
+    return found
 
 
-def _samples(space: Space, region: Region, checks: Sequence[Any], kind: int) -> list[Any]:
-    samples = []
-    for value in values_in(space, region, 20):
-        actual = sum(check(value, 0.0) << place for place, check in enumerate(checks))
-        if actual == kind:
-            samples.append(value)
-            break
-    return samples
+def _sample(space: Space, region: Region, checks: Sequence[Check], kind: int) -> Any:
+    for value, _ in contexts_in(space, region, Budget(0, _TRIED), _TRIED):
+        if sum(check(value, 0.0) << place for place, check in enumerate(checks)) == kind:
+            return value
+    return MISSING

@@ -8,12 +8,12 @@ import itertools
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from flagstone.engine import semver
 from flagstone.engine.operators import number_of, text_of
-from flagstone.engine.prove.atoms import Atom
-from flagstone.engine.prove.cells import answers
+from flagstone.engine.prove.atoms import Atom, readable
+from flagstone.engine.prove.cells import answers, bits
 from flagstone.engine.prove.numbers import fractions_between, integers_between, line_of
 from flagstone.engine.times import format_time, parse_time, seconds_of
 
@@ -21,7 +21,7 @@ SHOWN = 8
 _ZERO = semver.sort_key("0.0.0-0")[4][0]
 
 
-class View:
+class View(Protocol):
     """One way to look at texts, which cuts them into numbered cells.
 
     ``masks`` says for each cell which of the view's atoms hold in it and which are open.
@@ -31,11 +31,9 @@ class View:
 
     def index(self, text: str) -> int:
         """Return the cell of a text."""
-        raise NotImplementedError
 
     def texts(self, cell: int) -> Iterator[str]:
         """Yield texts of a cell."""
-        raise NotImplementedError
 
     def is_complete(self, cell: int) -> bool:  # noqa: ARG002  most views do not know
         """Whether :meth:`texts` yields every text of a cell, if it ends."""
@@ -61,9 +59,7 @@ class Keyed(View):
         self._is_empty = is_empty
         self._points = sorted(points)
         self._candidates = candidates
-        every = 0
-        for atom in atoms:
-            every |= atom.bit
+        every = bits(atoms)
         self.masks = []
         for cell in range(2 * len(self._points) + 2):
             sample = next(self.texts(cell), None)
@@ -106,7 +102,7 @@ class Keyed(View):
 def number_view(atoms: Sequence[Atom]) -> View:
     """Look at texts as numbers."""
     line = line_of(atoms)
-    periodic = sum(atom.bit for atom in atoms) if line.period > 1 else 0
+    periodic = bits(atoms) if line.period > 1 else 0
     return Keyed(atoms, number_of, line.points, _numerals, line.unknown | periodic)
 
 
@@ -125,12 +121,7 @@ def _numerals(low: Any, high: Any) -> Iterator[str]:
 
 def time_view(atoms: Sequence[Atom]) -> View:
     """Look at texts as times."""
-    points = set()
-    for constant in _constants(atoms):
-        try:
-            points.add(seconds_of(constant))
-        except ValueError:
-            continue
+    points = set(readable(lambda constant: float(seconds_of(constant)), _constants(atoms)))
     return Keyed(atoms, parse_time, points, time_texts)
 
 
@@ -145,18 +136,14 @@ def time_texts(low: float | None, high: float | None) -> Iterator[str]:
         seconds = [low]
     else:
         seconds = [(low + high) / 2, low + 1, high - 1, low + 1e-6, high - 1e-6]
-    for moment in seconds:
-        try:
-            text = format_time(moment)
-        except (OverflowError, ValueError):
-            continue
+    for text in readable(format_time, seconds):
         yield from (text, text.replace("Z", "+00:00"), text.replace("T", " "), text[:-1])
 
 
 def semver_view(atoms: Sequence[Atom], *, strict: bool) -> View:
     """Look at texts as semantic versions."""
     key = functools.partial(semver.sort_key, strict=strict)
-    texts = {key(text): text for text in _texts(atoms) if _has_key(key, text)}
+    texts = dict(readable(lambda text: (key(text), text), _texts(atoms)))
 
     def candidates(low: Any, high: Any) -> Iterator[str]:
         for edge in (low, high):
@@ -192,7 +179,7 @@ def _no_version_between(low: Any, high: Any) -> bool:
 
 def version_view(atoms: Sequence[Atom]) -> View:
     """Look at texts as padded versions; every text is one."""
-    texts = {semver.padded(text): text for text in map(_version_text, _constants(atoms))}
+    texts = {semver.padded(text): text for text in map(text_of, _constants(atoms))}
 
     def candidates(low: Any, high: Any) -> Iterator[str]:
         if low is None:
@@ -215,17 +202,13 @@ def version_view(atoms: Sequence[Atom]) -> View:
     return Keyed(atoms, semver.padded, texts, candidates)
 
 
-def _version_text(constant: object) -> str:
-    return text_of(constant)
-
-
 class Addresses(View):
     """Texts cut by networks: no address, and the stretches between the networks' ends."""
 
     def __init__(self, atoms: Sequence[Atom]) -> None:
         cuts = {(4, 0), (6, 0)}
-        for text in _texts(atoms):
-            network = ipaddress.ip_network(text, strict=False)
+        read = functools.partial(ipaddress.ip_network, strict=False)
+        for network in readable(read, _texts(atoms)):
             first = int(network.network_address)
             after = first + network.num_addresses
             cuts.add((network.version, first))
@@ -274,14 +257,6 @@ class Lowered(View):
         spellings = (key, key.upper(), key.title(), key.swapcase(), key.capitalize())
         candidates = spellings if cell else (f"x{number}" for number in range(10**6))
         return (text for text in candidates if self.index(text) == cell)
-
-
-def _has_key(key: Callable[[str], Any], text: str) -> bool:
-    try:
-        key(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _constants(atoms: Iterable[Atom]) -> Iterator[object]:

@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from flagstone.engine.model import AttributeIs, Each
+from flagstone.engine.model import AttributeIs
 from flagstone.engine.operators import is_number, number_of
-from flagstone.engine.prove.atoms import Atom, Named, Question
+from flagstone.engine.prove.atoms import Atom, Named, Question, readable
 from flagstone.engine.prove.cells import Cell, answers, single
 from flagstone.engine.times import seconds_of
 
@@ -36,8 +36,6 @@ def cuts_of(question: Question) -> Cuts | None:
     match question:
         case Named(_, keys):
             return Cuts(tuple(int(key) for key in keys if _is_integer_text(key)))
-        case Each():
-            return Cuts()
         case AttributeIs():
             return None if question.values_from is not None else _cuts_of_leaf(question)
         case _:
@@ -61,31 +59,18 @@ def _cuts_of_leaf(leaf: AttributeIs) -> Cuts | None:
     if leaf.op in _ORDERED:
         return _points(leaf.values, texts=leaf.read_as is not None)
     if leaf.op in _TIMES:
-        return _points((*leaf.values, *_seconds(leaf.values)), texts=True)
+        return _points((*leaf.values, *readable(seconds_of, leaf.values)), texts=True)
     if leaf.op in _NEVER or leaf.op.startswith("semver_"):
         return Cuts()
     return _remainders(leaf) if leaf.op == "mod" else None
 
 
 def _points(constants: Iterable[object], *, texts: bool) -> Cuts | None:
-    points = []
-    for constant in constants:
-        if is_number(constant) or (texts and type(constant) is str):
-            try:
-                points.append(number_of(constant))
-            except ValueError:
-                continue
+    kept = (value for value in constants if is_number(value) or (texts and type(value) is str))
+    points = tuple(readable(number_of, kept))
     if not all(abs(point) < math.inf for point in points):
         return None
-    return Cuts(tuple(points))
-
-
-def _seconds(constants: Iterable[object]) -> Iterator[float]:
-    for constant in constants:
-        try:
-            yield seconds_of(constant)
-        except ValueError:
-            continue
+    return Cuts(points)
 
 
 def _remainders(leaf: AttributeIs) -> Cuts | None:
@@ -222,7 +207,7 @@ def _fractions_near(low: Number | None, high: Number | None) -> Iterator[float]:
         try:
             edges.append(0.0 if edge is None else float(edge))
         except OverflowError:
-            edges.append(math.copysign(1.7e308, edge or 0))
+            edges.append(1.7e308 if edge and edge > 0 else -1.7e308)
     start, end = edges
     if low is None:
         start = end - 1000.0

@@ -115,14 +115,14 @@ class Space:
 
     def _add(self, path: Path, atoms: list[Atom], paths: list[Path], elements: Elements) -> None:
         has_parts = any(len(other) > len(path) and other[: len(path)] == path for other in paths)
-        cells = _attribute_cells(
-            atoms,
-            elements,
-            has_parts=has_parts,
-            may_be_missing=bool(path),
-            is_object=not path and self.is_context,
+        hashed = [atom for atom in atoms if isinstance(atom.question, (InBucket, HasUnit))]
+        plain = [atom for atom in atoms if not isinstance(atom.question, (InBucket, HasUnit))]
+        is_context = not path and self.is_context
+        cells = _cells(
+            plain, elements, is_context=is_context, is_root=not path, has_parts=has_parts
         )
         inside = any(len(other) < len(path) and path[: len(other)] == other for other in paths)
+        cells = (_with_buckets(cell, hashed) for cell in cells)
         variable = Variable(path, _merged(cells, has_parts=has_parts, inside=inside))
         for place, cell in enumerate(variable.cells):
             variable.objects |= (cell.kind == "object") << place
@@ -268,32 +268,14 @@ def places_of(cells: int) -> Iterator[int]:
         cells ^= low
 
 
-def _attribute_cells(
-    atoms: Sequence[Atom],
-    elements: Elements,
-    *,
-    has_parts: bool,
-    may_be_missing: bool,
-    is_object: bool,
+def _cells(
+    atoms: Sequence[Atom], elements: Elements, *, is_context: bool, is_root: bool, has_parts: bool
 ) -> Iterator[Cell]:
     """Cut all values of an attribute into cells."""
-    hashed = [atom for atom in atoms if isinstance(atom.question, (InBucket, HasUnit))]
-    asked = [atom for atom in atoms if not isinstance(atom.question, (InBucket, HasUnit))]
-    for cell in _plain_cells(asked, elements, has_parts, may_be_missing, is_object):
-        yield _with_buckets(cell, hashed) if hashed else cell
-
-
-def _plain_cells(
-    atoms: Sequence[Atom],
-    elements: Elements,
-    has_parts: bool,  # noqa: FBT001  private
-    may_be_missing: bool,  # noqa: FBT001  private
-    is_object: bool,  # noqa: FBT001  private
-) -> Iterator[Cell]:
-    if not is_object:
-        if may_be_missing:
+    if not is_context:
+        if not is_root:
             yield single("missing", atoms, MISSING)
-        yield from text_cells(atoms, ())
+        yield from text_cells(atoms)
         yield from number_cells(atoms, _numbers_named(atoms))
         for value in (True, False):
             yield single("boolean", atoms, value)
@@ -322,15 +304,11 @@ def _with_buckets(cell: Cell, hashed: list[Atom]) -> Cell:
         cell.true |= answers(hashed, sample)[0]
         return cell
     for atom in hashed:
-        question = atom.question
-        if not isinstance(question, (InBucket, HasUnit)):
-            continue
-        if bucket_of(question.bucketing, sample) is None:
-            continue
-        if isinstance(question, HasUnit):
-            cell.true |= atom.bit
-        else:
-            cell.open |= atom.bit
+        match atom.question:
+            case HasUnit():
+                cell.true |= answers([atom], sample)[0]
+            case InBucket(bucketing) if bucket_of(bucketing, sample) is not None:
+                cell.open |= atom.bit
     return cell
 
 
@@ -348,7 +326,6 @@ def _merged(cells: Iterable[Cell], *, has_parts: bool, inside: bool) -> list[Cel
             found[name] = cell
             continue
         known.samples.extend(cell.samples[: max(0, 40 - len(known.samples))])
-        known.whole &= cell.whole
         if known.more is None:
             known.more = cell.more
     return list(found.values())

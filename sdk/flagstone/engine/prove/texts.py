@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import operator
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 from flagstone.engine.model import AttributeIs, Each
 from flagstone.engine.operators import IGNORES_CASE, is_number, test_of, text_of
-from flagstone.engine.prove.atoms import Atom, Named
+from flagstone.engine.prove.atoms import Atom, Named, readable
 from flagstone.engine.prove.cells import Cell, answers, bits, single
 from flagstone.engine.prove.keys import (
     Addresses,
@@ -63,8 +64,8 @@ _OPEN = Family("open")
 """Nothing is known."""
 
 
-def text_cells(atoms: Sequence[Atom], hints: Sequence[str]) -> Iterator[Cell]:
-    """Cut all texts into cells; ``hints`` are texts worth trying."""
+def text_cells(atoms: Sequence[Atom]) -> Iterator[Cell]:
+    """Cut all texts into cells."""
     families = [(atom, family_of(atom)) for atom in atoms]
     constants: dict[str, None] = {}
     for _, family in families:
@@ -79,7 +80,7 @@ def text_cells(atoms: Sequence[Atom], hints: Sequence[str]) -> Iterator[Cell]:
     if len(views) == 1:
         yield from _cells_of_one(atoms, base, views[0], constants)
     elif views:
-        yield from _cells_of_several(base, views, constants, [*constants, *hints])
+        yield from _cells_of_several(base, views, constants)
     else:
         base.more = lambda: fresh_texts(constants)
         base.samples = [next(fresh_texts(constants))]
@@ -108,11 +109,10 @@ def _cells_of_one(
         yield from (single("text", atoms, text) for text in samples)
 
 
-def _cells_of_several(
-    base: Cell, views: list[View], taken: dict[str, None], pool: list[str]
-) -> Iterator[Cell]:
+def _cells_of_several(base: Cell, views: list[View], taken: dict[str, None]) -> Iterator[Cell]:
     """Combine several ways to look; combinations without a known text may be empty."""
     found: dict[tuple[int, ...], list[str]] = {}
+    pool: list[str] = []
     for view in views:
         for place in range(len(view.masks)):
             pool.extend(itertools.islice(view.texts(place), 20))
@@ -231,7 +231,8 @@ def _plain_family(leaf: AttributeIs, texts: tuple[str, ...]) -> Family:
     if leaf.op == "mod":
         return _ALIKE
     if leaf.op == "regex":
-        node = Choice(tuple(parse(pattern, fold=leaf.ci) for pattern in texts))
+        read = functools.partial(parse, fold=leaf.ci)
+        node = Choice(tuple(readable(read, texts)))
         return Family("machine", machine=Search(node))
     if leaf.op in IGNORES_CASE:
         return _of_texts(leaf, texts)

@@ -12,7 +12,7 @@ from typing import Any
 
 from flagstone.engine import semver
 from flagstone.engine.model import AttributeIs
-from flagstone.engine.operators import is_number, text_of
+from flagstone.engine.operators import text_of
 from flagstone.engine.prove.atoms import Atom
 from flagstone.engine.prove.languages import (
     Machine,
@@ -60,11 +60,24 @@ def hanging_together(
     for atom in atoms:
         groups.setdefault((*_group_of(atom), is_for_numbers(atom)), []).append(atom)
     for name, group in groups.items():
-        truths = _TRUTHS[name[0]](group, name[-1])
-        if truths is not None:
+        truths = _truths(name[0], group, is_for_numbers=name[-1])
+        if truths is None:
+            yield from (([atom], [0, atom.bit]) for atom in group)
+        else:
             yield group, truths
-            continue
-        yield from (([atom], [0, atom.bit]) for atom in group)
+
+
+def _truths(name: str, group: list[Atom], *, is_for_numbers: bool) -> list[int] | None:
+    """Return which atoms of a group can hold at once; ``None`` if that is not known."""
+    match name:
+        case "two values":
+            return _of_two_values(group)
+        case "keys":
+            return _of_keys(group)
+        case "texts":
+            return _of_texts(group, is_for_numbers=is_for_numbers)
+        case _:
+            return None
 
 
 def _group_of(atom: Atom) -> tuple[Any, ...]:
@@ -86,7 +99,7 @@ def _group_of(atom: Atom) -> tuple[Any, ...]:
     return "alone", atom.number
 
 
-def _of_two_values(group: list[Atom], _is_for_numbers: bool) -> list[int]:  # noqa: FBT001  private
+def _of_two_values(group: list[Atom]) -> list[int]:
     """Return what holds for every set of orders: several values may be compared with."""
     truths: dict[int, None] = {}
     for orders in range(16):
@@ -99,7 +112,7 @@ def _of_two_values(group: list[Atom], _is_for_numbers: bool) -> list[int]:  # no
     return list(truths)
 
 
-def _of_keys(group: list[Atom], _is_for_numbers: bool) -> list[int]:  # noqa: FBT001  private
+def _of_keys(group: list[Atom]) -> list[int]:
     """Return what holds for every place of a version among the constants."""
     asked: list[tuple[Atom, Callable[[Any, Any], bool], list[Any]]] = []
     for atom in group:
@@ -121,13 +134,13 @@ def _of_keys(group: list[Atom], _is_for_numbers: bool) -> list[int]:  # noqa: FB
 
 
 def _key(leaf: AttributeIs, value: Any) -> Any:
-    text = text_of(value) if is_number(value) else value
+    text = text_of(value)
     if leaf.op.startswith("version"):
         return semver.padded(text)
     return semver.sort_key(text, strict=leaf.strict)
 
 
-def _of_texts(group: list[Atom], is_for_numbers: bool) -> list[int] | None:  # noqa: FBT001  private
+def _of_texts(group: list[Atom], *, is_for_numbers: bool) -> list[int] | None:
     """Return what holds for all texts, or for those that numbers can have."""
     machines: list[tuple[Atom, Machine]] = []
     for atom in group:
@@ -149,15 +162,3 @@ def _of_texts(group: list[Atom], is_for_numbers: bool) -> list[int] | None:  # n
             return None
         truths[true] = None
     return list(truths)
-
-
-def _alone(_group: list[Atom], _is_for_numbers: bool) -> None:  # noqa: FBT001  private
-    return None
-
-
-_TRUTHS: dict[str, Callable[[list[Atom], bool], list[int] | None]] = {
-    "two values": _of_two_values,
-    "keys": _of_keys,
-    "texts": _of_texts,
-    "alone": _alone,
-}

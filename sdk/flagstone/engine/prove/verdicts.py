@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Iterable
 
@@ -16,7 +17,7 @@ from flagstone.engine.prove.diagram import Diagrams, Node, Outcome, Writer
 from flagstone.engine.prove.elements import element_kinds
 from flagstone.engine.prove.pairs import Pairs
 from flagstone.engine.prove.space import Region, Space, Times
-from flagstone.engine.prove.walk import MAX_STEPS, Findings, Walk
+from flagstone.engine.prove.walk import Walk
 from flagstone.engine.times import seconds_of
 
 MAX_ATTEMPTS = 200
@@ -95,8 +96,6 @@ class _Case:
         self.key = key
         self.sides = before, after
         self.times = times
-        flags = [side.flag_set.flags.get(key) for side in self.sides]
-        self.flags = flags
         self.witnesses: dict[Change, Witness] = {}
         self.wanted = set(Change)
         self.reasons: dict[Change, str] = {}
@@ -106,20 +105,19 @@ class _Case:
     def classified(self) -> FlagClassification:
         """Decide what can be decided; never raises."""
         try:
-            findings = self._findings()
+            doubts = self._doubts()
         except UndecidedError as error:
             return self._result(dict.fromkeys(Change, str(error)))
         except RecursionError:
             return self._result(dict.fromkeys(Change, "the conditions are nested too deeply"))
         except Exception as error:  # noqa: BLE001  whatever came in, an answer goes out
             return self._result(dict.fromkeys(Change, f"{type(error).__name__} during the proof"))
-        if not findings.is_complete:
-            return self._result(dict.fromkeys(Change, f"there are more than {MAX_STEPS} cases"))
-        return self._result({change: self.reasons[change] for change in findings.doubts})
+        return self._result({change: self.reasons[change] for change in doubts})
 
-    def _findings(self) -> Findings:
+    def _doubts(self) -> set[Change]:
+        """Return the changes that may occur though no witness was found."""
         diagrams = Diagrams()
-        self.rest = Rest(*self.flags)
+        self.rest = Rest(*(side.flag_set.flags.get(self.key) for side in self.sides))
         now = self.times if isinstance(self.times, float) else None
         one, other = (
             Writer(diagrams, side.flag_set, now).flag(
@@ -128,18 +126,18 @@ class _Case:
             for side in self.sides
         )
         if one is other:
-            return Findings()
+            return set()
         support = one.support | other.support
         atoms = [atom for atom in diagrams.atoms if atom.bit & support]
         times = self.times if isinstance(self.times, Times) else None
         self.space = Space(atoms, element_kinds, times)
         walk = Walk(self.space, Pairs(one, other), self.wanted)
-        findings = walk.run(self._attempt)
-        if findings.is_complete and findings.doubts & self.wanted:
+        doubts = walk.run(self._attempt)
+        if doubts & self.wanted:
             # What was dropped as past may be what kept a witness from being found.
-            again = walk.run(self._attempt, exactly=True)
-            findings.doubts |= again.doubts
-        return findings
+            with contextlib.suppress(UndecidedError):
+                walk.run(self._attempt, exactly=True)
+        return doubts
 
     def _end(self, diagrams: Diagrams, outcome: Outcome) -> Node:
         variant = outcome.variant

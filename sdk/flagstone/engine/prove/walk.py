@@ -8,10 +8,10 @@ from the same pair with the same meaning is not walked again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from flagstone.engine.prove.answers import Change
+from flagstone.engine.prove.atoms import UndecidedError
 from flagstone.engine.prove.pairs import Pair, Pairs
 from flagstone.engine.prove.space import Region, Space, places_of
 
@@ -19,14 +19,6 @@ MAX_STEPS = 60_000
 
 Attempt = Callable[[Region, Change], bool]
 """Looks for a witness of a change in a region, and says whether it was found."""
-
-
-@dataclass(slots=True)
-class Findings:
-    """What is left after a walk: changes that may occur though no witness was found."""
-
-    doubts: set[Change] = field(default_factory=set)
-    is_complete: bool = True
 
 
 class Walk:
@@ -40,9 +32,17 @@ class Walk:
         self.pairs = pairs
         self.wanted = wanted
 
-    def run(self, attempt: Attempt, *, exactly: bool = False) -> Findings:
-        """Look at every difference; ``exactly`` looks again where only the past differs."""
-        findings = Findings()
+    def run(self, attempt: Attempt, *, exactly: bool = False) -> set[Change]:
+        """Look at every difference; return the changes of which a witness was not found.
+
+        ``exactly`` looks again where only the past differs.
+
+        Raises
+        ------
+        UndecidedError
+            If there are too many cases.
+        """
+        doubts: set[Change] = set()
         aim: set[Change] = set()
         stack: list[tuple[Pair, Region, int, int]] = [(self.pairs.start, self.space.whole, 0, 0)]
         seen: set[Any] = set()
@@ -57,21 +57,18 @@ class Walk:
                 continue
             if pair.change is not None:
                 if not attempt(demanded, pair.change):
-                    findings.doubts.add(pair.change)
+                    doubts.add(pair.change)
                 continue
-            key = (pair.number, demanded if exactly else self._meaning(pair, demanded))
+            meaning = demanded if exactly else self.space.projected(demanded, pair.support)
+            key = pair.number, meaning
             if key in seen:
                 continue
             seen.add(key)
             steps += 1
             if steps > MAX_STEPS:
-                findings.is_complete = False
-                break
+                raise UndecidedError(f"there are more than {MAX_STEPS} cases")
             self._go_on(stack, pair, demanded, true | pair.true, false | pair.false)
-        return findings
-
-    def _meaning(self, pair: Pair, region: Region) -> Any:
-        return self.space.projected(region, pair.support)
+        return doubts
 
     def _demanded(self, pair: Pair, region: Region, true: int, false: int) -> Region | None:
         """Return the part of a region from which a change that is wanted can be reached."""
