@@ -185,6 +185,7 @@ from stats.sequential.drift import (
     inflation_factor,
     required_drift,
 )
+from stats.sequential.futility import FutilityBounds, futility_bounds
 from stats.sequential.replan import PooledPlan, Replanned
 from stats.sequential.spending import (
     GivenSpending,
@@ -233,6 +234,7 @@ __all__ = [
     "Endings",
     "EventEvidence",
     "ExposureRatio",
+    "FutilityBounds",
     "GivenSpending",
     "Heterogeneity",
     "Interval",
@@ -347,6 +349,7 @@ __all__ = [
     "fixed_drift",
     "follow",
     "futility",
+    "futility_bounds",
     "half_normal_critical",
     "half_normal_log_e",
     "heterogeneity",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 
-from benchmarks.methods.common import SHAPES, Inputs, Outputs, Topics, crossing, reachable
+from benchmarks.methods.common import SHAPES, Inputs, Outputs, Topics, reachable
 from stats import (
     Spending,
+    SpendingPoints,
     boundary,
     crossings,
+    futility_bounds,
     inflation_factor,
     obrien_fleming_bounds,
     pocock_bounds,
@@ -19,20 +22,39 @@ from stats import (
 
 def gst_bounds(inputs: Inputs) -> Outputs:
     design, alpha, parameter = inputs["design"], inputs["alpha"], inputs["gamma"]
-    looks = inputs["kmax"]
+    looks, two_sided = inputs["kmax"], inputs["sides"] == 2
     rates = inputs["information_rates"] or [(k + 1) / looks for k in range(looks)]
-    if inputs["sides"] != 1:
-        raise NotImplementedError("two-sided classic designs")
     if design in SHAPES:
-        result = boundary(Spending(SHAPES[design], alpha, parameter=parameter), rates)
+        spending = Spending(SHAPES[design], alpha, parameter=parameter)
+        result = boundary(spending, rates, two_sided=two_sided)
         return {"z": reachable(result.bounds), "cumulative_alpha": list(result.spent)}
     classic: dict[str, Callable[[], list[float]]] = {
-        "OF": lambda: obrien_fleming_bounds(rates, alpha),
-        "P": lambda: pocock_bounds(rates, alpha),
-        "WT": lambda: wang_tsiatis_bounds(rates, alpha, parameter),
+        "OF": lambda: obrien_fleming_bounds(rates, alpha, two_sided=two_sided),
+        "P": lambda: pocock_bounds(rates, alpha, two_sided=two_sided),
+        "WT": lambda: wang_tsiatis_bounds(rates, alpha, parameter, two_sided=two_sided),
     }
     bounds = classic[design]()
-    return {"z": bounds, "cumulative_alpha": crossing(bounds, rates)}
+    ends = crossings(rates, bounds, [-u for u in bounds] if two_sided else None)
+    crossed = accumulate(a + b for a, b in zip(ends.upper, ends.lower, strict=True))
+    return {"z": bounds, "cumulative_alpha": list(crossed)}
+
+
+def gst_futility(inputs: Inputs) -> Outputs:
+    looks = inputs["kmax"]
+    times = [(k + 1) / looks for k in range(looks)]
+    alpha = Spending(SHAPES[inputs["design"]], inputs["alpha"], parameter=inputs["gamma"])
+    shape = SHAPES[inputs["beta_design"].replace("bs", "as")]
+    beta = Spending(shape, inputs["beta"], parameter=inputs["gamma_b"])
+    upper = boundary(alpha, times).bounds
+    lower = futility_bounds(upper, times, beta)
+    return {"z": list(upper), "futility": list(lower.bounds[:-1]), "drift": lower.drift}
+
+
+def corr_clock(inputs: Inputs) -> Outputs:
+    spent = inputs["cumulative_alpha"]
+    times = range(1, len(spent) + 1)
+    points = SpendingPoints(tuple(zip(map(float, times), spent, strict=True)))
+    return {"z": reachable(boundary(points, times, inputs["lag1_corr"]).bounds)}
 
 
 def oeas_bounds(inputs: Inputs) -> Outputs:
@@ -101,6 +123,8 @@ def gst_oc(inputs: Inputs) -> Outputs:
 
 
 TOPICS: Topics = {
+    "corr_clock": corr_clock,
+    "gst_futility": gst_futility,
     "gst_oc": gst_oc,
     "oeas_oc": oeas_oc,
     "gst_bounds": gst_bounds,
