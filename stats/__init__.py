@@ -39,6 +39,17 @@ from stats.anytime.srm import (
     sample_ratio_arrays,
     sample_ratio_cells,
 )
+from stats.bandit.inference import BanditEffect, bandit_effect, bandit_score_arrays
+from stats.bandit.thompson import Allocation, best_arm_arrays, next_allocation, thompson_allocation
+from stats.bayes.beta import BetaPosterior, BetaPrior, beta_posterior
+from stats.bayes.normal import (
+    FLAT_PRIOR,
+    NormalPosterior,
+    NormalPrior,
+    lift_posterior,
+    normal_posterior,
+    normal_posterior_arrays,
+)
 from stats.decision.decide import decide
 from stats.decision.look import LookData
 from stats.decision.plan import DecisionPlan, MetricSpec, Role
@@ -154,7 +165,15 @@ from stats.history.heterogeneity import (
     heterogeneity_arrays,
     shrink_segments,
 )
+from stats.history.impact import Impact, cumulative_impact
+from stats.history.meta import RandomEffects, TauMethod, random_effects
 from stats.history.novelty import CohortDay, EffectCourse, EffectTrend, effect_trend, novelty
+from stats.history.shrinkage import DEFAULT_PRIOR, ShrunkEstimate, prior_from_history, shrink
+from stats.history.winners_curse import (
+    ConditionalEstimate,
+    conditional_arrays,
+    conditional_estimate,
+)
 from stats.planning.baseline import Baseline, Signal
 from stats.planning.duration import Duration, Remedies, duration, remedies
 from stats.planning.outlook import Deadline, MetricOutlook, outlook
@@ -208,15 +227,22 @@ from stats.sums.ratio import (
 )
 
 __all__ = [
+    "DEFAULT_PRIOR",
+    "FLAT_PRIOR",
     "Adjusted",
     "AdjustedRatio",
+    "Allocation",
     "AlwaysValid",
+    "BanditEffect",
     "Baseline",
+    "BetaPosterior",
+    "BetaPrior",
     "Boundary",
     "BoundedLook",
     "Bounds",
     "Cap",
     "CohortDay",
+    "ConditionalEstimate",
     "ConsecutiveSums",
     "Contrast",
     "Conversions",
@@ -237,6 +263,7 @@ __all__ = [
     "FutilityBounds",
     "GivenSpending",
     "Heterogeneity",
+    "Impact",
     "Interval",
     "Lift",
     "LinAdjusted",
@@ -251,6 +278,8 @@ __all__ = [
     "MetricSpec",
     "Moments",
     "MomentsError",
+    "NormalPosterior",
+    "NormalPrior",
     "NotEnoughDataError",
     "OperatingCharacteristics",
     "ParameterError",
@@ -264,6 +293,7 @@ __all__ = [
     "QuantileEstimate",
     "QuantileShift",
     "RampStage",
+    "RandomEffects",
     "Ranks",
     "RateComparison",
     "RatioCell",
@@ -277,6 +307,7 @@ __all__ = [
     "Schedule",
     "Score",
     "ShrunkEffect",
+    "ShrunkEstimate",
     "Signal",
     "Simulated",
     "Spending",
@@ -285,6 +316,7 @@ __all__ = [
     "SpendingPoints",
     "SpendingShape",
     "StatsError",
+    "TauMethod",
     "TestResult",
     "Theta",
     "Truth",
@@ -300,8 +332,12 @@ __all__ = [
     "always_valid",
     "approximate_precision",
     "average_evidence",
+    "bandit_effect",
+    "bandit_score_arrays",
     "benjamini_hochberg",
     "benjamini_yekutieli",
+    "best_arm_arrays",
+    "beta_posterior",
     "bonferroni",
     "boundary",
     "bounds_document",
@@ -314,6 +350,8 @@ __all__ = [
     "compare_means",
     "compare_quantiles",
     "compare_ratios",
+    "conditional_arrays",
+    "conditional_estimate",
     "conversion_lift_interval",
     "conversion_lift_log_interval",
     "conversion_lift_score_interval",
@@ -322,6 +360,7 @@ __all__ = [
     "covariate_is_worth_using",
     "crossing_probabilities",
     "crossings",
+    "cumulative_impact",
     "decide",
     "delayed_critical",
     "delayed_start",
@@ -358,6 +397,7 @@ __all__ = [
     "holm",
     "hommel",
     "inflation_factor",
+    "lift_posterior",
     "lin_adjust",
     "lin_regression",
     "linear_critical",
@@ -369,7 +409,10 @@ __all__ = [
     "mixture_critical",
     "mixture_log_e",
     "newcombe_interval",
+    "next_allocation",
     "noninferiority",
+    "normal_posterior",
+    "normal_posterior_arrays",
     "novelty",
     "obrien_fleming_bounds",
     "operating_characteristics",
@@ -379,6 +422,7 @@ __all__ = [
     "planned_precision",
     "pocock_bounds",
     "post_stratify",
+    "prior_from_history",
     "quantile_band",
     "quantile_difference_arrays",
     "quantile_difference_band",
@@ -387,6 +431,7 @@ __all__ = [
     "quantile_score",
     "quantile_shift",
     "ramp_evidence",
+    "random_effects",
     "ratio_as_mean",
     "ratio_score",
     "remedies",
@@ -398,10 +443,12 @@ __all__ = [
     "sample_size_precision",
     "score_arrays",
     "score_difference",
+    "shrink",
     "shrink_segments",
     "smallest_detectable_lift",
     "standard_truths",
     "stitched_count_bound",
+    "thompson_allocation",
     "tuned_precision",
     "wald_interval",
     "wang_tsiatis_bounds",

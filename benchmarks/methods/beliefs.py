@@ -6,9 +6,9 @@ import math
 
 from benchmarks.methods.common import Inputs, Outputs, Topics
 from stats import Conversions, Moments
-from stats.bandit.thompson import allocate
+from stats.bandit.thompson import thompson_allocation
 from stats.bayes.beta import BetaPrior, beta_posterior
-from stats.bayes.normal import FLAT, NormalPrior, lift_posterior
+from stats.bayes.normal import FLAT_PRIOR, NormalPrior, lift_posterior
 from stats.history.meta import TauMethod, random_effects
 from stats.history.winners_curse import conditional_estimate
 
@@ -25,7 +25,7 @@ def bayes_normal(inputs: Inputs) -> Outputs:
     view = lift_posterior(
         control,
         treatment,
-        prior if believed["proper"] else FLAT,
+        prior if believed["proper"] else FLAT_PRIOR,
         relative=inputs["difference"] == "relative",
         binary=True,
         sign=-1 if inputs["inverse"] else 1,
@@ -92,7 +92,7 @@ def winners_curse(inputs: Inputs) -> Outputs:
 
 
 def bandit(inputs: Inputs) -> Outputs:
-    result = allocate(inputs["mean"], inputs["sd"], floor=inputs["floor"])
+    result = thompson_allocation(inputs["mean"], inputs["sd"], floor=inputs["floor"])
     return {
         "best_arm_probability": list(result.best_probabilities),
         "allocation": list(result.shares),

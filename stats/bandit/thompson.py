@@ -47,7 +47,7 @@ class Allocation:
     informed: bool = True
 
 
-def allocate(
+def thompson_allocation(
     means: Sequence[float],
     sds: Sequence[float],
     *,
@@ -89,7 +89,8 @@ def allocate(
 
     Examples
     --------
-    >>> [round(share, 3) for share in allocate([0.097, 0.102, 0.103], [0.008, 0.004, 0.007]).shares]
+    >>> batch = thompson_allocation([0.097, 0.102, 0.103], [0.008, 0.004, 0.007])
+    >>> [round(share, 3) for share in batch.shares]
     [0.199, 0.348, 0.453]
     """
     _check_sign(sign)
@@ -112,7 +113,7 @@ def next_allocation(
     arms : sequence of Moments
         Sums of each arm over all batches, control first.
     sign, floor, control_floor
-        As in `allocate`.
+        As in `thompson_allocation`.
 
     Returns
     -------

@@ -36,14 +36,15 @@ class BetaPrior:
     Raises
     ------
     ParameterError
-        If a number is not finite, or below 0.001.
+        If a number is not finite, or below 0.1: such a prior believes that nearly all rates are
+        0 or 1, to hundreds of decimal places.
     """
 
     a: float = 1.0
     b: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (1e-3 <= self.a < math.inf and 1e-3 <= self.b < math.inf):
+        if not (0.1 <= self.a < math.inf and 0.1 <= self.b < math.inf):
             raise ParameterError(f"a beta prior cannot have a = {self.a} and b = {self.b}")
 
     @classmethod
@@ -233,7 +234,7 @@ def _integral(log_integrand: Callable[[Array], Array], rates: tuple[_Rate, ...])
     low = min(rate.mode for rate in rates) - 20 * wide
     high = max(rate.mode for rate in rates) + 20 * wide
     top = low
-    for _ in range(6):  # 64**6 points wide at last; log-concave, so the largest leads to the mode
+    for _ in range(4):  # log-concave, so the mode lies beside the largest
         grid = np.linspace(low, high, 129)
         best = int(np.argmax(log_integrand(grid)))
         low, top, high = grid[max(0, best - 1)], grid[best], grid[min(128, best + 1)]

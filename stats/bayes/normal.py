@@ -58,7 +58,7 @@ class NormalPrior:
 
 
 #: Says nothing: the posterior is the estimate with its standard error.
-FLAT = NormalPrior()
+FLAT_PRIOR = NormalPrior()
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class NormalPosterior:
 def normal_posterior(
     estimate: float,
     se: float,
-    prior: NormalPrior = FLAT,
+    prior: NormalPrior = FLAT_PRIOR,
     *,
     sign: int = 1,
     confidence_level: float = 0.95,
@@ -204,7 +204,7 @@ def normal_posterior_arrays(
 def lift_posterior(
     control: Moments,
     treatment: Moments,
-    prior: NormalPrior = FLAT,
+    prior: NormalPrior = FLAT_PRIOR,
     *,
     relative: bool = True,
     binary: bool = False,

@@ -40,6 +40,8 @@ class RandomEffects:
     shrunk, shrunk_sd : tuple of float
         Best linear unbiased prediction of each true effect, and its standard deviation, the
         uncertainty of ``mean`` included.
+    shared_sd : tuple of float
+        Part of ``shrunk_sd`` that comes from ``mean``, and so is common to all predictions.
     """
 
     mean: float
@@ -49,6 +51,7 @@ class RandomEffects:
     q_p_value: float
     shrunk: tuple[float, ...]
     shrunk_sd: tuple[float, ...]
+    shared_sd: tuple[float, ...]
 
 
 def random_effects(
@@ -107,7 +110,8 @@ def random_effects(
     square = float(1 / weights.sum())
     kept = tau2 * weights
     shrunk = kept * y + (1 - kept) * mean
-    shrunk_sd = np.sqrt(kept * v + (1 - kept) ** 2 * square)
+    shared_sd = (1 - kept) * math.sqrt(square)
+    shrunk_sd = np.hypot(np.sqrt(kept * v), shared_sd)
     return RandomEffects(
         mean,
         math.sqrt(square),
@@ -116,6 +120,7 @@ def random_effects(
         float(special.chdtrc(fixed.size - 1, q)),
         tuple(shrunk.tolist()),
         tuple(shrunk_sd.tolist()),
+        tuple(shared_sd.tolist()),
     )
 
 
