@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from stats.decision.plan import DecisionPlan
 from stats.decision.policy import Policy
 from stats.errors import PlanError
-from stats.planning.outlook import Deadline, outlook
+from stats.planning.outlook import Deadline, outlook, suffices
 from stats.planning.schedule import Schedule
 from stats.planning.worlds import World
 
@@ -116,8 +117,8 @@ def duration(
     if days < max(minimum_days, window_days + 1, 1):
         raise PlanError(f"{days} days are too few: a proof needs {minimum_days} and its window")
 
-    def at(deadline: int) -> Deadline:
-        schedule = Schedule.from_traffic(
+    def looks(deadline: int) -> Schedule:
+        return Schedule.from_traffic(
             plan,
             traffic,
             days=deadline,
@@ -125,18 +126,23 @@ def duration(
             window_days=window_days,
             minimum_days=minimum_days,
         )
-        return outlook(plan, world, schedule, days=deadline, policy=policy, power=power)
+
+    def at(deadline: int) -> Deadline:
+        return outlook(plan, world, looks(deadline), days=deadline, policy=policy, power=power)
+
+    def enough(deadline: int) -> bool:
+        return suffices(plan, world, looks(deadline), policy=policy, power=power)
 
     first = max(minimum_days, window_days + 1, 1)
     first += -first % 7
-    weeks = [at(deadline) for deadline in range(first, days + 1, 7)]
-    if not weeks or weeks[-1].days != days:
-        weeks.append(at(days))
-    enough = next((d.days for d in weeks if d.is_enough), None)
-    later = range(days + 7 - days % 7, LONGEST_DAYS + 1, 7)
-    if enough is None:
-        enough = next((deadline for deadline in later if at(deadline).is_enough), None)
-    return Duration(tuple(weeks), enough)
+    weeks = [at(deadline) for deadline in range(first, days, 7)] + [at(days)]
+    found = next((deadline.days for deadline in weeks if deadline.is_enough), None)
+    if found is None:
+        # More days never need more units than they bring: halve the rest of the half year.
+        later = range(days + 7 - days % 7, LONGEST_DAYS + 1, 7)
+        place = bisect.bisect_left(later, True, key=enough)
+        found = later[place] if place < len(later) else None
+    return Duration(tuple(weeks), found)
 
 
 def remedies(plan: DecisionPlan, found: Duration, *, share: float = 1.0) -> Remedies:

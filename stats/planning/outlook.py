@@ -140,13 +140,23 @@ def outlook(
         If the power cannot be had, or an MDE takes a rate out of its range.
     """
     policy = policy or Policy()
-    deciding = plan.of_role(Role.SUCCESS, Role.GUARDRAIL)
-    if not deciding:
-        raise PlanError("without a success metric or a guardrail there is nothing to prove")
     each = _power_per_test(plan, policy, power)
-    return Deadline(
-        days, each, tuple(_outlook(plan, world, schedule, policy, m, each) for m in deciding)
-    )
+    questions = _questions(plan, world, schedule, policy)
+    return Deadline(days, each, tuple(_outlook(question, each) for question in questions))
+
+
+def suffices(
+    plan: DecisionPlan,
+    world: World,
+    schedule: Schedule,
+    *,
+    policy: Policy | None = None,
+    power: float = 0.8,
+) -> bool:
+    """Tell whether one schedule has the units that a plan needs; quicker than its `outlook`."""
+    policy = policy or Policy()
+    each = _power_per_test(plan, policy, power)
+    return all(q.power() >= each for q in _questions(plan, world, schedule, policy))
 
 
 def _power_per_test(plan: DecisionPlan, policy: Policy, power: float) -> float:
@@ -161,93 +171,104 @@ def _power_per_test(plan: DecisionPlan, policy: Policy, power: float) -> float:
     return 1 - error_per_test(1 - power, tests - 1, alpha_harm=policy.alpha_harm * staying)
 
 
-def _outlook(
-    plan: DecisionPlan,
-    world: World,
-    schedule: Schedule,
-    policy: Policy,
-    metric: MetricSpec,
-    power: float,
-) -> MetricOutlook:
-    baseline = world.baselines.get(metric.key)
-    target = metric.mde if metric.role is Role.SUCCESS else metric.margin
-    if baseline is None or target is None:
-        raise PlanError(f"metric {metric.key}: its baseline or its MDE is missing")
-    final = schedule.units[-1]
-    units = SampleSize(final[0], min(final[1:]))
-    arm = final[1:].index(units.treatment) + 1
-    spending = policy.proof_spending(plan, metric)
-    design = _design(schedule, arm, policy)
-    if not design or min(units.control, units.treatment) < 2:
-        raise PlanError(f"metric {metric.key}: no units to test by the deadline")
-    needed = _needed_drift(design, spending, power)
-    inflation = (needed / fixed_drift(spending.alpha, power)) ** 2
-    signal = _signal(metric, baseline, target)
-    return MetricOutlook(
-        metric.key,
-        metric.role,
-        target,
-        units,
-        sample_size(
-            signal,
-            ratio=units.treatment / units.control,
-            alpha=spending.alpha,
-            power=power,
-            inflation=inflation,
-        ),
-        _detectable(metric, baseline, units, needed, inflation, spending.alpha, power),
-        _power(design, spending, signal.statistic(units.control, units.treatment)),
-        inflation,
-    )
-
-
-def _signal(metric: MetricSpec, baseline: Baseline, target: float) -> Signal:
-    if metric.role is Role.SUCCESS:
-        return Signal.of_difference(baseline, metric.sign * target)
-    return Signal.of_noninferiority(baseline, target, sign=metric.sign)
-
-
-def _detectable(
-    metric: MetricSpec,
-    baseline: Baseline,
-    units: SampleSize,
-    drift: float,
-    inflation: float,
-    alpha: float,
-    power: float,
-) -> float:
-    control, treatment = units.control, units.treatment
-    if metric.role is Role.SUCCESS:
-        return smallest_detectable_lift(
-            baseline,
-            control,
-            treatment,
-            alpha=alpha,
-            power=power,
-            inflation=inflation,
-            sign=metric.sign,
-        )
-
-    def excess(logarithm: float) -> float:
-        margin = math.exp(logarithm)
-        signal = Signal.of_noninferiority(baseline, margin, sign=metric.sign)
-        return signal.statistic(control, treatment) - drift
-
-    # A margin of everything tolerates everything.
-    highest = 0.0 if metric.sign > 0 else math.log(1e6)
-    if excess(highest) < 0:
-        return math.inf
-    return math.exp(optimize.brentq(excess, math.log(1e-12), highest, xtol=1e-12))
-
-
 # A look: its spending time, its units, and whether a proof may fall there.
 _Design = tuple[tuple[float, float, bool], ...]
 
 
-def _design(schedule: Schedule, arm: int, policy: Policy) -> _Design:
-    units = [row[0] + row[arm] for row in schedule.units]
-    tested = tested_looks(units, policy.minimum_units, policy.minimum_gain)
-    return tuple((schedule.times[k], units[k], schedule.may_ship[k]) for k in tested)
+@dataclass(frozen=True)
+class _Question:
+    """One metric at one schedule: what is to be shown, with which units and bounds."""
+
+    metric: MetricSpec
+    baseline: Baseline
+    target: float
+    units: SampleSize
+    design: _Design
+    spending: Spending
+
+    def signal(self, target: float) -> Signal:
+        if self.metric.role is Role.SUCCESS:
+            return Signal.of_difference(self.baseline, self.metric.sign * target)
+        return Signal.of_noninferiority(self.baseline, target, sign=self.metric.sign)
+
+    def statistic(self, target: float) -> float:
+        return self.signal(target).statistic(self.units.control, self.units.treatment)
+
+    def power(self) -> float:
+        information, proof, correlations = _bounds(self.design, self.spending)
+        drift = self.statistic(self.target)
+        return crossings(information, proof, drift=drift, correlations=correlations).upper_by()
+
+
+def _questions(
+    plan: DecisionPlan, world: World, schedule: Schedule, policy: Policy
+) -> list[_Question]:
+    deciding = plan.of_role(Role.SUCCESS, Role.GUARDRAIL)
+    if not deciding:
+        raise PlanError("without a success metric or a guardrail there is nothing to prove")
+    final = schedule.units[-1]
+    units = SampleSize(final[0], min(final[1:]))
+    arm = final[1:].index(units.treatment) + 1
+    totals = [row[0] + row[arm] for row in schedule.units]
+    tested = tested_looks(totals, policy.minimum_units, policy.minimum_gain)
+    if not tested or min(units.control, units.treatment) < 2:
+        raise PlanError("too few units by the deadline to test anything")
+    design = tuple((schedule.times[k], totals[k], schedule.may_ship[k]) for k in tested)
+    questions = []
+    for metric in deciding:
+        baseline = world.baselines.get(metric.key)
+        target = metric.mde if metric.role is Role.SUCCESS else metric.margin
+        if baseline is None or target is None:
+            raise PlanError(f"metric {metric.key}: its baseline or its MDE is missing")
+        spending = policy.proof_spending(plan, metric)
+        questions.append(_Question(metric, baseline, target, units, design, spending))
+    return questions
+
+
+def _outlook(question: _Question, power: float) -> MetricOutlook:
+    units, alpha = question.units, question.spending.alpha
+    needed = _needed_drift(question.design, question.spending, power)
+    inflation = (needed / fixed_drift(alpha, power)) ** 2
+    required = sample_size(
+        question.signal(question.target),
+        ratio=units.treatment / units.control,
+        alpha=alpha,
+        power=power,
+        inflation=inflation,
+    )
+    if question.metric.role is Role.SUCCESS:
+        detectable = smallest_detectable_lift(
+            question.baseline,
+            units.control,
+            units.treatment,
+            alpha=alpha,
+            power=power,
+            inflation=inflation,
+            sign=question.metric.sign,
+        )
+    else:
+        detectable = _smallest_margin(question, needed)
+    return MetricOutlook(
+        question.metric.key,
+        question.metric.role,
+        question.target,
+        units,
+        required,
+        detectable,
+        question.power(),
+        inflation,
+    )
+
+
+def _smallest_margin(question: _Question, drift: float) -> float:
+    def excess(logarithm: float) -> float:
+        return question.statistic(math.exp(logarithm)) - drift
+
+    # Where up is good, a margin of everything tolerates everything.
+    highest = 0.0 if question.metric.sign > 0 else math.log(1e6)
+    if excess(highest) < 0:
+        return math.inf
+    return math.exp(optimize.brentq(excess, math.log(1e-12), highest, xtol=1e-12))
 
 
 @lru_cache(maxsize=4096)
@@ -275,8 +296,3 @@ def _bounds(
 def _needed_drift(design: _Design, spending: Spending, power: float) -> float:
     information, proof, correlations = _bounds(design, spending)
     return required_drift(information, proof, power, correlations=correlations)
-
-
-def _power(design: _Design, spending: Spending, drift: float) -> float:
-    information, proof, correlations = _bounds(design, spending)
-    return crossings(information, proof, drift=drift, correlations=correlations).upper_by()
