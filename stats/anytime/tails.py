@@ -8,8 +8,8 @@ from scipy import special
 
 Array = NDArray[np.float64]
 
-# Below it SciPy's value nears the end of the floating-point range; ours converges at once there.
-_SMALL = 1e-100
+# Below this logarithm SciPy's value nears the end of its range; ours converges at once there.
+_FAR = -230.0
 _TINY = 1e-300
 _STEPS = 10_000
 
@@ -19,11 +19,13 @@ def log_beta_above(a: ArrayLike, b: ArrayLike, q: ArrayLike) -> Array:
     a, b, q = np.broadcast_arrays(
         np.asarray(a, dtype=float), np.asarray(b, dtype=float), np.asarray(q, dtype=float)
     )
-    above = special.betaincc(a, b, q)
-    log: Array = np.log(np.maximum(above, _TINY))
-    # Near 1 the complement carries the digits.
-    log = np.where(above > 0.5, np.log1p(-np.minimum(special.betainc(a, b, q), 0.5)), log)
-    far = above < _SMALL
+    below = special.betainc(a, b, q)
+    log = np.array(np.log1p(-np.minimum(below, 0.5)))
+    rare = below > 0.5
+    if np.any(rare):
+        above = special.betaincc(a[rare], b[rare], q[rare])
+        log[rare] = np.log(np.maximum(above, _TINY))
+    far = log < _FAR
     if np.any(far):
         log[far] = _log_far_tail(b[far], a[far], q[far])
     return log

@@ -82,7 +82,7 @@ def dunnett(
     Notes
     -----
     Fixed horizon: do not peek with it. One variance is assumed for all arms; for decisions split
-    alpha instead (`bonferroni`), which costs 1 to 4 % of the sample.
+    alpha instead (`bonferroni`), which costs 2 to 4 % of the sample with 2 to 5 treatments.
 
     References
     ----------
