@@ -15,6 +15,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from stats.anytime.events import event_log_e
+from stats.anytime.mixtures import Direction
 from stats.decision.plan import DecisionPlan, MetricSpec, Role
 from stats.decision.policy import Policy
 from stats.decision.result import Verdict
@@ -178,7 +180,7 @@ class _Tests:
         policy: Policy,
     ) -> None:
         self.metric, self._plan, self._policy = metric, plan, policy
-        self._schedule = schedule
+        self._schedule, self._arm = schedule, arm
         self._control, self._treatment = sums[:, :, 0], sums[:, :, arm]
         # The same in every replica.
         self._units = sums[0, :, 0, 0] + sums[0, :, arm, 0]
@@ -202,7 +204,17 @@ class _Tests:
         if not alpha > 0:
             return np.zeros(self._z.shape, dtype=bool)
         spending = self._policy.harm_spending(self._plan, self.metric)
-        return self._carried(self.metric.sign * self._z <= -self._bounds(spending))
+        harmed = self._carried(self.metric.sign * self._z <= -self._bounds(spending))
+        return harmed | self._events(alpha) if self.metric.rare else harmed
+
+    def _events(self, alpha: float) -> Flags:
+        """Tell where the exact event test, which needs no minimum of data, finds harm."""
+        weights = self._plan.weights
+        share = weights[self._arm] / (weights[0] + weights[self._arm])
+        events = self._control[..., 1], self._treatment[..., 1]
+        direction: Direction = "decrease" if self.metric.sign > 0 else "increase"
+        found: Flags = event_log_e(*events, share, direction=direction) >= -math.log(alpha)
+        return found
 
     def shipped(self) -> Flags:
         sign, beyond = self.metric.sign, self.metric.superiority_margin

@@ -2,7 +2,8 @@
 
 Sums of many units are normal, so a look's sums are drawn as such, not unit by unit: independent
 increments from look to look, correlated over the metrics of a unit. A conversion's increments keep
-the skewness of counts (Cornish and Fisher), which is what small arms suffer from.
+the skewness of counts (Cornish and Fisher), which is what small arms suffer from. What a plan calls
+rare is counted out, event by event, and does not depend on the other metrics.
 """
 
 from __future__ import annotations
@@ -125,25 +126,31 @@ def draw_sums(
     ParameterError
         If a lift takes a rate out of its range.
     """
+    rare = {metric.key for metric in plan.metrics if metric.rare}
     units = np.array(schedule.units)
     steps = np.diff(units, axis=0, prepend=0.0)
     keys = list(world.baselines)
     shape = (replicas, *steps.shape, len(keys))
     noise = rng.standard_normal(shape) @ world.root().T
-    return {
-        key: np.stack(
-            [
-                _arm_sums(
-                    world.baselines[key].lifted(truth.lift(key, name) if arm else 0.0),
-                    noise[:, :, arm, place],
-                    steps[:, arm],
-                )
-                for arm, name in enumerate(plan.arms)
-            ],
-            axis=2,
-        )
-        for place, key in enumerate(keys)
-    }
+    sums = {}
+    for place, key in enumerate(keys):
+        arms = []
+        for arm, name in enumerate(plan.arms):
+            metric = world.baselines[key].lifted(truth.lift(key, name) if arm else 0.0)
+            if key in rare:
+                arms.append(_counted(metric.mean, steps[:, arm], replicas, rng))
+            else:
+                arms.append(_arm_sums(metric, noise[:, :, arm, place], steps[:, arm]))
+        sums[key] = np.stack(arms, axis=2)
+    return sums
+
+
+def _counted(rate: float, steps: Array, replicas: int, rng: np.random.Generator) -> Array:
+    """Count the events of one arm: shape (replicas, looks, 4)."""
+    n = np.rint(np.cumsum(steps))
+    whole = np.diff(n, prepend=0.0).astype(np.int64)
+    events = np.cumsum(rng.binomial(whole, rate, (replicas, len(steps))), axis=1, dtype=float)
+    return np.stack([np.broadcast_to(n, events.shape), events, events, events], axis=2)
 
 
 def _arm_sums(metric: Baseline, noise: Array, steps: Array) -> Array:

@@ -34,7 +34,7 @@ BUYS = MetricSpec("buys", Role.SUCCESS, binary=True, mde=0.05)
 SPEND = MetricSpec("spend", Role.SUCCESS, mde=0.05, superiority_margin=0.002)
 SPEED = MetricSpec("wait", Role.GUARDRAIL, direction="down", margin=0.05)
 REFUNDS = MetricSpec("refunds", Role.GUARDRAIL, binary=True, direction="down", margin=0.10)
-CRASHES = MetricSpec("crashes", Role.SAFETY, binary=True, direction="down")
+CRASHES = MetricSpec("crashes", Role.SAFETY, binary=True, direction="down", rare=True)
 FEEL = MetricSpec("feel", Role.EXPLORE)
 
 WORLD = World(
