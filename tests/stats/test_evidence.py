@@ -193,7 +193,7 @@ def test_rare_trouble_is_stopped_by_the_exact_test_before_the_score_may_be_asked
     events = test_of(decision, "harm_events")
     assert test_of(decision, "harm").z is None  # too few units for it
     assert events.passed
-    assert events.log_e == event_evidence(0, 12, 0.5).log_e
+    assert events.log_e == event_evidence(0, 25, 0.5).log_e
     assert decision.verdict is Verdict.HARM
 
 
