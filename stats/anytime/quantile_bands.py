@@ -73,7 +73,7 @@ def quantile_band(
     Notes
     -----
     One may peek, at any moment and all quantiles at once; the sample is never too small or too
-    skewed. The price is width: at a median of 20,000 values, 2.3 times the interval of one look.
+    skewed. The price is width: at a median of 20,000 values, 2.2 times the interval of one look.
 
     References
     ----------

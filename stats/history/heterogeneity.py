@@ -141,10 +141,10 @@ def heterogeneity_arrays(
         q = (w * ((y - pooled[..., None]) / unit) ** 2).sum(axis=-1)
     unit, df = unit[..., 0], segments - 1
     p_value = np.where(df > 0, special.chdtrc(np.maximum(df, 1), q), 1.0)
-    excess = np.maximum(0.0, q - df)
+    excess = np.where(df > 0, np.maximum(0.0, q - df), 0.0)
     i2 = excess / np.where(q > 0, q, 1.0)
     spare = np.where(df > 0, total - (w**2).sum(axis=-1) / total, 1.0)
-    tau2 = np.where(df > 0, excess / spare, 0.0) * unit**2
+    tau2 = excess / spare * unit**2
     pooled_se = np.where(segments > 0, unit / np.sqrt(total), math.inf)
     return segments, q, p_value, i2, tau2, pooled, pooled_se
 
