@@ -194,6 +194,7 @@ from stats.planning.simulate import (
     operating_characteristics,
 )
 from stats.planning.worlds import Truth, World, draw_sums, standard_truths
+from stats.sequential.ahead import LookAhead, conditional_crossings, look_ahead
 from stats.sequential.bounds import Boundary, BoundedLook, Bounds, boundary, crossing_probabilities
 from stats.sequential.clock import chained_correlation, correlation
 from stats.sequential.designs import obrien_fleming_bounds, pocock_bounds, wang_tsiatis_bounds
@@ -205,6 +206,12 @@ from stats.sequential.drift import (
     required_drift,
 )
 from stats.sequential.futility import FutilityBounds, futility_bounds
+from stats.sequential.repeated import (
+    inverted_interval,
+    repeated_interval,
+    repeated_p_value,
+    repeated_p_values,
+)
 from stats.sequential.replan import PooledPlan, Replanned
 from stats.sequential.spending import (
     GivenSpending,
@@ -271,6 +278,7 @@ __all__ = [
     "LinearEvidence",
     "Linearised",
     "LogHistogram",
+    "LookAhead",
     "LookData",
     "LookError",
     "MeanComparison",
@@ -351,6 +359,7 @@ __all__ = [
     "compare_quantiles",
     "compare_ratios",
     "conditional_arrays",
+    "conditional_crossings",
     "conditional_estimate",
     "conversion_lift_interval",
     "conversion_lift_log_interval",
@@ -397,6 +406,7 @@ __all__ = [
     "holm",
     "hommel",
     "inflation_factor",
+    "inverted_interval",
     "lift_posterior",
     "lin_adjust",
     "lin_regression",
@@ -405,6 +415,7 @@ __all__ = [
     "linearised",
     "linearised_arrays",
     "log_interval",
+    "look_ahead",
     "miettinen_nurminen_interval",
     "mixture_critical",
     "mixture_log_e",
@@ -435,6 +446,9 @@ __all__ = [
     "ratio_as_mean",
     "ratio_score",
     "remedies",
+    "repeated_interval",
+    "repeated_p_value",
+    "repeated_p_values",
     "required_drift",
     "sample_ratio",
     "sample_ratio_arrays",
