@@ -157,8 +157,13 @@ class _Search:
         variable = self.space.variables[number]
         wanted = self.wanted.get(number, ())
         left = [variable.cells[place] for place in places_of(self.region[number])]
-        # Where the buckets are known nothing has to be searched.
-        left.sort(key=lambda cell: bool(wanted and cell.open & self.buckets))
+        # Where the buckets are known nothing has to be searched, where all is known nothing tried.
+        left.sort(
+            key=lambda cell: (
+                bool(wanted and cell.open & self.buckets),
+                bool(cell.open & ~self.buckets),
+            )
+        )
         for cell in left:
             if wanted and cell.open & self.buckets:
                 yield from self._units(cell, wanted)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flagstone.engine import Flag, compile_flag_set, evaluate, parse_flag_set
 from flagstone.engine.attributes import same
 from flagstone.engine.compare import Served
 from flagstone.engine.prove import Claim, FlagClassification, classify
+from tests.sdk.engine.fuzzing import fuzzed
 from tests.sdk.engine.prove.random_flags import World, a_flag_set, edited, moments
 
 CLAIMS = ("no_op", "only_widens", "only_narrows")
@@ -82,7 +83,7 @@ def check(seed: int) -> FlagClassification:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@fuzzed(150)
 @given(st.integers(0, 2**48))
 def test_verdicts_agree_with_brute_force(seed: int) -> None:
     check(seed)

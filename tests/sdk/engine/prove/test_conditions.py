@@ -134,6 +134,13 @@ EDITS: list[tuple[str, Any, Any, Verdict]] = [
      both(against("in"), {"attr": "b", "op": "exists"}), NO_OP),
     ("neither less nor more", against("lt"), no(against("gte")), MOVES),
     ("before the time", against("before", NOW), against("after", NOW), MOVES),
+    ("beyond the doubles", a("lt", 10**400), a("type", "number"), WIDENS),
+    ("beyond all times", a("before", 10**400), a("before", 10**401), WIDENS),
+    ("a pattern that is none", a("regex", "(", "^x", **AUTO), a("regex", "^x", **AUTO), NO_OP),
+    ("a network that is none", a("cidr", "x", "10.0.0.0/8", **AUTO),
+     a("cidr", "10.0.0.0/8", **AUTO), NO_OP),
+    ("booleans as versions", a("version_eq", True, **STRING),
+     a("version_eq", True, False, **STRING), WIDENS),
     ("a bucket and a text", both(a("in", "x"), {"bucket": {"salt": "s", "ranges": [[0, 10]]}}),
      {"bucket": {"salt": "s", "ranges": [[0, 10]]}}, WIDENS),
 ]  # fmt: skip

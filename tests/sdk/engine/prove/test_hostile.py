@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from flagstone.engine import (
     AllOf,
     Always,
+    AnyOf,
     AttributeIs,
     Each,
     Flag,
@@ -202,6 +203,26 @@ def test_much_of_anything_ends_in_time(make: Callable[[], dict[str, Any]]) -> No
         after["flags"]["f"]["targets"][0]["keys"].pop()
     within_limits(before, after)
     within_limits(after, before)
+
+
+def test_rules_of_many_attributes_are_decided_without_each_way_to_miss_them() -> None:
+    rules = [
+        rule({"all": [leaf("in", "x", attr=f"a{n}"), leaf("in", "y", attr=f"b{n}")]}, "off",
+             name=f"r{n}")
+        for n in range(24)
+    ]  # fmt: skip
+    before, after = (
+        boolean(*rules, rule(leaf("in", last, attr="a0"), name="last")) for last in ("v", "w")
+    )
+    assert within_limits(before, after) is Verdict.MOVES_OTHERS
+    assert within_limits(before, boolean(*rules)) is Verdict.ONLY_NARROWS
+
+
+@pytest.mark.parametrize("nothing", [AllOf(()), AnyOf(()), AttributeIs(("a",), "in", ())])
+def test_an_empty_condition_holds_for_nobody(nothing: Condition) -> None:
+    assert within_limits(FlagSet({"f": flag(nothing)}), FlagSet({"f": flag(Not(Always()))})) is (
+        Verdict.NO_OP
+    )
 
 
 @given(st.integers(0, 2**32))

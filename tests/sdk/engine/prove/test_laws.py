@@ -296,6 +296,40 @@ def test_a_remainder_is_not_scaled() -> None:
     assert verdict(share(4, [0, 1]), share(2, [0, 1])) is Verdict.ONLY_WIDENS
 
 
+def test_ranges_may_be_several_and_overlap() -> None:
+    def share(*ranges: list[int]) -> dict[str, Any]:
+        to = [{"variant": "on", "ranges": list(ranges)}]
+        return boolean(rule(serve={"split": {"salt": "s", "to": to}}))
+
+    def inside(*ranges: list[int]) -> dict[str, Any]:
+        return boolean(rule({"bucket": {"salt": "s", "ranges": list(ranges)}}))
+
+    assert verdict(share([0, 10], [20, 30]), inside([0, 10], [20, 30])) is Verdict.NO_OP
+    assert verdict(share([0, 10]), share([0, 10], [20, 30])) is Verdict.ONLY_WIDENS
+    assert verdict(inside([0, 30]), inside([0, 30], [5, 10])) is Verdict.NO_OP
+    assert verdict(inside([0, 20], [20, 30]), inside([0, 30])) is Verdict.NO_OP
+    assert verdict(inside([5, 5], [0, 1]), inside([0, 1])) is Verdict.NO_OP
+
+
+def test_remainders_by_large_numbers_without_a_common_divisor_are_followed_apart() -> None:
+    def shares(high: int) -> dict[str, Any]:
+        parts = [(9998, 5000), (10_007, high)]
+        return boolean(*(rule(serve=split(("on", 0, end), of=of, hash="eppo"), name=f"r{of}")
+                         for of, end in parts))  # fmt: skip
+
+    assert verdict(shares(5000), shares(6000)) is Verdict.ONLY_WIDENS
+    assert verdict(shares(6000), shares(5000)) is Verdict.ONLY_NARROWS
+
+
+def test_a_case_that_nobody_meets_does_not_hide_one_that_somebody_does() -> None:
+    rare = {"bucket": {"salt": "s", "of": 2**50, "ranges": [[0, 1]]}}
+    usual = {"attr": "b", "op": "in", "values": ["x"]}
+    when = {"all": [{"any": [rare, usual]}, {"attr": "a", "op": "in", "values": ["y"]}]}
+    witness = judged(boolean(rule(when)), boolean()).no_op.witness
+    assert witness is not None
+    assert witness.context["b"] == "x"
+
+
 def test_a_missing_unit_is_a_case_of_its_own() -> None:
     skip = boolean(rule(serve=split(("on", 0, 10_000))))
     served = boolean(rule(serve=split(("on", 0, 10_000), missing="on")))
@@ -318,6 +352,11 @@ def test_classification_speaks() -> None:
     assert document["only_widens"] == {"holds": True, "witness": None, "reason": None}
     assert document["only_narrows"]["witness"]["before"]["value"] is False
     assert len(found) == 1
+    assert str(found["f"].verdict) == "only widens"
+    assert classify(at_share(1), boolean(), now=1e300).to_text().endswith(" at 1e+300 s")
+    assert (
+        classify(at_share(1), boolean(), now=START).to_text().endswith(" at 2026-01-01T00:00:00Z")
+    )
     assert classify(at_share(2000), at_share(1000)).to_text().startswith("f: Only narrows: ")
     assert classify(at_share(1), at_share(1)).to_text() == "f: No-op: nobody gets another answer"
     salted = json.loads(json.dumps(at_share(5000)).replace('"salt": "s"', '"salt": "t"'))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flagstone.engine import Condition
@@ -15,6 +15,7 @@ from flagstone.engine.prove.atoms import Atom, name_of
 from flagstone.engine.prove.cells import answers
 from flagstone.engine.prove.elements import element_kinds
 from flagstone.engine.prove.space import Space
+from tests.sdk.engine.fuzzing import fuzzed
 from tests.sdk.engine.prove.random_leaves import a_parsed_leaf, a_value
 
 
@@ -61,7 +62,7 @@ def check(seed: int) -> None:
         assert uncovered(space, context) == [], (seed, leaves, context)
 
 
-@settings(max_examples=400, deadline=None)
+@fuzzed(300)
 @given(st.integers(0, 2**48))
 def test_every_value_lies_in_a_cell_that_knows_its_answers(seed: int) -> None:
     check(seed)
