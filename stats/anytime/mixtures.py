@@ -114,7 +114,7 @@ def always_valid(
         raise ParameterError(f"difference is {difference}: it must be a finite number")
     if not 0 < se < math.inf:
         raise ParameterError(f"se is {se}: it must be positive and finite")
-    information = 1 / se**2
+    information = 1 / se / se
     if not 0 < information < math.inf:
         raise ParameterError(f"se is {se}: its information is not a finite number")
     score = difference * information

@@ -178,6 +178,8 @@ def e_bh_log_q(log_e: ArrayLike) -> Array:
     """
     e = _checked(log_e)
     m = e.shape[-1]
+    if m == 0:
+        return e
     order = np.argsort(-e, axis=-1, kind="stable")
     steps = np.log(m) - np.log(np.arange(1, m + 1)) - np.take_along_axis(e, order, -1)
     running = np.minimum.accumulate(steps[..., ::-1], axis=-1)[..., ::-1]
