@@ -114,26 +114,23 @@ class Space:
         self._find_places(by_path)
 
     def _add(self, path: Path, atoms: list[Atom], paths: list[Path], elements: Elements) -> None:
-        has_parts = any(len(other) > len(path) and other[: len(path)] == path for other in paths)
+        has_parts = any(_is_inside(other, path) for other in paths)
+        # Of the attributes that this one stands in the last is the nearest.
+        above = [n for n, found in enumerate(self.variables) if _is_inside(path, found.path)]
         hashed = [atom for atom in atoms if isinstance(atom.question, (InBucket, HasUnit))]
         plain = [atom for atom in atoms if not isinstance(atom.question, (InBucket, HasUnit))]
         is_context = not path and self.is_context
         cells = _cells(
             plain, elements, is_context=is_context, is_root=not path, has_parts=has_parts
         )
-        inside = any(len(other) < len(path) and path[: len(other)] == other for other in paths)
         cells = (_with_buckets(cell, hashed) for cell in cells)
-        variable = Variable(path, _merged(cells, has_parts=has_parts, inside=inside))
+        merged = _merged(cells, has_parts=has_parts, inside=bool(above))
+        variable = Variable(path, merged, above[-1] if above else None)
         for place, cell in enumerate(variable.cells):
             variable.objects |= (cell.kind == "object") << place
             variable.missing |= (cell.kind == "missing") << place
-        number = len(self.variables)
-        for other, found in enumerate(self.variables):
-            above = found.path
-            if above is not None and len(above) < len(path) and path[: len(above)] == above:
-                variable.parent = other  # the last one is the longest
-        if variable.parent is not None:
-            self.variables[variable.parent].children.append(number)
+        if above:
+            self.variables[above[-1]].children.append(len(self.variables))
         self.variables.append(variable)
 
     def _find_places(self, by_path: dict[Path | None, list[Atom]]) -> None:
@@ -253,6 +250,11 @@ class Space:
             )
         truths = self.hidden[number - len(self.variables)].truths
         return frozenset(truths[place] & support for place in places_of(cells))
+
+
+def _is_inside(path: Path, other: Path | None) -> bool:
+    """Whether an attribute stands in another one."""
+    return other is not None and len(other) < len(path) and path[: len(other)] == other
 
 
 def _where(atom: Atom, sets: Iterable[int]) -> int:
