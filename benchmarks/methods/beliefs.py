@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 
 from benchmarks.methods.common import Inputs, Outputs, Topics
-from stats import Conversions, Moments
-from stats.bandit.thompson import thompson_allocation
-from stats.bayes.beta import BetaPrior, beta_posterior
-from stats.bayes.normal import FLAT_PRIOR, NormalPrior, lift_posterior
-from stats.history.meta import TauMethod, random_effects
-from stats.history.winners_curse import conditional_estimate
+from stats import (
+    FLAT_PRIOR,
+    BetaPrior,
+    Conversions,
+    Moments,
+    NormalPrior,
+    TauMethod,
+    beta_posterior,
+    conditional_estimate,
+    lift_posterior,
+    random_effects,
+    thompson_allocation,
+)
 
 
 def bayes_normal(inputs: Inputs) -> Outputs:

@@ -25,8 +25,8 @@ Array = NDArray[np.float64]
 _DEPTH = 42.0
 # Below this logarithm an integral is 0 in floating point.
 _NOTHING = -745.0
-# Points per narrowest standard deviation of the trapezoidal rule: an error near exp(-2 (3 pi)**2).
-_DENSITY = 3.0
+# Points per narrowest standard deviation of the trapezoidal rule: an error near 1e-13.
+_DENSITY = 4.0
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,6 @@ def beta_posterior(
         for arm in (control, treatment)
     )
     mean_c, mean_t = c.mean, t.mean
-    ahead, behind = _chance(t, c), _chance(c, t)
     # The smaller risk is an integral with all its digits; the larger one follows from the means.
     if mean_t >= mean_c:
         loss = _excess(c, t)
@@ -137,8 +136,8 @@ def beta_posterior(
         gain = _excess(t, c)
         loss = gain + (mean_c - mean_t)
     if sign == -1:
-        ahead, gain, loss = behind, loss, gain
-    return BetaPosterior(mean_c, mean_t, ahead, gain, loss)
+        return BetaPosterior(mean_c, mean_t, _chance(c, t), loss, gain)
+    return BetaPosterior(mean_c, mean_t, _chance(t, c), gain, loss)
 
 
 @dataclass(frozen=True)
@@ -189,11 +188,9 @@ class _Rate:
 
 def _tail(a: float, b: float, logit: Array) -> Array:
     """Compute the chance that Beta(a, b) is below expit(logit), exact at both ends."""
-    below: Array = np.where(
-        logit < 0,
-        special.betainc(a, b, special.expit(np.minimum(logit, 0.0))),
-        special.betaincc(b, a, special.expit(-np.maximum(logit, 0.0))),
-    )
+    below, left = np.empty_like(logit), logit < 0
+    below[left] = special.betainc(a, b, special.expit(logit[left]))
+    below[~left] = special.betaincc(b, a, special.expit(-logit[~left]))
     return below
 
 
@@ -234,10 +231,10 @@ def _integral(log_integrand: Callable[[Array], Array], rates: tuple[_Rate, ...])
     low = min(rate.mode for rate in rates) - 20 * wide
     high = max(rate.mode for rate in rates) + 20 * wide
     top = low
-    for _ in range(4):  # log-concave, so the mode lies beside the largest
-        grid = np.linspace(low, high, 129)
+    for _ in range(5):  # log-concave, so the mode lies beside the largest
+        grid = np.linspace(low, high, 33)
         best = int(np.argmax(log_integrand(grid)))
-        low, top, high = grid[max(0, best - 1)], grid[best], grid[min(128, best + 1)]
+        low, top, high = grid[max(0, best - 1)], grid[best], grid[min(32, best + 1)]
     peak = float(log_integrand(np.array([top]))[0])
     if not peak > _NOTHING:
         return 0.0

@@ -276,7 +276,7 @@ def lift_posterior(
 
 def _expected_excess(x: Array) -> Array:
     """Compute E[max(x + Z, 0)] = phi(x) + x Phi(x) for standard normal Z."""
-    far = abs(x)
+    far = np.minimum(abs(x), 50.0)  # Beyond it the tail is 0, and its square must not overflow.
     # In the tail the two terms nearly cancel; Mills' ratio keeps the digits.
     mills = _ROOT_HALF_PI * special.erfcx(far / _ROOT_TWO)
     tail = np.exp(-far * far / 2) / _ROOT_TWO_PI * np.maximum(0.0, 1 - far * mills)
