@@ -140,7 +140,7 @@ def lin_regression(
     >>> b = [3.0, 6.0, 7.0, 9.0], [2.0, 3.0, 4.0, 5.0]
     >>> result = lin_regression(a, b)
     >>> round(result.difference, 4), round(result.standard_error_hc2, 4)
-    (2.0, 0.7028)
+    (2.0, 0.5495)
     """
     arms = [_columns(arm) for arm in (control, treatment)]
     n = float(len(arms[0][0])), float(len(arms[1][0]))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stats.errors import MomentsError
-from stats.sums.powers import PairSums, moved_powers, summed_pairs
+from stats.sums.powers import PairSums, moved_powers, possible_square, summed_pairs
 
 Array = NDArray[np.float64]
 
@@ -164,6 +164,7 @@ class Moments(AdditiveSums):
             return self
         by = self.shift - shift
         s1, s2, s3 = moved_powers(self.n, (self.s1, self.s2, self.s3), by)
+        s2 = possible_square(self.n, s1, s2)
         return replace(self, s1=s1, s2=s2, s3=s3, shift=shift)
 
     @property

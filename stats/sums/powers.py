@@ -34,21 +34,33 @@ class PairSums(NamedTuple):
 
     def moved(self, n: float, a: float, b: float) -> PairSums:
         """Add ``a`` and ``b`` to every value."""
+        a1, a2, a3 = moved_powers(n, self[:3], a)
+        b1, b2, b3 = moved_powers(n, self[3:6], b)
+        a2, b2 = possible_square(n, a1, a2), possible_square(n, b1, b2)
+        b2a = self.b2a + 2 * b * self.ab + b * b * self.a1
+        ba2 = self.ba2 + 2 * a * self.ab + a * a * self.b1
         return PairSums(
-            *moved_powers(n, self[:3], a),
-            *moved_powers(n, self[3:6], b),
-            self.ab + b * self.a1 + a * self.b1 + n * a * b,
-            self.b2a
-            + 2 * b * self.ab
-            + b * b * self.a1
-            + a * (self.b2 + 2 * b * self.b1)
-            + n * a * b * b,
-            self.ba2
-            + 2 * a * self.ab
-            + a * a * self.b1
-            + b * (self.a2 + 2 * a * self.a1)
-            + n * b * a * a,
+            a1,
+            a2,
+            a3,
+            b1,
+            b2,
+            b3,
+            possible_product(self.ab + b * self.a1 + a * self.b1 + n * a * b, a2, b2),
+            b2a + a * (self.b2 + 2 * b * self.b1 + n * b * b),
+            ba2 + b * (self.a2 + 2 * a * self.a1 + n * a * a),
         )
+
+
+def possible_square(n: float, first: float, square: float) -> float:
+    """Put a sum of squares back where rounding may have pushed it out: not below Σ²/n."""
+    return max(square, first * first / n) if n > 0 else 0.0
+
+
+def possible_product(product: float, one: float, other: float) -> float:
+    """Put a sum of products back between the limits of Cauchy and Schwarz."""
+    limit = math.sqrt(one) * math.sqrt(other)
+    return max(-limit, min(limit, product))
 
 
 def summed_pairs(

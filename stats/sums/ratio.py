@@ -16,7 +16,7 @@ import numpy as np
 
 from stats.errors import MomentsError
 from stats.sums.moments import AdditiveSums, Array, Moments
-from stats.sums.powers import PairSums, summed_pairs
+from stats.sums.powers import PairSums, possible_product, possible_square, summed_pairs
 
 
 @dataclass(frozen=True)
@@ -210,14 +210,17 @@ class RatioCovariateMoments(AdditiveSums):
         if shifts == tuple(self.shifts.values()):
             return self
         by = [old - new for old, new in zip(self.shifts.values(), shifts, strict=True)]
-        first = self.sums[1:5]
-        moved = (
-            product + by[j] * first[i] + by[i] * first[j] + self.n * by[i] * by[j]
+        old = self.sums[1:5]
+        first = [total + self.n * part for total, part in zip(old, by, strict=True)]
+        moved = {
+            (i, j): product + by[j] * old[i] + by[i] * old[j] + self.n * by[i] * by[j]
             for (i, j), product in zip(PRODUCTS, self.sums[5:], strict=True)
-        )
+        }
+        for k in range(4):
+            moved[k, k] = possible_square(self.n, first[k], moved[k, k])
+        products = (possible_product(moved[i, j], moved[i, i], moved[j, j]) for i, j in PRODUCTS)
         names = dict(zip(self.shifts, shifts, strict=True))
-        sums = (total + self.n * part for total, part in zip(first, by, strict=True))
-        return type(self)(self.n, *sums, *moved, **names)
+        return type(self)(self.n, *first, *products, **names)
 
     @property
     def means(self) -> Array:
