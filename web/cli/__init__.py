@@ -14,7 +14,7 @@ import sys
 import click
 
 from flags.errors import FlagstoneError
-from web.cli import bench, compare, evaluate, experiments, flags, imports, instances, local
+from web.cli import bench, compare, evaluate, experiments, flags, imports, instances, local, plan
 from web.cli.context import Invocation
 from web.cli.output import CommandError, Output
 
@@ -90,3 +90,4 @@ main.add_command(compare.compare)
 main.add_command(imports.import_flags)
 main.add_command(experiments.experiments)
 main.add_command(instances.instances)
+main.add_command(plan.plan_command)
