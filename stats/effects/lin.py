@@ -110,7 +110,8 @@ def lin_regression(
     ----------
     control, treatment : pair of array_like, shape (n,)
         Outcome and covariate of each unit. HC2 divides every squared residual by its own leverage,
-        which no additive sums can; for a large table `lin_adjust` gives the same but for 1/n.
+        which no additive sums can; for a large table `lin_adjust` gives the same difference, and an
+        error that comes as close as the arms are large.
 
     Returns
     -------
