@@ -267,13 +267,16 @@ def _smallest(
 ) -> float:
     """Return the smallest alpha that is crossed by one of the looks from ``first`` on."""
 
-    def excess(quantile: float) -> float:
-        changed = spending.with_alpha(_alpha(quantile))
-        return _excess(changed, times, statistics, correlations, first)
-
-    # The test's own alpha is one end of the search, so the answer is never on its wrong side.
-    own = _excess(spending, times, statistics, correlations, first)
     planned = inside = outside = -float(special.ndtri(spending.alpha))
+
+    def excess(quantile: float) -> float:
+        # The test's own alpha, to the bit, is one end of the search: so the answer is never on its
+        # wrong side.
+        same = quantile == planned
+        tried = spending if same else spending.with_alpha(_alpha(quantile))
+        return _excess(tried, times, statistics, correlations, first)
+
+    own = excess(planned)
     # A crossed end and one that is not; the second guess is nearly right, as bounds are nearly
     # as far apart as the quantiles.
     reach = 0.01 + 1.2 * min(abs(own), 12.0)

@@ -14,7 +14,7 @@ import numpy as np
 
 from stats.errors import MomentsError
 from stats.sums.moments import AdditiveSums, Moments
-from stats.sums.powers import moved_powers
+from stats.sums.powers import moved_powers, possible_product, possible_square
 
 
 @dataclass(frozen=True)
@@ -137,16 +137,19 @@ class ConsecutiveSums(AdditiveSums):
         by = self.shift - shift
         now1, now2, _ = moved_powers(self.n, (self.now1, self.now2, 0.0), by)
         before1, before2, _ = moved_powers(self.n_before, (self.before1, self.before2, 0.0), by)
+        now2 = possible_square(self.n, now1, now2)
+        before2 = possible_square(self.n_before, before1, before2)
         pair = self.both_before + self.both_now
+        product = self.both_product + by * pair + self.n_both * by * by
         return replace(
             self,
             now1=now1,
             now2=now2,
             before1=before1,
             before2=before2,
-            both_before=self.both_before + self.n_both * by,
-            both_now=self.both_now + self.n_both * by,
-            both_product=self.both_product + by * pair + self.n_both * by * by,
+            both_before=possible_product(self.both_before + self.n_both * by, self.n_both, before2),
+            both_now=possible_product(self.both_now + self.n_both * by, self.n_both, now2),
+            both_product=possible_product(product, before2, now2),
             shift=shift,
         )
 
