@@ -266,7 +266,9 @@ class Writer:
         if cuts is None:
             return self.ask(AtSomeTime(condition, value), yes, no)
         node = yes if holds(value, cuts[-1]) else no
-        for before, cut in reversed(list(itertools.pairwise([cuts[0] - 1.0, *cuts]))):
+        for before, cut in reversed(
+            list(itertools.pairwise([math.nextafter(cuts[0], -math.inf), *cuts]))
+        ):
             node = self.since(cut, node, yes if holds(value, before) else no)
         return node
 

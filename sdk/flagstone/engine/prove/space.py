@@ -342,7 +342,8 @@ def _time_cells(atoms: list[Atom], times: Times) -> Iterator[Cell]:
     edges = [times.first, *sorted(starts), times.last]
     unknown = bits(atom for atom in atoms if not isinstance(atom.question, Since))
     for low, high in itertools.pairwise(edges):
-        sample = low if math.isfinite(low) else min(0.0, high - 1.0)
+        earlier = min(0.0, high - 1.0, math.nextafter(high, -math.inf))
+        sample = low if math.isfinite(low) else earlier
         true = bits(
             atom
             for atom in atoms

@@ -407,6 +407,9 @@ def test_a_flag_whose_value_is_a_time_is_followed_over_the_times() -> None:
     assert verdict(asking("gt", 5), asking("gt", 6)) is Verdict.ONLY_WIDENS
     assert verdict(asking("gt", 5), asking("gte", 5)) is Verdict.ONLY_WIDENS
     assert verdict(asking("gt", 5.0), asking("gt", 5)) is Verdict.NO_OP
+    # One second before that is the same double.
+    assert verdict(asking("lte", -1e300), boolean(rule())) is Verdict.ONLY_WIDENS
+    assert verdict(asking("version_lt", "1"), boolean()) is Verdict.ONLY_NARROWS
     early, late = "2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z"
     found = judged(asking("before", early), asking("before", late))
     assert found.verdict is Verdict.ONLY_NARROWS
