@@ -290,9 +290,9 @@ def _smallest(
             if inside == _WEAKEST:
                 return 1.0
             outside, reach = inside, 2 * reach
-    root = float(optimize.brentq(excess, inside, outside, xtol=1e-10, rtol=1e-12))
+    root = float(optimize.brentq(excess, inside, outside, xtol=5e-10, rtol=1e-12))
     # The end that is crossed: the root itself may lie a hair beyond.
-    root -= 2e-10
+    root -= 1e-9
     if root <= inside:
         return spending.alpha if inside == planned else _alpha(inside)
     return _alpha(root)
