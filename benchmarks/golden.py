@@ -14,7 +14,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,8 @@ def check(topic: str, case: Mapping[str, Any]) -> tuple[float, list[Mismatch]]:
         if key.startswith("gbstats_"):
             continue  # A peer's variant, kept for information.
         got = outputs.get(key)
-        pairs = list(_pairs(got, expected))
-        if got is None or not pairs:
+        pairs = _pairs(got, expected)
+        if pairs is None:
             mismatches.append(Mismatch(key, got, expected))
             continue
         for ours, theirs in pairs:
@@ -57,11 +57,13 @@ def check(topic: str, case: Mapping[str, Any]) -> tuple[float, list[Mismatch]]:
     return worst, mismatches
 
 
-def _pairs(got: Any, expected: Any) -> Iterator[tuple[Any, Any]]:
+def _pairs(got: Any, expected: Any) -> list[tuple[Any, Any]] | None:
+    """Pair a value, or each element of a list; ``None`` where one of them is missing."""
     if not isinstance(expected, list):
-        yield got, expected
-    elif isinstance(got, list) and len(got) == len(expected):
-        yield from zip(got, expected, strict=True)
+        return None if got is None else [(got, expected)]
+    if not isinstance(got, list) or len(got) != len(expected):
+        return None
+    return list(zip(got, expected, strict=True))
 
 
 def _compare(got: Any, expected: Any, tolerance: Mapping[str, float]) -> tuple[float, bool]:
