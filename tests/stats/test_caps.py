@@ -46,6 +46,9 @@ def test_a_quantile_that_no_unit_exceeds_is_no_cap() -> None:
     with pytest.raises(NotEnoughDataError):
         choose_cap([LogHistogram.of([1.0] * 500), LogHistogram.of([1.0] * 499)], look=1)
     assert choose_cap([LogHistogram.of([1.0] * 500)] * 2, look=1).units == 1000
+    # 10,000 * (1 - 0.9999) is a little below 1 in floating point.
+    many = LogHistogram.of([1.0] * 10_000)
+    assert choose_cap([many], look=1, quantile=0.9999).units == 10_000
     for arms in ([], [LogHistogram()] * 2):
         with pytest.raises(NotEnoughDataError):
             choose_cap(arms, look=1)

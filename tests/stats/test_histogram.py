@@ -123,6 +123,12 @@ def test_the_largest_and_smallest_floats_have_buckets() -> None:
     assert LogHistogram.parse(histogram.document()) == histogram
 
 
+def test_the_error_is_the_same_at_both_edges_of_a_bucket() -> None:
+    low, high = 1.0, 1.01 * (1 - 1e-9)
+    assert LogHistogram.of([low]).quantile(0.5) / low - 1 == pytest.approx(RELATIVE_ERROR)
+    assert 1 - LogHistogram.of([high]).quantile(0.5) / high == pytest.approx(RELATIVE_ERROR)
+
+
 def test_a_product_that_rounding_pushed_up_is_no_further_value() -> None:
     # 0.07 * 100 is 7.000000000000001.
     assert LogHistogram.of(np.arange(1, 101)).quantile(0.07) == pytest.approx(7, rel=0.005)

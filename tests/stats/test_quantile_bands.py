@@ -60,6 +60,20 @@ def test_a_band_is_unbounded_while_there_are_too_few_values() -> None:
     assert distribution_band(9, from_n=10) == math.inf
 
 
+@pytest.mark.parametrize("p", [0.05, 0.3, 0.9])
+def test_the_band_of_mirrored_values_is_the_mirrored_band(p: float) -> None:
+    values = np.random.default_rng(23).lognormal(2, 1, 4001)
+    band = quantile_band(LogHistogram.of(values), p)
+    mirror = quantile_band(LogHistogram.of(-values), 1 - p)
+    assert (-mirror.high, -mirror.low) == pytest.approx((band.low, band.high), rel=0.011)
+    assert band.low < band.value < band.high
+
+
+def test_more_rare_events_than_expected_are_likelier_than_as_many_fewer() -> None:
+    assert stitched_count_bound(5000, 0.01) > stitched_count_bound(5000, 0.99)
+    assert stitched_count_bound(5000, 0.01) < stitched_count_bound(5000, 0.5)
+
+
 @settings(derandomize=True, max_examples=30)
 @given(st.integers(1, 10**7), st.floats(0.02, 0.98), st.floats(0.001, 0.2))
 def test_a_smaller_error_and_more_values_need_more_room_but_a_smaller_share(

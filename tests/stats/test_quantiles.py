@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from stats import (
     RatioMoments,
     compare_quantiles,
     design_effect,
+    linearised,
     order_statistic_ranks,
     quantile_difference_arrays,
     quantile_of_histogram,
@@ -217,6 +219,17 @@ def test_with_one_row_per_unit_the_score_is_that_of_a_conversion() -> None:
     conversion = score_difference(Moments.conversions(100, 60), Moments.conversions(100, 70))
     assert slower.z == pytest.approx(conversion.z)
     assert slower.z > 0
+
+
+def test_the_score_is_that_of_rows_counted_above_the_point() -> None:
+    rng = np.random.default_rng(9)
+    arms = arm(rng, 400), arm(rng, 40)
+    found = quantile_score(*(at_or_below(rows, 25.0) for rows in arms))
+    # Negated values turn "at or below" into "at or above"; none lies on the point.
+    both = linearised(*(at_or_below((user, -value), -25.0) for user, value in arms))
+    expected = score_difference(both.control, both.treatment)
+    assert abs(expected.kappa) > 0.01
+    assert astuple(found) == pytest.approx(astuple(expected))
 
 
 @settings(derandomize=True, max_examples=20)
