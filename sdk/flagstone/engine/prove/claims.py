@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
@@ -34,15 +34,6 @@ class Witness:
     before: Served
     after: Served
 
-    def to_document(self) -> dict[str, Any]:
-        """Write it as plain JSON."""
-        return {
-            "context": dict(self.context),
-            "now": self.now,
-            "before": self.before.to_document(),
-            "after": self.after.to_document(),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -54,14 +45,6 @@ class Claim:
     holds: bool | None
     witness: Witness | None = None
     reason: str | None = None
-
-    def to_document(self) -> dict[str, Any]:
-        """Write it as plain JSON."""
-        return {
-            "holds": self.holds,
-            "witness": None if self.witness is None else self.witness.to_document(),
-            "reason": self.reason,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +71,8 @@ class FlagClassification:
 
     def to_document(self) -> dict[str, Any]:
         """Write it as plain JSON."""
-        return {
-            "flag": self.flag,
-            "verdict": self.verdict.value,
-            "no_op": self.no_op.to_document(),
-            "only_widens": self.only_widens.to_document(),
-            "only_narrows": self.only_narrows.to_document(),
-        }
+        document = asdict(self)
+        return {"flag": document.pop("flag"), "verdict": self.verdict.value, **document}
 
     def to_text(self) -> str:
         """Write it for people, in one sentence."""

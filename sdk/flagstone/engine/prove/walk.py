@@ -46,7 +46,6 @@ class Walk:
         aim: set[Change] = set()
         stack: list[tuple[Pair, Region, int, int]] = [(self.pairs.start, self.space.whole, 0, 0)]
         seen: set[Any] = set()
-        steps = 0
         while stack:
             if aim != self.wanted:
                 aim = set(self.wanted)
@@ -64,10 +63,16 @@ class Walk:
             if key in seen:
                 continue
             seen.add(key)
-            steps += 1
-            if steps > MAX_STEPS:
+            if len(seen) > MAX_STEPS:
                 raise UndecidedError(f"there are more than {MAX_STEPS} cases")
-            self._go_on(stack, pair, demanded, true | pair.true, false | pair.false)
+            if pair.atom is None or pair.yes is None or pair.no is None:
+                continue
+            true, false, bit = true | pair.true, false | pair.false, pair.atom.bit
+            holds, fails = self.space.divide(demanded, pair.atom)
+            if fails is not None and pair.no.alive:
+                stack.append((pair.no, fails, true, false | bit))
+            if holds is not None and pair.yes.alive:
+                stack.append((pair.yes, holds, true | bit, false))
         return doubts
 
     def _demanded(self, pair: Pair, region: Region, true: int, false: int) -> Region | None:
@@ -81,19 +86,3 @@ class Walk:
             if left is not None:
                 left = self.space.divide(left, atoms[number])[1]
         return left
-
-    def _go_on(
-        self,
-        stack: list[tuple[Pair, Region, int, int]],
-        pair: Pair,
-        region: Region,
-        true: int,
-        false: int,
-    ) -> None:
-        if pair.atom is None or pair.yes is None or pair.no is None:
-            return
-        holds, fails = self.space.divide(region, pair.atom)
-        if fails is not None and pair.no.alive:
-            stack.append((pair.no, fails, true, false | pair.atom.bit))
-        if holds is not None and pair.yes.alive:
-            stack.append((pair.yes, holds, true | pair.atom.bit, false))
