@@ -25,7 +25,7 @@ from stats.planning.power import (
     sample_size,
     smallest_detectable_lift,
 )
-from stats.planning.schedule import Schedule, tested_looks
+from stats.planning.schedule import Schedule, spending_looks
 from stats.planning.worlds import World
 from stats.sequential.bounds import boundary
 from stats.sequential.drift import crossings, fixed_drift, required_drift
@@ -166,6 +166,8 @@ def _power_per_test(plan: DecisionPlan, policy: Policy, power: float) -> float:
     is not taken for a harm.
     """
     guardrails, success = plan.of_role(Role.GUARDRAIL), plan.of_role(Role.SUCCESS)
+    if not guardrails and not success:
+        raise PlanError("without a success metric or a guardrail there is nothing to prove")
     staying = sum(plan.harm_weight(metric) for metric in plan.metrics if metric not in success)
     tests = len(guardrails) + (1 if success else 0)
     return 1 - error_per_test(1 - power, tests - 1, alpha_harm=policy.alpha_harm * staying)
@@ -203,19 +205,16 @@ class _Question:
 def _questions(
     plan: DecisionPlan, world: World, schedule: Schedule, policy: Policy
 ) -> list[_Question]:
-    deciding = plan.of_role(Role.SUCCESS, Role.GUARDRAIL)
-    if not deciding:
-        raise PlanError("without a success metric or a guardrail there is nothing to prove")
     final = schedule.units[-1]
     units = SampleSize(final[0], min(final[1:]))
     arm = final[1:].index(units.treatment) + 1
     totals = [row[0] + row[arm] for row in schedule.units]
-    tested = tested_looks(totals, policy.minimum_units, policy.minimum_gain)
+    tested = spending_looks(totals, policy.minimum_units, policy.minimum_gain)
     if not tested or min(units.control, units.treatment) < 2:
         raise PlanError("too few units by the deadline to test anything")
     design = tuple((schedule.times[k], totals[k], schedule.may_ship[k]) for k in tested)
     questions = []
-    for metric in deciding:
+    for metric in plan.of_role(Role.SUCCESS, Role.GUARDRAIL):
         baseline = world.baselines.get(metric.key)
         target = metric.mde if metric.role is Role.SUCCESS else metric.margin
         if baseline is None or target is None:

@@ -24,8 +24,8 @@ Method = Literal["auto", "normal", "t"]
 #: Below this many units in an arm, ``method="auto"`` counts with Student's t.
 SMALL_ARM = 200
 
-# No test needs fewer; above the second, no shop on earth has the traffic.
-_FEWEST, _MOST = 2.0, 1e15
+# No test can do with fewer units in an arm.
+_FEWEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def sample_size(
             n = math.exp(logarithm)
             return achieved_power(signal, n, n * ratio, alpha=alpha, method="t") - power
 
-        fewest = math.log(_FEWEST * max(1.0, 1 / ratio))
+        # A hair more than two, for the rounding of the exponential.
+        fewest = math.log(_FEWEST * max(1.0, 1 / ratio)) + 1e-12
         if lacking(fewest) >= 0:
             control = math.exp(fewest)
         else:

@@ -22,7 +22,7 @@ from stats.decision.policy import Policy
 from stats.decision.result import Verdict
 from stats.effects.score import score_arrays
 from stats.errors import PlanError
-from stats.planning.schedule import Schedule, tested_looks
+from stats.planning.schedule import Schedule, spending_looks
 from stats.sequential.bounds import MAX_CORRELATION, boundary
 from stats.sequential.spending import Spending
 
@@ -190,7 +190,7 @@ class _Tests:
         gain = policy.minimum_gain
         # A look without usable data has no units that could be tested.
         self._tested = [
-            tested_looks(np.where(pattern, self._units, -1.0).tolist(), 0.0, gain)
+            spending_looks(np.where(pattern, self._units, -1.0).tolist(), 0.0, gain)
             for pattern in self._patterns
         ]
         self._last = np.full(self._patterns.shape, -1)

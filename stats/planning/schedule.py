@@ -180,7 +180,7 @@ def _between(ends: Sequence[float], moment: float) -> float:
     return ends[day] + (moment - day) * (ends[day + 1] - ends[day])
 
 
-def tested_looks(units: Sequence[float], minimum_units: float, minimum_gain: float) -> list[int]:
+def spending_looks(units: Sequence[float], minimum_units: float, minimum_gain: float) -> list[int]:
     """List the looks at which `decide` tests, and so spends error.
 
     A look is passed over while it has fewer than ``minimum_units`` units, or has gained less than

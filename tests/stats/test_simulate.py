@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +20,17 @@ from stats import (
     Policy,
     Role,
     Schedule,
+    Signal,
     Truth,
     Verdict,
     World,
+    boundary,
+    crossings,
     decide,
     draw_sums,
     follow,
     operating_characteristics,
+    sample_size,
     standard_truths,
 )
 from stats.planning.rule import ENDS, Array
@@ -114,7 +119,10 @@ def test_the_array_rule_and_decide_give_the_same_verdict_at_the_same_look(name: 
     )
     rng = np.random.default_rng(len(name))
     seen = set()
-    for truth in (*standard_truths(plan).values(), Truth(by_arm={"new1": {"wait": 0.5}})):
+    for truth in (
+        *standard_truths(plan).values(),
+        Truth({"crashes": 1.5}, {"new1": {"wait": 0.5}}),
+    ):
         sums = draw_sums(WORLD, truth, plan, schedule, 8, rng)
         used = {metric.key: sums[metric.key] for metric in plan.metrics if metric.key in sums}
         ends = follow(schedule, used, plan, policy)
@@ -125,3 +133,156 @@ def test_the_array_rule_and_decide_give_the_same_verdict_at_the_same_look(name: 
             assert (*ours, plan.arms[arm] if arm > 0 else None) == (verdict, look, winner)
             seen.add(verdict)
     assert len(seen) > 1, "a comparison of equals shows nothing"
+
+
+SHIP = DecisionPlan(("old", "new"), (1, 1), (BUYS,))
+SHOP = World({"buys": Baseline.of_rate(0.1)})
+FIXED = 57_760
+"""Units per arm for 80 % power of one planned look at +5 % of 10 %."""
+
+
+def tried(plan: DecisionPlan, world: World, schedule: Schedule, **options: Any) -> Any:
+    rng = np.random.default_rng(options.pop("seed", 7))
+    return operating_characteristics(plan, world=world, schedule=schedule, rng=rng, **options)
+
+
+def test_one_metric_does_what_the_design_promises() -> None:
+    """STATISTICS.md 4: P1, F1, F2. Looks may ship on every day from the seventh on."""
+    schedule = Schedule.daily(SHIP, 2 * FIXED, days=56, horizon_days=28, ship_every_days=1)
+    found = tried(SHIP, SHOP, schedule, replicas=4000)
+    assert 0.745 < found.proof_at_mde.value < 0.79
+    assert found.false_futility.value <= 0.11
+    assert found.ship_when_worthless.value <= 0.0325
+    assert 0.58 < found.expected_end["worthless"].value <= 0.66
+    assert 0.27 < found.expected_end["harmful"].value <= 0.34
+    assert found.prospects["harmful"].proven().value <= 0.001
+
+
+def test_a_decision_of_four_metrics_does_what_the_design_promises() -> None:
+    """STATISTICS.md 4: D1, D2; sized with beta* = 0.05, correlation 0.3."""
+    size = sample_size(Signal.of_difference(Baseline.of_rate(0.1), 0.05), power=0.95).control
+    drift = 1.6449 + 1.96
+    deviation = 0.05 * math.sqrt(size / (1 + 0.95**2)) / drift
+    guards = [MetricSpec(f"g{k}", Role.GUARDRAIL, margin=0.05) for k in range(3)]
+    plan = DecisionPlan(("old", "new"), (1, 1), (BUYS, *guards))
+    world = World(
+        {"buys": Baseline.of_rate(0.1)}
+        | {f"g{k}": Baseline.of_mean(1.0, deviation) for k in range(3)},
+        0.3,
+    )
+    schedule = Schedule.daily(plan, 2 * size, days=56, horizon_days=28, ship_every_days=1)
+    truths = {
+        name: truth
+        for name, truth in standard_truths(plan).items()
+        if name in {"worthless", "worth having", "breached: g0"}
+    }
+    found = tried(plan, world, schedule, truths=truths, replicas=4000)
+    assert 0.01 <= found.ship_when_worthless.value <= 0.03
+    assert 0.006 <= found.false_harm_stop.value <= 0.03
+    assert found.ship_when_breached.value <= 0.03
+    assert 0.745 <= found.proof_at_mde.value <= 0.80
+    assert 0.45 < found.expected_end["worthless"].value < 0.52
+    assert found.prospects["breached: g0"].stopped().value > 0.8
+
+
+def test_simulated_proofs_are_those_of_the_exact_recursion() -> None:
+    days = [day / 28 for day in range(1, 29)]
+    bounds = boundary(Policy().proof_spending(SHIP, BUYS), days).bounds
+    ships = [u if day % 7 == 0 else math.inf for day, u in enumerate(bounds, 1)]
+    z = 0.005 / math.sqrt((0.09 + 0.105 * 0.895) / FIXED)
+    exact = crossings(days, ships, drift=z).upper_by()
+    truth = {"gain": Truth({"buys": 0.05})}
+    schedule = Schedule.daily(SHIP, 2 * FIXED)
+    found = tried(SHIP, SHOP, schedule, truths=truth, replicas=20_000, heed_futility=False)
+    proven = found.prospects["gain"].proven()
+    assert abs(proven.value - exact) < 4 * proven.se
+
+
+def test_all_ends_together_are_all_replicas_and_time_runs_forward() -> None:
+    schedule = Schedule.daily(SHIP, 2 * FIXED, days=14)
+    found = tried(SHIP, SHOP, schedule, replicas=1100).prospects["worth having"]
+    assert sum(sum(row) for row in found.ended.values()) == found.replicas == 1100
+    assert found.probability(*ENDS).value == 1.0
+    assert found.proven(by=0.5).value <= found.proven().value
+    assert found.winners["new"] == round(found.proven().value * 1100)
+    assert found.won_by("new") == found.proven()
+    assert found.median_end() <= 1.0
+    assert found.median_end(Verdict.HARM) == math.inf
+
+
+def test_equal_generators_give_equal_answers_and_every_truth_meets_the_same_chance() -> None:
+    schedule = Schedule.daily(SHIP, 2 * FIXED, days=14)
+    truths = {"one": Truth(), "other": Truth({"buys": 0.0})}
+    first = tried(SHIP, SHOP, schedule, truths=truths, replicas=600)
+    assert first == tried(SHIP, SHOP, schedule, truths=truths, replicas=600)
+    assert first.prospects["one"] == first.prospects["other"]
+    assert first != tried(SHIP, SHOP, schedule, truths=truths, replicas=600, seed=8)
+
+
+def test_futility_that_is_not_heeded_ends_nothing() -> None:
+    schedule = Schedule.daily(SHIP, 2 * FIXED, days=14)
+    found = tried(SHIP, SHOP, schedule, replicas=600, heed_futility=False)
+    assert found.prospects["worthless"].given_up().value == 0.0
+    assert tried(SHIP, SHOP, schedule, replicas=600).prospects["worthless"].given_up().value > 0.5
+
+
+def test_drawn_sums_have_the_moments_and_correlations_of_their_world() -> None:
+    plan = DecisionPlan(("old", "new"), (3, 1), (BUYS, SPEND, CRASHES))
+    schedule = Schedule.daily(plan, 80_000, days=4, minimum_days=1)
+    sums = draw_sums(
+        WORLD, Truth({"spend": 0.1, "crashes": 1.0}), plan, schedule, 4000, np.random.default_rng(5)
+    )
+    assert sums["buys"].shape == (4000, 4, 2, 4)
+    means = {key: array[..., 1] / array[..., 0] for key, array in sums.items()}
+    assert means["spend"][:, -1].mean(axis=0) == pytest.approx([1.0, 1.1], abs=0.001)
+    assert means["crashes"][:, -1].mean(axis=0) == pytest.approx([0.01, 0.02], rel=0.01)
+    # 60,000 and 20,000 units by the end: the variance of a mean is variance / n.
+    spread = means["spend"][:, -1].var(axis=0) * np.array([60_000, 20_000])
+    assert spread == pytest.approx([9.0, 9.0], rel=0.1)
+    matrix = np.corrcoef(means["buys"][:, -1, 1], means["spend"][:, -1, 1])
+    assert matrix[0, 1] == pytest.approx(0.3, abs=0.06)
+    # A look keeps what the looks before it held: corr = sqrt(n_1 / n_4).
+    kept = np.corrcoef(means["spend"][:, 0, 0], means["spend"][:, -1, 0])
+    assert kept[0, 1] == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    "correlation",
+    [1.5, -0.9, [[1.0, 0.5], [0.4, 1.0]], np.eye(3).tolist(), [[2.0, 0.0], [0.0, 2.0]]],
+)
+def test_metrics_that_cannot_be_correlated_like_that_are_refused(correlation: Any) -> None:
+    rates = {key: Baseline.of_rate(0.1) for key in ("a", "b", "c")}
+    if not isinstance(correlation, float):
+        rates.pop("c")
+    with pytest.raises(PlanError):
+        World(rates, correlation)
+
+
+def test_what_cannot_be_simulated_is_a_named_error() -> None:
+    schedule = Schedule.daily(SHIP, 1000)
+    with pytest.raises(PlanError, match="buys"):
+        tried(SHIP, World({"spend": Baseline.of_rate(0.1)}), schedule)
+    with pytest.raises(ParameterError, match="replicas"):
+        tried(SHIP, SHOP, schedule, replicas=0)
+    with pytest.raises(PlanError, match="guardrail"):
+        _ = tried(SHIP, SHOP, schedule, replicas=1).ship_when_breached
+    with pytest.raises(PlanError, match="sums"):
+        follow(schedule, {}, SHIP)
+    with pytest.raises(PlanError, match="fit"):
+        follow(schedule, {"buys": np.ones((2, 3, 2, 4))}, SHIP)
+
+
+def test_the_worst_guardrail_is_the_one_that_counts() -> None:
+    plan = DecisionPlan(("old", "new"), (1, 1), (BUYS, SPEED, REFUNDS))
+    assert set(standard_truths(plan)) == {
+        "worthless",
+        "worth having",
+        "harmful",
+        "breached: wait",
+        "breached: refunds",
+    }
+    assert standard_truths(plan)["breached: wait"].lifts == {"buys": 0.05, "wait": 0.05}
+    found = tried(plan, WORLD, Schedule.daily(plan, 400_000), replicas=500)
+    each = [found.prospects[f"breached: {key}"].proven() for key in ("wait", "refunds")]
+    assert found.ship_when_breached in each
+    assert found.ship_when_breached.value == max(chance.value for chance in each)

@@ -98,7 +98,7 @@ def plan_command(
     Counts the units that the looks of an experiment really need - daily, proofs at whole weeks -
     for the effect and every guardrail together. Needs no service.
     """
-    from stats import StatsError, duration, remedies
+    from stats import ParameterError, StatsError, duration, remedies
     from web.cli.plan_chart import chart
     from web.cli.plan_words import document, words
 
@@ -117,9 +117,11 @@ def plan_command(
         curve = _curve(wish, found)
         tried = _tried(wish, seed) if simulate else None
     except StatsError as error:
-        raise CommandError(
-            str(error), hint="flagstone plan --help shows examples", exit_code=EXIT_USAGE
-        ) from error
+        # What is left to be wrong: too few units for any test, or a power beyond reach.
+        field, hint = ("--per-day", "more units, or more days")
+        if isinstance(error, ParameterError):
+            field, hint = ("--power", "80%: false alarms alone cost up to 2.5%")
+        raise _refused(str(error), field, hint) from error
     if svg_path is not None:
         Path(svg_path).write_text(chart(wish, found, curve), encoding="utf-8")
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
@@ -188,8 +190,10 @@ def _wish(
     window_days: int,
     power: str,
 ) -> Wish:
-    from stats import DecisionPlan, MetricSpec, Role, World
+    from stats import DecisionPlan, MetricSpec, Role, StatsError, World
 
+    fewest = max(7, window_days + 1)
+    _within(days, fewest, 182, "--days", f"a proof takes a week and its window: at least {fewest}")
     shares = _numbers(split, "/", "--split", "50/50, or 34/33/33 for two treatments")
     if len(shares) < 2 or min(shares) <= 0:
         raise _refused(f"{split!r} does not split the units", "--split", "50/50")
@@ -204,7 +208,12 @@ def _wish(
         direction="down" if down else "up",
         mde=lift,
     )
-    metrics, baselines = [metric], {"metric": _baseline(baseline, deviation, covariate)}
+    today = _baseline(baseline, deviation, covariate)
+    try:
+        today.lifted(metric.sign * lift)
+    except StatsError as error:
+        raise _refused(str(error), "--mde", "5% is relative to the baseline") from error
+    metrics, baselines = [metric], {"metric": today}
     for text in guardrails:
         spec, what = _guardrail(text)
         if spec.key in baselines:
@@ -241,7 +250,7 @@ def _baseline(
             found = Baseline.of_mean(mean, _number(deviation, "--sd", "--sd 60"))
         return found.with_covariate(known * known)
     except StatsError as error:
-        hint = "a mean needs its standard deviation: --sd" if deviation is None else None
+        hint = "a mean needs its standard deviation over units: --baseline 24.5 --sd 60"
         raise _refused(str(error), field, hint) from error
 
 
@@ -307,5 +316,5 @@ def _within(value: float, low: float, high: float, field: str, hint: str) -> flo
     return value
 
 
-def _refused(message: str, field: str, hint: str | None) -> CommandError:
+def _refused(message: str, field: str, hint: str) -> CommandError:
     return CommandError(message, field=field, hint=hint, exit_code=EXIT_USAGE)

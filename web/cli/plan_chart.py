@@ -147,12 +147,12 @@ def _round_up(value: float) -> float:
 def _legend(y: float) -> Iterator[str]:
     for x, fill, text in (
         (_LEFT + 4, _CURVE, "enough by this day"),
-        (_LEFT + 150, "none", "not yet"),
+        (_LEFT + 166, "none", "not yet"),
     ):
         yield f'<circle class="dot" cx="{x}" cy="{y - 4}" r="4" fill="{fill}"/>'
         yield _text(x + 12, y, text)
-    yield f'<path class="day" d="M{_LEFT + 234} {y + 2}V{y - 12}"/>'
-    yield _text(_LEFT + 242, y, "deadline")
+    yield f'<path class="day" d="M{_LEFT + 258} {y + 2}V{y - 12}"/>'
+    yield _text(_LEFT + 266, y, "deadline")
 
 
 def _text(x: float, y: float, text: str, name: str = "", anchor: str = "") -> str:

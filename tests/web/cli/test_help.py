@@ -19,7 +19,7 @@ REQUIRED = {
     *("flags set", "flags history", "import"),
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),
     *("experiments confirm", "experiments stop", "experiments record"),
-    *("bench eval", "bench serve", "instances", "compare"),
+    *("bench eval", "bench serve", "instances", "compare", "plan"),
 }
 
 
