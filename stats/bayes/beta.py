@@ -200,17 +200,12 @@ def _log(probability: Array) -> Array:
 
 
 def _chance(larger: _Rate, smaller: _Rate) -> float:
-    """Compute P(larger > smaller), integrating over the narrower of the two."""
-    narrow = min(larger, smaller, key=lambda rate: rate.sd)
-
-    def alone(logit: Array) -> Array:
-        return narrow.log_density(logit)
+    """Compute P(larger > smaller)."""
 
     def together(logit: Array) -> Array:
-        other = smaller.log_below(logit) if narrow is larger else larger.log_above(logit)
-        return narrow.log_density(logit) + other
+        return larger.log_density(logit) + smaller.log_below(logit)
 
-    whole = _integral(alone, (narrow,))
+    whole = _integral(larger.log_density, (larger,))
     return min(1.0, _integral(together, (larger, smaller)) / whole)
 
 

@@ -162,6 +162,7 @@ def test_a_batch_in_which_nothing_happened_weighs_but_says_nothing() -> None:
     for silent in (
         (Moments.conversions(500, 0), Moments.conversions(500, 0)),
         (Moments.conversions(999, 9), Moments.conversions(1, 1)),
+        (Moments.conversions(1, 1), Moments.conversions(999, 9)),
         (Moments.conversions(1000, 100), Moments()),
     ):
         effect = bandit_effect([silent, full], binary=True, low_critical=1.96)
