@@ -127,14 +127,12 @@ def hommel(p_values: ArrayLike) -> Array:
     adjusted = q.copy()
     for size in range(1, m + 1):
         # The hardest intersection of ``size`` hypotheses that contains a given one consists of it
-        # and the largest others; Simes' p-value of the largest ``size - 1`` alone comes first.
+        # and the largest others. A hypothesis among those needs no care: a smaller set of the
+        # largest, an earlier round, was harder still.
         ranks = np.arange(2, size + 1)
         largest = size * q[..., m - size + 1 :] / ranks
         others = largest.min(axis=-1, keepdims=True) if size > 1 else np.ones_like(q[..., :1])
-        simes = np.minimum(size * q, others)
-        # The largest are their own companions: they share the p-value of the whole set.
-        simes[..., m - size + 1 :] = simes[..., m - size : m - size + 1]
-        adjusted = np.maximum(adjusted, simes)
+        adjusted = np.maximum(adjusted, np.minimum(size * q, others))
     return _unsorted(np.minimum(1.0, adjusted), order)
 
 

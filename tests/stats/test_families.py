@@ -82,6 +82,15 @@ def test_benjamini_hochberg_rejects_the_k_smallest_up_to_their_line(
 
 
 @LAW
+@given(families)
+def test_benjamini_yekutieli_pays_the_harmonic_number(p: list[float]) -> None:
+    ordered, m = sorted(p), len(p)
+    price = m * sum(1 / k for k in range(1, m + 1))
+    expected = [min(1, *(price * ordered[k] / (k + 1) for k in range(i, m))) for i in range(m)]
+    assert np.sort(benjamini_yekutieli(p)) == pytest.approx(expected, rel=1e-12)
+
+
+@LAW
 @given(families, methods, st.randoms())
 def test_the_order_of_the_hypotheses_does_not_matter(p: list[float], method, random) -> None:
     order = list(range(len(p)))
