@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import lambertw
 from scipy.stats import norm
 
 from stats import (
@@ -104,6 +105,49 @@ def test_the_constant_bound_that_a_vendor_documents_costs_what_the_design_says()
         assert found == pytest.approx(expected, abs=0.005)
 
 
+def mixture_bounds(times: list[float], tuned: float) -> list[float]:
+    """Bounds of a two-sided normal mixture at alpha 0.05 that is narrowest at time ``tuned``."""
+    alpha = 0.05
+    prior = tuned / (-float(lambertw(-(alpha**2) / math.e, -1).real) - 1)
+    odds = [math.log((t + prior) / prior) + 2 * math.log(1 / alpha) for t in times]
+    return [math.sqrt((t + prior) / t * odd) for t, odd in zip(times, odds, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("tuned", "inflation", "power", "means"),
+    [
+        (1.0, 1.72, 0.50, (1.17, 0.57, 0.36, 0.14)),
+        (5_000 / 115_400, 2.01, 0.40, (1.39, 0.61, 0.34, 0.099)),
+        (10_000 / 115_400, 1.91, 0.43, (1.31, 0.58, 0.33, 0.098)),
+    ],
+)
+def test_mixtures_read_daily_cost_what_the_design_says(
+    tuned: float, inflation: float, power: float, means: tuple[float, ...]
+) -> None:
+    short, long = mixture_bounds(DAILY, tuned), mixture_bounds(LONG, tuned)
+    found = inflation_factor(DAILY, short, alpha=0.025, power=0.8)
+    assert found == pytest.approx(inflation, abs=0.01)
+    assert crossings(DAILY, short, drift=MDE).upper_by() == pytest.approx(power, abs=0.01)
+    for size, expected in zip((1, 1.5, 2, 4), means, strict=True):
+        mean = crossings(LONG, long, drift=size * MDE).mean_information
+        assert mean == pytest.approx(expected, abs=0.008)
+
+
+def test_harm_is_found_nearly_as_soon_as_any_test_can() -> None:
+    """Wald's lower bound for a test of alpha 0.025 that never misses."""
+    bounds = boundary(HARM, LONG).bounds
+    for size, limit, ratio in (
+        (1, 0.94, 1.14),
+        (1.5, 0.42, 1.09),
+        (2, 0.235, 1.16),
+        (4, 0.059, 1.45),
+    ):
+        wald = 2 * math.log(1 / 0.025) / (size * MDE) ** 2
+        assert wald == pytest.approx(limit, abs=0.003)
+        mean = crossings(LONG, bounds, drift=size * MDE).mean_information
+        assert mean / wald == pytest.approx(ratio, abs=0.01)
+
+
 def test_looking_daily_at_the_fixed_bound_finds_something_in_a_quarter_of_the_worthless() -> None:
     naive = crossings(DAILY, [1.96] * 28, [-1.96] * 28)
     assert naive.upper_by() + naive.lower_by() == pytest.approx(0.27, abs=0.006)
@@ -179,6 +223,8 @@ def test_an_overwhelming_drift_ends_at_the_first_look_that_has_a_bound() -> None
 def test_bounds_that_touch_end_every_path_once() -> None:
     result = crossings([0.5, 1.0], [3.0, 1.0], [-3.0, 1.0], drift=1.0)
     assert result.upper_by() + result.lower_by() == pytest.approx(1.0)
+    swapped = crossings([1.0], [1.0], [2.0])
+    assert swapped.upper_by() + swapped.lower_by() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
