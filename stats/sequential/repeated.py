@@ -266,7 +266,6 @@ def _smallest(
     first: int,
 ) -> float:
     """Return the smallest alpha that is crossed by one of the looks from ``first`` on."""
-
     planned = inside = outside = -float(special.ndtri(spending.alpha))
 
     def excess(quantile: float) -> float:

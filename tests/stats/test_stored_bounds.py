@@ -232,7 +232,7 @@ def test_a_new_clock_without_a_new_plan_is_refused() -> None:
         state.extend(0.3)
     replanned = state.replan(PooledPlan(2000, 500))
     assert replanned.extend(0.3).looks[-1].spent > SHIP.spent(0.5)
-    with pytest.raises(SpendingError, match="back: 0.2 on the new clock"):
+    with pytest.raises(SpendingError, match="on the new clock"):
         replanned.extend(0.2)
     with pytest.raises(SpendingError, match="nothing to replan"):
         Bounds(SHIP).replan(PooledPlan(2000, 500))
