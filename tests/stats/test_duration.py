@@ -155,6 +155,7 @@ def test_every_remedy_does_what_it_says() -> None:
     assert duration(plan, WORLD, traffic, share=help_.share * 1.0001).wanted.is_enough
     assert not duration(plan, WORLD, traffic, share=help_.share * 0.999).wanted.is_enough
     assert help_.correlation is not None
+    assert (1 - help_.correlation**2) * found.wanted.binding.lacking == pytest.approx(1.0)
     sharper = World({"buys": Baseline.of_rate(0.1).with_covariate(help_.correlation**2 + 1e-3)})
     assert duration(plan, sharper, traffic, share=share).wanted.is_enough
     ((key, mde),) = help_.targets

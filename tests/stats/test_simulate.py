@@ -84,7 +84,7 @@ def follow_by_decide(
 
 
 def shop(*metrics: MetricSpec, weights: Sequence[float] = (1, 1)) -> DecisionPlan:
-    arms = ("old", *(f"new{k}" for k in range(1, len(weights))))
+    arms = ("old", "new") if len(weights) == 2 else ("old", "new1", "new2")
     return DecisionPlan(arms, tuple(weights), metrics)
 
 
@@ -121,7 +121,7 @@ def test_the_array_rule_and_decide_give_the_same_verdict_at_the_same_look(name: 
     seen = set()
     for truth in (
         *standard_truths(plan).values(),
-        Truth({"crashes": 1.5}, {"new1": {"wait": 0.5}}),
+        Truth({"crashes": 1.5}, {"new1": {"wait": 0.5}, "new": {"wait": 0.5}}),
     ):
         sums = draw_sums(WORLD, truth, plan, schedule, 8, rng)
         used = {metric.key: sums[metric.key] for metric in plan.metrics if metric.key in sums}
@@ -286,3 +286,42 @@ def test_the_worst_guardrail_is_the_one_that_counts() -> None:
     each = [found.prospects[f"breached: {key}"].proven() for key in ("wait", "refunds")]
     assert found.ship_when_breached in each
     assert found.ship_when_breached.value == max(chance.value for chance in each)
+
+
+def counted(looks: Sequence[Sequence[tuple[float, float]]]) -> Array:
+    """Write units and events of every look and arm as sums of one replica."""
+    return np.array([[[[n, x, x, x] for n, x in look] for look in looks]], dtype=float)
+
+
+def by_hand(
+    plan: DecisionPlan, sums: Mapping[str, Array], may_ship: tuple[bool, ...]
+) -> tuple[Verdict, int, str | None]:
+    """Follow one hand-made trajectory by both rules, which must agree."""
+    (units,) = next(iter(sums.values()))[..., 0].tolist()
+    times = tuple((k + 1) / len(units) for k in range(len(units)))
+    schedule = Schedule(times, tuple(map(tuple, units)), may_ship, (False,) * len(units))
+    ends = follow(schedule, sums, plan)
+    arm = int(ends.winners[0])
+    ours = ENDS[ends.verdicts[0]], int(ends.looks[0]), plan.arms[arm] if arm > 0 else None
+    assert ours == follow_by_decide(schedule, sums, plan, Policy(), 0)
+    return ours
+
+
+def test_rare_events_stop_an_arm_before_there_are_units_for_anything_else() -> None:
+    sums = {"crashes": counted([[(40, 0), (40, 20)], [(45, 0), (45, 20)]])}
+    assert by_hand(shop(CRASHES), sums, (False, False)) == (Verdict.HARM, 0, None)
+
+
+def test_what_the_last_tested_look_proved_still_stands_at_a_look_without_news() -> None:
+    looks = [[(20_000, 2000), (20_000, 2400)]] * 2 + [[(30_000, 3000), (30_000, 3000)]]
+    ended = by_hand(shop(BUYS), {"buys": counted(looks)}, (False, True, True))
+    assert ended == (Verdict.VALUE_PROVEN, 1, "new")
+
+
+def test_an_arm_that_is_harmed_does_not_ship_however_good_it_looks() -> None:
+    buys = counted([[(20_000, 2000), (20_000, 2600), (20_000, 2010)]] * 2)
+    trouble = counted([[(20_000, 100), (20_000, 400), (20_000, 100)]] * 2)
+    ended = by_hand(
+        shop(BUYS, CRASHES, weights=(1, 1, 1)), {"buys": buys, "crashes": trouble}, (True, True)
+    )
+    assert ended == (Verdict.NOT_PROVEN_IN_TIME, 1, None)
