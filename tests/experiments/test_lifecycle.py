@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from experiments import lifecycle
 from experiments.lifecycle import Action, Finding, Move, Outcome, Position, State
 from flags.errors import StateError
+from tests.sdk.engine.fuzzing import examples
 
 # state (with "+" where something is proven and waits) → input → (state, verdict, action).
 # "=" keeps what there is; an input that is not in the row is refused.
@@ -195,4 +196,4 @@ class AnyStory(RuleBasedStateMachine):
 
 
 TestAnyStory = AnyStory.TestCase
-TestAnyStory.settings = settings(max_examples=500, stateful_step_count=25, deadline=None)
+TestAnyStory.settings = settings(max_examples=examples(200), stateful_step_count=25, deadline=None)

@@ -16,7 +16,7 @@ import pytest
 
 from flagstone import Client, Timing
 
-DEADLINE_SECONDS = 15.0
+DEADLINE_SECONDS = 30.0
 KEY = "fs_srv_0123456789abcdef"
 QUICK = Timing(
     connect_seconds=2.0,

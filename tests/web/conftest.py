@@ -41,8 +41,11 @@ CHROMIUM_FLAGS = [
 ]
 
 
-def wait_until(condition: Callable[[], Any], *, seconds: float = 10.0, every: float = 0.005) -> Any:
-    """Ask again and again until the answer is true; fail after ``seconds``."""
+def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, every: float = 0.005) -> Any:
+    """Ask again and again until the answer is true; fail after ``seconds``.
+
+    A promise of a time says how many; the rest only wait longer on a machine that is busy.
+    """
     deadline = time.monotonic() + seconds
     while True:
         answer = condition()

@@ -466,7 +466,7 @@ def test_a_disk_that_hangs_holds_up_no_caller(service: Any, tools: Any) -> None:
     began = time.perf_counter()
     for _ in range(1_000):
         sender.queue.put(tracking_event("n", "u", None, None, 0.0))
-    assert time.perf_counter() - began < 1.0
+    assert time.perf_counter() - began < 5
     spool.release.set()
     sender.stop()
     sender.join(time.monotonic() + 5)

@@ -43,7 +43,7 @@ def test_a_start_without_the_service_ends_in_bounded_time(service: Any, connect:
     service.stop()
     began = time.monotonic()
     client = connect(start_wait_seconds=0.2)
-    assert 0.15 < time.monotonic() - began < 1.5
+    assert 0.15 < time.monotonic() - began < 2.5
     assert client.get_string("f", {}, "mine") == "mine"
     assert not client.status().connected
     assert client.status().last_error
@@ -56,11 +56,11 @@ def test_a_start_does_not_wait_for_a_service_that_never_answers(
     service.answer("/sdk/v1/flagset", lambda handler: release.wait(10))
     began = time.monotonic()
     client = connect(start_wait_seconds=0.1)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 2.5
     assert client.get_integer("f", {}, 1) == 1
     began = time.monotonic()
     client.close(0.5)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 2.5
     release.set()
 
 

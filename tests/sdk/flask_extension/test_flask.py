@@ -231,7 +231,7 @@ def test_no_response_waits_for_exposures_or_events(
     get(app)
     began = time.monotonic()
     assert get(app, "/buy") == "bought"
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 2.5
     release.set()
     with app.app_context():
         assert flags.client.flush(10)

@@ -347,7 +347,7 @@ def test_initialize_fails_in_bounded_time_and_readiness_follows(
     began = time.monotonic()
     with pytest.raises(GeneralError, match="no flag set"):
         api.set_provider_and_wait(make(start_wait_seconds=0.2))
-    assert 0.15 < time.monotonic() - began < 2.0
+    assert 0.15 < time.monotonic() - began < 2.5
     client = api.get_client()
     assert client.get_provider_status().value == "ERROR"
     assert client.get_string_details("f", "x").error_code == ErrorCode.PROVIDER_NOT_READY
@@ -561,7 +561,7 @@ def test_tracking_never_waits_for_the_service(make: Make, service: Any, tools: A
     began = time.monotonic()
     for _ in range(200):
         provider.track("purchase", UNIT, TrackingEventDetails(1.0))
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 2.5
     release.set()
 
 
