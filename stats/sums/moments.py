@@ -46,8 +46,6 @@ class AdditiveSums:
     def __add__(self, other: Self) -> Self:
         if type(other) is not type(self):
             return NotImplemented
-        if other.n == 0:
-            return self
         if self.n == 0:
             return other
         moved = other._sharing(self)

@@ -252,7 +252,7 @@ def test_a_ratio_is_adjusted_by_what_it_was_before() -> None:
 
 def test_the_standard_error_of_an_adjusted_ratio_agrees_with_resampling() -> None:
     rng = np.random.default_rng(11)
-    raw = visits(rng, 500), visits(rng, 400)
+    raw = visits(rng, 500), visits(rng, 400, 1.5)
     arms = [of(columns) for columns in raw]
     adjusted = adjust_ratio(*arms)
     square = 0.0
@@ -265,7 +265,16 @@ def test_the_standard_error_of_an_adjusted_ratio_agrees_with_resampling() -> Non
     lift, error = adjusted_ratio_delta_interval(*arms)
     assert lift.lift == pytest.approx(adjusted.comparison.difference / arms[0].ratio)
     assert lift.low < lift.lift < lift.high
-    assert error > 0
+    # The lift's own error, by leaving out one unit of one arm at a time.
+    (m, d, m0, d0), theta = raw[0], adjusted.theta
+    ratios = [(c[0].sum() / c[1].sum(), c[2].sum() / c[3].sum()) for c in raw]
+    of_control = (m.sum() - m) / (d.sum() - d), (m0.sum() - m0) / (d0.sum() - d0)
+    left_out = (ratios[1][0] - theta * (ratios[1][1] - of_control[1])) / of_control[0]
+    square = 499 / 500 * ((left_out - left_out.mean()) ** 2).sum()
+    m, d, m0, d0 = raw[1]
+    treated = (m.sum() - m) / (d.sum() - d) - theta * (m0.sum() - m0) / (d0.sum() - d0)
+    square += 399 / 400 * ((treated - treated.mean()) ** 2).sum() / ratios[0][0] ** 2
+    assert error == pytest.approx(square**0.5, rel=0.02)
 
 
 def test_an_adjusted_ratio_is_decided_on_the_same_difference() -> None:

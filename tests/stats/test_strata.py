@@ -100,7 +100,7 @@ def test_arms_swapped_flip_the_sign() -> None:
         (Moments.of([5.0]), Moments.of([1.0, 2.0])),
         (Moments.of([1.0, 2.0]), Moments()),
         (Moments.of([5.0, 5.0]), Moments.of([1.0, 2.0])),
-        (Moments.of([0.1] * 3), Moments.of([1.0, 2.0])),
+        (Moments.of([0.7] * 3), Moments.of([1.0, 2.0])),
     ],
 )
 def test_a_thin_stratum_is_counted_into_the_largest(thin: tuple[Moments, Moments]) -> None:
