@@ -128,6 +128,7 @@ from stats.effects.strata import (
     post_stratify,
 )
 from stats.errors import (
+    DocumentError,
     LookError,
     MomentsError,
     NotEnoughDataError,
@@ -259,6 +260,7 @@ __all__ = [
     "Decision",
     "DecisionPlan",
     "DelayedStart",
+    "DocumentError",
     "Dunnett",
     "DunnettComparison",
     "Duration",

@@ -4,6 +4,7 @@
     ├── MomentsError             sums that no sample can have (NaN, n < 0, n·Σy² < (Σy)²)
     ├── NotEnoughDataError       a sample too small or too constant for the method
     ├── ParameterError           an argument outside its range (alpha, margin, rate)
+    ├── DocumentError            a stored state that is damaged, or not one of ours
     ├── SpendingError            a spending time that goes back, or a correlation outside [0, 1)
     └── PlanError                a decision plan that contradicts itself
         └── LookError            a look that does not belong to its plan or its predecessors
@@ -36,6 +37,10 @@ class NotEnoughDataError(StatsError):
 
 class ParameterError(StatsError):
     """An argument outside its range."""
+
+
+class DocumentError(StatsError):
+    """A stored state that is damaged, or not one of ours."""
 
 
 class SpendingError(StatsError):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from typing import Any
 
-from stats import SpendingShape, crossing_probabilities
+from stats import SpendingShape
 from stats.sequential.bounds import CEILING
 
 Inputs = Mapping[str, Any]
@@ -30,8 +29,3 @@ def normal_upper(z: float) -> float:
 def reachable(bounds: Any) -> list[float]:
     """Write a bound that cannot be reached as the reference programs do: the end of their grid."""
     return [min(u, CEILING) for u in bounds]
-
-
-def crossing(bounds: list[float], times: list[float]) -> list[float]:
-    correlations = [0.0, *(math.sqrt(a / b) for a, b in pairwise(times))]
-    return crossing_probabilities(bounds, correlations)

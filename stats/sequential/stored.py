@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from stats.errors import SpendingError, StatsError
+from stats.errors import DocumentError, SpendingError, StatsError
 from stats.sequential.bounds import BoundedLook, Bounds
 from stats.sequential.density import Array, Density
 from stats.sequential.replan import Replanned
@@ -97,22 +97,22 @@ def parse_bounds(document: object) -> Bounds:
 
     Raises
     ------
-    SpendingError
+    DocumentError
         If it is no such document, of another version, or damaged.
     """
     if not isinstance(document, Mapping) or document.get("kind") != KIND:
-        raise SpendingError("this is no document of bounds")
+        raise DocumentError("this is no document of bounds")
     if document.get("version") != VERSION:
-        raise SpendingError(f"bounds of version {document.get('version')!r}: we read {VERSION}")
+        raise DocumentError(f"bounds of version {document.get('version')!r}: we read {VERSION}")
     content = {key: value for key, value in document.items() if key != "checksum"}
     try:
         if document.get("checksum") != _checksum(content):
-            raise SpendingError("the document of bounds is damaged: its checksum is wrong")
+            raise DocumentError("the document of bounds is damaged: its checksum is wrong")
         return _parsed(content)
-    except SpendingError:
+    except DocumentError:
         raise
     except (StatsError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise SpendingError(f"the document of bounds is damaged: {error}") from error
+        raise DocumentError(f"the document of bounds is damaged: {error}") from error
 
 
 def _parsed(content: Mapping[str, Any]) -> Bounds:

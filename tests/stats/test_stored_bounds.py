@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from stats import (
     Bounds,
+    DocumentError,
     GivenSpending,
     Moments,
     NotEnoughDataError,
@@ -115,9 +116,9 @@ def test_a_flipped_digit_is_noticed() -> None:
     text = document["mass"]
     at = len(text) // 2
     other = "A" if text[at] != "A" else "B"
-    with pytest.raises(SpendingError, match="checksum"):
+    with pytest.raises(DocumentError, match="checksum"):
         parse_bounds({**document, "mass": text[:at] + other + text[at + 1 :]})
-    with pytest.raises(SpendingError, match="checksum"):
+    with pytest.raises(DocumentError, match="checksum"):
         parse_bounds({key: value for key, value in document.items() if key != "checksum"})
 
 
@@ -140,16 +141,16 @@ def test_a_flipped_digit_is_noticed() -> None:
 )
 def test_a_document_that_was_made_up_is_refused(changes: dict) -> None:
     document = bounds_document(grown(HARM, DAILY[:3]))
-    with pytest.raises(SpendingError):
+    with pytest.raises(DocumentError):
         parse_bounds(damaged(document, **changes))
 
 
 def test_other_documents_and_other_versions_are_refused() -> None:
     document = bounds_document(Bounds(SHIP))
     for other in (None, [], {}, "x", {"kind": "receipt"}):
-        with pytest.raises(SpendingError, match="no document"):
+        with pytest.raises(DocumentError, match="no document"):
             parse_bounds(other)
-    with pytest.raises(SpendingError, match="version 2"):
+    with pytest.raises(DocumentError, match="version 2"):
         parse_bounds({**document, "version": 2})
 
 
