@@ -26,8 +26,8 @@ def limits(finding: Finding) -> str:
     """Write what must be found."""
     low, high = finding.at_least, finding.at_most
     if math.isfinite(low) and low > 0 and math.isfinite(high) and high < 1:
-        return f"{low:g} … {high:g}"
-    return f"≥ {low:g}" if math.isfinite(low) and low > 0 else f"≤ {high:,g}"
+        return f"{low:.3f} … {high:.3f}"
+    return f"≥ {low:.4g}" if math.isfinite(low) and low > 0 else f"≤ {high:,.5g}"
 
 
 def row(name: str, finding: Finding) -> str:

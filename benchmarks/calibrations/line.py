@@ -19,8 +19,7 @@ _INFINITE = math.inf
 class Finding:
     """One number, the limits it must keep, and what gbstats makes of the same data.
 
-    ``at_least`` and ``at_most`` hold for the replicas that the document asks for; ``slack`` is what
-    fewer replicas add to them.
+    With fewer replicas than the document asks for, the limits are already the wider ones.
     """
 
     what: str
@@ -28,13 +27,12 @@ class Finding:
     se: float = 0.0
     at_least: float = -_INFINITE
     at_most: float = _INFINITE
-    slack: float = 0.0
     peer: str = ""
 
     @property
     def ok(self) -> bool:
         """Whether the limits are kept; never with NaN."""
-        return self.at_least - self.slack <= self.value <= self.at_most + self.slack
+        return self.at_least <= self.value <= self.at_most
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,15 @@ class Run:
     ) -> Finding:
         """Report the share of replicas in which something happened."""
         hit = np.asarray(hits, dtype=float)
-        limit = at_most if math.isfinite(at_most) else at_least
-        # Shares near a limit have its spread; a share of 0 has none of its own.
-        allowed = self._slack(math.sqrt(limit * (1 - limit)))
         text = "" if peer is None else shown(float(np.mean(peer)), _share_se(np.asarray(peer)))
-        return Finding(what, float(hit.mean()), _share_se(hit), at_least, at_most, allowed, text)
+        low, high = self.widened(at_least, -1), self.widened(at_most, 1)
+        return Finding(what, float(hit.mean()), _share_se(hit), low, high, text)
+
+    def widened(self, limit: float, side: int) -> float:
+        """Widen the limit of a share: a share near it has its spread, one of 0 none of its own."""
+        if not 0 < limit < 1:
+            return limit
+        return limit + side * self._slack(math.sqrt(limit * (1 - limit)))
 
     def mean(
         self,
@@ -88,8 +90,8 @@ class Run:
         if peer is not None:
             theirs = np.asarray(peer, dtype=float) * scale
             text = shown(float(theirs.mean()), _mean_se(theirs))
-        allowed = self._slack(float(x.std()))
-        return Finding(what, float(x.mean()), _mean_se(x), at_most=at_most, slack=allowed, peer=text)
+        limit = at_most + self._slack(float(x.std()))
+        return Finding(what, float(x.mean()), _mean_se(x), at_most=limit, peer=text)
 
     def median(
         self, what: str, values: ArrayLike, *, at_most: float, peer: ArrayLike | None = None
@@ -100,11 +102,11 @@ class Run:
         half = math.sqrt(x.size) / 2
         low, high = (x[int(np.clip(x.size / 2 + side * half, 0, x.size - 1))] for side in (-1, 1))
         se = float(high - low) / 2 if math.isfinite(high) else 0.0
-        allowed = 3 * se if self.replicas < self.full else 0.0
-        return Finding(what, float(np.median(x)), se, at_most=at_most, slack=allowed, peer=text)
+        limit = at_most + (3 * se if self.replicas < self.full else 0.0)
+        return Finding(what, float(np.median(x)), se, at_most=limit, peer=text)
 
     def _slack(self, deviation: float) -> float:
-        """The document's limits hold three standard errors at its own number of replicas."""
+        """Return three standard errors; the document's limits hold those of its own replicas."""
         if self.replicas >= self.full:
             return 0.0
         return 3 * deviation / math.sqrt(self.replicas)

@@ -33,14 +33,16 @@ _ARMS = ("control", "treatment")
 _METRIC = MetricSpec("y", Role.SUCCESS)
 _PLAN = DecisionPlan(_ARMS, (0.5, 0.5), (_METRIC,))
 _POLICY = Policy()
-_RATE = 0.5
+# Mean of what a unit adds in a day, and mean chance to convert on a day.
+_DAILY_RATE, _DAILY_CHANCE = 0.5, 0.05
 
 
 @dataclass(frozen=True)
 class Scenario:
     """What grows, whether units differ, and when they enter.
 
-    ``units`` are those of one arm: all of them on the first day, or as many every day.
+    ``units`` are those of both arms: all of them on the first day, or as many every day. Each unit
+    is assigned by a coin, so arms differ in how long their units have been there.
     """
 
     what: str
@@ -52,14 +54,14 @@ class Scenario:
 
 # A mean per exposure day of units that all entered on the first day is their total, rescaled.
 SCENARIOS = (
-    Scenario("total, units differ, all on day 1", "total", True, 500, False),
-    Scenario("total, units alike, all on day 1", "total", False, 500, False),
-    Scenario("total, units differ, entering daily", "total", True, 64, True),
-    Scenario("total, units alike, entering daily", "total", False, 64, True),
-    Scenario("ever converted, all on day 1", "ever", True, 500, False),
-    Scenario("ever converted, entering daily", "ever", True, 64, True),
-    Scenario("mean per day, units differ, entering daily", "mean", True, 64, True),
-    Scenario("mean per day, units alike, entering daily", "mean", False, 64, True),
+    Scenario("total, units differ, all on day 1", "total", True, 1000, False),
+    Scenario("total, units alike, all on day 1", "total", False, 1000, False),
+    Scenario("total, units differ, entering daily", "total", True, 128, True),
+    Scenario("total, units alike, entering daily", "total", False, 128, True),
+    Scenario("ever converted, all on day 1", "ever", True, 1000, False),
+    Scenario("ever converted, entering daily", "ever", True, 128, True),
+    Scenario("mean per day, units differ, entering daily", "mean", True, 128, True),
+    Scenario("mean per day, units alike, entering daily", "mean", False, 128, True),
 )
 
 
@@ -71,45 +73,38 @@ def panel(scenario: Scenario, replicas: int, rng: np.random.Generator) -> tuple[
     tuple of ndarray, shapes (replicas, looks, 2, 4) and (replicas, looks, 2, 10)
         ``n, s1, s2, s3`` of the units present, and the fields of `ConsecutiveSums`.
     """
-    entered = np.repeat(np.arange(_DAYS), scenario.units) if scenario.uniform else None
     size = scenario.units * (_DAYS if scenario.uniform else 1)
-    differ = rng.gamma(1.0, 1.0, (replicas, 2, size)) if scenario.differ else 1.0
-    pace = np.broadcast_to(differ, (replicas, 2, size))
-    grown, before = np.zeros((replicas, 2, size)), np.zeros((replicas, 2, 0))
+    entered = np.arange(size) // scenario.units
+    treated = (rng.random((replicas, size)) < 0.5).astype(float)
+    pace = rng.gamma(1.0, 1.0, (replicas, size)) if scenario.differ else np.ones((replicas, size))
+    grown, before = np.zeros((replicas, size)), np.zeros((replicas, 0))
     sums, pairs = np.empty((replicas, _DAYS, 2, 4)), np.empty((replicas, _DAYS, 2, 10))
     for day in range(_DAYS):
         present = scenario.units * (day + 1) if scenario.uniform else size
-        here = grown[:, :, :present]
+        here, arm = grown[:, :present], treated[:, :present]
         if scenario.grows == "ever":
-            chance = -np.expm1(-0.05 * pace[:, :, :present])
-            converted = rng.random(here.shape, dtype=np.float32) < chance
-            np.maximum(here, converted, out=here)
+            chance = -np.expm1(-_DAILY_CHANCE * pace[:, :present])
+            np.maximum(here, rng.random(here.shape, dtype=np.float32) < chance, out=here)
         else:
-            here += rng.poisson(_RATE * pace[:, :, :present])
-        now = here
-        if scenario.grows == "mean" and entered is not None:
-            now = here / (day + 1 - entered[:present])
-        squares = now * now
-        first, second = now.sum(axis=2), squares.sum(axis=2)
-        third = np.einsum("rau,rau->ra", squares, now)
-        sums[:, day] = np.stack([np.full_like(first, present), first, second, third], axis=-1)
-        old = before.shape[2]
-        both_now = now[:, :, :old].sum(axis=2)
-        product = np.einsum("rau,rau->ra", now[:, :, :old], before)
+            here += rng.poisson(_DAILY_RATE * pace[:, :present])
+        now = here / (day + 1 - entered[:present]) if scenario.grows == "mean" else here
+        powers = [np.ones_like(now), now, now * now, now**3]
+        sums[:, day] = np.stack([_by_arm(power, arm) for power in powers], axis=-1)
         past = sums[:, day - 1] if day else np.zeros_like(sums[:, 0])
-        pairs[:, day] = np.stack(
-            [
-                *(sums[:, day, :, k] for k in range(3)),
-                *(past[..., k] for k in range(3)),
-                past[..., 0],
-                past[..., 1],
-                both_now,
-                product,
-            ],
-            axis=-1,
-        )
+        old = before.shape[1]
+        both = [_by_arm(x, arm[:, :old]) for x in (now[:, :old], now[:, :old] * before)]
+        # n, now1, now2; n_before, before1, before2; nobody leaves, so all of them are in both.
+        parts = [sums[:, day, :, :3], past[..., :3], past[..., :2], np.stack(both, axis=-1)]
+        pairs[:, day] = np.concatenate(parts, axis=-1)
         before = now.copy()
     return sums, pairs
+
+
+def _by_arm(values: Array, treated: Array) -> Array:
+    """Add up control's and treatment's units: shape (replicas, 2)."""
+    treatment = np.einsum("ru,ru->r", values, treated)
+    control = np.einsum("ru,ru->r", values, 1 - treated)
+    return np.stack([control, treatment], axis=-1)
 
 
 def verdicts(sums: Array, pairs: Array) -> Sides:

@@ -1,8 +1,8 @@
 """Trajectories of one metric: their schedule, their sums, and where our rule ends them.
 
-A metric's two error rates are those of two plans with one metric each: a success metric that is not
-watched for harm ships or does not; a safety metric harms or does not. As in the document's reference
-figures every look may ship, also before the first week is over.
+A metric's two error rates are those of two plans with one metric each: a success metric that is
+not watched for harm ships or does not; a safety metric harms or does not. As in the document's
+reference figures every look may ship, also before the first week is over.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class GbStats:
     def crossed(self, sums: Array, *, binary: bool) -> tuple[Flags, Flags]:
         """Tell at which looks it finds a gain, and a loss: shape (replicas, looks)."""
         z = self.statistic(sums, binary=binary)
-        critical = self.critical_at(sums[0, :, :, 0].sum(axis=1))
+        critical = self.critical_at(sums[..., 0].sum(axis=2))
         up, down = z > critical, z < -critical
         self._check(sums, up, down, binary=binary)
         return up, down
@@ -60,7 +60,7 @@ class GbStats:
     def covers(self, sums: Array, lift: float, *, binary: bool) -> Flags:
         """Tell at which looks its interval of the lift holds ``lift``."""
         z = self.statistic(sums, binary=binary, lift=lift)
-        covered: Flags = np.abs(z) <= self.critical_at(sums[0, :, :, 0].sum(axis=1))
+        covered: Flags = np.abs(z) <= self.critical_at(sums[..., 0].sum(axis=2))
         return covered
 
     def statistic(self, sums: Array, *, binary: bool, lift: float = 0.0) -> Array:
@@ -76,7 +76,9 @@ class GbStats:
 
     def critical_at(self, units: Array) -> Array:
         """Ask gbstats how many standard errors its interval reaches at these numbers of units."""
-        return np.array([self._critical_of(round(float(n))) for n in units])
+        different, place = np.unique(np.rint(units).astype(np.int64), return_inverse=True)
+        critical: Array = np.array([self._critical_of(int(n)) for n in different])[place]
+        return critical.reshape(np.shape(units))
 
     def result(self, control: Any, treatment: Any) -> Any:
         """Ask gbstats itself about one comparison of its own statistics."""

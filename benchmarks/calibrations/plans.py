@@ -54,11 +54,10 @@ def _characteristics(run: Run) -> OperatingCharacteristics:
     )
 
 
-def _chance(run: Run, what: str, found: Simulated, *, least: float = 0.0, most: float = 1.0) -> Finding:
-    limit = most if most < 1 else least
-    fewer = run.replicas < run.full
-    slack = 3 * math.sqrt(limit * (1 - limit) / run.replicas) if fewer else 0.0
-    return Finding(what, found.value, found.se, least, most, slack)
+def _chance(
+    run: Run, what: str, found: Simulated, *, least: float = 0.0, most: float = 1.0
+) -> Finding:
+    return Finding(what, found.value, found.se, run.widened(least, -1), run.widened(most, 1))
 
 
 def d1(run: Run) -> Iterator[Finding]:
@@ -89,7 +88,9 @@ def _alarms(run: Run, share: float, looks: int, scenario: int) -> Array:
 
 
 def s1(run: Run) -> Iterator[Finding]:
-    yield run.share("50/50: alarm at any of 112 looks", _alarms(run, 0.5, 112, 0) < np.inf, at_most=0.002)
+    yield run.share(
+        "50/50: alarm at any of 112 looks", _alarms(run, 0.5, 112, 0) < np.inf, at_most=0.002
+    )
     yield run.median("52/48: median units at the alarm", _alarms(run, 0.48, 112, 1), at_most=15_000)
 
 

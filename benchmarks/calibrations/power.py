@@ -97,7 +97,9 @@ def p4(run: Run) -> Iterator[Finding]:
     days = [day / 28 for day in range(1, 29)]
     factor = inflation_factor(days, boundary(_SHIP, days).bounds, alpha=0.025, power=0.8)
     peer = "" if run.gbstats is None else shown(_inflation_of(run.gbstats, days))
-    yield Finding("units for 80 % by the horizon, over a fixed test's", factor, at_most=1.09, peer=peer)
+    yield Finding(
+        "units for 80 % by the horizon, over a fixed test's", factor, at_most=1.09, peer=peer
+    )
 
 
 def _inflation_of(gbstats: GbStats, days: list[float]) -> float:

@@ -13,7 +13,7 @@ from benchmarks.calibrations.paths import Array, Design, Sides, both_sides, side
 from stats import CovariateMoments, RatioMoments, adjust_arrays, linearised_arrays
 
 # Share of units that buy, and the deviation of the logarithm of what they spend.
-_BUYERS, _SIGMA = 0.10, 1.5
+_BUYERS, _SIGMA = 0.05, 1.5
 # gbstats is asked look by look about ratios and covariates: fewer trajectories do.
 _ASKED = 500
 _SPLITS = ((0.5, "50/50"), (0.2, "80/20"), (0.05, "95/5"))
@@ -69,9 +69,7 @@ def a3(run: Run) -> Iterator[Finding]:
 def a4(run: Run) -> Iterator[Finding]:
     limits = {"50/50": 0.05, "80/20": 0.10, "95/5": 0.10}
     for k, (split, name) in enumerate(_SPLITS):
-        found = _of_purchases(
-            run, split, k, buyers=(_BUYERS, _BUYERS / 2), worth=(1.0, 2.0)
-        )
+        found = _of_purchases(run, split, k, buyers=(_BUYERS, _BUYERS / 2), worth=(1.0, 2.0))
         what = f"half the buyers, twice the value, {name}"
         yield from rates_of_sides(run, what, found, {"harm": (0.0, limits[name])})
 
