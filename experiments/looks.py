@@ -217,7 +217,8 @@ def sums_document(sums: AdditiveSums) -> dict[str, float]:
 def _read_sums(document: Mapping[str, float]) -> AnySums:
     """Read sums of whichever kind has the names that are written."""
     kinds = (Moments, CovariateMoments, RatioMoments, RatioCovariateMoments)
-    kind = next(k for k in kinds if set(document) <= {field.name for field in fields(k)})
+    # A name that none of them has is refused by the last: TypeError, as for any strange argument.
+    kind = next((k for k in kinds if set(document) <= {f.name for f in fields(k)}), kinds[-1])
     return kind(**_numbers(document))
 
 

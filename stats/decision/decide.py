@@ -204,9 +204,11 @@ def _events(
     )
 
 
-def _bound(spending: Spending, evidence: Evidence) -> tuple[float, float]:
+def _bound(
+    spending: Spending, evidence: Evidence, acting: Sequence[bool] | None = None
+) -> tuple[float, float]:
     """Return the upper bound of the last tested look, and the error spent by then."""
-    result = boundary(spending, evidence.times, evidence.correlations)
+    result = boundary(spending, *evidence.chain(acting))
     return result.bounds[-1], result.spent[-1]
 
 
@@ -214,10 +216,12 @@ def _shown(plan: DecisionPlan, policy: Policy, evidence: Evidence, arm: str) -> 
     """Describe the difference and its repeated confidence interval, without a test.
 
     The interval is the set of differences that neither the proof bound above nor the harm bound
-    below would reject: [difference - u SE, difference + l SE] for a metric that should rise.
+    below would reject: [difference - u SE, difference + l SE] for a metric that should rise. On the
+    side of harm it holds at all looks together, on the side of proof at all that may ship, and at
+    any one look between two of them.
     """
     metric, score = evidence.metric, evidence.score
-    upper, _ = _bound(policy.proof_spending(plan, metric), evidence)
+    upper, _ = _bound(policy.proof_spending(plan, metric), evidence, evidence.may_ship)
     lower, _ = _bound(policy.harm_spending(plan, metric), evidence)
     z_low, z_high = (upper, -lower) if metric.sign > 0 else (lower, -upper)
     lift = evidence.lift(z_low, z_high)
@@ -245,18 +249,18 @@ def _test(plan: DecisionPlan, policy: Policy, evidence: Evidence, shown: TestRes
             contrast = Contrast(sign * score.difference, score.se, sign * score.z)
             return _answer(shown, contrast, -bound, spent, passed=contrast.z <= -bound)
         case "ship":
-            bound, spent = _bound(policy.proof_spending(plan, metric), evidence)
+            bound, spent = _bound(policy.proof_spending(plan, metric), evidence, evidence.may_ship)
             beyond = sign * metric.superiority_margin
             contrast = Contrast(
                 sign * (score.difference - beyond), score.se, sign * score.z_beyond(beyond)
             )
             return _answer(shown, contrast, bound, spent, passed=contrast.z >= bound)
         case "noninferiority":
-            bound, spent = _bound(policy.proof_spending(plan, metric), evidence)
+            bound, spent = _bound(policy.proof_spending(plan, metric), evidence, evidence.may_ship)
             contrast = evidence.noninferiority()
             return _answer(shown, contrast, bound, spent, passed=contrast.z >= bound)
         case "futility":
-            bound, spent = _bound(policy.futility_spending(), evidence)
+            bound, spent = _bound(policy.futility_spending(), evidence, evidence.may_be_futile)
             contrast = evidence.futility()
             return _answer(shown, contrast, -bound, spent, passed=contrast.z <= -bound)
     return shown

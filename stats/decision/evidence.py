@@ -39,6 +39,8 @@ class Evidence:
     ----------
     times, correlations : tuple of float
         Spending time of every tested look, and its correlation with the tested look before.
+    may_ship, may_be_futile : tuple of bool
+        Whether value, or futility, could be found on what each of them saw.
     score : Score
         Decision statistic at the last of them, treatment minus control.
     carried : str or None
@@ -48,11 +50,33 @@ class Evidence:
     metric: MetricSpec
     times: tuple[float, ...]
     correlations: tuple[float, ...]
+    may_ship: tuple[bool, ...]
+    may_be_futile: tuple[bool, ...]
     control: Moments
     treatment: Moments
     binary: bool
     score: Score
     carried: str | None
+
+    def chain(
+        self, acting: Sequence[bool] | None = None
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return times and correlations of the looks at which a test could act, and of the last.
+
+        A look that cannot act spends nothing: no path can end there. The last one is always among
+        them, so that its interval can be told on any day; what it would spend is not kept.
+        """
+        if acting is None:
+            return self.times, self.correlations
+        times, correlations, tie = [], [], 1.0
+        last = len(self.times) - 1
+        for k, (time, step) in enumerate(zip(self.times, self.correlations, strict=True)):
+            tie *= step
+            if acting[k] or k == last:
+                times.append(time)
+                correlations.append(tie)
+                tie = 1.0
+        return tuple(times), tuple(correlations)
 
     def noninferiority(self) -> Contrast:
         """Contrast against the guardrail's margin."""
@@ -101,13 +125,17 @@ def gather(
     """Collect the evidence, or say in words why there is none."""
     times: list[float] = []
     correlations: list[float] = []
+    acting: list[tuple[bool, bool]] = []
     units = 0.0
     clock = _Clock()
     tested: tuple[LookData, Sums, Sums] | None = None
     reason: str | None = "no looks yet"
     for look in looks:
         clock.pass_look(look, plan, metric, arm)
+        acts = look.may_ship, look.may_be_futile
         pair = _pair(look, plan, policy, metric, arm)
+        if acting and isinstance(pair, str):
+            acting[-1] = acting[-1][0] or acts[0], acting[-1][1] or acts[1]
         reason = pair if isinstance(pair, str) else None
         if isinstance(pair, str):
             continue
@@ -117,9 +145,12 @@ def gather(
         if tested is not None and not look.is_final and square * (1 + policy.minimum_gain) > 1:
             gain = f"{policy.minimum_gain:.1%}"
             reason = f"less than {gain} more {clock.news} than at look {tested[0].number}"
+            # What stands there is acted on here: it is paid for as if it had been read here.
+            acting[-1] = acting[-1][0] or acts[0], acting[-1][1] or acts[1]
             continue
         correlations.append(min(MAX_CORRELATION, math.sqrt(square)))
         times.append(look.spending_time)
+        acting.append(acts)
         tested, units = (look, control, treatment), n
         clock.start()
     if tested is None:
@@ -133,7 +164,16 @@ def gather(
     except StatsError as error:
         return str(error)
     return Evidence(
-        metric, tuple(times), tuple(correlations), means_c, means_t, binary, score, carried
+        metric,
+        tuple(times),
+        tuple(correlations),
+        tuple(ships for ships, _ in acting),
+        tuple(ends for _, ends in acting),
+        means_c,
+        means_t,
+        binary,
+        score,
+        carried,
     )
 
 

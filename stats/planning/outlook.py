@@ -25,7 +25,7 @@ from stats.planning.power import (
     sample_size,
     smallest_detectable_lift,
 )
-from stats.planning.schedule import Schedule, spending_looks
+from stats.planning.schedule import Schedule, acted_on, looks_with_news
 from stats.planning.worlds import World
 from stats.sequential.bounds import boundary
 from stats.sequential.drift import crossings, fixed_drift, required_drift
@@ -173,8 +173,8 @@ def _power_per_test(plan: DecisionPlan, policy: Policy, power: float) -> float:
     return 1 - error_per_test(1 - power, tests - 1, alpha_harm=policy.alpha_harm * staying)
 
 
-# A look: its spending time, its units, and whether a proof may fall there.
-_Design = tuple[tuple[float, float, bool], ...]
+# A look at which a proof may fall: its spending time and its units.
+_Design = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -209,10 +209,13 @@ def _questions(
     units = SampleSize(final[0], min(final[1:]))
     arm = final[1:].index(units.treatment) + 1
     totals = [row[0] + row[arm] for row in schedule.units]
-    tested = spending_looks(totals, policy.minimum_units, policy.minimum_gain)
+    tested = looks_with_news(totals, policy.minimum_units, policy.minimum_gain)
     if not tested or min(units.control, units.treatment) < 2:
         raise PlanError("too few units by the deadline to test anything")
-    design = tuple((schedule.times[k], totals[k], schedule.may_ship[k]) for k in tested)
+    proofs = acted_on(tested, schedule.may_ship)
+    if not proofs:
+        raise PlanError("no look by the deadline may prove anything")
+    design = tuple((schedule.times[k], totals[k]) for k in proofs)
     questions = []
     for metric in plan.of_role(Role.SUCCESS, Role.GUARDRAIL):
         baseline = world.baselines.get(metric.key)
@@ -274,21 +277,16 @@ def _smallest_margin(question: _Question, drift: float) -> float:
 def _bounds(
     design: _Design, spending: Spending
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    """Return information, bounds of a proof, and correlations.
-
-    Error is spent at every look; what is crossed between two weeks proves nothing.
-    """
+    """Return information, bounds of a proof, and correlations."""
     horizon = design[-1][1]
     information: list[float] = []
-    for _, units, _ in design:
+    for _, units in design:
         # A deadline at which nothing new matures is tested all the same.
         least = information[-1] * (1 + 1e-9) if information else 0.0
         information.append(max(units / horizon, least))
-    correlations = [0.0]
-    correlations += [math.sqrt(a[1] / b[1]) for a, b in pairwise(design)]
-    bounds = boundary(spending, [time for time, _, _ in design], correlations).bounds
-    proof = [u if ships else math.inf for u, (_, _, ships) in zip(bounds, design, strict=True)]
-    return tuple(information), tuple(proof), tuple(correlations)
+    correlations = [0.0, *(math.sqrt(a[1] / b[1]) for a, b in pairwise(design))]
+    proof = boundary(spending, [time for time, _ in design], correlations).bounds
+    return tuple(information), proof, tuple(correlations)
 
 
 @lru_cache(maxsize=4096)

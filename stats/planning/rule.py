@@ -22,7 +22,7 @@ from stats.decision.policy import Policy
 from stats.decision.result import Verdict
 from stats.effects.score import score_arrays
 from stats.errors import PlanError
-from stats.planning.schedule import Schedule, spending_looks
+from stats.planning.schedule import Schedule, acted_on, looks_with_news
 from stats.sequential.bounds import MAX_CORRELATION, boundary
 from stats.sequential.spending import Spending
 
@@ -190,7 +190,7 @@ class _Tests:
         gain = policy.minimum_gain
         # A look without usable data has no units that could be tested.
         self._tested = [
-            spending_looks(np.where(pattern, self._units, -1.0).tolist(), 0.0, gain)
+            looks_with_news(np.where(pattern, self._units, -1.0).tolist(), 0.0, gain)
             for pattern in self._patterns
         ]
         self._last = np.full(self._patterns.shape, -1)
@@ -231,7 +231,8 @@ class _Tests:
         return self._carried(self._contrast(self.metric.margin or 0.0) >= self._proof_bounds())
 
     def hopeless(self) -> Flags:
-        bounds = self._bounds(self._policy.futility_spending())
+        spending = self._policy.futility_spending()
+        bounds = self._bounds(spending, self._schedule.may_be_futile)
         return self._carried(self._contrast(-(self.metric.mde or 0.0)) <= -bounds)
 
     def pessimistic_limit(self) -> Array:
@@ -251,7 +252,8 @@ class _Tests:
         return self._carried(slack, -math.inf)
 
     def _proof_bounds(self) -> Array:
-        return self._bounds(self._policy.proof_spending(self._plan, self.metric))
+        spending = self._policy.proof_spending(self._plan, self.metric)
+        return self._bounds(spending, self._schedule.may_ship)
 
     def _eligible(self) -> Flags:
         """Tell which looks have data that may be tested (as `decide` gathers its evidence)."""
@@ -264,16 +266,20 @@ class _Tests:
             eligible &= first >= self._policy.minimum_events
         return eligible & (n * second - first * first > _CONSTANT * n * second)
 
-    def _bounds(self, spending: Spending) -> Array:
-        """Bounds at the tested looks of every trajectory; NaN, which nothing passes, elsewhere."""
+    def _bounds(self, spending: Spending, acting: Sequence[bool] | None = None) -> Array:
+        """Bounds of every trajectory at the looks that spend; NaN, which nothing passes, elsewhere.
+
+        Those are its tested looks, or the ones among them that are acted on before the next.
+        """
         rows = np.full(self._patterns.shape, math.nan)
         for row, tested in zip(rows, self._tested, strict=True):
-            units = [0.0, *(float(self._units[look]) for look in tested)]
+            spent = tested if acting is None else acted_on(tested, acting)
+            units = [0.0, *(float(self._units[look]) for look in spent)]
             correlations = [
-                min(MAX_CORRELATION, math.sqrt(units[k] / units[k + 1])) for k in range(len(tested))
+                min(MAX_CORRELATION, math.sqrt(units[k] / units[k + 1])) for k in range(len(spent))
             ]
-            times = [self._schedule.times[look] for look in tested]
-            row[tested] = boundary(spending, times, correlations).bounds
+            times = [self._schedule.times[look] for look in spent]
+            row[spent] = boundary(spending, times, correlations).bounds
         return rows[self._of]
 
     def _carried(self, values: NDArray[_T], nothing: float = 0) -> NDArray[_T]:

@@ -180,8 +180,8 @@ def _between(ends: Sequence[float], moment: float) -> float:
     return ends[day] + (moment - day) * (ends[day + 1] - ends[day])
 
 
-def spending_looks(units: Sequence[float], minimum_units: float, minimum_gain: float) -> list[int]:
-    """List the looks at which `decide` tests, and so spends error.
+def looks_with_news(units: Sequence[float], minimum_units: float, minimum_gain: float) -> list[int]:
+    """List the looks at which `decide` tests.
 
     A look is passed over while it has fewer than ``minimum_units`` units, or has gained less than
     ``minimum_gain`` of them since the last tested one; the final look counts whatever it gained.
@@ -192,3 +192,12 @@ def spending_looks(units: Sequence[float], minimum_units: float, minimum_gain: f
         if n >= minimum_units and (gained or n >= units[tested[-1]] * (1 + minimum_gain)):
             tested.append(look)
     return tested
+
+
+def acted_on(tested: Sequence[int], acting: Sequence[bool]) -> list[int]:
+    """List the tested looks at which a test can end an experiment, and so spends error.
+
+    What a look saw stands until the next tested one: it is acted on if any look up to there acts.
+    """
+    ends = [*tested[1:], len(acting)]
+    return [look for look, end in zip(tested, ends, strict=True) if any(acting[look:end])]

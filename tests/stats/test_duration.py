@@ -23,7 +23,7 @@ from stats import (
     outlook,
     remedies,
 )
-from stats.planning.schedule import spending_looks
+from stats.planning.schedule import looks_with_news
 
 BUYS = MetricSpec("buys", Role.SUCCESS, binary=True, mde=0.05)
 WAIT = MetricSpec("wait", Role.GUARDRAIL, direction="down", margin=0.02)
@@ -45,11 +45,11 @@ def test_daily_looks_that_may_all_ship_cost_what_the_design_says(
     assert found.inflation == pytest.approx(factor, abs=6e-4)
 
 
-def test_proofs_at_whole_weeks_cost_more_than_the_design_says_and_that_is_counted() -> None:
-    schedule = Schedule.daily(ONE, 1e6)
-    assert outlook(ONE, WORLD, schedule, days=28).metrics[0].inflation == pytest.approx(
-        1.144, abs=1e-3
-    )
+def test_proofs_pay_for_the_looks_at_which_they_may_fall_and_for_no_others() -> None:
+    weekly, daily = Schedule.daily(ONE, 1e6), Schedule.daily(ONE, 1e6, ship_every_days=1)
+    for schedule, price in ((weekly, 1.051), (daily, 1.081)):
+        metric = outlook(ONE, WORLD, schedule, days=28).metrics[0]
+        assert metric.inflation == pytest.approx(price, abs=1e-3)
 
 
 def test_required_units_give_the_power_when_they_come() -> None:
@@ -135,7 +135,7 @@ def test_a_forecast_goes_on_with_its_last_week() -> None:
 
 
 def test_looks_without_news_are_not_tested_but_the_last_is() -> None:
-    assert spending_looks([50, 100, 100.1, 200, 200, 200], 100, 0.002) == [1, 3, 5]
+    assert looks_with_news([50, 100, 100.1, 200, 200, 200], 100, 0.002) == [1, 3, 5]
 
 
 def test_a_deadline_at_which_nothing_new_matures_still_has_an_outlook() -> None:

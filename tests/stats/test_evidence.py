@@ -181,6 +181,54 @@ def test_the_clock_runs_through_a_look_that_is_passed_over() -> None:
     assert ship.bound == pytest.approx(expected.bounds[-1], rel=1e-12)
 
 
+# --- looks that cannot act
+
+
+def steady(*acts: bool, n: int = 1000) -> list[LookData]:
+    """Looks of ever more units, some of which may ship."""
+    looks = []
+    for number, may in enumerate(acts, 1):
+        sums = {"sale": [Moments.conversions(n * number, 100 * number)] * 2}
+        entry = look(number, number / len(acts), sums)
+        looks.append(replace(entry, may_ship=may, may_be_futile=may))
+    return looks
+
+
+SALE = MetricSpec("sale", Role.SUCCESS, binary=True, mde=0.05)
+
+
+def test_a_look_that_cannot_ship_spends_no_error_of_proof_or_futility() -> None:
+    plan, looks = plan_of(SALE), steady(False, True, False, True)
+    some, all_of = [0.5, 1.0], [0.25, 0.5, 0.75, 1.0]
+    decision = decide(looks, plan)
+    for kind, spending, sign, times in (
+        ("ship", Policy().proof_spending(plan, SALE), 1, some),
+        ("futility", Policy().futility_spending(), -1, some),
+        ("harm", Policy().harm_spending(plan, SALE), -1, all_of),
+    ):
+        expected = sign * boundary(spending, times).bounds[-1]
+        assert test_of(decision, kind).bound == pytest.approx(expected, rel=1e-9)
+
+
+def test_between_two_of_them_the_interval_is_told_as_if_it_could() -> None:
+    plan, looks = plan_of(SALE), steady(False, True, False, True)[:3]
+    expected = boundary(Policy().proof_spending(plan, SALE), [0.5, 0.75]).bounds[-1]
+    ship = test_of(decide(looks, plan), "ship")
+    assert ship.bound == pytest.approx(expected, rel=1e-9)
+    assert ship.low is not None
+
+
+def test_what_stands_at_a_look_that_acts_is_paid_for() -> None:
+    plan, looks = plan_of(SALE), steady(False, True, False, True)
+    same = replace(looks[1], metrics=looks[0].metrics)  # nothing new matured
+    decision = decide([looks[0], same, *looks[2:]], plan)
+    expected = boundary(Policy().proof_spending(plan, SALE), [0.25, 1.0]).bounds[-1]
+    assert test_of(decision, "ship").bound == pytest.approx(expected, rel=1e-9)
+    empty = replace(looks[1], metrics={})
+    again = decide([looks[0], empty, *looks[2:]], plan)
+    assert test_of(again, "ship").bound == test_of(decision, "ship").bound
+
+
 # --- rare events
 
 

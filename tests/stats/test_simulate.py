@@ -186,11 +186,10 @@ def test_a_decision_of_four_metrics_does_what_the_design_promises() -> None:
 
 
 def test_simulated_proofs_are_those_of_the_exact_recursion() -> None:
-    days = [day / 28 for day in range(1, 29)]
-    bounds = boundary(Policy().proof_spending(SHIP, BUYS), days).bounds
-    ships = [u if day % 7 == 0 else math.inf for day, u in enumerate(bounds, 1)]
+    weeks = [week / 4 for week in range(1, 5)]
+    bounds = boundary(Policy().proof_spending(SHIP, BUYS), weeks).bounds
     z = 0.005 / math.sqrt((0.09 + 0.105 * 0.895) / FIXED)
-    exact = crossings(days, ships, drift=z).upper_by()
+    exact = crossings(weeks, bounds, drift=z).upper_by()
     truth = {"gain": Truth({"buys": 0.05})}
     schedule = Schedule.daily(SHIP, 2 * FIXED)
     found = tried(SHIP, SHOP, schedule, truths=truth, replicas=20_000, heed_futility=False)

@@ -20,9 +20,9 @@ def test_enough_days_are_told_first_with_units_and_costs(alone: Any) -> None:
     text = answer.out.replace("\xa0", " ")
     first, second, third, *_ = text.splitlines()
     assert first == "28 days are enough to prove a rise of 5 % with a power of 80 %."
-    assert second.startswith("The effect needs 66,1")
+    assert second.startswith("The effect needs 60,7")
     assert second.endswith("28 days bring 70,000 units per arm.")
-    assert "14 % more units than one look at the end" in third
+    assert "5.1 % more units than one look at the end" in third
     assert "What would help" not in text
     assert "MDE over days" in text
     assert text.count("●") == 4, "one dot a week"
