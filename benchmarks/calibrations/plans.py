@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.calibrations.line import Finding, Line, Run
 from benchmarks.calibrations.paths import Array
+from benchmarks.calibrations.peer import Flags
 from stats import (
     Baseline,
     DecisionPlan,
@@ -99,14 +100,20 @@ def s1(run: Run) -> Iterator[Finding]:
 _EVENTS = 1000
 
 
-def _paths(run: Run, share: float, scenario: int) -> Array:
-    """Follow the evidence event by event; it depends on the two counts alone."""
+@lru_cache(maxsize=1)
+def _beyond() -> Flags:
+    """Tell which counts of control and treatment are evidence enough."""
     control, treatment = np.indices((_EVENTS + 1, _EVENTS + 1))
     possible = control + treatment <= _EVENTS
     table = np.full(control.shape, -np.inf)
     table[possible] = event_log_e(control[possible], treatment[possible], 0.5)
-    beyond = table >= math.log(1 / 0.025)
-    rng, ends = run.rng(scenario), []
+    found: Flags = table >= math.log(1 / 0.025)
+    return found
+
+
+def _paths(run: Run, share: float, scenario: int) -> Array:
+    """Follow the evidence event by event: the event at which it is enough; infinite if never."""
+    beyond, rng, ends = _beyond(), run.rng(scenario), []
     for part in run.parts(1000):
         on_treatment = np.cumsum(rng.random((part, _EVENTS)) < share, axis=1)
         on_control = np.arange(1, _EVENTS + 1) - on_treatment

@@ -52,9 +52,7 @@ def _added(values: Array, counts: Array) -> Array:
     return added
 
 
-def _of_purchases(
-    run: Run, split: float, scenario: int, **how: tuple[float, float]
-) -> tuple[Sides, Sides | None]:
+def _of_purchases(run: Run, split: float, scenario: int, **how: Any) -> tuple[Sides, Sides | None]:
     design, rng = Design(split, looks_per_day=4), run.rng(scenario)
     batches = (purchases(rng, part, design, **how) for part in run.parts(250))
     return both_sides(run, design, batches, binary=False)
@@ -64,6 +62,9 @@ def a3(run: Run) -> Iterator[Finding]:
     limits = {"harm": (0.0, 0.030), "ship": (0.0, 0.030)}
     for k, (split, name) in enumerate(_SPLITS):
         yield from rates_of_sides(run, f"revenue, {name}", _of_purchases(run, split, k), limits)
+    # Not in the document's table of criteria, but in 1.2: without the cap these are harms.
+    heavy = _of_purchases(run, 0.05, len(_SPLITS), sigma=2.5)
+    yield from rates_of_sides(run, "revenue with deviation 2.5, 95/5", heavy, limits)
 
 
 def a4(run: Run) -> Iterator[Finding]:
