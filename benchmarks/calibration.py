@@ -24,10 +24,15 @@ SEED = 20_240
 
 def limits(finding: Finding) -> str:
     """Write what must be found."""
-    low, high = finding.at_least, finding.at_most
-    if math.isfinite(low) and low > 0 and math.isfinite(high) and high < 1:
-        return f"{low:.3f} … {high:.3f}"
-    return f"≥ {low:.4g}" if math.isfinite(low) and low > 0 else f"≤ {high:,.5g}"
+    low, high = (_limit(limit) for limit in (finding.at_least, finding.at_most))
+    # A share is never below 0 or above 1: such a limit says nothing.
+    if finding.at_least <= 0:
+        return f"≤ {high}"
+    return f"{low} … {high}" if math.isfinite(finding.at_most) else f"≥ {low}"
+
+
+def _limit(limit: float) -> str:
+    return f"{limit:,.0f}" if abs(limit) >= 100 else f"{limit:.4f}".rstrip("0").rstrip(".")
 
 
 def row(name: str, finding: Finding) -> str:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from benchmarks.calibrations.peer import GbStats
+
+Array = NDArray[np.float64]
 
 _INFINITE = math.inf
 
@@ -65,7 +67,8 @@ class Run:
     ) -> Finding:
         """Report the share of replicas in which something happened."""
         hit = np.asarray(hits, dtype=float)
-        text = "" if peer is None else shown(float(np.mean(peer)), _share_se(np.asarray(peer)))
+        theirs = np.asarray(0.0 if peer is None else peer, dtype=float)
+        text = "" if peer is None else shown(float(theirs.mean()), _share_se(theirs))
         low, high = self.widened(at_least, -1), self.widened(at_most, 1)
         return Finding(what, float(hit.mean()), _share_se(hit), low, high, text)
 
@@ -98,7 +101,7 @@ class Run:
     ) -> Finding:
         """Report a median over the replicas; its standard error is that of order statistics."""
         x = np.sort(np.asarray(values, dtype=float))
-        text = "" if peer is None else shown(float(np.median(peer)), None)
+        text = "" if peer is None else shown(float(np.median(np.asarray(peer, dtype=float))))
         half = math.sqrt(x.size) / 2
         low, high = (x[int(np.clip(x.size / 2 + side * half, 0, x.size - 1))] for side in (-1, 1))
         se = float(high - low) / 2 if math.isfinite(high) else 0.0
@@ -135,11 +138,11 @@ def shown(value: float, se: float | None = None) -> str:
     return f"{text} ± {se:.4f}" if abs(value) < 10 else f"{text} ± {se:,.0f}"
 
 
-def _share_se(hits: np.ndarray) -> float:
+def _share_se(hits: Array) -> float:
     # Of no hits, or of nothing but hits, one could have been different.
     share, n = float(hits.mean()), hits.size
     return math.sqrt(max(share * (1 - share), 1 / n * (1 - 1 / n)) / n)
 
 
-def _mean_se(values: np.ndarray) -> float:
+def _mean_se(values: Array) -> float:
     return float(values.std()) / math.sqrt(values.size)

@@ -45,13 +45,15 @@ class Design:
     def times(self) -> Array:
         """Spending times."""
         looks = np.arange(1, self.days * self.looks_per_day + 1)
-        return looks / (self.horizon_days * self.looks_per_day)
+        times: Array = looks / (self.horizon_days * self.looks_per_day)
+        return times
 
     @property
     def cumulative(self) -> Integers:
         """Units of control and treatment at every look: shape (looks, 2)."""
         arms = np.array([1 - self.split, self.split])
-        return np.rint(self.times[:, None] * self.units * arms).astype(np.int64)
+        units: Integers = np.rint(self.times[:, None] * self.units * arms).astype(np.int64)
+        return units
 
     @property
     def steps(self) -> Integers:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -29,14 +31,11 @@ class GbStats:
     """
 
     def __init__(self) -> None:
-        from importlib.metadata import version
-
-        from gbstats.frequentist.tests import SequentialConfig, SequentialTwoSidedTTest
-        from gbstats.models import statistics
+        tests = import_module("gbstats.frequentist.tests")
 
         self.version = version("gbstats")
-        self._test, self._config = SequentialTwoSidedTTest, SequentialConfig()
-        self._statistics = statistics
+        self._test, self._config = tests.SequentialTwoSidedTTest, tests.SequentialConfig()
+        self._statistics = import_module("gbstats.models.statistics")
         self._critical: dict[int, float] = {}
         self._rng = np.random.default_rng(0)
         self.checked = 0
@@ -104,7 +103,7 @@ class GbStats:
                 for path in rows
             ]
         )
-        return (sides > 0).any(axis=1), (sides < 0).any(axis=1)
+        return np.asarray((sides > 0).any(axis=1)), np.asarray((sides < 0).any(axis=1))
 
     def _critical_of(self, units: int) -> float:
         if units not in self._critical:

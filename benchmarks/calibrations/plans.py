@@ -56,7 +56,7 @@ def _characteristics(run: Run) -> OperatingCharacteristics:
 
 
 def _chance(
-    run: Run, what: str, found: Simulated, *, least: float = 0.0, most: float = 1.0
+    run: Run, what: str, found: Simulated, *, least: float = 0.0, most: float = math.inf
 ) -> Finding:
     return Finding(what, found.value, found.se, run.widened(least, -1), run.widened(most, 1))
 

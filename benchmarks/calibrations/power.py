@@ -151,7 +151,9 @@ def f2(run: Run) -> Iterator[Finding]:
 
 def _coverage(run: Run, lift: float, k: int, *, relative: bool) -> tuple[Flags, Flags | None]:
     """Tell in which replicas the intervals of all looks of three horizons hold the truth."""
-    rng, ours, theirs = run.rng(k), [], []
+    rng = run.rng(k)
+    ours: list[Flags] = []
+    theirs: list[Flags] = []
     times = _LONG.times.tolist()
     upper = np.array(boundary(_SHIP, times).bounds)
     lower = np.array(boundary(_HARM, times).bounds)
@@ -163,10 +165,10 @@ def _coverage(run: Run, lift: float, k: int, *, relative: bool) -> tuple[Flags, 
         else:
             difference, se, *_ = score_arrays(sums[:, :, 0], sums[:, :, 1], binary=True)
             truth = treatment - control
-            held = (difference - upper * se <= truth) & (truth <= difference + lower * se)
-            ours.append(held.all(axis=1))
+            low, high = difference - upper * se, difference + lower * se
+            ours.append(np.asarray(((low <= truth) & (truth <= high)).all(axis=1)))
         if run.gbstats is not None:
-            theirs.append(run.gbstats.covers(sums, lift, binary=True).all(axis=1))
+            theirs.append(np.asarray(run.gbstats.covers(sums, lift, binary=True).all(axis=1)))
     return np.concatenate(ours), np.concatenate(theirs) if theirs else None
 
 

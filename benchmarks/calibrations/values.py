@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from benchmarks.calibrations.line import Finding, Line, Run
 from benchmarks.calibrations.null import rates_of_sides
-from benchmarks.calibrations.paths import Array, Design, Sides, both_sides, sides
-from stats import CovariateMoments, RatioMoments, adjust_arrays, linearised_arrays
+from benchmarks.calibrations.paths import Array, Design, Integers, Sides, both_sides, sides
+from stats import adjust_arrays, linearised_arrays
 
 # Share of units that buy, and the deviation of the logarithm of what they spend.
 _BUYERS, _SIGMA = 0.05, 1.5
@@ -41,7 +42,7 @@ def purchases(
     return sums
 
 
-def _added(values: Array, counts: Array) -> Array:
+def _added(values: Array, counts: Integers) -> Array:
     """Add up as many values as each count says, in their order."""
     ends = np.cumsum(counts)
     starts = ends - counts.ravel()
@@ -131,28 +132,39 @@ def adjusted_of_gbstats(statistics: Any, row: Array) -> Any:
     )
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A metric that is read through sums of two values per unit."""
+
+    what: str
+    split: float
+    draw: Callable[[np.random.Generator, tuple[int, ...]], list[Array]]
+    as_means: Callable[[Array, Array], tuple[Array, Array, Array]]
+    of_gbstats: Callable[[Any, Array], Any]
+
+
 _KINDS = (
-    ("ratio, 50/50", 0.5, clicks, linearised_arrays, ratio_of_gbstats, RatioMoments),
-    ("CUPED, 50/50", 0.5, spending, adjust_arrays, adjusted_of_gbstats, CovariateMoments),
-    ("CUPED, 90/10", 0.1, spending, adjust_arrays, adjusted_of_gbstats, CovariateMoments),
+    Kind("ratio, 50/50", 0.5, clicks, linearised_arrays, ratio_of_gbstats),
+    Kind("CUPED, 50/50", 0.5, spending, adjust_arrays, adjusted_of_gbstats),
+    Kind("CUPED, 90/10", 0.1, spending, adjust_arrays, adjusted_of_gbstats),
 )
 
 
 def a5(run: Run) -> Iterator[Finding]:
     limits = {"harm": (0.0, 0.032), "ship": (0.0, 0.032)}
-    for k, (name, split, draw, as_means, of_gbstats, _) in enumerate(_KINDS):
-        design, rng = Design(split, units=40_000), run.rng(k)
+    for k, kind in enumerate(_KINDS):
+        design, rng = Design(kind.split, units=40_000), run.rng(k)
         ours, theirs, asked = [], [], 0
         for part in run.parts(100):
-            sums = unit_sums(rng, part, design, draw)
-            row_c, row_t, _ = as_means(sums[:, :, 0], sums[:, :, 1])
+            sums = unit_sums(rng, part, design, kind.draw)
+            row_c, row_t, _ = kind.as_means(sums[:, :, 0], sums[:, :, 1])
             ours.append(sides(design, np.stack([row_c, row_t], axis=2), binary=False))
             if run.gbstats is not None and asked < _ASKED:
-                up, down = run.gbstats.first_sides(sums, of_gbstats)
+                up, down = run.gbstats.first_sides(sums, kind.of_gbstats)
                 theirs.append(Sides(*(np.where(hit, 0, -1) for hit in (up, down))))
                 asked += part
         found = Sides.joined(ours), Sides.joined(theirs) if theirs else None
-        yield from rates_of_sides(run, name, found, limits)
+        yield from rates_of_sides(run, kind.what, found, limits)
 
 
 LINES = (
