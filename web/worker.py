@@ -33,13 +33,17 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
     stop : threading.Event, optional
         Set it to end the loop.
     """
+    # Imported before the signal handlers are in place: a second or more in which nothing is begun
+    # yet, so that a signal may end the process at once.
+    from experiments import monitor  # noqa: F401
+    from experiments.store import embedded  # noqa: F401
+
     stop = threading.Event() if stop is None else stop
     with on_request_to_end(stop.set):
         _work(settings, stop)
 
 
 def _work(settings: Settings, stop: threading.Event) -> None:
-    # A second of imports (SciPy, DuckDB), after the signal handlers are in place.
     from experiments import lease, monitor
     from experiments.store.embedded import EmbeddedStore
 

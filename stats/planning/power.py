@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scipy import optimize, special
-from scipy import stats as sps
 
 from stats.errors import NotEnoughDataError, ParameterError
 from stats.planning.baseline import Baseline, Signal
@@ -172,7 +171,8 @@ def achieved_power(
     error_c, error_t = signal.control_variance / control, signal.treatment_variance / treatment
     parts = error_c**2 / (control - 1) + error_t**2 / (treatment - 1)
     freedom = (error_c + error_t) ** 2 / parts
-    return float(sps.nct.sf(sps.t.isf(alpha, freedom), freedom, z))
+    # The upper tail at t is the lower one at -t with the noncentrality turned round.
+    return float(special.nctdtr(freedom, -z, special.stdtrit(freedom, alpha)))
 
 
 def smallest_detectable_lift(
