@@ -35,6 +35,13 @@ def a2(run: Run) -> Iterator[Finding]:
         design = Design(split, looks_per_day=4)
         found = of_conversions(run, design, (0.01, 0.01), k)
         yield from rates_of_sides(run, f"1 %, {name}", found, {"harm": (0.0, 0.030)})
+    # Not among the document's criteria, but in 1.2: what the skewness correction and its cap are
+    # for. A small arm's rare errors come in lumps, and a huge gain of a small arm is no harm.
+    small = Design(0.05, looks_per_day=4)
+    found = of_conversions(run, small, (0.01, 0.01), 2, direction="down")
+    yield from rates_of_sides(run, "1 % errors, 95/5", found, {"harm": (0.0, 0.030)})
+    found = of_conversions(run, small, (0.001, 0.005), 3)
+    yield from rates_of_sides(run, "five times 0.1 %, 95/5", found, {"harm": (0.0, 0.030)})
 
 
 def a7(run: Run) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from stats.planning.rule import ENDS
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Direction = Literal["up", "down"]
 
 #: Units, both arms together, that a fixed test at 5 % of a 10 % conversion needs (80 % power).
 PLANNED_UNITS = 2 * 57_700
@@ -95,11 +97,14 @@ class Sides:
         return cls(*(np.where(f.any(axis=1), f.argmax(axis=1), -1) for f in (up, down)))
 
 
-def sides(design: Design, sums: Array, *, binary: bool) -> Sides:
-    """Follow trajectories with our rule, once for each side."""
-    ship = design.plan(MetricSpec("y", Role.SUCCESS, binary=binary), watched=False)
-    harm = design.plan(MetricSpec("y", Role.SAFETY, binary=binary))
-    ended = [follow(design.schedule, {"y": sums}, plan) for plan in (ship, harm)]
+def sides(design: Design, sums: Array, *, binary: bool, direction: Direction = "up") -> Sides:
+    """Follow trajectories with our rule, once for each side: ``up`` ships, ``down`` harms."""
+    ship, harm = (
+        MetricSpec("y", role, binary=binary, direction=direction)
+        for role in (Role.SUCCESS, Role.SAFETY)
+    )
+    plans = design.plan(ship, watched=False), design.plan(harm)
+    ended = [follow(design.schedule, {"y": sums}, plan) for plan in plans]
     return Sides(_first(ended[0], VALUE), _first(ended[1], HARM))
 
 
@@ -118,21 +123,32 @@ def conversions(
 
 
 def both_sides(
-    run: Run, design: Design, batches: Iterator[Array], *, binary: bool
+    run: Run,
+    design: Design,
+    batches: Iterator[Array],
+    *,
+    binary: bool,
+    direction: Direction = "up",
 ) -> tuple[Sides, Sides | None]:
     """Follow batches of trajectories with our rule, and with gbstats if it is there."""
     ours, theirs = [], []
     for sums in batches:
-        ours.append(sides(design, sums, binary=binary))
+        ours.append(sides(design, sums, binary=binary, direction=direction))
         if run.gbstats is not None:
-            theirs.append(Sides.of(*run.gbstats.crossed(sums, binary=binary)))
+            up, down = run.gbstats.crossed(sums, binary=binary)
+            theirs.append(Sides.of(up, down) if direction == "up" else Sides.of(down, up))
     return Sides.joined(ours), Sides.joined(theirs) if theirs else None
 
 
 def of_conversions(
-    run: Run, design: Design, rates: tuple[float, float], scenario: int
+    run: Run,
+    design: Design,
+    rates: tuple[float, float],
+    scenario: int,
+    *,
+    direction: Direction = "up",
 ) -> tuple[Sides, Sides | None]:
     """Follow conversions with these rates."""
     rng = run.rng(scenario)
     batches = (conversions(rng, part, design, rates) for part in run.parts(1000))
-    return both_sides(run, design, batches, binary=True)
+    return both_sides(run, design, batches, binary=True, direction=direction)

@@ -63,9 +63,6 @@ def a3(run: Run) -> Iterator[Finding]:
     limits = {"harm": (0.0, 0.030), "ship": (0.0, 0.030)}
     for k, (split, name) in enumerate(_SPLITS):
         yield from rates_of_sides(run, f"revenue, {name}", _of_purchases(run, split, k), limits)
-    # Not in the document's table of criteria, but in 1.2: without the cap these are harms.
-    heavy = _of_purchases(run, 0.05, len(_SPLITS), sigma=2.5)
-    yield from rates_of_sides(run, "revenue with deviation 2.5, 95/5", heavy, limits)
 
 
 def a4(run: Run) -> Iterator[Finding]:

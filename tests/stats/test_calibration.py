@@ -23,11 +23,11 @@ from stats import ConsecutiveSums, correlation, event_detection
 #: Replicas of each line: enough to see it broken, few enough to wait for.
 REPLICAS = {
     "A1": 2000,
-    "A2": 2000,
+    "A2": 4000,
     "A3": 500,
     "A4": 500,
     "A5": 100,
-    "A6": 60,
+    "A6": 100,
     "A7": 2000,
     "P1": 2000,
     "P2": 1500,
@@ -37,7 +37,7 @@ REPLICAS = {
     "F2": 1000,
     "C1": 1500,
     "C2": 1500,
-    "D1": 1500,
+    "D1": 2000,
     "D2": 1000,
     "S1": 2000,
     "E1": 1000,
