@@ -39,8 +39,8 @@ class Worth:
     """What one success metric is worth in one arm, against doing nothing.
 
     Numbers are in the metric's unit (a conversion: share of units); ``low`` and ``high`` bound the
-    difference at every look together, ``None`` where unbounded. ``break_even`` lies on the same
-    axis.
+    difference at all looks that can decide together, ``None`` where unbounded. ``break_even`` lies
+    on the same axis.
     """
 
     metric: str

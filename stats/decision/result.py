@@ -54,8 +54,9 @@ class TestResult:
     reason : str or None
         Why there is no test, or from which look it is carried over.
     low, high : float or None
-        Repeated confidence interval of the difference; None where unbounded. Valid at all scheduled
-        looks together: one may peek.
+        Repeated confidence interval of the difference; None where unbounded. One may peek: the end
+        towards harm is valid at all scheduled looks together, the other at all that may ship, and
+        between two of them at any one more.
     relative, relative_low, relative_high : float or None
         The same as lift, divided by control's mean (Fieller); None where unbounded.
     """
