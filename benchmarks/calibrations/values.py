@@ -70,7 +70,9 @@ def a4(run: Run) -> Iterator[Finding]:
     for k, (split, name) in enumerate(_SPLITS):
         found = _of_purchases(run, split, k, buyers=(_BUYERS, _BUYERS / 2), worth=(1.0, 2.0))
         what = f"half the buyers, twice the value, {name}"
-        yield from rates_of_sides(run, what, found, {"harm": (0.0, limits[name])})
+        # To ship is held to what 1.2 says of every A/A design.
+        both = {"harm": (0.0, limits[name]), "ship": (0.0, 0.030)}
+        yield from rates_of_sides(run, what, found, both)
 
 
 # --- linearised and adjusted metrics, unit by unit
