@@ -26,7 +26,7 @@ _FEW_UNITS = 2_000
 _CHOICES = 6
 _POOL = 40
 
-Truth = Callable[[Any], int]
+Truth = Callable[[Any], int | None]
 
 
 @dataclass(slots=True)
@@ -175,7 +175,10 @@ class _Search:
             if self.budget.units <= 0:
                 return
             self.budget.units -= 1
-            if all(truth(value) in allowed for truth, allowed in wanted):
+            # Of what is no unit the cell itself says all: its atoms on buckets are false there.
+            if all(
+                (found := truth(value)) is None or found in allowed for truth, allowed in wanted
+            ):
                 yield value
 
     def is_flexible(self, number: int) -> bool:
@@ -234,7 +237,7 @@ def _moments(variable: Variable, cells: int) -> Iterator[Any]:
 
 
 def _truth(hidden: Hidden) -> Truth:
-    """Return the function from a unit to which atoms on its buckets hold."""
+    """Return the function from a value to which atoms on its buckets hold; None: it is no unit."""
     places: dict[Bucketing, Callable[[object], Any]] = {}
     tests: list[tuple[Atom, Callable[[object], Any], list[tuple[Any, Any]]]] = []
     for atom, bucketing, ranges in hidden.asked:
@@ -242,14 +245,16 @@ def _truth(hidden: Hidden) -> Truth:
         edges = [(edge_of(bucketing, low), edge_of(bucketing, high)) for low, high in ranges]
         tests.append((atom, find, edges))
 
-    def truth(value: Any) -> int:
+    def truth(value: Any) -> int | None:
         found = 0
         known: dict[int, Any] = {}
         for atom, find, edges in tests:
             place = known.get(id(find))
             if place is None:
                 place = known[id(find)] = find(value)
-            if place is not None and any(low <= place < high for low, high in edges):
+            if place is None:
+                return None
+            if any(low <= place < high for low, high in edges):
                 found |= atom.bit
         return found
 

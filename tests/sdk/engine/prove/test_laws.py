@@ -419,3 +419,16 @@ def test_a_flag_whose_value_is_a_time_is_followed_over_the_times() -> None:
     ever = asking("lt", 5)
     ever["flags"]["f"]["rules"][0]["when"]["value"] = same
     assert verdict(ever, boolean(rule())) is Verdict.NO_OP
+
+
+def test_who_is_a_unit_for_one_hash_alone_is_found() -> None:
+    """A fraction has no bucket of ours, and one of Unleash's."""
+    everybody = rule(serve=split(("off", 0, 10_000)), name="all")
+    before, after = (
+        boolean(everybody, rule(serve=split(("on", 2000, end), hash="unleash"), name="some"))
+        for end in (4000, 6000)
+    )
+    found = judged(before, after)
+    assert found.verdict is Verdict.ONLY_WIDENS
+    assert found.no_op.witness is not None
+    assert isinstance(found.no_op.witness.context["targetingKey"], float)
