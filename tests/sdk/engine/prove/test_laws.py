@@ -423,7 +423,7 @@ def test_a_flag_whose_value_is_a_time_is_followed_over_the_times() -> None:
 
 def test_who_is_a_unit_for_one_hash_alone_is_found() -> None:
     """A fraction has no bucket of ours, and one of Unleash's."""
-    everybody = rule(serve=split(("off", 0, 10_000)), name="all")
+    everybody = rule(serve=split(("off", 0, 7500), ("off", 7500, 10_000)), name="all")
     before, after = (
         boolean(everybody, rule(serve=split(("on", 2000, end), hash="unleash"), name="some"))
         for end in (4000, 6000)
