@@ -42,6 +42,8 @@ bench: development $(PEERS)/bin/python
 	-$(BIN)/flagstone bench serve
 	$(BIN)/python benchmarks/intake.py
 	$(BIN)/python benchmarks/stats_speed.py
+	$(BIN)/python benchmarks/proofs.py
+	PYTHONPATH=. $(PEERS)/bin/python benchmarks/calibration.py
 
 # Writes the lock files anew from pyproject.toml (needs uv).
 lock:
