@@ -135,6 +135,8 @@ def test_an_interrupted_command_says_so_without_a_traceback(alone: Any, tmp_path
         cwd=REPOSITORY,
         stderr=subprocess.PIPE,
         text=True,
+        # A suite that runs in the background ignores the signal, and hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     # Opening the writing end waits until the command has opened the reading end.
     with fifo.open("w"):
