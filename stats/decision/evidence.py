@@ -240,11 +240,12 @@ def _pair(
     if n < policy.minimum_units or min(control.n, treatment.n) < 2:
         return f"too few units: {control.n:g} and {treatment.n:g}"
     if isinstance(control, Moments) and isinstance(treatment, Moments):
-        both = Moments(*control.sums[:4], shift=control.shift) + Moments(
-            *treatment.sums[:4], shift=treatment.shift
-        )
-        if metric.binary and both.total < policy.minimum_events:
-            return f"too few events: {both.total:g}"
-        if n * both.s2 - both.s1 * both.s1 <= _CONSTANT * n * both.s2:
+        events = control.total + treatment.total
+        if metric.binary and events < policy.minimum_events:
+            return f"too few events: {events:g}"
+        # Every look is asked again at each later one: sums are compared, no object is made.
+        moved = treatment.about(control.shift)
+        first, second = control.s1 + moved.s1, control.s2 + moved.s2
+        if n * second - first * first <= _CONSTANT * n * second:
             return "all units are equal"
     return control, treatment
