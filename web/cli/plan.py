@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,34 +12,19 @@ import click
 
 from web.cli.context import Invocation, pass_invocation
 from web.cli.output import EXIT_FALSE, EXIT_USAGE, CommandError
+from web.cli.plan_wish import Wish
 
 if TYPE_CHECKING:
     from stats import (
         Baseline,
         Deadline,
-        DecisionPlan,
         Duration,
         MetricSpec,
         OperatingCharacteristics,
-        World,
     )
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(%?)", re.IGNORECASE)
 _GUARDRAIL_HINT = "--guardrail refunds=3%,margin=10%,down  or  --guardrail wait=2.1,sd=4,margin=2%"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What was asked for, in the terms of ``stats``."""
-
-    plan: DecisionPlan
-    world: World
-    traffic: tuple[float, ...]
-    days: int
-    share: float
-    window_days: int
-    power: float
-    has_covariate: bool = False
 
 
 @click.command(name="plan")

@@ -18,7 +18,7 @@ from web.cli.plan_words import at_day, percent, verdict
 
 if TYPE_CHECKING:
     from stats import Deadline, Duration
-    from web.cli.plan import Wish
+    from web.cli.plan_wish import Wish
 
 _WIDTH, _PANEL = 760, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 128, 34, 30

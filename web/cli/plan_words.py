@@ -14,7 +14,7 @@ from stats import Role, Verdict
 
 if TYPE_CHECKING:
     from stats import Deadline, Duration, MetricOutlook, OperatingCharacteristics, Remedies
-    from web.cli.plan import Wish
+    from web.cli.plan_wish import Wish
 
 _WIDTH, _HEIGHT = 60, 11
 _TRUTHS = {
