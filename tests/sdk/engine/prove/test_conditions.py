@@ -18,6 +18,10 @@ def a(op: str, *values: Any, **more: Any) -> dict[str, Any]:
     return {"attr": "a", "op": op, "values": list(values), **more}
 
 
+def part(op: str, *values: Any) -> dict[str, Any]:
+    return {"attr": ["a", "x"], "op": op, **({"values": list(values)} if values else {})}
+
+
 def against(op: str, source: Any = None) -> dict[str, Any]:
     return {"attr": "a", "op": op, "values_from": source or {"attr": "b"}}
 
@@ -43,11 +47,20 @@ NUMBER, STRING, LENGTH = {"as": "number"}, {"as": "string"}, {"as": "length"}
 AUTO, JOINED, CI = {"as": "auto"}, {"as": "joined"}, {"ci": True}
 NOW = {"clock": "now"}
 
+EVEN, ODD = a("mod", [2, 0]), a("mod", [2, 1])
+NOBODY = both(a("in", "x"), no(a("in", "x")))
+
 EDITS: list[tuple[str, Any, Any, Verdict]] = [
     ("one more constant", a("in", "x"), a("in", "x", "y"), WIDENS),
     ("another order of constants", a("in", "x", "y"), a("in", "y", "x"), NO_OP),
     ("another type", a("in", 1), a("in", True), MOVES),
     ("another kind of number", a("in", 1), a("in", 1.0), NO_OP),
+    ("an even number between 1 and 3", both(EVEN, a("gt", 1), a("lt", 3)), NOBODY, NARROWS),
+    ("no odd number between 1 and 3", both(ODD, a("gt", 1), a("lt", 3)), NOBODY, NO_OP),
+    ("text has no parts", both(a("in", "x"), part("exists")), NOBODY, NO_OP),
+    ("a number has no parts", both(a("gt", 1), part("in", "y")), NOBODY, NO_OP),
+    ("what has parts is an object", both(a("type", "object"), part("in", "y")),
+     part("in", "y"), NO_OP),
     ("in any case", a("in", "x"), a("in", "x", **CI), WIDENS),
     ("both cases are any case", a("in", "x", "X"), a("in", "X", **CI), NO_OP),
     ("the Kelvin sign is a k", a("in", "k", "K"), a("in", "k", **CI), WIDENS),
