@@ -57,6 +57,7 @@ EDITS: list[tuple[str, Any, Any, Verdict]] = [
     ("another kind of number", a("in", 1), a("in", 1.0), NO_OP),
     ("an even number between 1 and 3", both(EVEN, a("gt", 1), a("lt", 3)), NOBODY, NARROWS),
     ("no odd number between 1 and 3", both(ODD, a("gt", 1), a("lt", 3)), NOBODY, NO_OP),
+    ("elements as well", a("starts_with", "x"), a("starts_with", "x", elements=True), WIDENS),
     ("text has no parts", both(a("in", "x"), part("exists")), NOBODY, NO_OP),
     ("a number has no parts", both(a("gt", 1), part("in", "y")), NOBODY, NO_OP),
     ("what has parts is an object", both(a("type", "object"), part("in", "y")),
