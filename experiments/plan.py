@@ -43,6 +43,8 @@ class Metric:
         Largest loss still tolerated, relative to control (guardrails).
     superiority_margin : float
         Absolute effect that a success metric must beat: the break-even mark.
+    rare : bool
+        Whether the exact event test watches this conversion too, from its first event on.
     column, covariate : str, optional
         Columns of a replayed file: the outcome, and the same thing before the experiment.
     """
@@ -56,6 +58,7 @@ class Metric:
     mde: float | None = None
     margin: float | None = None
     superiority_margin: float = 0.0
+    rare: bool = False
     column: str | None = None
     covariate: str | None = None
 
@@ -81,6 +84,8 @@ class Metric:
             "mde": self.mde,
             "margin": self.margin,
             "superiority_margin": self.superiority_margin if self.role == "success" else None,
+            # Not said when false: the seals of plans from before it existed still hold.
+            "rare": self.rare or None,
             "column": self.column,
             "covariate": self.covariate,
         }
@@ -362,6 +367,7 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
     elif role == "guardrail":
         hint = "the largest relative loss still tolerated, such as margin = 0.02"
         margin = item.number("margin", above=0, below=1, hint=hint)
+    rare = _read_rare(item, role, kind)
     metric = Metric(
         key=key,
         role=role,
@@ -372,6 +378,7 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
         mde=mde,
         margin=margin,
         superiority_margin=superiority_margin,
+        rare=rare,
         column=item.text("column", None),
         covariate=item.text("covariate", None),
     )
@@ -379,6 +386,31 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
         raise item.fault("covariate", "is for means and counts", None)
     item.finish()
     return metric
+
+
+def _read_rare(item: Reader, role: str, kind: str) -> bool:
+    if not item.boolean("rare", default=False):
+        return False
+    if kind != "conversion":
+        raise item.fault(
+            "rare",
+            f"is for conversions, not for a {kind}",
+            'the exact test counts units that met the event: set kind = "conversion"',
+        )
+    if role == "explore":
+        raise item.fault(
+            "rare",
+            "is for metrics that are watched for harm, and explore decides nothing",
+            "role is one of: success, guardrail, safety",
+        )
+    if not item.has("direction"):
+        # The default would watch an error for happening too seldom, and say nothing.
+        raise item.fault(
+            "direction",
+            "is missing, and a rare metric needs it",
+            'direction = "down" for errors, crashes and refunds: more of them is harm',
+        )
+    return True
 
 
 def _check_metrics(reader: Reader, claim: str, metrics: tuple[Metric, ...]) -> None:
