@@ -193,7 +193,7 @@ def harm_part(
                 continue
             test = words.find_test(decision, "harm", metric.key, arm)
             word = _word(metric, arm, decision, test, blind=blind)
-            by_events = _passed(decision, "harm_events", metric.key, arm)
+            by = " by rare events" if _passed(decision, "harm_events", metric.key, arm) else ""
             margin = f" (tolerated loss {words.percent(metric.margin)})" if metric.margin else ""
             others_left = set(plan.treatments) - set(status.dropped)
             left_out = " – dropped" if arm in status.dropped and others_left else ""
@@ -206,7 +206,7 @@ def harm_part(
                     margin=metric.margin,
                     low=None if blind or test is None else test["low"],
                     high=None if blind or test is None else test["high"],
-                    text=f"{metric.key}, {arm}: {word}{' by rare events' if by_events else ''}{margin}{left_out}",
+                    text=f"{metric.key}, {arm}: {word}{by}{margin}{left_out}",
                 )
             )
     return tuple(lines)
@@ -265,14 +265,14 @@ def evidence_part(
                 f"bound {bound} {crossed}, alpha spent {test['alpha_spent']:.4f}"
             )
         fields = ("kind", "metric", "arm", "estimate", "se", "z", "bound", "alpha_spent")
-        # Looks from before the rare events were watched have no such fields.
-        fields += tuple(name for name in ("log_e", "log_e_bound") if name in test)
         rows.append(
             Evidence(
                 **{name: test[name] for name in fields},
                 passed=test["passed"],
                 reason=test["reason"],
                 text=text,
+                log_e=test.get("log_e"),
+                log_e_bound=test.get("log_e_bound"),
             )
         )
     return tuple(rows)
@@ -364,11 +364,11 @@ def _loss(
     if not any(_passed(decision, kind, metric.key, arm) for kind in words.HARM_KINDS):
         return None
     test = words.find_test(decision, "harm", metric.key, arm)
-    units = look["counts"].get(arm, 0)
+    units = float(look["counts"].get(arm, 0))
     if test is not None and test["estimate"] is not None:
         return float(test["estimate"]) * units
     # Rare events stop before there are units enough for an estimate: the difference as counted.
-    means = words.means(look, metric.key)
-    if plan.control not in means or arm not in means:
+    arm_means = words.means(look, metric.key)
+    if plan.control not in arm_means or arm not in arm_means:
         return None
-    return (means[arm] - means[plan.control]) * float(units)
+    return (arm_means[arm] - arm_means[plan.control]) * units
