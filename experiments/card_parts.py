@@ -129,13 +129,13 @@ def _worth_line(
 ) -> Worth:
     control_mean = arm_means.get(plan.control)
     break_even, label = _break_even(metric, control_mean)
+    name = metric.key if metric.ratio is None else f"{metric.key} ({metric.unit})"
     known = test if test is not None and test["estimate"] is not None else None
     if known is None:
-        text = f"{metric.key}, {arm}: too few units yet"
+        text = f"{name}, {arm}: too few units yet"
     else:
         text = (
-            f"{metric.key}, {arm} against {plan.control}: "
-            f"{words.difference(metric, known['estimate'])}"
+            f"{name}, {arm} against {plan.control}: {words.difference(metric, known['estimate'])}"
         )
         if known["relative"] is not None:
             text += f" ({words.signed_percent(known['relative'])})"
@@ -148,7 +148,7 @@ def _worth_line(
     return Worth(
         metric=metric.key,
         arm=arm,
-        unit="share of units" if metric.binary else "per unit",
+        unit=metric.unit,
         good=metric.direction,
         control_mean=control_mean,
         treatment_mean=arm_means.get(arm),
@@ -348,8 +348,11 @@ def cost_part(
         for arm in plan.treatments:
             total = _loss(plan, look, decision, metric, arm)
             if total:
-                way = "fewer" if total < 0 else "more"
-                losses.append(f"about {words.plain(abs(total), 3)} {way} {metric.key} in {arm}")
+                # Events are fewer, their value is less.
+                fewer = "less" if metric.ratio and metric.ratio.numerator == "value" else "fewer"
+                way = fewer if total < 0 else "more"
+                name = metric.ratio.numerator_of(metric.event) if metric.ratio else metric.key
+                losses.append(f"about {words.plain(abs(total), 3)} {way} {name} in {arm}")
     return f"{text}: {words.listed(losses)} than on {plan.control}." if losses else text + "."
 
 
@@ -365,6 +368,9 @@ def _loss(
         return None
     test = words.find_test(decision, "harm", metric.key, arm)
     units = float(look["counts"].get(arm, 0))
+    if metric.ratio is not None:
+        # A ratio's difference is per denominator; those of mature units are all that is known.
+        units = words.below_the_line(look, metric.key, arm)
     if test is not None and test["estimate"] is not None:
         return float(test["estimate"]) * units
     # Rare events stop before there are units enough for an estimate: the difference as counted.

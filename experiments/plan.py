@@ -15,6 +15,7 @@ from typing import Any
 from experiments.document import Reader, format_duration, sha256_of
 from experiments.errors import PlanError
 from experiments.policy import Policy, check_schedule, parse_policy
+from experiments.ratio import Ratio, read_ratio
 from flagstone.engine import FlagSetError, parse_condition
 
 MAX_SUCCESS_METRICS = 3
@@ -22,7 +23,7 @@ MAX_ARMS = 10
 
 CLAIMS = ("value", "no_harm")
 ROLES = ("success", "guardrail", "safety", "explore")
-KINDS = ("conversion", "mean", "count")
+KINDS = ("conversion", "mean", "count", "ratio")
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,55}")
 
@@ -34,7 +35,8 @@ class Metric:
     Parameters
     ----------
     kind : str
-        ``conversion`` (did the event happen), ``count`` (how often), ``mean`` (sum of its values).
+        ``conversion`` (did the event happen), ``count`` (how often), ``mean`` (sum of its values),
+        ``ratio`` (of two sums: see ``ratio``).
     window_seconds : float
         What happens later after a unit's first exposure does not count.
     mde : float, optional
@@ -47,6 +49,8 @@ class Metric:
         Whether the exact event test watches this conversion too, from its first event on.
     column, covariate : str, optional
         Columns of a replayed file: the outcome, and the same thing before the experiment.
+    ratio : Ratio, optional
+        What a ratio is divided by.
     """
 
     key: str
@@ -61,6 +65,14 @@ class Metric:
     rare: bool = False
     column: str | None = None
     covariate: str | None = None
+    ratio: Ratio | None = None
+
+    @property
+    def unit(self) -> str:
+        """Name the unit in which the metric is measured."""
+        if self.ratio is not None:
+            return self.ratio.unit(self.event)
+        return "share of units" if self.binary else "per unit"
 
     @property
     def binary(self) -> bool:
@@ -88,6 +100,7 @@ class Metric:
             "rare": self.rare or None,
             "column": self.column,
             "covariate": self.covariate,
+            **(self.ratio.to_document() if self.ratio is not None else {}),
         }
         return {name: value for name, value in document.items() if value is not None}
 
@@ -380,6 +393,7 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
         superiority_margin=superiority_margin,
         rare=rare,
         column=item.text("column", None),
+        ratio=read_ratio(item, kind, event),
         covariate=item.text("covariate", None),
     )
     if metric.covariate and metric.binary:

@@ -94,9 +94,24 @@ def listed(names: Sequence[str]) -> str:
 
 
 def means(look: Mapping[str, Any], metric: str) -> dict[str, float]:
-    """Give every arm's mean of a metric at a look, where there are units."""
+    """Give every arm's mean (or ratio) of a metric at a look, where there is one."""
     arms = look["metrics"].get(metric, {})
-    return {arm: sums["s1"] / sums["n"] for arm, sums in arms.items() if sums["n"]}
+    parts = {arm: _above_and_below(sums) for arm, sums in arms.items()}
+    return {arm: above / below for arm, (above, below) in parts.items() if below}
+
+
+def below_the_line(look: Mapping[str, Any], metric: str, arm: str) -> float:
+    """Give what the sum of an arm is divided by: its units, or a ratio's denominators."""
+    sums = look["metrics"].get(metric, {}).get(arm)
+    return 0.0 if sums is None else _above_and_below(sums)[1]
+
+
+def _above_and_below(sums: Mapping[str, float]) -> tuple[float, float]:
+    n = sums["n"]
+    if "m1" in sums:
+        above, below = (sums[f"{x}1"] + n * sums.get(f"{x}_shift", 0.0) for x in ("m", "d"))
+        return above, below
+    return sums["s1"] + n * sums.get("shift", 0.0), n
 
 
 def find_test(
