@@ -2,7 +2,8 @@
 
 The raw rows are read once: exposures become one row per unit (its arm, its first exposure), and
 the outcomes are joined to those. What leaves is additive: counts, and for each metric and arm the
-sums ``n, s1, s2, s3`` of the units' values, their squares and their cubes (STATISTICS.md §5).
+sums ``n, s1, s2, s3`` of the units' values, their squares and their cubes (STATISTICS.md §5); for a
+ratio ``n, m1, m2, m3, d1, d2, d3, md, md2, m2d`` of the units' numerators and denominators.
 
 The rules, in one place:
 
@@ -16,6 +17,7 @@ The rules, in one place:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -26,9 +28,13 @@ import duckdb
 
 from experiments.store.base import EventStore
 
-MetricKind = Literal["conversion", "mean", "count"]
-Sums = tuple[float, float, float, float]
-"""``(n, s1, s2, s3)``: units, and the sums of y, y² and y³ over them."""
+MetricKind = Literal["conversion", "mean", "count", "ratio"]
+Adds = Literal["count", "value"]
+Sums = tuple[float, ...]
+"""``(n, s1, s2, s3)``: units, and the sums of y, y² and y³ over them.
+
+Of a ratio ``(n, m1, m2, m3, d1, d2, d3, md, md2, m2d)``: md2 is the sum of m·d².
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +45,20 @@ class MetricDefinition:
     ----------
     key : str
         Name of the metric.
-    kind : {"conversion", "mean", "count"}
+    kind : {"conversion", "mean", "count", "ratio"}
         The unit's value: 1 if the event happened, else 0; the sum of the events' values (an event
-        without a value adds 0); the number of events.
+        without a value adds 0); the number of events; for a ratio two values.
     event : str
         Name of the tracking event.
     window_seconds : float
         How long after its first exposure a unit is watched.
     binary : bool, optional
         Whether the value is 0 or 1; follows from ``kind``.
+    numerator, denominator : {"count", "value"}
+        Whether a half of a ratio is the number of its events or the sum of their values; ``event``
+        is the numerator's.
+    denominator_event : str, optional
+        Event of a ratio's denominator: given for ratios, and only for them.
     """
 
     key: str
@@ -55,10 +66,16 @@ class MetricDefinition:
     event: str
     window_seconds: float
     binary: bool | None = None
+    numerator: Adds = "count"
+    denominator_event: str | None = None
+    denominator: Adds = "count"
 
     def __post_init__(self) -> None:
-        if self.kind not in {"conversion", "mean", "count"}:
+        if self.kind not in {"conversion", "mean", "count", "ratio"}:
             msg = f"unknown kind of metric {self.kind!r}"
+            raise ValueError(msg)
+        if (self.kind == "ratio") != (self.denominator_event is not None):
+            msg = f"{self.key!r}: a ratio, and nothing else, has a denominator"
             raise ValueError(msg)
         if not 0 < self.window_seconds < math.inf:
             msg = f"the window of {self.key!r} must be positive and finite"
@@ -120,7 +137,7 @@ class Analysis:
     quarantined : int
         Units that met an arm and another variant of the rule.
     moments : mapping
-        For each metric and arm ``(n, s1, s2, s3)`` over mature units.
+        For each metric and arm the sums of `Sums` over mature units.
     newest_event : float or None
         Time of the newest event that was read: an exposure, or an outcome of an exposed unit.
     exposure_times : mapping of str to (float, float)
@@ -240,28 +257,54 @@ _VALUE = {
 }
 # Whole numbers are summed exactly; others with compensation (Kahan), whatever the order.
 _SUM = {"conversion": "sum", "count": "sum", "mean": "fsum"}
+# A ratio's halves are what other kinds have alone.
+_HALF = {"count": "count", "value": "mean"}
+_POWERS = ("{y}", "{y} * {y}", "{y} * {y} * {y}")
+_PRODUCTS = ("{y} * {d}", "{y} * {d} * {d}", "{y} * {y} * {d}")
 
 
 def _statement(metrics: Sequence[MetricDefinition]) -> tuple[str, dict[str, object]]:
     """Write the SQL for these metrics. Names from users are bound, never written into the text."""
     values, sums, columns = "", "", ""
-    parameters: dict[str, object] = {"names": sorted({metric.event for metric in metrics})}
+    events = {metric.event for metric in metrics}
+    events |= {m.denominator_event for m in metrics if m.denominator_event is not None}
+    parameters: dict[str, object] = {"names": sorted(events)}
     for index, metric in enumerate(metrics):
-        parameters[f"event{index}"] = metric.event
         parameters[f"window{index}"] = metric.window_seconds
-        counted = f"name = $event{index} AND time < entered + $window{index}"
-        values += f",\n{_VALUE[metric.kind].format(counted=counted)} AS y{index}"
+        halves = _halves(index, metric)
+        for (value, event), kind in halves.items():
+            place = f"event_{value}"
+            parameters[place] = event
+            counted = f"name = ${place} AND time < entered + $window{index}"
+            values += f",\n{_VALUE[kind].format(counted=counted)} AS {value}"
         mature = f"FILTER (WHERE entered + $window{index} <= $look_at)"
-        add, y = _SUM[metric.kind], f"y{index}"
-        for name, term in (
-            ("n", f"count(*) {mature}"),
-            ("s1_", f"{add}({y}) {mature}"),
-            ("s2_", f"{add}({y} * {y}) {mature}"),
-            ("s3_", f"{add}({y} * {y} * {y}) {mature}"),
-        ):
-            sums += f",\n{term} AS {name}{index}"
-            columns += f", {name}{index}"
+        terms = [f"count(*) {mature}"]
+        for (value, _), kind in halves.items():
+            terms += [f"{_SUM[kind]}({power.format(y=value)}) {mature}" for power in _POWERS]
+        if metric.kind == "ratio":
+            # A unit that lacks one half has nothing to multiply: NULL, which adds nothing.
+            add = "fsum" if "mean" in halves.values() else "sum"
+            names = {"y": f"y{index}", "d": f"d{index}"}
+            terms += [f"{add}({product.format(**names)}) {mature}" for product in _PRODUCTS]
+        for number, term in enumerate(terms):
+            sums += f",\n{term} AS sum{index}_{number}"
+            columns += f", sum{index}_{number}"
     return _SQL.format(values=values, sums=sums, columns=columns), parameters
+
+
+def _halves(index: int, metric: MetricDefinition) -> dict[tuple[str, str], str]:
+    """Name the values that a unit has for a metric, with their events, and how each is made."""
+    if metric.denominator_event is None:
+        return {(f"y{index}", metric.event): metric.kind}
+    return {
+        (f"y{index}", metric.event): _HALF[metric.numerator],
+        (f"d{index}", metric.denominator_event): _HALF[metric.denominator],
+    }
+
+
+def _width(metric: MetricDefinition) -> int:
+    """Count the sums of a metric."""
+    return 10 if metric.kind == "ratio" else 4
 
 
 def _analyse(connection: duckdb.DuckDBPyConnection, query: AnalysisQuery) -> Analysis:
@@ -282,7 +325,7 @@ def _analyse(connection: duckdb.DuckDBPyConnection, query: AnalysisQuery) -> Ana
     counts = dict.fromkeys(query.arms, 0)
     times: dict[str, tuple[float, float]] = {}
     moments: dict[str, dict[str, Sums]] = {
-        metric.key: dict.fromkeys(query.arms, (0.0, 0.0, 0.0, 0.0)) for metric in query.metrics
+        metric.key: dict.fromkeys(query.arms, (0.0,) * _width(metric)) for metric in query.metrics
     }
     newest: list[float | None] = []
     for _, newest_exposure, place, units, first, last, newest_outcome, *sums in rows:
@@ -292,9 +335,11 @@ def _analyse(connection: duckdb.DuckDBPyConnection, query: AnalysisQuery) -> Ana
         arm = query.arms[place - 1]
         counts[arm] = units
         times[arm] = (first, last)
-        for index, metric in enumerate(query.metrics):
-            n, s1, s2, s3 = (float(x or 0) for x in sums[4 * index : 4 * index + 4])
-            moments[metric.key][arm] = (n, s1, s2, s3)
+        found = iter(sums)
+        for metric in query.metrics:
+            moments[metric.key][arm] = tuple(
+                float(x or 0) for x in itertools.islice(found, _width(metric))
+            )
     return Analysis(
         counts=counts,
         quarantined=rows[0][0],

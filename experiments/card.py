@@ -123,7 +123,7 @@ def build_card(
     if shown and look is not None and decision is not None:
         if hidden is None:
             worth = worth_part(plan, look, decision)
-            evidence = evidence_part(plan, decision)
+            evidence = evidence_part(plan, look, decision)
         if status.verdict != Outcome.INVALID:
             harm = harm_part(plan, decision, status, blind=hidden is not None)
     return Card(

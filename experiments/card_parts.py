@@ -99,6 +99,8 @@ class Evidence:
     passed: bool
     reason: str | None
     text: str
+    log_e: float | None = None
+    log_e_bound: float | None = None
 
 
 def worth_part(
@@ -127,13 +129,13 @@ def _worth_line(
 ) -> Worth:
     control_mean = arm_means.get(plan.control)
     break_even, label = _break_even(metric, control_mean)
+    name = metric.key if metric.ratio is None else f"{metric.key} ({metric.unit})"
     known = test if test is not None and test["estimate"] is not None else None
     if known is None:
-        text = f"{metric.key}, {arm}: too few units yet"
+        text = f"{name}, {arm}: too few units yet"
     else:
         text = (
-            f"{metric.key}, {arm} against {plan.control}: "
-            f"{words.difference(metric, known['estimate'])}"
+            f"{name}, {arm} against {plan.control}: {words.difference(metric, known['estimate'])}"
         )
         if known["relative"] is not None:
             text += f" ({words.signed_percent(known['relative'])})"
@@ -146,7 +148,7 @@ def _worth_line(
     return Worth(
         metric=metric.key,
         arm=arm,
-        unit="share of units" if metric.binary else "per unit",
+        unit=metric.unit,
         good=metric.direction,
         control_mean=control_mean,
         treatment_mean=arm_means.get(arm),
@@ -191,6 +193,7 @@ def harm_part(
                 continue
             test = words.find_test(decision, "harm", metric.key, arm)
             word = _word(metric, arm, decision, test, blind=blind)
+            by = " by rare events" if _passed(decision, "harm_events", metric.key, arm) else ""
             margin = f" (tolerated loss {words.percent(metric.margin)})" if metric.margin else ""
             others_left = set(plan.treatments) - set(status.dropped)
             left_out = " – dropped" if arm in status.dropped and others_left else ""
@@ -203,7 +206,7 @@ def harm_part(
                     margin=metric.margin,
                     low=None if blind or test is None else test["low"],
                     high=None if blind or test is None else test["high"],
-                    text=f"{metric.key}, {arm}: {word}{margin}{left_out}",
+                    text=f"{metric.key}, {arm}: {word}{by}{margin}{left_out}",
                 )
             )
     return tuple(lines)
@@ -217,11 +220,11 @@ def _word(
     *,
     blind: bool,
 ) -> str:
-    if test is not None and test["passed"]:
+    if any(_passed(decision, kind, metric.key, arm) for kind in words.HARM_KINDS):
         return WORSE
     if metric.role == "guardrail":
-        shown = words.find_test(decision, "noninferiority", metric.key, arm)
-        return SHOWN_SAFE if shown is not None and shown["passed"] else NOT_YET
+        shown = _passed(decision, "noninferiority", metric.key, arm)
+        return SHOWN_SAFE if shown else NOT_YET
     if blind or test is None:
         # "Shown safe" would tell the sign of an effect that is not to be seen yet.
         return NOT_YET
@@ -232,13 +235,24 @@ def _word(
     return SHOWN_SAFE if gain >= 0 else NOT_YET
 
 
-def evidence_part(plan: Plan, decision: Mapping[str, Any]) -> tuple[Evidence, ...]:
+def _passed(decision: Mapping[str, Any], kind: str, metric: str, arm: str) -> bool:
+    test = words.find_test(decision, kind, metric, arm)
+    return test is not None and bool(test["passed"])
+
+
+def evidence_part(
+    plan: Plan, look: Mapping[str, Any], decision: Mapping[str, Any]
+) -> tuple[Evidence, ...]:
     """Give every test, for those who ask."""
     rows = []
     for test in decision["tests"]:
         metric = plan.metric(test["metric"])
         head = f"{test['kind']} {test['metric']} {test['arm']}"
-        if test["z"] is None and test["estimate"] is not None:
+        crossed = "crossed" if test["passed"] else "not crossed"
+        if test["kind"] == "harm_events" and test["log_e_bound"] is not None:
+            found = words.rare_events(plan, test, look)
+            text = f"{head}: {found} {crossed}, alpha spent {test['alpha_spent']:.4f}"
+        elif test["z"] is None and test["estimate"] is not None:
             low, high = _limit(metric, test["low"]), _limit(metric, test["high"])
             estimate = words.difference(metric, test["estimate"])
             text = f"{head}: {estimate}, between {low} and {high}; decides nothing"
@@ -246,10 +260,9 @@ def evidence_part(plan: Plan, decision: Mapping[str, Any]) -> tuple[Evidence, ..
             text = f"{head}: {test['reason'] or 'no test at this look'}"
         else:
             bound = "none" if test["bound"] is None else f"{test['bound']:.3f}"
-            sign = "crossed" if test["passed"] else "not crossed"
             text = (
                 f"{head}: {words.difference(metric, test['estimate'])}, z {test['z']:.3f}, "
-                f"bound {bound} {sign}, alpha spent {test['alpha_spent']:.4f}"
+                f"bound {bound} {crossed}, alpha spent {test['alpha_spent']:.4f}"
             )
         fields = ("kind", "metric", "arm", "estimate", "se", "z", "bound", "alpha_spent")
         rows.append(
@@ -258,6 +271,8 @@ def evidence_part(plan: Plan, decision: Mapping[str, Any]) -> tuple[Evidence, ..
                 passed=test["passed"],
                 reason=test["reason"],
                 text=text,
+                log_e=test.get("log_e"),
+                log_e_bound=test.get("log_e_bound"),
             )
         )
     return tuple(rows)
@@ -275,7 +290,7 @@ def trust_part(
     if look is not None and decision is not None:
         counts = ", ".join(f"{arm} {look['counts'].get(arm, 0):,}" for arm in plan.arms)
         limit = plan.policy.srm_threshold
-        evidence = _odds(decision["srm_log_e"])
+        evidence = words.odds(decision["srm_log_e"])
         broken = decision["verdict"] == Outcome.INVALID
         word = "not the planned one" if broken else "as planned"
         detail = f"evidence against it {evidence}, alarm at {limit:,.0f}"
@@ -298,12 +313,6 @@ def trust_part(
     else:
         lines.append(Trust("seal", False, "not sealed yet"))
     return tuple(lines)
-
-
-def _odds(log_e: float | None) -> str:
-    if log_e is None:
-        return "beyond all numbers"
-    return f"{2.718281828459045**log_e:,.3g}" if log_e < 40 else f"e^{log_e:.0f}"
 
 
 def _freshness(quality: Mapping[str, Any], *, replayed: bool) -> Trust:
@@ -337,11 +346,35 @@ def cost_part(
     losses = []
     for metric in plan.metrics:
         for arm in plan.treatments:
-            test = words.find_test(decision, "harm", metric.key, arm)
-            if test is None or not test["passed"] or test["estimate"] is None:
-                continue
-            units = look["counts"].get(arm, 0)
-            total = abs(test["estimate"]) * units
-            way = "fewer" if test["estimate"] < 0 else "more"
-            losses.append(f"about {words.plain(total, 3)} {way} {metric.key} in {arm}")
+            total = _loss(plan, look, decision, metric, arm)
+            if total:
+                # Events are fewer, their value is less.
+                fewer = "less" if metric.ratio and metric.ratio.numerator == "value" else "fewer"
+                way = fewer if total < 0 else "more"
+                name = metric.ratio.numerator_of(metric.event) if metric.ratio else metric.key
+                losses.append(f"about {words.plain(abs(total), 3)} {way} {name} in {arm}")
     return f"{text}: {words.listed(losses)} than on {plan.control}." if losses else text + "."
+
+
+def _loss(
+    plan: Plan,
+    look: Mapping[str, Any],
+    decision: Mapping[str, Any],
+    metric: Metric,
+    arm: str,
+) -> float | None:
+    """Tell by how much an arm in which harm was found differs from control, over all its units."""
+    if not any(_passed(decision, kind, metric.key, arm) for kind in words.HARM_KINDS):
+        return None
+    test = words.find_test(decision, "harm", metric.key, arm)
+    units = float(look["counts"].get(arm, 0))
+    if metric.ratio is not None:
+        # A ratio's difference is per denominator; those of mature units are all that is known.
+        units = words.below_the_line(look, metric.key, arm)
+    if test is not None and test["estimate"] is not None:
+        return float(test["estimate"]) * units
+    # Rare events stop before there are units enough for an estimate: the difference as counted.
+    arm_means = words.means(look, metric.key)
+    if plan.control not in arm_means or arm not in arm_means:
+        return None
+    return (arm_means[arm] - arm_means[plan.control]) * units

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from experiments import words
 from experiments.plan import Metric, Plan
-from stats import CovariateMoments, Moments, NotEnoughDataError
+from stats import CovariateMoments, Moments, NotEnoughDataError, RatioMoments
 from stats.anytime.srm import sample_ratio
 from stats.effects.cuped import Theta, adjust
 from stats.effects.means import compare_means
 from stats.effects.proportions import Conversions, compare_conversions, wald_interval
+from stats.effects.ratio import compare_ratios
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,58 @@ class Conventional:
         return [head, f"{adjusted}, theta {within} within arms (used), {total} over all units"]
 
 
-def compare(plan: Plan, sums: Mapping[str, Mapping[str, Moments]]) -> tuple[Conventional, ...]:
+def compare(
+    plan: Plan, sums: Mapping[str, Mapping[str, Moments | RatioMoments]]
+) -> tuple[Conventional, ...]:
     """Compare every treatment with control, metric by metric."""
     return tuple(
-        _compare(metric, arm, sums[metric.key][plan.control], sums[metric.key][arm])
+        _compare_of(metric, arm, sums[metric.key][plan.control], sums[metric.key][arm])
         for metric in plan.metrics
         for arm in plan.treatments
-        if sums[metric.key][plan.control].n and sums[metric.key][arm].n
+        if _has_value(sums[metric.key][plan.control]) and _has_value(sums[metric.key][arm])
+    )
+
+
+def _has_value(sums: Moments | RatioMoments) -> bool:
+    total = sums.denominator.total if isinstance(sums, RatioMoments) else sums.n
+    return total != 0
+
+
+def _compare_of(
+    metric: Metric, arm: str, control: Moments | RatioMoments, treatment: Moments | RatioMoments
+) -> Conventional:
+    if isinstance(control, RatioMoments) and isinstance(treatment, RatioMoments):
+        return _compare_ratio(metric, arm, control, treatment)
+    if isinstance(control, Moments) and isinstance(treatment, Moments):
+        return _compare(metric, arm, control, treatment)
+    raise TypeError(f"{metric.key}: the arms have sums of two kinds")
+
+
+def _compare_ratio(
+    metric: Metric, arm: str, control: RatioMoments, treatment: RatioMoments
+) -> Conventional:
+    """Compare two ratios by the delta method; the sums shown are the numerators'."""
+    found: dict[str, float] = {}
+    try:
+        means = compare_ratios(control, treatment)
+        found = {"t": means.t, "df": means.degrees_of_freedom, "p_value": means.p_value}
+        found |= {"low": means.low, "high": means.high}
+    except NotEnoughDataError:
+        # No test then; the ratios are shown all the same.
+        pass
+    return Conventional(
+        metric=metric.key,
+        arm=arm,
+        binary=False,
+        control_n=int(control.n),
+        control_sum=control.numerator.total,
+        control_mean=control.ratio,
+        treatment_n=int(treatment.n),
+        treatment_sum=treatment.numerator.total,
+        treatment_mean=treatment.ratio,
+        difference=treatment.ratio - control.ratio,
+        relative=treatment.ratio / control.ratio - 1 if control.ratio else None,
+        **found,
     )
 
 

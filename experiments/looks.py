@@ -96,6 +96,7 @@ def _spec(metric: Metric) -> MetricSpec:
         mde=metric.mde,
         margin=metric.margin,
         superiority_margin=metric.superiority_margin,
+        rare=metric.rare,
     )
 
 

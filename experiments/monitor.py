@@ -17,20 +17,27 @@ from typing import Any, cast
 from sqlmodel import Session, col, select
 
 from experiments import lifecycle, serving, words
-from experiments.aggregate import Analysis, AnalysisQuery, MetricDefinition, MetricKind, analyse
+from experiments.aggregate import (
+    Adds,
+    Analysis,
+    AnalysisQuery,
+    MetricDefinition,
+    MetricKind,
+    analyse,
+)
 from experiments.enact import current_flag, enact, plan_of, position_of
 from experiments.errors import FencedError
 from experiments.lease import LEASE_SECONDS, Held, acquire, check_fence
 from experiments.lifecycle import LIVE, PROVEN, Move, State
 from experiments.looks import Quality, build_look, decide, finding_of, look_document, read_look
 from experiments.models import Experiment, Look
-from experiments.plan import Plan
+from experiments.plan import Metric, Plan
 from experiments.store.base import EventStore
 from flags.actor import SYSTEM
 from flags.database import Database
 from flags.models import Environment, Project
 from flags.revisions import lock_environment
-from stats import LookData, Moments
+from stats import LookData, Moments, RatioMoments
 
 log = logging.getLogger(__name__)
 
@@ -238,8 +245,11 @@ def _look_if_due(
         offset=offset,
         counts=analysis.counts,
         sums={
-            key: {arm: Moments(*map(float, sums)) for arm, sums in arms.items()}
-            for key, arms in analysis.moments.items()
+            metric.key: {
+                arm: (Moments if metric.ratio is None else RatioMoments)(*sums)
+                for arm, sums in analysis.moments[metric.key].items()
+            }
+            for metric in plan.metrics
         },
         quality=quality,
         earlier=due.looks,
@@ -362,12 +372,22 @@ def _query(plan: Plan, experiment: Experiment, offset: float) -> AnalysisQuery:
         start=start,
         look_at=start + offset,
         enrol_until=start + plan.enrol_seconds,
-        metrics=tuple(
-            MetricDefinition(
-                metric.key, cast("MetricKind", metric.kind), metric.event, metric.window_seconds
-            )
-            for metric in plan.metrics
-        ),
+        metrics=tuple(_definition(metric) for metric in plan.metrics),
+    )
+
+
+def _definition(metric: Metric) -> MetricDefinition:
+    kind, ratio = cast("MetricKind", metric.kind), metric.ratio
+    if ratio is None:
+        return MetricDefinition(metric.key, kind, metric.event, metric.window_seconds)
+    return MetricDefinition(
+        metric.key,
+        kind,
+        metric.event,
+        metric.window_seconds,
+        numerator=cast("Adds", ratio.numerator),
+        denominator_event=ratio.denominator_event,
+        denominator=cast("Adds", ratio.denominator),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from experiments.document import Reader, format_duration, sha256_of
 from experiments.errors import PlanError
 from experiments.policy import Policy, check_schedule, parse_policy
+from experiments.ratio import Ratio, read_ratio
 from flagstone.engine import FlagSetError, parse_condition
 
 MAX_SUCCESS_METRICS = 3
@@ -22,7 +23,7 @@ MAX_ARMS = 10
 
 CLAIMS = ("value", "no_harm")
 ROLES = ("success", "guardrail", "safety", "explore")
-KINDS = ("conversion", "mean", "count")
+KINDS = ("conversion", "mean", "count", "ratio")
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,55}")
 
@@ -34,7 +35,8 @@ class Metric:
     Parameters
     ----------
     kind : str
-        ``conversion`` (did the event happen), ``count`` (how often), ``mean`` (sum of its values).
+        ``conversion`` (did the event happen), ``count`` (how often), ``mean`` (sum of its values),
+        ``ratio`` (of two sums: see ``ratio``).
     window_seconds : float
         What happens later after a unit's first exposure does not count.
     mde : float, optional
@@ -43,8 +45,12 @@ class Metric:
         Largest loss still tolerated, relative to control (guardrails).
     superiority_margin : float
         Absolute effect that a success metric must beat: the break-even mark.
+    rare : bool
+        Whether the exact event test watches this conversion too, from its first event on.
     column, covariate : str, optional
         Columns of a replayed file: the outcome, and the same thing before the experiment.
+    ratio : Ratio, optional
+        What a ratio is divided by.
     """
 
     key: str
@@ -56,8 +62,17 @@ class Metric:
     mde: float | None = None
     margin: float | None = None
     superiority_margin: float = 0.0
+    rare: bool = False
     column: str | None = None
     covariate: str | None = None
+    ratio: Ratio | None = None
+
+    @property
+    def unit(self) -> str:
+        """Name the unit in which the metric is measured."""
+        if self.ratio is not None:
+            return self.ratio.unit(self.event)
+        return "share of units" if self.binary else "per unit"
 
     @property
     def binary(self) -> bool:
@@ -81,8 +96,11 @@ class Metric:
             "mde": self.mde,
             "margin": self.margin,
             "superiority_margin": self.superiority_margin if self.role == "success" else None,
+            # Not said when false: the seals of plans from before it existed still hold.
+            "rare": self.rare or None,
             "column": self.column,
             "covariate": self.covariate,
+            **(self.ratio.to_document() if self.ratio is not None else {}),
         }
         return {name: value for name, value in document.items() if value is not None}
 
@@ -362,6 +380,7 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
     elif role == "guardrail":
         hint = "the largest relative loss still tolerated, such as margin = 0.02"
         margin = item.number("margin", above=0, below=1, hint=hint)
+    rare = _read_rare(item, role, kind)
     metric = Metric(
         key=key,
         role=role,
@@ -372,13 +391,40 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
         mde=mde,
         margin=margin,
         superiority_margin=superiority_margin,
+        rare=rare,
         column=item.text("column", None),
+        ratio=read_ratio(item, kind, event),
         covariate=item.text("covariate", None),
     )
     if metric.covariate and metric.binary:
         raise item.fault("covariate", "is for means and counts", None)
     item.finish()
     return metric
+
+
+def _read_rare(item: Reader, role: str, kind: str) -> bool:
+    if not item.boolean("rare", default=False):
+        return False
+    if kind != "conversion":
+        raise item.fault(
+            "rare",
+            f"is for conversions, not for a {kind}",
+            'the exact test counts units that met the event: set kind = "conversion"',
+        )
+    if role == "explore":
+        raise item.fault(
+            "rare",
+            "is for metrics that are watched for harm, and explore decides nothing",
+            "role is one of: success, guardrail, safety",
+        )
+    if not item.has("direction"):
+        # The default would watch an error for happening too seldom, and say nothing.
+        raise item.fault(
+            "direction",
+            "is missing, and a rare metric needs it",
+            'direction = "down" for errors, crashes and refunds: more of them is harm',
+        )
+    return True
 
 
 def _check_metrics(reader: Reader, claim: str, metrics: tuple[Metric, ...]) -> None:

@@ -22,7 +22,7 @@ from experiments.errors import PlanError
 from experiments.lifecycle import PROVEN, Position, State
 from experiments.lifecycle import look as move_by_look
 from experiments.looks import Quality, build_look, decide, finding_of, look_document
-from experiments.plan import Plan, parse_plan, plan_hash
+from experiments.plan import Metric, Plan, parse_plan, plan_hash
 from experiments.policy import look_schedule
 from experiments.replay_files import (
     Exposures,
@@ -33,7 +33,7 @@ from experiments.replay_files import (
     read_long,
     read_wide,
 )
-from stats import CovariateMoments, LookData, Moments
+from stats import CovariateMoments, LookData, Moments, RatioMoments
 
 Outcomes = Mapping[str, WideOutcome | LongOutcome]
 
@@ -128,7 +128,7 @@ def _run(plan: Plan, exposures: Exposures, outcomes: Outcomes) -> ReplayResult:
     start = 0.0 if exposures.first is None else float(exposures.first.min())
     looks: list[LookData] = []
     stored: list[ReplayedLook] = []
-    sums: dict[str, dict[str, Moments]] = {}
+    sums: dict[str, dict[str, Moments | RatioMoments]] = {}
     quality = Quality()
     for offset in _offsets(plan, exposures, outcomes, start):
         dropped = sorted(position.dropped)
@@ -157,7 +157,7 @@ def _result(
     exposures: Exposures,
     position: Position,
     stored: list[ReplayedLook],
-    sums: Mapping[str, Mapping[str, Moments]],
+    sums: Mapping[str, Mapping[str, Moments | RatioMoments]],
     quality: Quality,
     *,
     timeless: bool,
@@ -236,7 +236,7 @@ def _offsets(plan: Plan, exposures: Exposures, outcomes: Outcomes, start: float)
 
 def _sums(
     plan: Plan, exposures: Exposures, outcomes: Outcomes, start: float | None, offset: float
-) -> tuple[dict[str, int], dict[str, dict[str, Moments]]]:
+) -> tuple[dict[str, int], dict[str, dict[str, Moments | RatioMoments]]]:
     arms = range(len(plan.arms))
     if start is None or exposures.first is None:
         enrolled = np.ones(len(exposures.arm), dtype=bool)
@@ -245,20 +245,36 @@ def _sums(
         first, look_at = exposures.first, start + offset
         enrolled = first <= min(look_at, start + plan.enrol_seconds)
     counts = {plan.arms[i]: int((enrolled & (exposures.arm == i)).sum()) for i in arms}
-    sums: dict[str, dict[str, Moments]] = {}
+    sums: dict[str, dict[str, Moments | RatioMoments]] = {}
     for metric in plan.metrics:
         mature = enrolled & (first + metric.window_seconds <= look_at)
-        outcome = outcomes[metric.key]
-        values = (
-            outcome.values
-            if isinstance(outcome, WideOutcome)
-            else _unit_values(outcome, metric.kind, first, metric.window_seconds, look_at)
-        )
-        before = outcome.covariates if isinstance(outcome, WideOutcome) else None
-        sums[metric.key] = {
-            plan.arms[i]: _moments(values, before, mature & (exposures.arm == i)) for i in arms
-        }
+        values, before, below = _columns(metric, outcomes[metric.key], first, look_at)
+        by_arm: dict[str, Moments | RatioMoments] = {}
+        for i in arms:
+            chosen = mature & (exposures.arm == i)
+            by_arm[plan.arms[i]] = (
+                _moments(values, before, chosen)
+                if below is None
+                else _ratio_moments(values[chosen], below[chosen])
+            )
+        sums[metric.key] = by_arm
     return counts, sums
+
+
+def _columns(
+    metric: Metric, outcome: WideOutcome | LongOutcome, first: Floats, look_at: float
+) -> tuple[Floats, Floats | None, Floats | None]:
+    """Give every unit's value, its covariate, and what a ratio divides the value by."""
+    if isinstance(outcome, WideOutcome):
+        return outcome.values, outcome.covariates, outcome.denominators
+
+    def of(events: LongOutcome, adds: str) -> Floats:
+        return _unit_values(events, adds, first, metric.window_seconds, look_at)
+
+    if metric.ratio is None or outcome.denominator is None:
+        return of(outcome, metric.kind), None, None
+    above = of(outcome, metric.ratio.numerator)
+    return above, None, of(outcome.denominator, metric.ratio.denominator)
 
 
 def _unit_values(
@@ -271,7 +287,7 @@ def _unit_values(
         until = np.minimum(begin + (window or math.inf), look_at)
         counted = (outcome.time >= begin) & (outcome.time < until)
     unit = outcome.unit[counted]
-    weights = outcome.value[counted] if kind == "mean" else None
+    weights = outcome.value[counted] if kind in {"mean", "value"} else None
     values = np.bincount(unit, weights=weights, minlength=len(first)).astype(np.float64)
     return np.minimum(values, 1.0) if kind == "conversion" else values
 
@@ -284,3 +300,8 @@ def _moments(values: Floats, before: Floats | None, chosen: Any) -> Moments:
     x = before[chosen]
     crossed = (x, x**2, x**3, x * y, x**2 * y, x * y**2)
     return CovariateMoments(*powers, *(float(term.sum()) for term in crossed))
+
+
+def _ratio_moments(m: Floats, d: Floats) -> RatioMoments:
+    terms = (m, m**2, m**3, d, d**2, d**3, m * d, m * d**2, m**2 * d)
+    return RatioMoments(float(len(m)), *(float(term.sum()) for term in terms))

@@ -55,15 +55,17 @@ class WideOutcome:
 
     values: Floats
     covariates: Floats | None
+    denominators: Floats | None = None
 
 
 @dataclass(frozen=True)
 class LongOutcome:
-    """Events of one metric: place of the unit, time, value."""
+    """Events of one metric: place of the unit, time, value; and those that a ratio divides by."""
 
     unit: Ints
     time: Floats | None
     value: Floats
+    denominator: LongOutcome | None = None
 
 
 def read_exposures(path: Path, plan: Plan) -> Exposures:
@@ -136,9 +138,16 @@ def read_wide(path: Path, plan: Plan, exposures: Exposures) -> dict[str, WideOut
     unit_at = None if columns.unit is None else table.column(columns.unit)
     places = [(m, table.column(m.column or m.key)) for m in plan.metrics]
     covariates = [(m, table.column(m.covariate)) for m in plan.metrics if m.covariate]
+    below = {
+        m.key: m.ratio.denominator_column or m.ratio.denominator_event
+        for m in plan.metrics
+        if m.ratio is not None
+    }
+    below_at = {key: table.column(name) for key, name in below.items()}
     size = len(exposures.arm)
     values = {metric.key: np.full(size, math.nan) for metric in plan.metrics}
     before = {metric.key: np.full(size, math.nan) for metric, _at in covariates}
+    denominators = {key: np.full(size, math.nan) for key in below}
     seen = np.zeros(size, dtype=bool)
     for number, (line, row) in enumerate(table.rows(), start=1):
         unit = str(number) if unit_at is None else row[unit_at]
@@ -152,13 +161,17 @@ def read_wide(path: Path, plan: Plan, exposures: Exposures) -> dict[str, WideOut
             values[metric.key][place] = _outcome(path, line, metric, row[at])
         for metric, at in covariates:
             before[metric.key][place] = _number(path, line, str(metric.covariate), row[at])
+        for key, at in below_at.items():
+            denominators[key][place] = _number(path, line, below[key], row[at])
     if not seen.all():
         missing = int(np.flatnonzero(~seen)[0])
         unit = next(name for name, at in exposures.index.items() if at == missing)
         line = int(exposures.lines[missing])
         raise RowError(path.name, line, columns.unit or "", f"unit {unit!r} has no outcome")
     return {
-        metric.key: WideOutcome(values[metric.key], before.get(metric.key))
+        metric.key: WideOutcome(
+            values[metric.key], before.get(metric.key), denominators.get(metric.key)
+        )
         for metric in plan.metrics
     }
 
@@ -176,7 +189,12 @@ def read_long(path: Path, plan: Plan, exposures: Exposures) -> dict[str, LongOut
     time_at = None if columns.time is None else table.column(columns.time)
     value_at = None if columns.value is None else table.column(columns.value)
     wanted: dict[str, tuple[list[int], list[float], list[float]]] = {
-        metric.event: ([], [], []) for metric in plan.metrics
+        event: ([], [], [])
+        for metric in plan.metrics
+        for event in (
+            metric.event,
+            metric.ratio.denominator_event if metric.ratio else metric.event,
+        )
     }
     for line, row in table.rows():
         time = 0.0 if time_at is None else _time(path, line, str(columns.time), row[time_at])
@@ -190,11 +208,19 @@ def read_long(path: Path, plan: Plan, exposures: Exposures) -> dict[str, LongOut
         found[0].append(place)
         found[1].append(time)
         found[2].append(value)
+
+    def outcome(event: str, denominator: LongOutcome | None = None) -> LongOutcome:
+        units, times, values = wanted[event]
+        return LongOutcome(
+            unit=np.array(units, dtype=np.int64),
+            time=None if time_at is None else np.array(times),
+            value=np.array(values),
+            denominator=denominator,
+        )
+
     return {
-        metric.key: LongOutcome(
-            unit=np.array(wanted[metric.event][0], dtype=np.int64),
-            time=None if time_at is None else np.array(wanted[metric.event][1]),
-            value=np.array(wanted[metric.event][2]),
+        metric.key: outcome(
+            metric.event, outcome(metric.ratio.denominator_event) if metric.ratio else None
         )
         for metric in plan.metrics
     }

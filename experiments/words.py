@@ -12,6 +12,9 @@ from experiments.lifecycle import Outcome
 from experiments.plan import Metric, Plan
 
 MINUS = "−"
+MOST_LOG_E = math.log(1e6)
+HARM_KINDS = ("harm", "harm_events")
+"""The tests that can stop an arm, as `stats` names them."""
 
 
 def plain(value: float, digits: int = 4) -> str:
@@ -76,6 +79,13 @@ def day_of(plan: Plan, offset: float) -> str:
     return f"day {max(1, math.ceil(offset / day - 1e-9))} of {total}"
 
 
+def odds(log_e: float | None) -> str:
+    """Write evidence, given by its natural logarithm: ``1,340 to 1``."""
+    if log_e is None or log_e > MOST_LOG_E:
+        return "more than a million to 1"
+    return f"{plain(float(f'{math.exp(log_e):.3g}'))} to 1"
+
+
 def listed(names: Sequence[str]) -> str:
     """Join names: ``a``, ``a and b``, ``a, b and c``."""
     if len(names) < 2:
@@ -84,9 +94,24 @@ def listed(names: Sequence[str]) -> str:
 
 
 def means(look: Mapping[str, Any], metric: str) -> dict[str, float]:
-    """Give every arm's mean of a metric at a look, where there are units."""
+    """Give every arm's mean (or ratio) of a metric at a look, where there is one."""
     arms = look["metrics"].get(metric, {})
-    return {arm: sums["s1"] / sums["n"] for arm, sums in arms.items() if sums["n"]}
+    parts = {arm: _above_and_below(sums) for arm, sums in arms.items()}
+    return {arm: above / below for arm, (above, below) in parts.items() if below}
+
+
+def below_the_line(look: Mapping[str, Any], metric: str, arm: str) -> float:
+    """Give what the sum of an arm is divided by: its units, or a ratio's denominators."""
+    sums = look["metrics"].get(metric, {}).get(arm)
+    return 0.0 if sums is None else _above_and_below(sums)[1]
+
+
+def _above_and_below(sums: Mapping[str, float]) -> tuple[float, float]:
+    n = sums["n"]
+    if "m1" in sums:
+        above, below = (sums[f"{x}1"] + n * sums.get(f"{x}_shift", 0.0) for x in ("m", "d"))
+        return above, below
+    return sums["s1"] + n * sums.get("shift", 0.0), n
 
 
 def find_test(
@@ -134,6 +159,39 @@ def effect(
     return f"{key} {verb} by {by}{levels} in {arm}"
 
 
+def rare_events(
+    plan: Plan,
+    test: Mapping[str, Any],
+    look: Mapping[str, Any],
+) -> str:
+    """Say how many units of which arm met a rare event, and how strong and needed evidence is.
+
+    ``8 of 9 units in new and 0 of 84 in control (evidence 969 to 1, needed 160 to 1)``
+    """
+    met = listed(
+        [
+            f"{sums['s1']:,.0f} of {sums['n']:,.0f} {unit}in {arm}"
+            for arm, unit in ((test["arm"], "units "), (plan.control, ""))
+            if (sums := look["metrics"].get(test["metric"], {}).get(arm)) is not None
+        ]
+    )
+    return f"{met} (evidence {odds(test['log_e'])}, needed {odds(test['log_e_bound'])})"
+
+
+def harm_causes(plan: Plan, decision: Mapping[str, Any], look: Mapping[str, Any]) -> list[str]:
+    """Say what every harm test that crossed its bound has found, once per metric and arm."""
+    passed = [test for test in decision["tests"] if test["kind"] in HARM_KINDS and test["passed"]]
+    by_events = {(t["metric"], t["arm"]): t for t in passed if t["kind"] == "harm_events"}
+    causes = []
+    for metric, arm in dict.fromkeys((test["metric"], test["arm"]) for test in passed):
+        test = by_events.get((metric, arm))
+        if test is None:
+            causes.append(effect(plan, decision, look, metric, arm))
+        else:
+            causes.append(f"the rare event {metric} met {rare_events(plan, test, look)}")
+    return causes
+
+
 def started_sentence(plan: Plan, coverage: float) -> str:
     """Say that the first units take part."""
     total = sum(weight for _arm, weight in plan.weights)
@@ -176,12 +234,7 @@ def look_sentence(
     """
     on = "At the planned end" if timeless else f"On {day_of(plan, offset)}"
     back = f"everybody {'belongs' if replayed else 'is'} back on {plan.control}"
-    harms = [
-        effect(plan, decision, look, test["metric"], test["arm"])
-        for test in decision["tests"]
-        if test["kind"] == "harm" and test["passed"]
-    ]
-    cause = listed(harms) or "a harm bound was crossed"
+    cause = listed(harm_causes(plan, decision, look)) or "a harm bound was crossed"
     if verdict == Outcome.INVALID:
         if held:
             return f"The rule was edited by hand, so nothing can be proven. {on} {back}."

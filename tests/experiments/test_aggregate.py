@@ -33,6 +33,10 @@ METRICS = (
     MetricDefinition("orders", "count", "buy", 60.0),
     MetricDefinition("revenue", "mean", "buy", 60.0),
     MetricDefinition("visits", "count", "view", 45.5),
+    MetricDefinition(
+        "value per view", "ratio", "buy", 60.0, numerator="value", denominator_event="view"
+    ),
+    MetricDefinition("buys per view", "ratio", "buy", 30.0, denominator_event="view"),
 )
 
 
@@ -76,8 +80,11 @@ def reference(events: list[Event], q: AnalysisQuery) -> Analysis:
         (arm,) = variants
         units[unit] = (arm, first)
         times[arm] += [e.time for e in exposures]
-    moments: dict[str, dict[str, tuple[float, float, float, float]]] = {}
+    moments: dict[str, dict[str, tuple[float, ...]]] = {}
     for metric in q.metrics:
+        if metric.kind == "ratio":
+            moments[metric.key] = ratio_reference(metric, units, in_time, q, newest)
+            continue
         values: defaultdict[str, list[float]] = defaultdict(list)
         for unit, (arm, first) in units.items():
             theirs = [
@@ -110,6 +117,41 @@ def reference(events: list[Event], q: AnalysisQuery) -> Analysis:
     )
 
 
+def ratio_reference(
+    metric: MetricDefinition,
+    units: dict[str, tuple[str, float]],
+    in_time: list[Event],
+    q: AnalysisQuery,
+    newest: list[float],
+) -> dict[str, tuple[float, ...]]:
+    """Read the rules for both halves of a ratio."""
+    pairs: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for unit, (arm, first) in units.items():
+        halves = []
+        for name, adds in (
+            (metric.event, metric.numerator),
+            (metric.denominator_event, metric.denominator),
+        ):
+            theirs = [e for e in in_time if (e.unit, e.name) == (unit, name) and e.time >= first]
+            newest += [e.time for e in theirs]
+            counted = [e for e in theirs if e.time < first + metric.window_seconds]
+            worth = math.fsum(e.value or 0.0 for e in counted)
+            halves.append(worth if adds == "value" else float(len(counted)))
+        if first + metric.window_seconds <= q.look_at:
+            pairs[arm].append((halves[0], halves[1]))
+    return {
+        arm: (
+            float(len(pairs[arm])),
+            *(math.fsum(m**k for m, _ in pairs[arm]) for k in (1, 2, 3)),
+            *(math.fsum(d**k for _, d in pairs[arm]) for k in (1, 2, 3)),
+            math.fsum(m * d for m, d in pairs[arm]),
+            math.fsum(m * d * d for m, d in pairs[arm]),
+            math.fsum(m * m * d for m, d in pairs[arm]),
+        )
+        for arm in q.arms
+    }
+
+
 def assert_same(found: Analysis, wanted: Analysis, metrics: tuple[MetricDefinition, ...]) -> None:
     assert found.counts == wanted.counts
     assert found.quarantined == wanted.quarantined
@@ -117,7 +159,16 @@ def assert_same(found: Analysis, wanted: Analysis, metrics: tuple[MetricDefiniti
     assert found.exposure_times == wanted.exposure_times
     for metric in metrics:
         for arm, sums in wanted.moments[metric.key].items():
-            if metric.kind == "mean":
+            if metric.numerator == "value":
+                for power, one, other in zip(
+                    (0, 1, 2, 3, 0, 0, 0, 1, 1, 2),
+                    found.moments[metric.key][arm],
+                    sums,
+                    strict=True,
+                ):
+                    rounding = 4e-14 * 1e4**power if power else 0.0
+                    assert one == pytest.approx(other, rel=1e-12, abs=rounding)
+            elif metric.kind == "mean":
                 # Values lie within 1e4, and what cancels in a sum has lost a few last digits.
                 for power, (one, other) in enumerate(
                     zip(found.moments[metric.key][arm], sums, strict=True)
@@ -292,7 +343,9 @@ def test_an_experiment_without_events_gives_zeros(store: EmbeddedStore) -> None:
     zeros = Analysis(
         counts=dict.fromkeys(ARMS, 0),
         quarantined=0,
-        moments={m.key: dict.fromkeys(ARMS, (0.0, 0.0, 0.0, 0.0)) for m in METRICS},
+        moments={
+            m.key: dict.fromkeys(ARMS, (0.0,) * (10 if m.kind == "ratio" else 4)) for m in METRICS
+        },
         newest_event=None,
         exposure_times={},
     )
@@ -376,7 +429,9 @@ def test_a_unit_that_enters_too_late_is_not_quarantined_either(store: EmbeddedSt
 @pytest.mark.parametrize(
     "change",
     [
+        {"kind": "quantile"},
         {"kind": "ratio"},
+        {"denominator_event": "d"},
         {"window_seconds": 0.0},
         {"window_seconds": math.inf},
         {"window_seconds": math.nan},
@@ -385,7 +440,7 @@ def test_a_unit_that_enters_too_late_is_not_quarantined_either(store: EmbeddedSt
 )
 def test_a_metric_that_makes_no_sense_is_refused(change: dict[str, object]) -> None:
     values: dict[str, object] = {"key": "k", "kind": "conversion", "event": "e"}
-    with pytest.raises(ValueError, match=r"metric|window"):
+    with pytest.raises(ValueError, match=r"metric|window|denominator"):
         MetricDefinition(**({"window_seconds": 1.0} | values | change))  # type: ignore[arg-type]
 
 
@@ -397,4 +452,4 @@ def test_an_arm_or_metric_named_twice_is_refused() -> None:
 
 
 def test_a_conversion_is_binary_and_nothing_else_is() -> None:
-    assert [metric.binary for metric in METRICS] == [True, False, False, False]
+    assert [metric.binary for metric in METRICS] == [True, *[False] * (len(METRICS) - 1)]

@@ -76,7 +76,9 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("metrics[0].key", ..., "metrics[0].key"),
     ("metrics[1].key", "purchase", "metrics[1].key"),
     ("metrics[0].role", "goal", "metrics[0].role"),
-    ("metrics[0].kind", "ratio", "metrics[0].kind"),
+    ("metrics[0].kind", "quantile", "metrics[0].kind"),
+    ("metrics[0].kind", "ratio", "metrics[0].denominator_event"),
+    ("metrics[0].denominator_event", "session", "metrics[0].denominator_event"),
     ("metrics[0].event", ..., "metrics[0].event"),
     ("metrics[0].window", ..., "metrics[0].window"),
     ("metrics[0].window", "100s", "metrics[0].window"),
@@ -88,6 +90,7 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("metrics[0].superiority_margin", -1, "metrics[0].superiority_margin"),
     ("metrics[0].direction", "left", "metrics[0].direction"),
     ("metrics[0].covariate", "before", "metrics[0].covariate"),
+    ("metrics[1].rare", "yes", "metrics[1].rare"),
     ("metrics[1].margin", ..., "metrics[1].margin"),
     ("metrics[1].margin", 1, "metrics[1].margin"),
     ("metrics[1].mde", 0.1, "metrics[1].mde"),
@@ -126,6 +129,44 @@ def test_a_missing_promise_comes_with_a_hint(make_plan: Callable[..., Document])
         with pytest.raises(PlanError) as caught:
             parse_plan(changed(make_plan(), path, ...))
         assert caught.value.hint, path
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "hint"),
+    [
+        ({"kind": "count"}, "rare", 'kind = "conversion"'),
+        ({"kind": "mean"}, "rare", 'kind = "conversion"'),
+        ({"role": "explore", "margin": None}, "rare", "success, guardrail, safety"),
+        ({"direction": None}, "direction", 'direction = "down"'),
+    ],
+)
+def test_what_the_event_test_cannot_watch_is_refused(
+    make_plan: Callable[..., Document], changes: Document, field: str, hint: str
+) -> None:
+    document = make_plan()
+    document["metrics"][1] |= {"rare": True} | changes
+    with pytest.raises(PlanError) as caught:
+        parse_plan(document)
+    assert caught.value.field == f"metrics[1].{field}"
+    assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("role", ["success", "guardrail", "safety"])
+def test_a_rare_metric_reads_back_and_one_that_is_not_keeps_its_seal(
+    make_plan: Callable[..., Document], role: str
+) -> None:
+    document = make_plan()
+    promise = {"success": {"mde": 0.1}, "guardrail": {"margin": 0.1}}.get(role, {})
+    rare = {"key": "crash", "role": role, "kind": "conversion", "event": "crash", "window": "5s"}
+    document["metrics"].append(rare | {"direction": "down", "rare": True} | promise)
+    plan = parse_plan(document)
+    assert plan.metric("crash").rare
+    assert parse_plan(plan.to_document()) == plan
+    ordinary = changed(document, "metrics[2].rare", False)
+    written = parse_plan(ordinary).to_document()
+    assert "rare" not in written["metrics"][2]
+    absent = parse_plan(changed(document, "metrics[2].rare", ...)).to_document()
+    assert plan_hash(written) == plan_hash(absent) != plan_hash(plan.to_document())
 
 
 def test_a_fourth_success_metric_is_refused(make_plan: Callable[..., Document]) -> None:

@@ -320,6 +320,57 @@ def test_sixty_looks_are_folded_and_drawn_for_both_screens(running: Any) -> None
     assert page.html.count("<circle") == 2 * (60 + 1)
 
 
+def test_the_page_shows_what_is_rare_and_what_a_ratio_divides_by(
+    small_console: Any, plan: Any
+) -> None:
+    small_console.change("checkout", {"do": "turn_on"})
+    document = plan()
+    document["metrics"] += [
+        {
+            "key": "crashes",
+            "role": "safety",
+            "kind": "conversion",
+            "event": "crash",
+            "window": "1h",
+            "direction": "down",
+            "rare": True,
+        },
+        {
+            "key": "order-value",
+            "role": "explore",
+            "kind": "ratio",
+            "event": "purchase",
+            "numerator": "value",
+            "denominator_event": "session",
+            "window": "7d",
+        },
+    ]
+    small_console.experiment(document, "seal", "start")
+    with small_console.database.write() as session:
+        at = small_console.clock() + dt.timedelta(days=8)
+        seen = look(8, at)
+        exact = {
+            "kind": "harm_events",
+            "metric": "crashes",
+            "estimate": None,
+            "z": None,
+            "bound": None,
+            "log_e": 2.5,
+            "log_e_bound": 5.0752,
+        }
+        tests = [seen.decision["tests"][0] | exact]
+        seen.decision = seen.decision | {"tests": [*seen.decision["tests"], *tests]}
+        sums = {"n": 1000.0, "s1": 3.0, "s2": 3.0, "s3": 3.0}
+        counted = seen.data["look"]["metrics"] | {"crashes": {"off": sums, "on": sums}}
+        seen.data = seen.data | {"look": seen.data["look"] | {"metrics": counted}}
+        session.add(seen)
+    small_console.clock.advance(days=8)
+    page = small_console.person("viewer").page(PAGE)
+    assert "conversion of crash within 1h, rare: its events are weighed one by one" in page.words
+    assert "ratio of value of purchase per session within 7d" in page.words
+    assert re.search(r"ln E 2\.500\s*5\.075", page.words)
+
+
 def test_a_conversion_is_drawn_in_points(running: Any, plan: Any) -> None:
     console = running(looks=9, state="RUNNING")
     page = console.person("viewer").page(PAGE)
