@@ -137,7 +137,9 @@ def _by_arrays(recorded: Recorded, counts: Floats, sums: dict[str, Floats]) -> t
     if len(plan.treatments) == 1:
         verdicts, looks = _followed(recorded, schedule, sums, plan, policy)
         log_e = sample_ratio_arrays(counts, weights, concentration=concentration)[0]
-        first = np.where((log_e >= alarm).any(axis=1), (log_e >= alarm).argmax(axis=1), len(looks))
+        first = np.where(
+            (log_e >= alarm).any(axis=1), (log_e >= alarm).argmax(axis=1), schedule.looks
+        )
         invalid = first <= looks
         return np.where(invalid, ENDS.index(Verdict.INVALID), verdicts), np.where(
             invalid, first, looks
