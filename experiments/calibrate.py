@@ -79,8 +79,8 @@ class WorldFigures:
         Every way to end that is possible here; ``CONTINUE`` if the data end before a verdict.
     mean_end, median_end : float
         Seconds after the start.
-    by_machine : int
-        Deals decided look by look, not by arrays: slower, and never differently.
+    one_by_one : int
+        Deals that could not be decided with the others: slower, and never differently.
     """
 
     name: str
@@ -88,7 +88,7 @@ class WorldFigures:
     shares: Mapping[Verdict, Share]
     mean_end: float
     median_end: float
-    by_machine: int
+    one_by_one: int
 
     @property
     def proven(self) -> Share:
@@ -201,22 +201,20 @@ def calibrate_recorded(
     """Do what `calibrate` does with what has been read."""
     worlds, lifted, omitted = _worlds(recorded, seed)
     # Dealing takes about as long as judging.
-    half = times * len(worlds)
     deals = deal_anew(
         recorded,
         lifted,
         times,
         np.random.default_rng(seed),
-        lambda done: progress(done * len(worlds), 2 * half),
+        lambda done: progress(done, 2 * times),
     )
-    figures = []
-    for number, (name, lifts) in enumerate(worlds.items()):
-        judged = half + number * times
-
-        def tell(done: int, judged: int = judged) -> None:
-            progress(judged + done, 2 * half)
-
-        figures.append(_figures(recorded, name, lifts, end_deals(recorded, deals, lifts, tell)))
+    ends = end_deals(
+        recorded, deals, list(worlds.values()), lambda done: progress(times + done, 2 * times)
+    )
+    figures = [
+        _figures(recorded, name, lifts, ended)
+        for (name, lifts), ended in zip(worlds.items(), ends, strict=True)
+    ]
     return Calibration(
         plan=recorded.plan,
         times=times,
@@ -309,7 +307,7 @@ def _figures(
         },
         float(at.mean()),
         float(np.quantile(at, 0.5, method="inverted_cdf")),
-        ended.by_machine,
+        ended.one_by_one,
     )
 
 

@@ -73,8 +73,8 @@ def assert_as_replayed(recorded: Recorded, deals: int, seed: int = 3) -> Counter
         plan, len(recorded.exposures.arm), deals, np.random.default_rng(seed)
     ).astype(np.int64)
     ends: Counter[tuple[str, int]] = Counter()
-    for world in ({}, lifts):
-        ended = end_deals(recorded, dealt, world)
+    worlds: list[dict[str, float]] = [{}, lifts]
+    for world, ended in zip(worlds, end_deals(recorded, dealt, worlds), strict=True):
         for deal in range(deals):
             arm = labels[:, deal]
             chosen = {key: lifted[key, lift] for key, lift in world.items()}
@@ -107,7 +107,7 @@ def test_false_verdicts_on_a_real_experiment_are_as_rare_as_promised(
         assert share.count <= sps.binom.ppf(0.9999, 2000, 0.025)
     # One tenth of the error is kept for looks after the planned one: the rest is used.
     assert null.proven.high > 0.0225
-    assert all(world.by_machine == 0 for world in found.worlds)
+    assert all(world.one_by_one == 0 for world in found.worlds)
     assert sum(share.count for share in null.shares.values()) == 2000
 
 
@@ -218,9 +218,9 @@ def test_deals_to_three_arms_end_as_a_replay_of_them(tmp_path: Path) -> None:
     ends = assert_as_replayed(recorded, 60)
     assert len({verdict for verdict, _look in ends}) >= 3
     found = calibrate_recorded(recorded, times=300)
-    # The machine is asked only where a bound is near.
-    assert all(world.by_machine < 100 for world in found.worlds)
-    assert found.worlds[0].by_machine > 0
+    # One by one only where a bound is near.
+    assert all(world.one_by_one < 100 for world in found.worlds)
+    assert found.worlds[0].one_by_one > 0
 
 
 def test_a_split_that_is_not_the_plans_is_invalid_as_in_a_replay(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_a_split_that_is_not_the_plans_is_invalid_as_in_a_replay(tmp_path: Path)
         lifted = {(m.key, 0.0): honest.outcomes[m.key] for m in honest.plan.metrics}
         dealt = deal_anew(honest, lifted, 60, np.random.default_rng(2))
         labels = deal_labels(honest.plan, 3000, 60, np.random.default_rng(2)).astype(np.int64)
-        ended = end_deals(judged, dealt, {})
+        (ended,) = end_deals(judged, dealt, [{}])
         for deal in range(60):
             exposures = replace(honest.exposures, arm=labels[:, deal])
             truly = replay_recorded(judged.plan, exposures, honest.outcomes)
@@ -271,7 +271,7 @@ def test_a_covariate_is_taken_out_as_in_a_replay(tmp_path: Path, arms: tuple[str
     ends = assert_as_replayed(recorded, 15)
     assert len({verdict for verdict, _look in ends}) >= 2
     found = calibrate_recorded(recorded, times=20)
-    assert found.worlds[0].by_machine == (0 if len(arms) == 2 else 20)
+    assert found.worlds[0].one_by_one == (0 if len(arms) == 2 else 20)
 
 
 # The coin.
