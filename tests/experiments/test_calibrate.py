@@ -182,7 +182,7 @@ def test_less_that_is_better_ends_as_a_replay_of_it(tmp_path: Path) -> None:
     ]
     metrics[1].pop("margin")
     ends = assert_as_replayed(recorded_of(history(tmp_path), LONG, metrics=metrics), 25)
-    assert ("VALUE_PROVEN" in {verdict for verdict, _look in ends}) is True
+    assert "VALUE_PROVEN" in {verdict for verdict, _look in ends}
 
 
 def test_data_that_end_early_leave_deals_undecided_as_a_replay_does(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_true_effect_in_the_data_is_no_effect_once_labels_are_dealt(tmp_path: 
     found = calibrate(file, file, plan, times=1000)
     assert found.kept
     assert found.worlds[0].proven.value < 0.05
-    assert found.power.value > 0.2
+    assert found.power.value > 0.6
 
 
 # The lift.
