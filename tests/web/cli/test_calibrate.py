@@ -12,7 +12,6 @@ import pytest
 
 from experiments.calibrate import calibrate
 from stats import Verdict
-from web.cli import calibrate as command
 from web.cli.calibrate_words import words
 
 PLANS = Path(__file__).resolve().parents[2] / "experiments" / "plans"
@@ -145,7 +144,6 @@ def test_a_broken_promise_is_said_first_and_ends_with_10_when_tested(
     assert "harm (nothing is different): 4.95 %, promised at most 2.5 %" in text
     assert "NOT KEPT" in text
     monkeypatch.setattr("experiments.calibrate.calibrate", lambda *_args, **_named: found)
-    assert command.calibrate is not None
     assert run(alone, files).code == 0
     answer = run(alone, files, "--test")
     assert (answer.code, answer.json["kept"]) == (10, False)
