@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from experiments import words
 from experiments.card import Card, CardStatus, build_card, card_text
@@ -114,15 +115,22 @@ def replay(
     RowError
         At the first row that cannot be read; nothing is half read.
     """
+    return replay_recorded(*read_recorded(exposures_path, outcomes_path, plan_document))
+
+
+def read_recorded(
+    exposures_path: Path | str, outcomes_path: Path | str, plan_document: Mapping[str, Any] | str
+) -> tuple[Plan, Exposures, Outcomes]:
+    """Read what `replay` reads, without deciding anything yet."""
     plan = parse_plan(plan_document)
     exposures = read_exposures(Path(exposures_path), plan)
     long = plan.outcomes is not None and plan.outcomes.event is not None
     read = read_long if long else read_wide
-    outcomes = read(Path(outcomes_path), plan, exposures)
-    return _run(plan, exposures, outcomes)
+    return plan, exposures, read(Path(outcomes_path), plan, exposures)
 
 
-def _run(plan: Plan, exposures: Exposures, outcomes: Outcomes) -> ReplayResult:
+def replay_recorded(plan: Plan, exposures: Exposures, outcomes: Outcomes) -> ReplayResult:
+    """Run the machine over what has been read."""
     position = Position(treatments=plan.treatments, last_step=0, state=State.RUNNING, step=0)
     timeless = exposures.first is None
     start = 0.0 if exposures.first is None else float(exposures.first.min())
@@ -130,9 +138,9 @@ def _run(plan: Plan, exposures: Exposures, outcomes: Outcomes) -> ReplayResult:
     stored: list[ReplayedLook] = []
     sums: dict[str, dict[str, Moments | RatioMoments]] = {}
     quality = Quality()
-    for offset in _offsets(plan, exposures, outcomes, start):
+    for offset in recorded_looks(plan, exposures, outcomes):
         dropped = sorted(position.dropped)
-        counts, sums = _sums(plan, exposures, outcomes, None if timeless else start, offset)
+        counts, sums = recorded_sums(plan, exposures, outcomes, offset)
         quality = Quality(exposures.quarantined)
         look = build_look(
             plan,
@@ -208,10 +216,11 @@ def _result(
     )
 
 
-def _offsets(plan: Plan, exposures: Exposures, outcomes: Outcomes, start: float) -> list[float]:
+def recorded_looks(plan: Plan, exposures: Exposures, outcomes: Outcomes) -> list[float]:
     """Give the looks that the data reach: one a day, the first days' hourly ones left out."""
     if exposures.first is None:
         return [plan.prove_by_seconds]
+    start = float(exposures.first.min())
     end = float(exposures.first.max())
     for outcome in outcomes.values():
         if isinstance(outcome, LongOutcome) and outcome.time is not None and len(outcome.time):
@@ -234,31 +243,69 @@ def _offsets(plan: Plan, exposures: Exposures, outcomes: Outcomes, start: float)
     return reached
 
 
-def _sums(
-    plan: Plan, exposures: Exposures, outcomes: Outcomes, start: float | None, offset: float
+@dataclass(frozen=True)
+class UnitValues:
+    """One metric at one look, unit by unit: who is mature, and each unit's value.
+
+    With it comes the covariate, or what a ratio divides the value by.
+    """
+
+    mature: npt.NDArray[np.bool_]
+    values: Floats
+    covariates: Floats | None
+    denominators: Floats | None = None
+
+    def sums(self, of_arm: npt.NDArray[np.bool_]) -> Moments | RatioMoments:
+        """Add up the mature units of one arm."""
+        chosen = self.mature & of_arm
+        if self.denominators is None:
+            return _moments(self.values, self.covariates, chosen)
+        return _ratio_moments(self.values[chosen], self.denominators[chosen])
+
+
+def recorded_sums(
+    plan: Plan, exposures: Exposures, outcomes: Outcomes, offset: float
 ) -> tuple[dict[str, int], dict[str, dict[str, Moments | RatioMoments]]]:
-    arms = range(len(plan.arms))
-    if start is None or exposures.first is None:
+    """Add up, arm by arm, what one look sees."""
+    enrolled, units = recorded_units(plan, exposures, outcomes, offset)
+    chosen = {arm: exposures.arm == place for place, arm in enumerate(plan.arms)}
+    counts = {arm: int((enrolled & of_arm).sum()) for arm, of_arm in chosen.items()}
+    sums = {
+        key: {arm: seen.sums(of_arm) for arm, of_arm in chosen.items()}
+        for key, seen in units.items()
+    }
+    return counts, sums
+
+
+def recorded_units(
+    plan: Plan, exposures: Exposures, outcomes: Outcomes, offset: float
+) -> tuple[npt.NDArray[np.bool_], dict[str, UnitValues]]:
+    """Tell what one look sees of every unit, whatever its arm: enrolment, and each outcome."""
+    if exposures.first is None:
         enrolled = np.ones(len(exposures.arm), dtype=bool)
         first, look_at = np.zeros(len(exposures.arm)), math.inf
     else:
+        start = float(exposures.first.min())
         first, look_at = exposures.first, start + offset
         enrolled = first <= min(look_at, start + plan.enrol_seconds)
-    counts = {plan.arms[i]: int((enrolled & (exposures.arm == i)).sum()) for i in arms}
-    sums: dict[str, dict[str, Moments | RatioMoments]] = {}
-    for metric in plan.metrics:
+    units: dict[str, UnitValues] = {}
+    for key, outcome in outcomes.items():
+        metric = plan.metric(key)
         mature = enrolled & (first + metric.window_seconds <= look_at)
-        values, before, below = _columns(metric, outcomes[metric.key], first, look_at)
-        by_arm: dict[str, Moments | RatioMoments] = {}
-        for i in arms:
-            chosen = mature & (exposures.arm == i)
-            by_arm[plan.arms[i]] = (
-                _moments(values, before, chosen)
-                if below is None
-                else _ratio_moments(values[chosen], below[chosen])
-            )
-        sums[metric.key] = by_arm
-    return counts, sums
+        units[key] = UnitValues(mature, *_columns(metric, outcome, first, look_at))
+    return enrolled, units
+
+
+def counted_events(
+    outcome: LongOutcome, first: Floats, window: float, look_at: float
+) -> npt.NDArray[np.bool_]:
+    """Tell which events a look counts: in the unit's window, and before the look."""
+    if outcome.time is None:
+        return np.ones(len(outcome.unit), dtype=bool)
+    begin = first[outcome.unit]
+    until = np.minimum(begin + (window or math.inf), look_at)
+    counted: npt.NDArray[np.bool_] = (outcome.time >= begin) & (outcome.time < until)
+    return counted
 
 
 def _columns(
@@ -280,12 +327,7 @@ def _columns(
 def _unit_values(
     outcome: LongOutcome, kind: str, first: Floats, window: float, look_at: float
 ) -> Floats:
-    if outcome.time is None:
-        counted = np.ones(len(outcome.unit), dtype=bool)
-    else:
-        begin = first[outcome.unit]
-        until = np.minimum(begin + (window or math.inf), look_at)
-        counted = (outcome.time >= begin) & (outcome.time < until)
+    counted = counted_events(outcome, first, window, look_at)
     unit = outcome.unit[counted]
     weights = outcome.value[counted] if kind in {"mean", "value"} else None
     values = np.bincount(unit, weights=weights, minlength=len(first)).astype(np.float64)

@@ -199,5 +199,5 @@ def acted_on(tested: Sequence[int], acting: Sequence[bool]) -> list[int]:
 
     What a look saw stands until the next tested one: it is acted on if any look up to there acts.
     """
-    ends = [*tested[1:], len(acting)]
+    ends = [*tested[1:], len(acting)][: len(tested)]
     return [look for look, end in zip(tested, ends, strict=True) if any(acting[look:end])]

@@ -324,3 +324,12 @@ def test_an_arm_that_is_harmed_does_not_ship_however_good_it_looks() -> None:
         shop(BUYS, CRASHES, weights=(1, 1, 1)), {"buys": buys, "crashes": trouble}, (True, True)
     )
     assert ended == (Verdict.NOT_PROVEN_IN_TIME, 1, None)
+
+
+def test_trajectories_too_thin_for_any_test_end_at_the_deadline() -> None:
+    plan = DecisionPlan(("old", "new"), (1.0, 1.0), (BUYS, SPEED))
+    schedule = Schedule.daily(plan, 40, days=14)
+    sums = draw_sums(WORLD, Truth(), plan, schedule, 5, np.random.default_rng(1))
+    found = follow(schedule, sums, plan)
+    assert {ENDS[code] for code in found.verdicts} == {Verdict.NOT_PROVEN_IN_TIME}
+    assert set(found.looks) == {13}

@@ -14,7 +14,18 @@ import sys
 import click
 
 from flags.errors import FlagstoneError
-from web.cli import bench, compare, evaluate, experiments, flags, imports, instances, local, plan
+from web.cli import (
+    bench,
+    calibrate,
+    compare,
+    evaluate,
+    experiments,
+    flags,
+    imports,
+    instances,
+    local,
+    plan,
+)
 from web.cli.context import Invocation
 from web.cli.output import CommandError, Output
 
@@ -83,6 +94,7 @@ main.add_command(local.serve)
 main.add_command(local.worker)
 main.add_command(local.database)
 main.add_command(local.replay)
+main.add_command(calibrate.calibrate)
 main.add_command(local.verify)
 main.add_command(flags.flags)
 main.add_command(evaluate.evaluate)

@@ -14,7 +14,7 @@ from web.cli import main
 
 README = Path(__file__).resolve().parents[3] / "web" / "cli" / "README.md"
 REQUIRED = {
-    *("demo", "serve", "worker", "db upgrade", "eval", "replay", "verify"),
+    *("demo", "serve", "worker", "db upgrade", "eval", "replay", "calibrate", "verify"),
     *(f"flags {verb}" for verb in ("list", "show", "create", "on", "off", "kill", "unkill")),
     *("flags set", "flags history", "import"),
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),

@@ -1,0 +1,227 @@
+"""``flagstone calibrate``: what it means first, every figure after, and files with a fault."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.calibrate import calibrate
+from stats import Verdict
+from web.cli.calibrate_words import words
+
+PLANS = Path(__file__).resolve().parents[2] / "experiments" / "plans"
+FILES = {
+    "cookie_cats": "cookie_cats/cookie_cats.csv",
+    "hillstrom": "hillstrom_email/hillstrom.csv",
+    "lalonde": "lalonde_nsw/nsw_mixtape.csv",
+}
+PLAN = """
+key = "small"
+control = "a"
+treatments = ["b"]
+hypothesis = "More of them buy."
+customer = "head of the shop"
+owner = "analyst"
+prove_by = "28d"
+
+[[metrics]]
+key = "bought"
+role = "success"
+kind = "conversion"
+mde = 0.1
+
+[replay.exposures]
+unit = "user"
+variant = "arm"
+"""
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_real_experiment_is_calibrated_in_seconds(
+    alone: Any, shared_dir: Path, name: str
+) -> None:
+    file = str(shared_dir / "datasets" / FILES[name])
+    if not Path(file).is_file():
+        pytest.skip(f"no data beside the checkout ({Path(file).name} is absent)")
+    begin = time.monotonic()
+    answer = alone.pipe(
+        *("calibrate", "--exposures", file, "--outcomes", file),
+        *("--plan", str(PLANS / f"{name}.toml"), "--test"),
+    )
+    # Three to eight on a busy machine with two processors.
+    assert time.monotonic() - begin < 60
+    assert answer.code == 0, answer.everything
+    found = answer.json
+    assert (found["kept"], found["times"], found["seed"]) == (True, 2000, 1)
+    null = found["worlds"][0]
+    assert (null["name"], null["lifts"]) == ("worthless", {})
+    for verdict in ("HARM", "VALUE_PROVEN"):
+        share = null["ended"][verdict]
+        assert share["promised"] == 0.025
+        assert share["low"] <= share["count"] / 2000 == share["share"] <= share["high"]
+        assert share["low"] <= 0.025
+    assert found["power"] == found["worlds"][1]["ended"]["VALUE_PROVEN"]["share"]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """A plan and data of four hundred people, a third of whom bought something."""
+    rng = random.Random(6)
+    rows = [f"u{i},{rng.choice('ab')},{int(i % 3 == 0)}" for i in range(400)]
+    data = tmp_path / "data.csv"
+    data.write_text("\n".join(["user,arm,bought", *rows]) + "\n")
+    plan = tmp_path / "plan.toml"
+    plan.write_text(PLAN)
+    return {"data": data, "plan": plan}
+
+
+def run(alone: Any, files: dict[str, Path], *more: str, how: str = "pipe") -> Any:
+    data, plan = str(files["data"]), str(files["plan"])
+    return getattr(alone, how)(
+        "calibrate", "--exposures", data, "--outcomes", data, "--plan", plan, *more
+    )
+
+
+def test_a_terminal_gets_sentences_first_and_a_bar_while_it_waits(
+    alone: Any, files: dict[str, Path]
+) -> None:
+    answer = run(alone, files, how="terminal")
+    assert answer.code == 0, answer.everything
+    assert "Dealing anew" in answer.out
+    text = answer.out[answer.out.index("On these data") :]
+    first, second, third, *_rest = text.splitlines()
+    assert first == "On these data the machine keeps what the policy promises."
+    assert second.startswith("When nothing is different, it cries harm in ")
+    assert third.startswith("A change that lifts bought by 10 % is proven in ")
+    assert "400 units, dealt anew 2,000 times to a, b\nby a coin of 1 : 1, seed 1; 1 look." in text
+    for title in (
+        "Nothing is different\n",
+        "As good as planned: bought +10 %",
+        "As bad: bought −10",
+    ):
+        assert title in text
+    assert text.count("wrong; at most 2.5 % promised: ok") == 4
+
+
+def test_a_pipe_gets_json_and_no_bar(alone: Any, files: dict[str, Path]) -> None:
+    answer = run(alone, files, how="process")
+    assert (answer.code, answer.error) == (0, "")
+    assert answer.json["units"] == 400
+
+
+def test_json_on_a_terminal_has_no_bar_either(alone: Any, files: dict[str, Path]) -> None:
+    data, plan = str(files["data"]), str(files["plan"])
+    answer = alone.terminal(
+        "--json", "calibrate", "--exposures", data, "--outcomes", data, "--plan", plan
+    )
+    assert answer.out.startswith("{")
+    assert answer.json["kept"] is True
+
+
+def test_times_and_seed_are_obeyed(alone: Any, files: dict[str, Path]) -> None:
+    first = run(alone, files, "--times", "2500", "--seed", "3").json
+    assert (first["times"], first["seed"]) == (2500, 3)
+    assert run(alone, files, "--runs", "2500", "--seed", "3").json == first
+    assert run(alone, files, "--times", "2500", "--seed", "4").json["worlds"] != first["worlds"]
+    assert run(alone, files, "--times", "1999").code == 2
+
+
+def test_a_broken_promise_is_said_first_and_ends_with_10_when_tested(
+    alone: Any, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = calibrate(files["data"], files["data"], PLAN, times=2000)
+    null = found.worlds[0]
+    harm = replace(null.shares[Verdict.HARM], count=99, low=0.04, high=0.06)
+    broken = replace(null, shares={**null.shares, Verdict.HARM: harm})
+    found = replace(found, worlds=(broken, *found.worlds[1:]))
+    text = words(found)
+    assert text.startswith("On these data the machine does NOT keep what the policy promises:")
+    assert "harm (nothing is different): 4.95 %, promised at most 2.5 %" in text
+    assert "NOT KEPT" in text
+    monkeypatch.setattr("experiments.calibrate.calibrate", lambda *_args, **_named: found)
+    assert run(alone, files).code == 0
+    answer = run(alone, files, "--test")
+    assert (answer.code, answer.json["kept"]) == (10, False)
+
+
+def test_a_history_says_when_it_ends(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    file = tmp_path / "data.csv"
+    rows = [f"u{i},{rng.choice('ab')},{i * 600},{int(rng.random() < 0.3)}" for i in range(3000)]
+    file.write_text("\n".join(["user,arm,at,bought", *rows]))
+    text = words(calibrate(file, file, PLAN + 'time = "at"\n', times=100))
+    assert "; 21 looks; the data end before the deadline." in text
+    assert "undecided when the data end" in text
+    assert "not proven in time" not in text
+    assert "  ends on day " in text
+
+
+@pytest.mark.parametrize(
+    ("line", "row", "said"),
+    [
+        (5, "u3,b,maybe", "data.csv, line 5, column \"bought\": 'maybe' is neither true nor false"),
+        (2, "u0,c,1", "data.csv, line 2, column \"arm\": 'c' is no arm (a, b)"),
+        (7, "u5,b", "data.csv, line 7: 2 cells, but the header has 3"),
+        (1, "user,group,bought", 'data.csv, line 1, column "arm": no such column'),
+    ],
+)
+def test_a_bad_row_names_file_line_column_and_reason(
+    alone: Any, files: dict[str, Path], line: int, row: str, said: str
+) -> None:
+    lines = files["data"].read_text().splitlines()
+    lines[line - 1] = row
+    files["data"].write_text("\n".join(lines))
+    answer = run(alone, files)
+    assert (answer.code, answer.out) == (1, "")
+    assert said in answer.error
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"user,arm,bought\n", b"x" * 200_000])
+def test_a_file_that_is_no_table_is_named(
+    alone: Any, files: dict[str, Path], content: bytes
+) -> None:
+    files["data"].write_bytes(content)
+    answer = run(alone, files)
+    assert answer.code == 1, answer.everything
+    assert "data.csv" in answer.error
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (PLAN.replace("mde = 0.1", "mde = -1"), "at:   metrics[0].mde"),
+        (PLAN.replace("mde = 0.1", "mde = 4"), "at:   metrics[0].mde\n  hint: these data leave no"),
+        (PLAN.replace('owner = "analyst"', ""), "hint: exactly one accountable person"),
+        (PLAN.split("[replay")[0], "at:   "),
+    ],
+)
+def test_a_bad_plan_names_its_place(
+    alone: Any, files: dict[str, Path], content: str, said: str
+) -> None:
+    files["plan"].write_text(content)
+    answer = run(alone, files)
+    assert answer.code == 1, answer.everything
+    assert said in answer.error
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 30])
+def test_a_handful_of_units_is_no_error_and_nothing_is_found(
+    alone: Any, files: dict[str, Path], rows: int
+) -> None:
+    lines = files["data"].read_text().splitlines()
+    files["data"].write_text("\n".join(lines[: rows + 1]))
+    answer = run(alone, files)
+    assert answer.code == 0, answer.everything
+    assert answer.json["worlds"][0]["ended"]["NOT_PROVEN_IN_TIME"]["count"] == 2000
+
+
+def test_outcomes_that_never_vary_find_nothing(alone: Any, files: dict[str, Path]) -> None:
+    files["data"].write_text(files["data"].read_text().replace(",1\n", ",0\n"))
+    answer = run(alone, files)
+    assert answer.code == 0, answer.everything
+    assert answer.json["power"] == 0
