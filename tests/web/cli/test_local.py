@@ -81,7 +81,7 @@ def test_a_file_that_is_no_database_is_said_to_be_none(alone: Any, tmp_path: Pat
 
 
 def test_a_database_server_that_is_away_is_named(alone: Any, tmp_path: Path) -> None:
-    pytest.importorskip("psycopg")
+    pytest.importorskip("psycopg", reason="the service is tested without PostgreSQL's driver")
     url = "postgresql://nobody:secret@127.0.0.1:9/nowhere"
     alone.variables = {"FLAGSTONE_DATABASE_URL": url, "FLAGSTONE_DATA_DIR": str(tmp_path)}
     answer = alone.pipe("db", "upgrade")
