@@ -35,51 +35,44 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
     """
     # Imported before the signal handlers are in place: a second or more in which nothing is begun
     # yet, so that a signal may end the process at once.
-    from experiments import monitor  # noqa: F401
-    from experiments.store import embedded  # noqa: F401
-
-    stop = threading.Event() if stop is None else stop
-    with on_request_to_end(stop.set):
-        _work(settings, stop)
-
-
-def _work(settings: Settings, stop: threading.Event) -> None:
     from experiments import lease, monitor
     from experiments.store.embedded import EmbeddedStore
 
-    database = Database(settings.database_url)
-    store = EmbeddedStore(settings.events_directory)
-    holder = worker_name()
-    logger.info("worker %s ticks", holder)
-    failures = 0
-    next_drain = 0.0
-    while not stop.is_set():
-        now = dt.datetime.now(dt.UTC)
-        try:
-            monitor.tick(database, store, holder=holder, now=now, is_gone=is_gone)
-            failures = 0
-        except Exception:
-            # Whatever it was, the next tick starts afresh from the database.
-            failures += 1
-            logger.exception("tick failed (%d in a row)", failures)
-        if now.timestamp() >= next_drain:
-            # On its own: while looks fail, events must still find room.
-            next_drain = now.timestamp() + DRAIN_SECONDS
+    stop = threading.Event() if stop is None else stop
+    with on_request_to_end(stop.set):
+        database = Database(settings.database_url)
+        store = EmbeddedStore(settings.events_directory)
+        holder = worker_name()
+        logger.info("worker %s ticks", holder)
+        failures = 0
+        next_drain = 0.0
+        while not stop.is_set():
+            now = dt.datetime.now(dt.UTC)
             try:
-                store.drain(now.timestamp())
+                monitor.tick(database, store, holder=holder, now=now, is_gone=is_gone)
+                failures = 0
             except Exception:
-                logger.exception("events could not be moved into files")
-        stop.wait(min(TICK_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
-    try:
-        now = dt.datetime.now(dt.UTC)
-        held = lease.acquire(database, holder, now=now)
-        if held is not None:
-            # So that the next worker need not wait until it runs out.
-            lease.release(database, held, now=now)
-    except Exception:
-        logger.exception("the lease could not be given back; it runs out by itself")
-    store.close()
-    database.dispose()
+                # Whatever it was, the next tick starts afresh from the database.
+                failures += 1
+                logger.exception("tick failed (%d in a row)", failures)
+            if now.timestamp() >= next_drain:
+                # On its own: while looks fail, events must still find room.
+                next_drain = now.timestamp() + DRAIN_SECONDS
+                try:
+                    store.drain(now.timestamp())
+                except Exception:
+                    logger.exception("events could not be moved into files")
+            stop.wait(min(TICK_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
+        try:
+            now = dt.datetime.now(dt.UTC)
+            held = lease.acquire(database, holder, now=now)
+            if held is not None:
+                # So that the next worker need not wait until it runs out.
+                lease.release(database, held, now=now)
+        except Exception:
+            logger.exception("the lease could not be given back; it runs out by itself")
+        store.close()
+        database.dispose()
 
 
 def main() -> None:
