@@ -27,8 +27,8 @@ from stats.sequential.clock import correlation
 from stats.sums.moments import CovariateMoments, Moments
 from stats.sums.ratio import RatioCovariateMoments, RatioMoments
 
-# n·Σy² and (Σy)² that agree to this share differ by rounding only: the metric is constant.
-_CONSTANT = 1e-13
+#: n·Σy² and (Σy)² that agree to this share differ by rounding only: the metric is constant.
+CONSTANT = 1e-13
 
 
 @dataclass(frozen=True)
@@ -134,24 +134,24 @@ def gather(
         clock.pass_look(look, plan, metric, arm)
         acts = look.may_ship, look.may_be_futile
         pair = _pair(look, plan, policy, metric, arm)
-        if acting and isinstance(pair, str):
-            acting[-1] = acting[-1][0] or acts[0], acting[-1][1] or acts[1]
-        reason = pair if isinstance(pair, str) else None
+        square = 0.0
+        if not isinstance(pair, str):
+            square = clock.square(units / (pair[0].n + pair[1].n))
+            if tested is not None and not look.is_final and square * (1 + policy.minimum_gain) > 1:
+                gain = f"{policy.minimum_gain:.1%}"
+                pair = f"less than {gain} more {clock.news} than at look {tested[0].number}"
         if isinstance(pair, str):
+            reason = pair
+            if acting:
+                # What stands there is acted on here: it is paid for as if it had been read here.
+                acting[-1] = acting[-1][0] or acts[0], acting[-1][1] or acts[1]
             continue
+        reason = None
         control, treatment = pair
-        n = control.n + treatment.n
-        square = clock.square(units / n)
-        if tested is not None and not look.is_final and square * (1 + policy.minimum_gain) > 1:
-            gain = f"{policy.minimum_gain:.1%}"
-            reason = f"less than {gain} more {clock.news} than at look {tested[0].number}"
-            # What stands there is acted on here: it is paid for as if it had been read here.
-            acting[-1] = acting[-1][0] or acts[0], acting[-1][1] or acts[1]
-            continue
         correlations.append(min(MAX_CORRELATION, math.sqrt(square)))
         times.append(look.spending_time)
         acting.append(acts)
-        tested, units = (look, control, treatment), n
+        tested, units = (look, control, treatment), control.n + treatment.n
         clock.start()
     if tested is None:
         return reason or "no data"
@@ -246,6 +246,6 @@ def _pair(
         # Every look is asked again at each later one: sums are compared, no object is made.
         moved = treatment.about(control.shift)
         first, second = control.s1 + moved.s1, control.s2 + moved.s2
-        if n * second - first * first <= _CONSTANT * n * second:
+        if n * second - first * first <= CONSTANT * n * second:
             return "all units are equal"
     return control, treatment

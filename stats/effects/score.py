@@ -7,7 +7,6 @@ and the skewness of both arms together.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,16 +54,11 @@ class Score:
         float
             Infinite, with the sign of ``z``, where the capped correction never gets there.
         """
-        if math.isinf(z):
-            return z
-        square = 1 - 2 * self.kappa / 3 * (z - self.kappa / 6)
-        if square < 0:
-            return math.copysign(math.inf, self.kappa)
-        return 2 * (z - self.kappa / 6) / (1 + math.sqrt(square))
+        return float(uncorrected(z, self.kappa))
 
     def z_beyond(self, difference: float) -> float:
         """Compute the corrected statistic of "the true difference is ``difference``"."""
-        return corrected((self.difference - difference) / self.se, self.kappa)
+        return float(corrected((self.difference - difference) / self.se, self.kappa))
 
     def limit(self, z: float) -> float:
         """Find the difference that the data put exactly at ``z``: an end of the interval.
@@ -161,18 +155,27 @@ def score_arrays(
         se = se_pooled if binary else np.maximum(se_welch, se_pooled)
         kappa = third * (1 / n_t**2 - 1 / n_c**2) / se_pooled**3
         raw = difference / se
-        # The parabola turns back at its vertex; left alone it would call a huge gain a harm.
-        turned = kappa * raw > 3
-        safe = np.where(turned, kappa, 1.0)
-        z = np.where(turned, 3 / (2 * safe) + safe / 6, raw - kappa / 6 * (raw * raw - 1))
+        z = corrected(raw, kappa)
     return difference, se, se_welch, se_pooled, kappa, raw, z
 
 
-def corrected(raw: float, kappa: float) -> float:
-    """Take the skewness ``kappa`` out of one raw score: Cornish-Fisher, capped at its vertex."""
-    if kappa * raw > 3:
-        return 3 / (2 * kappa) + kappa / 6
-    return raw - kappa / 6 * (raw * raw - 1)
+def corrected(raw: ArrayLike, kappa: ArrayLike) -> Array:
+    """Take the skewness ``kappa`` out of raw scores: Cornish-Fisher, capped at its vertex."""
+    raw, kappa = np.asarray(raw, dtype=float), np.asarray(kappa, dtype=float)
+    # The parabola turns back at its vertex; left alone it would call a huge gain a harm.
+    turned = kappa * raw > 3
+    safe = np.where(turned, kappa, 1.0)
+    return np.where(turned, 3 / (2 * safe) + safe / 6, raw - kappa / 6 * (raw * raw - 1))
+
+
+def uncorrected(z: ArrayLike, kappa: ArrayLike) -> Array:
+    """Find the raw scores whose corrected values are ``z``; infinite where none is."""
+    z, kappa = np.asarray(z, dtype=float), np.asarray(kappa, dtype=float)
+    with np.errstate(invalid="ignore"):
+        square = 1 - 2 * kappa / 3 * (z - kappa / 6)
+        root = 2 * (z - kappa / 6) / (1 + np.sqrt(np.maximum(square, 0.0)))
+        raw = np.where(square < 0, np.copysign(np.inf, kappa), root)
+    return np.where(np.isinf(z), z, raw)
 
 
 def _squared_error(sums: Array, *, binary: bool) -> Array:

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from stats.anytime.events import event_log_e
 from stats.anytime.mixtures import Direction
+from stats.decision.evidence import CONSTANT
 from stats.decision.plan import DecisionPlan, MetricSpec, Role
 from stats.decision.policy import Policy
 from stats.decision.result import Verdict
-from stats.effects.score import score_arrays
+from stats.effects.score import corrected, score_arrays, uncorrected
 from stats.errors import PlanError
 from stats.planning.schedule import Schedule, acted_on, looks_with_news
 from stats.sequential.bounds import MAX_CORRELATION, boundary
@@ -38,9 +39,6 @@ ENDS = (
     Verdict.FUTILE,
     Verdict.NOT_PROVEN_IN_TIME,
 )
-
-# As in the evidence of `decide`: sums that agree to this share are of equal units.
-_CONSTANT = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,11 +218,7 @@ class _Tests:
         sign, beyond = self.metric.sign, self.metric.superiority_margin
         z = self._z
         if beyond:
-            # `Score.z_beyond`, for arrays.
-            raw, kappa = (self._difference - sign * beyond) / self._se, self._kappa
-            turned = kappa * raw > 3
-            safe = np.where(turned, kappa, 1.0)
-            z = np.where(turned, 3 / (2 * safe) + safe / 6, raw - kappa / 6 * (raw * raw - 1))
+            z = corrected((self._difference - sign * beyond) / self._se, self._kappa)
         return self._carried(sign * z >= self._proof_bounds())
 
     def held(self) -> Flags:
@@ -239,11 +233,8 @@ class _Tests:
         """Lower limit of the gain: what proven arms are compared by."""
         sign = self.metric.sign
         z = sign * self._proof_bounds()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            square = 1 - 2 * self._kappa / 3 * (z - self._kappa / 6)
-            root = 2 * (z - self._kappa / 6) / (1 + np.sqrt(np.maximum(square, 0.0)))
-            raw = np.where(square < 0, np.copysign(np.inf, self._kappa), root)
-            limit = sign * (self._difference - np.where(np.isinf(z), z, raw) * self._se)
+        with np.errstate(invalid="ignore"):
+            limit = sign * (self._difference - uncorrected(z, self._kappa) * self._se)
         return self._carried(np.where(np.isfinite(limit), limit, -np.inf), -math.inf)
 
     def slack(self) -> Array:
@@ -264,7 +255,7 @@ class _Tests:
         second = self._control[..., 2] + self._treatment[..., 2]
         if self.metric.binary:
             eligible &= first >= self._policy.minimum_events
-        return eligible & (n * second - first * first > _CONSTANT * n * second)
+        return eligible & (n * second - first * first > CONSTANT * n * second)
 
     def _bounds(self, spending: Spending, acting: Sequence[bool] | None = None) -> Array:
         """Bounds of every trajectory at the looks that spend; NaN, which nothing passes, elsewhere.
