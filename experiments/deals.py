@@ -18,13 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.errors import PlanError
-from experiments.looks import Quality, build_look
 from experiments.plan import Metric, Plan
 from experiments.replay import (
     Outcomes,
+    built_looks,
     counted_events,
     recorded_looks,
-    recorded_sums,
     recorded_units,
 )
 from experiments.replay_files import Exposures, Floats, Ints, LongOutcome, WideOutcome
@@ -75,23 +74,13 @@ class Deals:
 
 def with_looks(plan: Plan, exposures: Exposures, outcomes: Outcomes) -> Recorded:
     """Find the looks of a history."""
+    offsets = recorded_looks(plan, exposures, outcomes)
     looks: list[LookData] = []
-    offsets = []
-    for offset in recorded_looks(plan, exposures, outcomes):
-        counts, sums = recorded_sums(plan, exposures, outcomes, offset)
-        look = build_look(
-            plan,
-            number=len(looks) + 1,
-            offset=offset,
-            counts=counts,
-            sums=sums,
-            quality=Quality(exposures.quarantined),
-            earlier=looks,
-        )
+    for look in built_looks(plan, exposures, outcomes, offsets):
         looks.append(look)
-        offsets.append(offset)
         if look.is_final:
             break
+    offsets = offsets[: len(looks)]
     return Recorded(plan, exposures, outcomes, tuple(looks), tuple(offsets))
 
 

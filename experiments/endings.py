@@ -15,15 +15,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, starmap
 
 import numpy as np
 import numpy.typing as npt
 
-from experiments import lifecycle
 from experiments.deals import Deals, Recorded
-from experiments.lifecycle import Position, State
-from experiments.looks import decide, decision_plan, decision_policy, finding_of
+from experiments.looks import decision_plan, decision_policy
+from experiments.replay import judged
 from experiments.replay_files import Floats, Ints
 from stats import (
     CovariateMoments,
@@ -122,20 +121,19 @@ def end_by_machine(
 ) -> tuple[int, int]:
     """Let the machine of a replay decide one deal: the code of its verdict, and its look."""
     plan = recorded.plan
-    position = Position(treatments=plan.treatments, last_step=0, state=State.RUNNING, step=0)
-    looks: list[LookData] = []
-    for place, frame in enumerate(recorded.looks):
+
+    def dealt(place: int, frame: LookData) -> LookData:
         metrics = {
             key: {arm: _moments(found[place, k]) for k, arm in enumerate(plan.arms)}
             for key, found in sums.items()
         }
         split = {arm: int(counts[place, k]) for k, arm in enumerate(plan.arms)}
-        looks.append(replace(frame, counts=split, metrics=metrics))
-        decision = decide(plan, looks, sorted(position.dropped))
-        position = lifecycle.look(position, finding_of(decision, looks[-1])).position
-        if position.verdict is not None:
-            return ENDS.index(Verdict(position.verdict.value)), place
-    return ENDS.index(Verdict.CONTINUE), len(looks) - 1
+        return replace(frame, counts=split, metrics=metrics)
+
+    place, verdict = -1, None
+    for _look, _decision, position in judged(plan, starmap(dealt, enumerate(recorded.looks))):
+        place, verdict = place + 1, position.verdict
+    return ENDS.index(Verdict.CONTINUE if verdict is None else Verdict(verdict.value)), place
 
 
 def _moments(row: Floats) -> Moments:

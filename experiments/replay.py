@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ from experiments.replay_files import (
     read_long,
     read_wide,
 )
-from stats import CovariateMoments, LookData, Moments, RatioMoments
+from stats import CovariateMoments, Decision, LookData, Moments, RatioMoments
 
 Outcomes = Mapping[str, WideOutcome | LongOutcome]
 
@@ -131,33 +131,53 @@ def read_recorded(
 
 def replay_recorded(plan: Plan, exposures: Exposures, outcomes: Outcomes) -> ReplayResult:
     """Run the machine over what has been read."""
-    position = Position(treatments=plan.treatments, last_step=0, state=State.RUNNING, step=0)
     timeless = exposures.first is None
     start = 0.0 if exposures.first is None else float(exposures.first.min())
-    looks: list[LookData] = []
-    stored: list[ReplayedLook] = []
-    sums: dict[str, dict[str, Moments | RatioMoments]] = {}
-    quality = Quality()
-    for offset in recorded_looks(plan, exposures, outcomes):
-        dropped = sorted(position.dropped)
+    offsets = recorded_looks(plan, exposures, outcomes)
+    built = built_looks(plan, exposures, outcomes, offsets)
+    rounds = list(zip(offsets, judged(plan, built), strict=False))
+    stored = [
+        ReplayedLook(offset, look_document(look), decision.to_document())
+        for offset, (look, decision, _position) in rounds
+    ]
+    last, _decision, position = rounds[-1][1]
+    # No file tells a ratio's past.
+    sums = cast("Mapping[str, Mapping[str, Moments | RatioMoments]]", last.metrics)
+    quality = Quality(exposures.quarantined)
+    return _result(plan, exposures, position, stored, sums, quality, timeless=timeless, start=start)
+
+
+def built_looks(
+    plan: Plan, exposures: Exposures, outcomes: Outcomes, offsets: Iterable[float]
+) -> Iterator[LookData]:
+    """Build one look after the other."""
+    earlier: list[LookData] = []
+    for offset in offsets:
         counts, sums = recorded_sums(plan, exposures, outcomes, offset)
-        quality = Quality(exposures.quarantined)
         look = build_look(
             plan,
-            number=len(looks) + 1,
+            number=len(earlier) + 1,
             offset=offset,
             counts=counts,
             sums=sums,
-            quality=quality,
-            earlier=looks,
+            quality=Quality(exposures.quarantined),
+            earlier=earlier,
         )
-        looks.append(look)
-        decision = decide(plan, looks, dropped)
-        stored.append(ReplayedLook(offset, look_document(look), decision.to_document()))
+        earlier.append(look)
+        yield look
+
+
+def judged(plan: Plan, looks: Iterable[LookData]) -> Iterator[tuple[LookData, Decision, Position]]:
+    """Decide one look after the other, until a verdict; none is read beyond it."""
+    position = Position(treatments=plan.treatments, last_step=0, state=State.RUNNING, step=0)
+    seen: list[LookData] = []
+    for look in looks:
+        seen.append(look)
+        decision = decide(plan, seen, sorted(position.dropped))
         position = move_by_look(position, finding_of(decision, look)).position
+        yield look, decision, position
         if position.verdict is not None:
-            break
-    return _result(plan, exposures, position, stored, sums, quality, timeless=timeless, start=start)
+            return
 
 
 def _result(
