@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,30 +11,14 @@ import click
 
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import read_text
-from web.cli.output import EXIT_FALSE, CommandError, Output
+from web.cli.history import history_files, named_if_no_csv
+from web.cli.output import EXIT_FALSE, Output
 
 LEAST_TIMES = 2000
 
 
 @click.command()
-@click.option(
-    "--exposures",
-    type=click.Path(exists=True, dir_okay=False),
-    required=True,
-    help="CSV: who met what, when",
-)
-@click.option(
-    "--outcomes",
-    type=click.Path(exists=True, dir_okay=False),
-    required=True,
-    help="CSV: what they did; it may be the same file",
-)
-@click.option(
-    "--plan",
-    type=click.Path(exists=True, dir_okay=False),
-    required=True,
-    help="TOML, with a [replay.exposures] table",
-)
+@history_files
 @click.option(
     "--times",
     "--runs",
@@ -67,13 +50,10 @@ def calibrate(
     from web.cli.calibrate_words import words
 
     text = read_text(plan)
-    try:
-        with _bar(invocation.output) as progress:
-            found = run(
-                Path(exposures), Path(outcomes), text, times=times, seed=seed, progress=progress
-            )
-    except csv.Error as error:
-        raise CommandError(f"{exposures}, {outcomes}: not CSV: {error}") from error
+    with named_if_no_csv(exposures, outcomes), _bar(invocation.output) as progress:
+        found = run(
+            Path(exposures), Path(outcomes), text, times=times, seed=seed, progress=progress
+        )
     invocation.output.document(found.to_document(), words(found))
     if as_test and not found.kept:
         raise click.exceptions.Exit(EXIT_FALSE)

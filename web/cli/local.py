@@ -6,7 +6,6 @@ Heavy imports stand inside the commands: ``flagstone --help`` must not load SciP
 from __future__ import annotations
 
 import contextlib
-import csv
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -17,6 +16,7 @@ import click
 
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_json, read_text
+from web.cli.history import history_files, named_if_no_csv
 from web.cli.output import EXIT_ERROR, EXIT_FALSE, CommandError
 
 if TYPE_CHECKING:
@@ -124,34 +124,15 @@ def _upgrade(settings: Settings) -> str:
 
 
 @click.command()
-@click.option(
-    "--exposures",
-    type=click.Path(exists=True, dir_okay=False),
-    required=True,
-    help="CSV: who met what, when",
-)
-@click.option(
-    "--outcomes",
-    type=click.Path(exists=True, dir_okay=False),
-    required=True,
-    help="CSV: what they did; it may be the same file",
-)
-@click.option(
-    "--plan",
-    type=click.Path(exists=True, dir_okay=False),
-    required=True,
-    help="TOML, with a [replay.exposures] table",
-)
+@history_files
 @pass_invocation
 def replay(invocation: Invocation, exposures: str, outcomes: str, plan: str) -> None:
     """Run the machine day by day over recorded data, and print the verdict card."""
     from experiments.replay import replay as run_replay
 
     text = read_text(plan)
-    try:
+    with named_if_no_csv(exposures, outcomes):
         result = run_replay(Path(exposures), Path(outcomes), text)
-    except csv.Error as error:
-        raise CommandError(f"{exposures}, {outcomes}: not CSV: {error}") from error
     document = {
         "verdict": result.verdict,
         "winner": result.winner,
