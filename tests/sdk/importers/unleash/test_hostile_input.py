@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flagstone.engine import evaluate, parse_flag_set
-from flagstone.importers import ImportFileError
 from flagstone.importers.unleash import convert
 from tests.sdk.engine.fuzzing import fuzzed
+from tests.sdk.importers.hostile import assert_imported_or_refused, mutated
 from tests.sdk.importers.unleash.building import (
     NOW,
     compared,
@@ -84,16 +81,7 @@ WHOLE: dict[str, Any] = {
 
 
 def check(document: Any) -> None:
-    try:
-        result = convert(document)
-    except ImportFileError:
-        return
-    flag_set = json.loads(json.dumps(result.flag_set(), allow_nan=False))
-    parsed = parse_flag_set(flag_set, strict=True)
-    json.dumps(result.report())
-    for key in parsed.flags:
-        assert evaluate(parsed, key, {"targetingKey": "a", "x": 1}, NOW).error_code is None
-    assert convert(copy.deepcopy(document)).flag_set() == result.flag_set()
+    assert_imported_or_refused(convert, document, NOW)
 
 
 @fuzzed(40)
@@ -107,23 +95,7 @@ def test_any_json_gives_a_result_or_a_refusal(document: Any) -> None:
 @fuzzed(40)
 @given(st.data())
 def test_any_mutation_of_a_file_gives_a_result_or_a_refusal(data: st.DataObject) -> None:
-    document = copy.deepcopy(WHOLE)
-    for _ in range(data.draw(st.integers(1, 3))):
-        place: Any = document
-        while True:
-            names = list(place) if isinstance(place, dict) else list(range(len(place)))
-            if not names:
-                break
-            name = data.draw(st.sampled_from(names))
-            inner = place[name]
-            if not isinstance(inner, (dict, list)) or data.draw(st.integers(0, 4)) == 0:
-                if data.draw(st.booleans()):
-                    place[name] = data.draw(ODD | JSON)
-                else:
-                    del place[name]
-                break
-            place = inner
-    check(document)
+    check(mutated(data, WHOLE, ODD | JSON))
 
 
 @fuzzed(40)
