@@ -36,12 +36,13 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
     # Imported before the signal handlers are in place: a second or more in which nothing is begun
     # yet, so that a signal may end the process at once.
     from experiments import lease, monitor
-    from experiments.store.embedded import EmbeddedStore
+    from experiments.retention import keep_since
+    from experiments.store.opening import open_store
 
     stop = threading.Event() if stop is None else stop
     with on_request_to_end(stop.set):
         database = Database(settings.database_url)
-        store = EmbeddedStore(settings.events_directory)
+        store = open_store(settings.events_place)
         holder = worker_name()
         logger.info("worker %s ticks", holder)
         failures = 0
@@ -59,9 +60,10 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
                 # On its own: while looks fail, events must still find room.
                 next_drain = now.timestamp() + DRAIN_SECONDS
                 try:
-                    store.drain(now.timestamp())
+                    kept = keep_since(database, keep_days=settings.events_keep_days, now=now)
+                    store.drain(now.timestamp(), keep_since=kept)
                 except Exception:
-                    logger.exception("events could not be moved into files")
+                    logger.exception("the event store could not be cleaned up")
             stop.wait(min(TICK_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
         try:
             now = dt.datetime.now(dt.UTC)

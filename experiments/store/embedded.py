@@ -87,7 +87,7 @@ class EmbeddedStore:
         """Close the inbox; snapshots that are open stay so."""
         self.inbox.close()
 
-    def drain(self, now: float) -> DrainResult:
+    def drain(self, now: float, *, keep_since: float | None = None) -> DrainResult:
         """Move waiting events into Parquet files, merge small files, delete what nobody needs.
 
         Crash-safe at every point: killed anywhere, the next drain goes on from there.
@@ -96,6 +96,9 @@ class EmbeddedStore:
         ----------
         now : float
             POSIX seconds; decides only what is old.
+        keep_since : float, optional
+            Files of days that ended before this are dropped; ``None`` keeps all. Their events' ids
+            are remembered as long as any: a late repetition stays a repetition.
 
         Returns
         -------
@@ -120,8 +123,12 @@ class EmbeddedStore:
                     raise
                 if daily:
                     manifest.prune(connection, now=now, remember_seconds=self._remember_seconds)
+                dropped = 0
+                if keep_since is not None:
+                    oldest = int(keep_since // SECONDS_PER_DAY)
+                    dropped = manifest.drop_days(connection, before_day=oldest)
                 swept += self._sweep_garbage(connection)
-        return DrainResult(events, files, merged, swept)
+        return DrainResult(events, files, merged, swept, dropped=dropped)
 
     def compact(self) -> DrainResult:
         """Merge the files of every day into as few as possible, now.
