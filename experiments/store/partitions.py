@@ -151,9 +151,14 @@ def drop_days(connection: Connection, *, before_day: int) -> int:
     """
     dropped = 0
     for kind in KINDS:
-        for day in attached_days(connection, kind):
-            if day < before_day:
-                _detach(connection, kind, _name(kind, day), "CONCURRENTLY")
+        # The one that was interrupted first: of each kind only one may be on its way out.
+        finished = all(
+            _detach(connection, kind, name, "FINALIZE") for name in _pending(connection, kind)
+        )
+        old = [day for day in attached_days(connection, kind) if day < before_day]
+        for day in old if finished else ():
+            if not _detach(connection, kind, _name(kind, day), "CONCURRENTLY"):
+                break
         for name in _detached(connection, kind):
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(SCHEMA, name)))
             dropped += 1
@@ -187,25 +192,29 @@ def _make_day(connection: Connection, kind: str, day: int) -> None:
         connection.execute(sql.SQL(text).format(**named))
 
 
-def _detach(connection: Connection, kind: str, name: str, how: LiteralString) -> None:
+def _detach(connection: Connection, kind: str, name: str, how: LiteralString) -> bool:
     statement = sql.SQL("ALTER TABLE {parent} DETACH PARTITION {table} " + how)
     parent, table = sql.Identifier(SCHEMA, kind), sql.Identifier(SCHEMA, name)
     try:
         connection.execute(statement.format(parent=parent, table=table))
-    except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
+    except psycopg.errors.LockNotAvailable:
         # An analysis reads it. It is on its way out already; the next clean-up finishes.
-        return
+        return False
+    return True
 
 
-def _detached(connection: Connection, kind: str) -> list[str]:
-    """Finish detachments that were interrupted; name every day's table that is on its own."""
-    pending = connection.execute(
+def _pending(connection: Connection, kind: str) -> list[str]:
+    """Name the day's table whose detachment was interrupted."""
+    rows = connection.execute(
         "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
         "WHERE inhparent = %s::regclass AND inhdetachpending",
         (f"{SCHEMA}.{kind}",),
-    ).fetchall()
-    for (name,) in pending:
-        _detach(connection, kind, name, "FINALIZE")
+    )
+    return [name for (name,) in rows]
+
+
+def _detached(connection: Connection, kind: str) -> list[str]:
+    """Name every day's table that is on its own."""
     rows = connection.execute(
         "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r' "
         "AND relname ~ %s AND NOT EXISTS (SELECT 1 FROM pg_inherits WHERE inhrelid = pg_class.oid)",
@@ -215,8 +224,12 @@ def _detached(connection: Connection, kind: str) -> list[str]:
 
 
 def _exists(connection: Connection, name: str) -> bool:
-    row = connection.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.{name}",)).fetchone()
-    return row is not None and row[0] is not None
+    # Not to_regclass: it asks a cache, which in a transaction may not know the newest table yet.
+    query = """
+SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = %s AND relname = %s
+"""
+    return connection.execute(query, (SCHEMA, name)).fetchone() is not None
 
 
 def _name(kind: str, day: int) -> str:

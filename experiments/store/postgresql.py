@@ -83,7 +83,8 @@ class PostgresStore:
         try:
             # No limit on time: forgetting ids may take long, and holds nobody up.
             with closing(connect(self._url, statement_seconds=0)) as connection:
-                connection.execute("SET lock_timeout = '5s'")
+                # Long enough for whoever appends, and no wait for whoever analyses.
+                connection.execute("SET lock_timeout = '1s'")
                 prepare(connection)
                 with draining(connection) as alone:
                     if not alone:
