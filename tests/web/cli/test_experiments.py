@@ -194,6 +194,22 @@ def test_a_record_is_identical_until_one_character_is_flipped(
     assert alone.pipe("verify", str(path)).json["differences"]
 
 
+def test_results_come_as_a_document_as_csv_and_as_a_table(
+    cli: Any, stopped: str, tmp_path: Path
+) -> None:
+    document = cli.ok("experiments", "results", stopped)
+    assert document["experiment"]["key"] == stopped
+    assert [each["hash"] for each in document["records"]]
+    path = tmp_path / "results.csv"
+    assert cli.ok("experiments", "results", stopped, "--csv", "--out", str(path)) == {
+        "file": str(path)
+    }
+    printed = cli.pipe("experiments", "results", stopped, "--csv").out
+    assert printed.encode() == path.read_bytes()
+    assert printed.startswith("look,at,day,look_verdict,")
+    assert "No look yet." in cli.terminal("experiments", "results", stopped).out
+
+
 def test_a_damaged_record_never_ends_in_a_traceback(
     cli: Any, alone: Any, stopped: str, tmp_path: Path
 ) -> None:
@@ -224,7 +240,7 @@ def test_a_record_that_cannot_be_written_names_the_file(
 
 
 def test_an_unknown_experiment_is_named(cli: Any) -> None:
-    for verb in ("seal", "start", "confirm", "status", "card", "record"):
+    for verb in ("seal", "start", "confirm", "status", "card", "record", "results"):
         answer = cli.pipe("experiments", verb, "nowhere at all")
         assert (answer.code, answer.out) == (1, "")
         assert "nowhere at all" in answer.error
