@@ -207,7 +207,7 @@ def _numbers(
         values |= {name: known.get(name) for name in names}
     proof = next((kind for kind in _PROOF if kind in tests), None)
     for head, kind in (("harm", "harm"), ("proof", proof), ("futility", "futility")):
-        if kind in tests:
+        if kind is not None and kind in tests:
             values |= {
                 f"{head}_{n}": tests[kind][n] for n in ("z", "bound", "alpha_spent", "passed")
             }
