@@ -7,8 +7,9 @@ import datetime as dt
 from sqlmodel import col, select
 
 from experiments.errors import PlanError
+from experiments.measure import query_of
 from experiments.models import Experiment
-from experiments.plan import Plan, parse_plan
+from experiments.plan import parse_plan
 from flags.database import Database
 
 
@@ -33,20 +34,18 @@ def keep_since(database: Database, *, keep_days: int, now: dt.datetime) -> float
     """
     if not keep_days:
         return None
-    oldest = now - dt.timedelta(days=keep_days)
+    oldest = (now - dt.timedelta(days=keep_days)).timestamp()
     with database.read() as session:
-        query = select(Experiment).where(col(Experiment.ended_at).is_(None))
-        for experiment in session.exec(query):
-            begun = experiment.started_at or now
+        unfinished = select(Experiment).where(col(Experiment.ended_at).is_(None))
+        for experiment in session.exec(unfinished):
+            begun = (experiment.started_at or now).timestamp()
             try:
-                before = _before_exposure(parse_plan(experiment.plan))
+                plan = parse_plan(experiment.plan)
             except PlanError:
-                # Who cannot be read may need anything.
+                # Nobody can tell what it reads.
                 return None
-            oldest = min(oldest, begun - dt.timedelta(seconds=before))
-    return oldest.timestamp()
-
-
-def _before_exposure(plan: Plan) -> float:
-    """Return how long before their exposure units are watched, in seconds."""
-    return max((getattr(m, "covariate_seconds", None) or 0.0 for m in plan.metrics), default=0.0)
+            query = query_of(
+                plan, environment_id=experiment.environment_id, start=begun, offset=0.0
+            )
+            oldest = min(oldest, query.read_since)
+    return oldest

@@ -1,4 +1,4 @@
-"""The decision worker: looks, ramps and compaction; the one process that imports SciPy.
+"""The decision worker: looks, ramps, care of the event store; the one process that imports SciPy.
 
 Several may run. A lease with a fence, taken inside :func:`experiments.monitor.tick`, lets one act.
 """
@@ -36,7 +36,6 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
     # Imported before the signal handlers are in place: a second or more in which nothing is begun
     # yet, so that a signal may end the process at once.
     from experiments import lease, monitor
-    from experiments.retention import keep_since
     from experiments.store.opening import open_store
 
     stop = threading.Event() if stop is None else stop
@@ -60,8 +59,7 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
                 # On its own: while looks fail, events must still find room.
                 next_drain = now.timestamp() + DRAIN_SECONDS
                 try:
-                    kept = keep_since(database, keep_days=settings.events_keep_days, now=now)
-                    store.drain(now.timestamp(), keep_since=kept)
+                    store.drain(now.timestamp(), keep_since=_kept_since(settings, database, now))
                 except Exception:
                     logger.exception("the event store could not be cleaned up")
             stop.wait(min(TICK_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
@@ -75,6 +73,17 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
             logger.exception("the lease could not be given back; it runs out by itself")
         store.close()
         database.dispose()
+
+
+def _kept_since(settings: Settings, database: Database, now: dt.datetime) -> float | None:
+    """Find what may go; while nobody can tell what experiments need, nothing may."""
+    from experiments.retention import keep_since
+
+    try:
+        return keep_since(database, keep_days=settings.events_keep_days, now=now)
+    except Exception:
+        logger.exception("cannot tell which events are needed; all are kept")
+        return None
 
 
 def main() -> None:

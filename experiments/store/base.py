@@ -22,7 +22,7 @@ from flags.errors import FlagstoneError, InvalidInputError
 
 if TYPE_CHECKING:
     # Only for type checkers: the data plane imports this module and must stay light.
-    import duckdb
+    import ibis
 
     from experiments.store.quality import QualityCounts, QualityHour
     from experiments.store.recent import RecentEvents
@@ -204,7 +204,7 @@ class EventInbox(Protocol):
 
 
 class EventStore(Protocol):
-    """Append a batch durably and idempotently; hand out relations for analysis."""
+    """Append a batch durably and idempotently; hand out tables for analysis."""
 
     @property
     def inbox(self) -> EventInbox:
@@ -226,19 +226,19 @@ class EventStore(Protocol):
         """Let go of files and connections; snapshots that are open stay so."""
         ...
 
-    def relations(
+    def tables(
         self,
         environment_id: int,
         *,
         since: float | None = None,
         until: float | None = None,
-    ) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open one consistent snapshot of an environment's events.
+    ) -> AbstractContextManager[tuple[ibis.Table, ibis.Table]]:
+        """Open one consistent snapshot of an environment's events, where they are.
 
-        The connection has two views::
+        The two tables are exposures, then tracking events::
 
-            exposures(environment_id, unit, flag, rule, variant, revision, time)
-            tracks(environment_id, unit, name, value, time)
+            environment_id, unit, flag, variant, rule, revision, time
+            environment_id, unit, name, value, time
 
         ``time`` is POSIX seconds. ``since`` and ``until`` let the store skip whole days that lie
         outside; rows outside them may still be there.

@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
+import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,6 +37,7 @@ from experiments.store.manifest import ActivityKey
 from experiments.store.parquet import (
     EXPOSURES,
     KINDS,
+    TRACKS,
     EventFile,
     Kind,
     merge_files,
@@ -151,7 +153,7 @@ class EmbeddedStore:
         since: float | None = None,
         until: float | None = None,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a consistent snapshot with the views ``exposures`` and ``tracks`` (see base)."""
+        """Open a consistent snapshot: a connection with the views ``exposures`` and ``tracks``."""
         spill = self._spill / uuid.uuid4().hex
         # While this lock is held no file of the snapshot is deleted.
         with shared(self._readers_lock):
@@ -181,6 +183,19 @@ class EmbeddedStore:
             finally:
                 analysis.close()
                 shutil.rmtree(spill, ignore_errors=True)
+
+    @contextmanager
+    def tables(
+        self,
+        environment_id: int,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> Iterator[tuple[ibis.Table, ibis.Table]]:
+        """Open a consistent snapshot (see :meth:`experiments.store.base.EventStore.tables`)."""
+        with self.relations(environment_id, since=since, until=until) as connection:
+            backend = ibis.duckdb.from_connection(connection)
+            yield backend.table(EXPOSURES.name), backend.table(TRACKS.name)
 
     def _move(self, connection: sqlite3.Connection) -> tuple[int, int]:
         if not connection.execute("SELECT waiting FROM state").fetchone()[0]:

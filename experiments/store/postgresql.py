@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
 
-import duckdb
+import ibis
 import psycopg
 
 from experiments.store.base import (
@@ -22,9 +21,10 @@ from experiments.store.base import (
     Event,
 )
 from experiments.store.connections import Connection, connect, translated
-from experiments.store.parquet import KINDS, Kind, table_of
 from experiments.store.partitions import (
     DAY_US,
+    KINDS,
+    SCHEMA,
     draining,
     drop_days,
     make_days,
@@ -35,7 +35,6 @@ from experiments.store.quality import KEPT_SECONDS
 
 # Batches of the next days never wait for a table to be made.
 _DAYS_AHEAD = 3
-_CHUNK = 20_000
 
 
 class PostgresStore:
@@ -94,26 +93,21 @@ class PostgresStore:
             raise translated(error) from error
 
     @contextmanager
-    def relations(
+    def tables(
         self,
         environment_id: int,
         *,
         since: float | None = None,
         until: float | None = None,
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a consistent snapshot with the views ``exposures`` and ``tracks`` (see base)."""
-        with self._snapshot() as connection, duckdb.connect() as analysis:
-            for kind in KINDS:
-                where, bounds = _where(environment_id, since, until)
-                columns = ", ".join(kind.columns)
-                query = f"SELECT {columns} FROM flagstone_events.{kind.name} WHERE {where}"  # noqa: S608
-                analysis.register(f"all_{kind.name}", _table(connection, kind, query, bounds))
-                shown = ", ".join(column for column in kind.columns if column != "time_us")
-                analysis.execute(
-                    f"CREATE VIEW {kind.name} AS SELECT {shown}, "  # noqa: S608
-                    f"time_us / {MICROSECONDS}::DOUBLE AS time FROM all_{kind.name}"
-                )
-            yield analysis
+    ) -> Iterator[tuple[ibis.Table, ibis.Table]]:
+        """Open a consistent snapshot (see :meth:`experiments.store.base.EventStore.tables`)."""
+        with self._snapshot() as connection:
+            backend = ibis.postgres.from_connection(connection)
+            exposures, tracks = (
+                _rows(backend.table(kind, database=SCHEMA), environment_id, since, until)
+                for kind in KINDS
+            )
+            yield exposures, tracks
 
     @contextmanager
     def _snapshot(self) -> Iterator[Connection]:
@@ -124,7 +118,12 @@ class PostgresStore:
                 connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
                 connection.read_only = True
                 with connection.transaction():
-                    # The moment is that of the first statement, and no detachment may pass it.
+                    # From here on no day can be detached, only marked for it.
+                    connection.execute(
+                        "LOCK TABLE ONLY flagstone_events.exposures, ONLY flagstone_events.tracks "
+                        "IN ACCESS SHARE MODE"
+                    )
+                    # The moment is that of the first query.
                     connection.execute("SELECT FROM flagstone_events.state")
                     yield connection
         except psycopg.Error as error:
@@ -150,27 +149,13 @@ def _forget(connection: Connection, *, now: float, remember_seconds: float) -> N
     connection.execute("DELETE FROM flagstone_events.quality WHERE hour < %s", (hour,))
 
 
-def _where(
-    environment_id: int, since: float | None, until: float | None
-) -> tuple[str, dict[str, Any]]:
-    """Write the condition that leaves out whole days outside, as the files' manifest does."""
-    clauses = ["environment_id = %(environment)s"]
-    bounds: dict[str, Any] = {"environment": environment_id}
+def _rows(
+    table: ibis.Table, environment_id: int, since: float | None, until: float | None
+) -> ibis.Table:
+    """Give an environment's rows, without days wholly outside: their partitions are not read."""
+    rows = table.filter(table.environment_id == environment_id)
     if since is not None:
-        clauses.append("time_us >= %(since)s")
-        bounds["since"] = int(since * MICROSECONDS // DAY_US) * DAY_US
+        rows = rows.filter(rows.time_us >= int(since * MICROSECONDS // DAY_US) * DAY_US)
     if until is not None:
-        clauses.append("time_us < %(until)s")
-        bounds["until"] = (int(until * MICROSECONDS // DAY_US) + 1) * DAY_US
-    return " AND ".join(clauses), bounds
-
-
-def _table(connection: Connection, kind: Kind, query: str, bounds: dict[str, Any]) -> Any:
-    with connection.cursor(f"read_{kind.name}") as cursor:
-        cursor.execute(query.encode(), bounds)
-
-        def chunks() -> Iterator[list[tuple[Any, ...]]]:
-            while rows := cursor.fetchmany(_CHUNK):
-                yield rows
-
-        return table_of(kind, chunks())
+        rows = rows.filter(rows.time_us < (int(until * MICROSECONDS // DAY_US) + 1) * DAY_US)
+    return rows.mutate(time=rows.time_us.cast("float64") / float(MICROSECONDS)).drop("time_us")

@@ -90,11 +90,18 @@ class Intake:
         Where events are kept: a folder, or ``postgresql://…``; opened on first use.
     counted : callable, optional
         Told of an environment and of how good its events were, in any thread.
+    flush_seconds : float
+        How long such counts may wait to be written.
     """
 
     def __init__(
-        self, place: Path | str, counted: Callable[[int, Mapping[str, int]], None] | None = None
+        self,
+        place: Path | str,
+        counted: Callable[[int, Mapping[str, int]], None] | None = None,
+        *,
+        flush_seconds: float = FLUSH_SECONDS,
     ) -> None:
+        self._flush_seconds = flush_seconds
         self._place = place
         self._counted = counted
         self._inbox: EventInbox | None = None
@@ -148,7 +155,7 @@ class Intake:
             if self._quality and not self._flush_is_due:
                 # Not with each batch: batches would wait for each other at one row.
                 self._flush_is_due = True
-                loop.call_later(FLUSH_SECONDS, self._flush_soon, loop)
+                loop.call_later(self._flush_seconds, self._flush_soon, loop)
 
     def check(self) -> None:
         """Raise if the inbox cannot be written now; blocks."""

@@ -34,6 +34,9 @@ DAY = SECONDS_PER_DAY
 NOW = 20_000.5 * DAY  # noon of some day
 
 
+REST = ("variant", "rule", "revision", "value")
+
+
 def exposure(number: int, *, time: float = NOW, environment_id: int = 1) -> Event:
     key = uuid.UUID(int=number).bytes
     return Event(key, environment_id, time, f"u{number}", "checkout", "new", "exp-42", 17)
@@ -44,12 +47,11 @@ def track(number: int, *, time: float = NOW, value: float | None = 2.5) -> Event
 
 
 def seen_by(store: EventStore, environment_id: int = 1) -> Counter[tuple[object, ...]]:
-    with store.relations(environment_id) as connection:
+    with store.tables(environment_id) as (exposures, tracks):
         return Counter(
-            connection.execute(
-                "SELECT unit, flag, variant, rule, revision, NULL, time FROM exposures UNION ALL "
-                "SELECT unit, name, NULL, NULL, NULL, value, time FROM tracks"
-            ).fetchall()
+            (row["unit"], row.get("flag", row.get("name")), *map(row.get, REST), row["time"])
+            for table in (exposures, tracks)
+            for row in table.to_pyarrow().to_pylist()
         )
 
 
@@ -129,11 +131,15 @@ def test_a_batch_that_breaks_a_rule_leaves_nothing(
 
 def test_a_snapshot_stays_at_its_moment(any_store: EventStore) -> None:
     any_store.append([exposure(1), track(2)])
-    count = "SELECT (SELECT count(*) FROM exposures) + (SELECT count(*) FROM tracks)"
-    with any_store.relations(1) as connection:
+    with any_store.tables(1) as (exposures, tracks):
         any_store.append([exposure(3), track(4, time=NOW - 9 * DAY)])
+        for _ in range(2):
+            any_store.drain(NOW, keep_since=NOW + 5 * DAY)
+        assert exposures.count().to_pyarrow().as_py() == 1
+        assert tracks.count().to_pyarrow().as_py() == 1
+    for _ in range(2):
         any_store.drain(NOW, keep_since=NOW + 5 * DAY)
-        assert connection.execute(count).fetchone() == (2,)
+    assert units_of(any_store) == {}
 
 
 def test_a_batch_is_seen_whole_or_not_at_all(any_store: EventStore) -> None:
@@ -142,7 +148,7 @@ def test_a_batch_is_seen_whole_or_not_at_all(any_store: EventStore) -> None:
 
     def append() -> None:
         number = 0
-        while not stop.is_set():
+        while number < 600 and not stop.is_set():
             number += 2
             any_store.append([exposure(number), track(number + 1, time=NOW - number % 3 * DAY)])
 
@@ -150,9 +156,9 @@ def test_a_batch_is_seen_whole_or_not_at_all(any_store: EventStore) -> None:
     thread.start()
     try:
         for turn in range(6):
-            with any_store.relations(1) as connection:
-                exposed = connection.execute("SELECT count(*) FROM exposures").fetchone()
-                assert connection.execute("SELECT count(*) FROM tracks").fetchone() == exposed
+            with any_store.tables(1) as (exposures, tracks):
+                exposed = exposures.count().to_pyarrow()
+                assert tracks.count().to_pyarrow() == exposed
             if turn % 2:
                 any_store.drain(NOW)
     finally:
