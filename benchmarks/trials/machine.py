@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sqlmodel import Session
 
+from benchmarks.trials.trial import Trial, deal, faults_of_looks, faults_of_serving, flag_document
 from benchmarks.trials.worlds import (
     ARMS,
-    CONTROL,
     CUSTOMER,
     DAY,
     MEASURES,
     OWNER,
-    Array,
     Design,
-    Visitors,
     draw_visitors,
     event_name,
     plan_document,
@@ -38,10 +34,9 @@ from experiments.enact import position_of
 from experiments.lifecycle import State
 from experiments.models import Experiment
 from experiments.monitor import tick
-from experiments.plan import Plan
 from experiments.policy import look_schedule
 from experiments.record import verify
-from experiments.serving import experiment_rules, salt_of
+from experiments.serving import salt_of
 from experiments.store.base import Event
 from experiments.store.embedded import EmbeddedStore
 from flags import services as flag_services
@@ -55,40 +50,6 @@ START = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 PROJECT, ENVIRONMENT = "shop", "production"
 _BATCH = 5000
 _DECIDING = frozenset({State.RAMPING, State.RUNNING, State.HELD})
-
-
-@dataclass
-class Trial:
-    """One simulated experiment while it runs, and what is known of it afterwards.
-
-    ``arm`` is what each visitor was served: -1 before anything, 0 control, 1 treatment; ``dealt``
-    is what the running experiment would have served, had nothing ever ended it: -1 outside the
-    ramp.
-    """
-
-    world: str
-    key: str
-    visitors: Visitors
-    plan: Plan | None = None
-    salt: str = ""
-    arm: Array = field(default_factory=lambda: np.empty(0))
-    tracked: Array = field(default_factory=lambda: np.empty(0))
-    dealt: Array = field(default_factory=lambda: np.empty(0))
-    come: int = 0
-    pending: list[Event] = field(default_factory=list)
-    #: Seconds from the start to the tick that ended it, and to the look that this tick took.
-    ended: float | None = None
-    #: Seconds from the start to the verdict's tick: a proof waits for its customer after it.
-    decided: float | None = None
-    state: str = ""
-    verdict: str | None = None
-    looks: int = 0
-    faults: list[str] = field(default_factory=list)
-
-    @property
-    def flag(self) -> str:
-        """Name its flag."""
-        return f"flag-{self.key}"
 
 
 class Machine:
@@ -140,8 +101,6 @@ class Machine:
             assert trial.plan is not None
             assert started.id is not None
             trial.salt = salt_of(trial.plan, started.id)
-        trial.arm = np.full(len(visitors), -1)
-        trial.tracked = np.zeros(len(visitors), dtype=bool)
         self.trials.append(trial)
         self._compiled = None
         return trial
@@ -166,7 +125,7 @@ class Machine:
         # The rest of the month: nobody is served the treatment after a rollback.
         self._pass_time(self.design.days * DAY)
         for trial in self.trials:
-            _deal(trial)
+            deal(trial)
             trial.faults = self.faults_of(trial)
 
     def _instants(self) -> list[float]:
@@ -282,8 +241,8 @@ class Machine:
             exported = services.export_record(session, experiment)
         trial.looks = len(looks)
         faults = [
-            *_faults_of_looks(trial, [(look.number, look.data["offset"]) for look in looks]),
-            *_faults_of_serving(trial),
+            *faults_of_looks(trial, [(look.number, look.data["offset"]) for look in looks]),
+            *faults_of_serving(trial),
             *self._faults_of_the_flag(trial),
         ]
         verified = verify(exported)
@@ -305,86 +264,8 @@ class Machine:
             yield f"the flag serves the treatment to {share:.0%} after shipping"
 
 
-def _faults_of_looks(trial: Trial, looks: Sequence[tuple[int, float]]) -> Iterator[str]:
-    """Hold the looks that were taken against those that were promised."""
-    assert trial.plan is not None
-    if [number for number, _ in looks] != list(range(1, len(looks) + 1)):
-        yield "looks are not numbered one after the other"
-    promised = look_schedule(trial.plan.policy, trial.plan.prove_by_seconds)
-    taken = [offset for _, offset in looks if offset <= trial.plan.prove_by_seconds]
-    if taken != list(promised[: len(taken)]):
-        yield "a promised look is missing"
-    if trial.ended is None or trial.verdict is None:
-        yield f"it has not ended: {trial.state}"
-        return
-    due = sum(offset + trial.plan.policy.settle_seconds <= trial.ended for offset in promised)
-    if len(taken) != due:
-        yield f"{due} looks were due, {len(taken)} were taken"
-
-
-def _faults_of_serving(trial: Trial) -> Iterator[str]:
-    """Hold what visitors were served against what was decided."""
-    assert trial.plan is not None
-    if trial.ended is None:
-        return
-    times, after = trial.visitors.times, trial.visitors.times > trial.ended
-    treated = trial.arm == 1
-    if (trial.tracked[~after] & (trial.arm != trial.dealt)[~after]).any():
-        yield "somebody met another arm than the sealed split gives"
-    if (treated[~after] & (trial.dealt != 1)[~after]).any():
-        yield "the treatment was served outside the ramp or the split"
-    if trial.state != State.ROLLED_BACK:
-        share = treated[after].mean() if after.sum() >= 500 else 0.95
-        if not 0.90 < share < 0.99:
-            yield f"after shipping {share:.1%} are served the treatment"
-        return
-    if treated[after].any():
-        yield f"{treated[after].sum()} visitors were served the treatment after the rollback"
-    if trial.tracked[after].any():
-        yield "exposures are still recorded after the rollback"
-    if treated.any() and times[treated].max() > trial.ended:
-        yield "the treatment was met after the look that saw the harm"
-
-
-def _deal(trial: Trial) -> None:
-    """Say what the sealed split would have served everybody, had nothing ended the experiment."""
-    assert trial.plan is not None
-    policy, visitors = trial.plan.policy, trial.visitors
-    steps = policy.ramp_steps(trial.plan.coverage)
-    # A step widens at the tick of the first look after its time.
-    begins = [
-        policy.ramp_offset(step) + (policy.settle_seconds if step else 0.0)
-        for step in range(len(steps))
-    ]
-    compiled = [_split_alone(trial, step.coverage) for step in steps]
-    place_of = np.searchsorted(begins, visitors.times, side="left") - 1
-    trial.dealt = np.full(len(visitors), -1)
-    for place, unit in enumerate(visitors.units):
-        flags = compiled[max(0, int(place_of[place]))]
-        details = flags.evaluate(trial.flag, {"targetingKey": unit}, START.timestamp())
-        if details.track:
-            trial.dealt[place] = ARMS.index(str(details.variant))
-
-
-def _split_alone(trial: Trial, coverage: float) -> CompiledFlagSet:
-    assert trial.plan is not None
-    flag = {
-        **_flag_document(trial.flag),
-        "enabled": True,
-        "rules": experiment_rules(trial.plan, trial.salt, coverage, ()),
-    }
-    return compile_flag_set(parse_flag_set({"flags": {trial.flag: flag}}))
-
-
-def _flag_document(key: str) -> dict[str, Any]:
-    variants = {arm: {"value": arm} for arm in ARMS}
-    return {
-        "key": key, "type": "string", "variants": variants, "default": CONTROL, "off": CONTROL,
-    }  # fmt: skip
-
-
 def _create_flag(session: Session, key: str) -> None:
-    flag_services.create_flag(session, PROJECT, _flag_document(key), actor=_owner(), now=START)
+    flag_services.create_flag(session, PROJECT, flag_document(key), actor=_owner(), now=START)
     change = parse_change({"flag": key, "instructions": [{"do": "turn_on"}]})
     apply_change(session, PROJECT, ENVIRONMENT, change, actor=_owner(), now=START)
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import stats as sps
 
-from benchmarks.trials.machine import Trial
 from benchmarks.trials.naive import Rule, judge
+from benchmarks.trials.trial import Trial
 from benchmarks.trials.worlds import (
     DAY,
     HARMFUL,

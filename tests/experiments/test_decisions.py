@@ -13,9 +13,10 @@ import pytest
 import sqlalchemy as sa
 
 from benchmarks import decisions
-from benchmarks.trials.machine import Machine, Trial
+from benchmarks.trials.machine import Machine
 from benchmarks.trials.naive import judge
 from benchmarks.trials.results import NAIVE, PROMISES, Judged, Result, forecasts, report, result_of
+from benchmarks.trials.trial import Trial
 from benchmarks.trials.worlds import (
     DAY,
     MEASURES,
