@@ -31,7 +31,7 @@ CORRELATION, LATENT_CORRELATION = 0.3, 0.42
 LOOKS = {
     "full": ({"every": "1h", "until": "48h"}, {"every": "1d"}),
     "sparse": ({"every": "12h", "until": "48h"}, {"every": "1d"}),
-    "few": ({"every": "2d"},),
+    "few": ({"every": "3d"},),
 }
 
 

@@ -51,7 +51,7 @@ def test_experiments_end_by_themselves_and_nothing_is_wrong_with_any(machine: Ma
     for trial in machine.trials:
         assert trial.faults == [], trial.key
         assert trial.ended is not None
-        assert trial.ended <= (DESIGN.days + 3) * DAY
+        assert trial.ended <= (DESIGN.days + 4) * DAY
     ends = {result_of(trial, DESIGN).by["machine"].end for trial in machine.trials}
     assert {"ship", "harm", "futile"} <= ends <= {"ship", "harm", "futile", "not proven"}
     assert machine.looks == sum(trial.looks for trial in machine.trials)
