@@ -7,9 +7,12 @@ it to date for whoever reads: nothing is lost with a worker, and no entry depend
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +20,7 @@ from sqlmodel import Session, col, select
 
 from experiments import words
 from experiments.costs import running_costs
-from experiments.document import sha256_of
+from experiments.document import canonical_json, sha256_of
 from experiments.effects import Effect, effects_at
 from experiments.entries import Facts, entries_for
 from experiments.errors import PlanError
@@ -124,14 +127,15 @@ def entries(
     session: Session,
     project_id: int,
     *,
-    experiment_id: int | None = None,
+    experiment_key: str | None = None,
     before_number: int | None = None,
     limit: int | None = 100,
 ) -> list[LedgerEntry]:
     """Give a project's entries, newest first."""
     query = select(LedgerEntry).where(LedgerEntry.project_id == project_id)
-    if experiment_id is not None:
-        query = query.where(LedgerEntry.experiment_id == experiment_id)
+    if experiment_key is not None:
+        query = query.join(Experiment, col(Experiment.id) == col(LedgerEntry.experiment_id))
+        query = query.where(Experiment.key == experiment_key)
     if before_number is not None:
         query = query.where(col(LedgerEntry.number) < before_number)
     return list(session.exec(query.order_by(col(LedgerEntry.number).desc()).limit(limit)))
@@ -222,6 +226,36 @@ def entry_document(
         "previous_hash": row.previous_hash,
         "hash": row.hash,
     }
+
+
+def documents(session: Session, rows: Sequence[LedgerEntry]) -> list[dict[str, Any]]:
+    """Give entries complete, with the keys of their project and experiments."""
+    projects = dict(session.exec(select(Project.id, Project.key)).all())
+    keys = dict(
+        session.exec(
+            select(Experiment.id, Experiment.key).where(
+                col(Experiment.id).in_({row.experiment_id for row in rows})
+            )
+        ).all()
+    )
+    return [entry_document(r, projects[r.project_id], keys.get(r.experiment_id)) for r in rows]
+
+
+def as_csv(found: Iterable[Mapping[str, Any]]) -> str:
+    """Write entries as CSV, amounts in units of the currency, the memo as JSON."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    columns = ("number", "at", "experiment", "kind", "amount", "low", "high", "currency", "adds")
+    writer.writerow([*columns, "actor", "memo", "hash"])
+    for entry in found:
+        amounts = [
+            "" if entry[name] is None else f"{Decimal(entry[name]) / 100:.2f}"
+            for name in ("amount", "low", "high")
+        ]
+        head = [entry[name] for name in columns[:4]]
+        tail = [entry["currency"], "yes" if entry["adds"] else "no", entry["actor"]]
+        writer.writerow([*head, *amounts, *tail, canonical_json(entry["memo"]), entry["hash"]])
+    return text.getvalue()
 
 
 def hash_of(document: Mapping[str, Any]) -> str:

@@ -8,8 +8,10 @@ from web.api import (
     flags,
     imports,
     instances,
+    ledger,
     members,
     projects,
+    requests,
     tokens,
 )
 from web.api.blueprint import blueprint
@@ -23,7 +25,9 @@ __all__ = [
     "flags",
     "imports",
     "instances",
+    "ledger",
     "members",
     "projects",
+    "requests",
     "tokens",
 ]

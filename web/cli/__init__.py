@@ -23,8 +23,10 @@ from web.cli import (
     flags,
     imports,
     instances,
+    ledger,
     local,
     plan,
+    requests,
 )
 from web.cli.context import Invocation
 from web.cli.output import CommandError, Output
@@ -103,3 +105,6 @@ main.add_command(imports.import_flags)
 main.add_command(experiments.experiments)
 main.add_command(instances.instances)
 main.add_command(plan.plan_command)
+main.add_command(ledger.ledger)
+main.add_command(ledger.outcomes)
+main.add_command(requests.requests)

@@ -1,6 +1,17 @@
 """Pages for owners: server-drawn over the same services as the API, readable without scripts."""
 
-from web.console import access, assets, audit, experiments, flag, flags, keys, words
+from web.console import (
+    access,
+    assets,
+    audit,
+    experiments,
+    flag,
+    flags,
+    keys,
+    ledger,
+    requests,
+    words,
+)
 from web.console.base import blueprint
 from web.console.problem import render_problem
 
@@ -13,6 +24,8 @@ __all__ = [
     "flag",
     "flags",
     "keys",
+    "ledger",
     "render_problem",
+    "requests",
     "words",
 ]

@@ -19,6 +19,7 @@ REQUIRED = {
     *("flags set", "flags history", "import"),
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
+    *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
     *("bench eval", "bench serve", "instances", "compare", "plan"),
 }
 
