@@ -35,9 +35,11 @@ from experiments.analysis.definitions import (
     MetricKind,
     Sums,
 )
+from experiments.analysis.past import compile_past
 from experiments.analysis.statement import analyse_tables, compile_analysis, read_sums
 from experiments.analysis.units import Instants
 from experiments.store.base import EventStore
+from stats.sums.histogram import LogHistogram
 
 __all__ = [
     "Adds",
@@ -50,6 +52,7 @@ __all__ = [
     "analyse_tables",
     "compile_analysis",
     "open_relations",
+    "past_values",
 ]
 
 
@@ -85,6 +88,30 @@ def analyse(source: EventStore | duckdb.DuckDBPyConnection, query: AnalysisQuery
         found = connection.execute(_statement(timeless))
         names = [column[0] for column in found.description or ()]
         return read_sums([dict(zip(names, row, strict=True)) for row in found.fetchall()], query)
+
+
+def past_values(source: EventStore, query: AnalysisQuery, *, of_events: bool) -> LogHistogram:
+    """Read what units did before their first exposure, all arms together.
+
+    Parameters
+    ----------
+    query : AnalysisQuery
+        With one metric (see :func:`experiments.analysis.past.compile_past`).
+
+    Returns
+    -------
+    LogHistogram
+        Of the values above 0, of units or of their events.
+    """
+    with source.relations(
+        query.environment_id, since=query.read_since, until=query.look_at
+    ) as connection:
+        engine = ibis.duckdb.from_connection(connection)
+        past = compile_past(
+            engine.table("exposures"), engine.table("tracks"), query, of_events=of_events
+        )
+        buckets = connection.execute(str(ibis.to_sql(past, dialect="duckdb"))).fetchall()
+    return LogHistogram(positive=tuple(sorted(buckets)))
 
 
 def _times(query: AnalysisQuery) -> dict[str, float]:

@@ -10,7 +10,7 @@ import ibis
 from experiments.analysis.definitions import Analysis, AnalysisQuery
 from experiments.analysis.sums import sums_columns, sums_of_arms
 from experiments.analysis.units import BOT, COUNTED, QUARANTINED, Instants, exposed_units
-from experiments.analysis.values import Add, unit_values
+from experiments.analysis.values import Add, add_plainly, unit_values
 
 NO_TABLES: Mapping[str, ibis.Table] = {}
 
@@ -25,10 +25,6 @@ def fsum(x: float) -> float:
 def sum_kahan(x: float) -> float:
     """ClickHouse's sum with compensation (Kahan)."""
     raise NotImplementedError
-
-
-def _plain_sum(x: ibis.Value, *, where: ibis.Value | None = None) -> ibis.Value:
-    return x.sum(where=where)
 
 
 _ADD: Mapping[str, Add] = {"duckdb": fsum, "clickhouse": sum_kahan}
@@ -68,7 +64,7 @@ def compile_analysis(
     if unknown:
         msg = f"there are tables for unknown metrics: {', '.join(sorted(unknown))}"
         raise ValueError(msg)
-    add = _ADD.get(dialect, _plain_sum)
+    add = _ADD.get(dialect, add_plainly)
     times = Instants.of(query) if instants is None else instants
     units = exposed_units(exposures, query, times)
     wide = unit_values(units, tracks, query, metric_tables, add, times)

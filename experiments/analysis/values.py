@@ -124,7 +124,7 @@ def unit_values(
     for number, (table, chosen) in enumerate(sources):
         if not chosen:
             continue
-        events, has_past = _events_of_units(
+        events, has_past = events_of_units(
             table, counted, query, [metric for metric, _ in chosen], instants
         )
         entered = events.time >= events.entered if has_past else None
@@ -134,7 +134,7 @@ def unit_values(
                 f"outcomes{number}": events.count(where=entered),
             },
             **{
-                column: _aggregate(events, part, add, has_past=has_past)
+                column: aggregate_part(events, part, add, has_past=has_past)
                 for metric, its in chosen
                 if metric.kind != "funnel"
                 for column, part in its
@@ -154,7 +154,7 @@ def unit_values(
     )
 
 
-def _events_of_units(
+def events_of_units(
     table: ibis.Table,
     units: ibis.Table,
     query: AnalysisQuery,
@@ -192,7 +192,13 @@ def _events_of_units(
     return joined.select("unit", "name", "value", "time", "entered"), before > 0
 
 
-def _aggregate(events: ibis.Table, part: Part, add: Add, *, has_past: bool) -> ibis.Value:
+def add_plainly(x: ibis.Value, *, where: ibis.Value | None = None) -> ibis.Value:
+    """Add up as every engine can."""
+    return x.sum(where=where)
+
+
+def aggregate_part(events: ibis.Table, part: Part, add: Add, *, has_past: bool) -> ibis.Value:
+    """Make one number of the events of each unit."""
     counts = events.name == part.event
     if part.low != 0:
         counts &= events.time >= _later(events.entered, part.low)
