@@ -12,9 +12,11 @@ from sqlmodel import Session
 from experiments import services
 from experiments.card import Card
 from experiments.document import canonical_json
+from experiments.enact import plan_of
 from experiments.lifecycle import PROVEN, State
 from experiments.models import Experiment
 from experiments.results import read_results, results_csv, results_document
+from experiments.series import series_of
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
@@ -28,7 +30,8 @@ from web.console.base import (
     version_of,
     wants_fragment,
 )
-from web.console.charts import axis_of_worth, chart_of_looks
+from web.console.charts import axis_of_worth
+from web.console.intervals import chart_of
 from web.transactions import now, reading, transaction
 
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
@@ -227,6 +230,8 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     card = services.get_card(session, experiment, now=now())
     looks = services.looks(session, experiment)
     plan = experiment.plan
+    # While effects are hidden in words, they are in pictures too.
+    series = () if card.worth_hidden else series_of(plan_of(experiment), looks)
     customer = str(plan["customer"]).casefold()
     return {
         "experiment": experiment,
@@ -235,7 +240,7 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "looks": looks,
         "records": services.records(session, experiment),
         "worth": [(each, axis_of_worth(each)) for each in card.worth],
-        "charts": [chart_of_looks(each, looks, experiment.started_at, plan) for each in card.worth],
+        "charts": [(each, chart_of(each)) for each in series if each.points],
         "live": experiment.started_at is not None and experiment.ended_at is None,
         "plan": plan,
         "waits": experiment.state == State.RUNNING and experiment.verdict in PROVEN,

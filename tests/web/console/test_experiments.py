@@ -5,14 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from experiments.models import Experiment, Look
+from experiments.plan import parse_plan
 from experiments.record import verify
-from web.console.charts import axis_of_worth, chart_of_looks
+from experiments.series import Mark, series_of
+from web.console.charts import axis_of_worth
 from web.console.experiments import TEMPLATE
+from web.console.intervals import chart_of, small_chart_of
 
 HERE = "/projects/shop/environments/production"
 PAGE = f"{HERE}/experiments/one-page"
@@ -318,6 +322,9 @@ def test_sixty_looks_are_folded_and_drawn_for_both_screens(running: Any) -> None
     classes = [given["class"] for tag, given in page.tags if tag == "svg" and "role" in given]
     assert classes == ["fs-chart fs-wide", "fs-chart fs-phone"] * 2
     assert page.html.count("<circle") == 2 * (60 + 1)
+    # Of sixty looks only those that can decide have an interval of their own.
+    assert page.html.count("fs-whisker") == 0
+    assert "60 looks, 0 of which could decide" in page.html
 
 
 def test_the_page_shows_what_is_rare_and_what_a_ratio_divides_by(
@@ -391,7 +398,7 @@ def test_a_conversion_is_drawn_in_points(running: Any, plan: Any) -> None:
     console = running(looks=9, state="RUNNING")
     page = console.person("viewer").page(PAGE)
     assert re.search(r"\+\d+ pt.*0.*−\d+ pt|−\d+ pt.*0.*\+\d+ pt", page.words)
-    assert "look 9: +1 pt" in page.words
+    assert "look 9, day 9: +1 pt (−9 pt to +11 pt), could find harm only" in page.words
 
 
 def test_pictures_stand_any_numbers(plan: Any) -> None:
@@ -421,9 +428,15 @@ def test_pictures_stand_any_numbers(plan: Any) -> None:
                 )
                 drawn = axis_of_worth(worth)
                 start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-                looks = [look(n, start, estimate=estimate or 0.0) for n in (1, 2)]
-                chart = chart_of_looks(worth, looks, start, plan())
-                for svg in (drawn or "", chart.svg):
+                looks = [look(n, start, estimate=estimate or 0.0) for n in (1, 2, 3)]
+                (series,) = series_of(parse_plan(plan()), looks)
+                series = replace(series, arm="<b>", marks=(Mark(break_even or 0.0, "<b>"),))
+                drawings = [
+                    f(replace(series, points=series.points[:n]))
+                    for f in (chart_of, small_chart_of)
+                    for n in (0, 1, 3)
+                ]
+                for svg in (drawn or "", *drawings):
                     assert "nan" not in svg
                     assert "inf" not in svg
                     assert "<b>" not in svg
