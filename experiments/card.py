@@ -22,6 +22,7 @@ from experiments.card_parts import (
     Worth,
     cost_part,
     evidence_part,
+    grouped_harm,
     harm_part,
     trust_part,
     worth_part,
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 WIDTH = 79
+MOST_HARM_LINES = 6
 MARKS = {True: "ok", False: "NOT OK"}
 
 
@@ -92,6 +94,13 @@ class Card:
     evidence: tuple[Evidence, ...]
     looks: int
     plan_hash: str | None
+
+    @property
+    def harm_lines(self) -> tuple[str, ...]:
+        """Say the harm part in few lines: every metric by itself, or, when many, one a word."""
+        if len(self.harm) <= MOST_HARM_LINES:
+            return tuple(line.text for line in self.harm)
+        return grouped_harm(self.harm)
 
 
 def build_card(
@@ -270,7 +279,7 @@ def card_text(card: Card) -> str:
     hidden = [card.worth_hidden] if card.worth_hidden else []
     for title, entries in (
         ("WORTH", [line.text for line in card.worth] or hidden or ["nothing to show"]),
-        ("HARM", [line.text for line in card.harm] or ["nothing to show"]),
+        ("HARM", list(card.harm_lines) or ["nothing to show"]),
         ("TRUST", [f"{line.name} {MARKS[line.good]}: {line.text}" for line in card.trust]),
         ("COST", [card.cost]),
         ("NEXT", [f"{card.next.what} – {card.next.when} – {card.next.who}"]),

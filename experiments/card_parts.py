@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,6 +217,20 @@ def harm_part(
                 )
             )
     return tuple(lines)
+
+
+def grouped_harm(lines: Sequence[Harm]) -> tuple[str, ...]:
+    """Say which metrics are worse, not yet shown safe, and safe: the worst word first."""
+    found = []
+    for word in (WORSE, NOT_YET, SHOWN_SAFE):
+        by_metric: dict[str, list[str]] = {}
+        for line in lines:
+            if line.word == word:
+                by_metric.setdefault(line.metric, []).append(line.arm)
+        if by_metric:
+            named = [f"{metric} ({', '.join(arms)})" for metric, arms in by_metric.items()]
+            found.append(f"{word}: {words.listed(named)}")
+    return tuple(found)
 
 
 def _word(

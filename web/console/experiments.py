@@ -35,7 +35,7 @@ from web.console.intervals import chart_of
 from web.transactions import now, reading, transaction
 
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
-_ITEM = f"{_PLACE}/experiments/<experiment_key>"
+ITEM = f"{_PLACE}/experiments/<experiment_key>"
 
 _WITHOUT_VERDICT = {State.DRAFT, State.SEALED, State.HELD, State.ABANDONED}
 
@@ -127,7 +127,7 @@ def _draft(session: Session, project_key: str, text: str) -> Experiment:
         raise InvalidInputError(message, field="plan") from None
 
 
-@blueprint.get(_ITEM)
+@blueprint.get(ITEM)
 @needs(Role.VIEWER)
 def show_experiment(
     project_key: str, environment_key: str, experiment_key: str
@@ -136,7 +136,7 @@ def show_experiment(
     return _page(project_key, environment_key, experiment_key)
 
 
-@blueprint.post(f"{_ITEM}/<any(seal, start, confirm, stop):verb>")
+@blueprint.post(f"{ITEM}/<any(seal, start, confirm, stop):verb>")
 @needs(Role.EDITOR)
 def advance(
     project_key: str, environment_key: str, experiment_key: str, verb: str
@@ -157,7 +157,7 @@ def advance(
     return back_to(_address(*place_and_key))
 
 
-@blueprint.get(f"{_ITEM}/record.json")
+@blueprint.get(f"{ITEM}/record.json")
 @needs(Role.VIEWER)
 def download_record(
     project_key: str, environment_key: str, experiment_key: str
@@ -169,7 +169,7 @@ def download_record(
     return _file(f"{experiment.key}.json", text, "application/json")
 
 
-@blueprint.get(f"{_ITEM}/results.<any(csv, json):form>")
+@blueprint.get(f"{ITEM}/results.<any(csv, json):form>")
 @needs(Role.VIEWER)
 def download_results(
     project_key: str, environment_key: str, experiment_key: str, form: str
@@ -236,7 +236,7 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     return {
         "experiment": experiment,
         "card": card,
-        "word": _first_word(experiment, card),
+        "word": first_word(experiment, card),
         "looks": looks,
         "records": services.records(session, experiment),
         "worth": [(each, axis_of_worth(each)) for each in card.worth],
@@ -248,7 +248,7 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _first_word(experiment: Experiment, card: Card) -> str:
+def first_word(experiment: Experiment, card: Card) -> str:
     """Give the first thing to be seen: the verdict, or why there is none to wait for."""
     waits_for_none = experiment.verdict is None and experiment.state in _WITHOUT_VERDICT
     return experiment.state if waits_for_none else card.verdict.replace("_", " ")
