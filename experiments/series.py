@@ -32,8 +32,8 @@ class Point:
         Difference, treatment minus control, in the metric's unit.
     low, high : float, optional
         Ends of the repeated interval; ``None`` where unbounded.
-    could_decide : bool
-        Whether the look could have proven anything or given it up: all others can find harm only.
+    could_prove : bool
+        Whether the look could have proven anything; all others can find harm, or give up.
     crossed : bool
         Whether a test of this metric and treatment crossed its bound.
     """
@@ -43,7 +43,7 @@ class Point:
     estimate: float
     low: float | None
     high: float | None
-    could_decide: bool
+    could_prove: bool
     crossed: bool
 
 
@@ -75,9 +75,9 @@ class Series:
         """Say what a drawing of the series shows, for those who do not see it."""
         if not self.points:
             return f"{self.title}: too few units at every look yet."
-        deciding = sum(point.could_decide for point in self.points)
+        deciding = sum(point.could_prove for point in self.points)
         count = "1 look" if len(self.points) == 1 else f"{len(self.points)} looks"
-        parts = [f"{self.title}: {count}, {deciding} of which could decide."]
+        parts = [f"{self.title}: {count}, {deciding} of which could prove."]
         first, last = self.points[0], self.points[-1]
         if len(self.points) > 1:
             parts.append(f"First {self._said(first)}; last {self._said(last)}.")
@@ -87,12 +87,9 @@ class Series:
         return " ".join(parts) + (f" {words.listed(marks)}.".capitalize() if marks else "")
 
     def _said(self, point: Point) -> str:
-        ends = (
-            "no bound" if end is None else words.difference(self.metric, end)
-            for end in (point.low, point.high)
-        )
         estimate = words.difference(self.metric, point.estimate)
-        return f"on day {point.day:.3g} {estimate}, between {' and '.join(ends)}"
+        interval = words.interval(self.metric, point.low, point.high)
+        return f"on day {point.day:.3g} {estimate}, {interval}"
 
 
 def series_of(plan: Plan, looks: Sequence[StoredLook]) -> tuple[Series, ...]:
@@ -128,7 +125,7 @@ def _points(plan: Plan, looks: Iterable[StoredLook], metric: str, arm: str) -> I
             estimate=test["estimate"],
             low=test["low"],
             high=test["high"],
-            could_decide=bool(seen["may_ship"] or seen["may_be_futile"] or seen["is_final"]),
+            could_prove=bool(seen["may_ship"] or seen["is_final"]),
             crossed=any(each["passed"] for each in tests),
         )
 

@@ -42,7 +42,7 @@ class Entry:
     def words(self) -> str:
         """Say what happened."""
         count = self.last - self.first + 1
-        return self.sentence if count == 1 else f"{count} looks: nothing was decided."
+        return self.sentence if count == 1 else f"{count} looks: nothing new was decided."
 
 
 def timeline(records: Iterable[Mapping[str, Any]]) -> tuple[Entry, ...]:

@@ -10,7 +10,6 @@ from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
 from experiments import services
-from experiments.card import Card
 from experiments.document import canonical_json
 from experiments.enact import plan_of
 from experiments.lifecycle import PROVEN, State
@@ -37,7 +36,6 @@ from web.transactions import now, reading, transaction
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
 ITEM = f"{_PLACE}/experiments/<experiment_key>"
 
-_WITHOUT_VERDICT = {State.DRAFT, State.SEALED, State.HELD, State.ABANDONED}
 
 TEMPLATE = """key = "checkout-one-page"
 flag = "checkout"                  # a flag that is on
@@ -236,19 +234,13 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     return {
         "experiment": experiment,
         "card": card,
-        "word": first_word(experiment, card),
+        "word": card.word,
         "looks": looks,
         "records": services.records(session, experiment),
-        "worth": [(each, axis_of_worth(each)) for each in card.worth],
+        "worth": [(each, axis_of_worth(each)) for each in card.worth_first],
         "charts": [(each, chart_of(each)) for each in series if each.points],
         "live": experiment.started_at is not None and experiment.ended_at is None,
         "plan": plan,
         "waits": experiment.state == State.RUNNING and experiment.verdict in PROVEN,
         "is_customer": current_caller().actor.name.casefold() == customer,
     }
-
-
-def first_word(experiment: Experiment, card: Card) -> str:
-    """Give the first thing to be seen: the verdict, or why there is none to wait for."""
-    waits_for_none = experiment.verdict is None and experiment.state in _WITHOUT_VERDICT
-    return experiment.state if waits_for_none else card.verdict.replace("_", " ")

@@ -1,7 +1,7 @@
 """Estimate and repeated interval over all looks, drawn: one look or a thousand.
 
-Nothing is computed here but positions. Looks that could decide stand out with their interval; those
-that could find harm only are small and grey, and what they saw is the band behind.
+Nothing is computed here but positions. Looks that could prove stand out, with their interval where
+there is room; all others are small and grey, and what they saw is the band behind.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from web.console.svg import (
 )
 
 HEIGHT = 230
-SMALL_WIDTH, SMALL_HEIGHT = 360, 170
+SMALL_WIDTH, SMALL_HEIGHT = 320, 160
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 16, 18, 30
 # While few units have come an interval is so wide that it would flatten all that follows: the
@@ -32,6 +32,7 @@ _SETTLED = 0.25
 _ROOM = 1.4
 _FEW = 12
 _MANY = 40
+_MOST_WHISKERS = 24
 _APART = 13.0
 _DAY_STEPS = (0.1, 0.25, 0.5, 1, 2, 7, 14, 28, 56, 91, 182, 364)
 
@@ -66,18 +67,21 @@ def _drawn(series: Series, width: int, height: int) -> Markup:
         lower = [(across(p.day), up(low)) for p, (low, _high) in zip(points, ends, strict=True)]
         parts.append(f'<polygon points="{_path([*upper, *reversed(lower)])}" class="fs-band"/>')
     parts.append(line(_LEFT, up(0.0), width - _RIGHT, up(0.0), "fs-zero"))
-    parts += _marked(series.marks, up, width, reach)
     if len(points) > 1:
         places = [(across(p.day), up(v)) for p, v in zip(points, middles, strict=True)]
         parts.append(f'<polyline points="{_path(places)}" class="fs-path"/>')
+    crowded = sum(point.could_prove for point in points) > _MOST_WHISKERS
     for point, (low, high), middle in zip(points, ends, middles, strict=True):
         x = across(point.day)
-        name = "fs-estimate" if point.could_decide else "fs-idle"
-        if point.could_decide or len(points) <= _FEW:
+        name = "fs-estimate" if point.could_prove else "fs-idle"
+        if (point.could_prove and not crowded) or len(points) <= _FEW:
             parts.append(line(x, up(low), x, up(high), f"{name} fs-whisker"))
         small = 1.5 if len(points) > _MANY else 2.5
-        radius = 4.0 if point.could_decide else small
+        large = 2.5 if crowded else 4.0
+        radius = large if point.could_prove else small
         parts.append(dot(x, up(middle), radius, name, _said(point, percent=percent)))
+    # Words last: nothing is drawn over them.
+    parts += _marked(series.marks, up, width, reach)
     return svg(width, height, series.text, parts)
 
 
@@ -132,7 +136,7 @@ def _said(point: Point, *, percent: bool) -> str:
     ]
     said = f"look {point.look}, day {point.day:.3g}: {number(point.estimate, percent=percent)}"
     said += f" ({ends[0]} to {ends[1]})"
-    return said if point.could_decide else f"{said}, could find harm only"
+    return said if point.could_prove else f"{said}, could not prove"
 
 
 def _path(places: Sequence[tuple[float, float]]) -> str:

@@ -23,7 +23,7 @@ from web.auth.guard import needs
 from web.auth.roles import Role
 from web.console.base import WEB, blueprint, place, show
 from web.console.charts import axis_of_worth
-from web.console.experiments import ITEM, first_word
+from web.console.experiments import ITEM
 from web.console.intervals import small_chart_of
 from web.transactions import now, reading
 
@@ -76,7 +76,7 @@ def _values(
     return {
         "experiment": experiment,
         "card": card,
-        "word": first_word(experiment, card),
+        "word": card.word,
         "worth": [(each, axis_of_worth(each)) for each in card.worth],
         "promises": promise.promise_lines(plan),
         "metrics": [promise.metric_line(metric) for metric in plan.metrics],
