@@ -14,13 +14,13 @@ The rules, in one place:
 - An outcome counts if ``first <= time < first + window`` and ``time <= look_at``; for a covariate
   if ``first - covariate <= time < first``.
 
-The expression is in :mod:`experiments.analysis`; here it is run over the embedded store.
+The expression is in :mod:`experiments.analysis`; here it is run over an event store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 
@@ -62,8 +62,8 @@ def analyse(source: EventStore | duckdb.DuckDBPyConnection, query: AnalysisQuery
     Parameters
     ----------
     source : EventStore or duckdb.DuckDBPyConnection
-        A store, or a connection that has the two relations of
-        :meth:`experiments.store.base.EventStore.relations` (see :func:`open_relations`). Of a
+        A store, or a connection that has the two tables of
+        :meth:`experiments.store.base.EventStore.tables` (see :func:`open_relations`). Of a
         connection only rows of ``query.environment_id`` are read.
     query : AnalysisQuery
         What to read.
@@ -71,23 +71,29 @@ def analyse(source: EventStore | duckdb.DuckDBPyConnection, query: AnalysisQuery
     Returns
     -------
     Analysis
-        Counts and conversions are exact; sums of values are compensated (Kahan), so correct to
-        about the last digit in any order of reading.
+        Counts and conversions are exact; sums of values are compensated (Kahan) on DuckDB, so
+        correct to about the last digit in any order of reading.
     """
     if isinstance(source, duckdb.DuckDBPyConnection):
-        opened: AbstractContextManager[duckdb.DuckDBPyConnection] = nullcontext(source)
-    else:
-        opened = source.relations(query.environment_id, since=query.read_since, until=query.look_at)
-    with opened as connection:
-        # Looks of one plan differ in nothing but their times: the statement is written once.
-        timeless = replace(
-            query, start=0.0, look_at=0.0, enrol_until=None if query.enrol_until is None else 0.0
-        )
-        for name, time in _times(query).items():
-            connection.execute(f"SET VARIABLE {name} = $1::DOUBLE", [time])
-        found = connection.execute(_statement(timeless))
-        names = [column[0] for column in found.description or ()]
-        return read_sums([dict(zip(names, row, strict=True)) for row in found.fetchall()], query)
+        return _on_duckdb(source, query)
+    environment_id, since, until = query.environment_id, query.read_since, query.look_at
+    with source.tables(environment_id, since=since, until=until) as (exposures, tracks):
+        backend = exposures.get_backend()
+        if backend.name == "duckdb":
+            return _on_duckdb(backend.con, query)
+        return analyse_tables(exposures, tracks, query)
+
+
+def _on_duckdb(connection: duckdb.DuckDBPyConnection, query: AnalysisQuery) -> Analysis:
+    # Looks of one plan differ in nothing but their times: the statement is written once.
+    timeless = replace(
+        query, start=0.0, look_at=0.0, enrol_until=None if query.enrol_until is None else 0.0
+    )
+    for name, time in _times(query).items():
+        connection.execute(f"SET VARIABLE {name} = $1::DOUBLE", [time])
+    found = connection.execute(_statement(timeless))
+    names = [column[0] for column in found.description or ()]
+    return read_sums([dict(zip(names, row, strict=True)) for row in found.fetchall()], query)
 
 
 def past_values(source: EventStore, query: AnalysisQuery, *, of_events: bool) -> LogHistogram:
@@ -103,15 +109,11 @@ def past_values(source: EventStore, query: AnalysisQuery, *, of_events: bool) ->
     LogHistogram
         Of the values above 0, of units or of their events.
     """
-    with source.relations(
-        query.environment_id, since=query.read_since, until=query.look_at
-    ) as connection:
-        engine = ibis.duckdb.from_connection(connection)
-        past = compile_past(
-            engine.table("exposures"), engine.table("tracks"), query, of_events=of_events
-        )
-        buckets = connection.execute(str(ibis.to_sql(past, dialect="duckdb"))).fetchall()
-    return LogHistogram(positive=tuple(sorted(buckets)))
+    environment_id, since, until = query.environment_id, query.read_since, query.look_at
+    with source.tables(environment_id, since=since, until=until) as (exposures, tracks):
+        past = compile_past(exposures, tracks, query, of_events=of_events)
+        rows = exposures.get_backend().to_pyarrow(past).to_pylist()
+    return LogHistogram(positive=tuple(sorted((row["bucket"], row["values"]) for row in rows)))
 
 
 def _times(query: AnalysisQuery) -> dict[str, float]:
