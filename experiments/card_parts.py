@@ -1,37 +1,16 @@
-"""The parts of the verdict card that hold numbers: worth, harm, trust, cost and evidence."""
+"""The parts of the verdict card that hold numbers: worth, trust, cost and evidence."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from experiments import costs, money, words
+from experiments.card_harm import MOST_ARMS_NAMED, passed
+from experiments.card_status import CardStatus
 from experiments.lifecycle import Outcome, State
 from experiments.plan import Metric, Plan
-
-SHOWN_SAFE = "shown safe"
-NOT_YET = "not yet shown safe"
-WORSE = "worse"
-
-
-@dataclass(frozen=True)
-class CardStatus:
-    """Where the experiment stands, whoever tells it: a database row or a replay."""
-
-    state: str
-    verdict: str | None = None
-    winner: str | None = None
-    sentence: str = ""
-    coverage: float = 0.0
-    dropped: tuple[str, ...] = ()
-    plan_hash: str | None = None
-    started_at: dt.datetime | None = None
-    ended_at: dt.datetime | None = None
-    next_look_at: dt.datetime | None = None
-    confirm_by: dt.datetime | None = None
-    replayed: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,20 +40,6 @@ class Worth:
     text: str
     money: money.Worth | None = None
     currency: str = ""
-
-
-@dataclass(frozen=True)
-class Harm:
-    """One watched metric in one arm, in one of three words."""
-
-    metric: str
-    role: str
-    arm: str
-    word: str
-    margin: float | None
-    low: float | None
-    high: float | None
-    text: str
 
 
 @dataclass(frozen=True)
@@ -131,7 +96,8 @@ def _worth_line(
 ) -> Worth:
     control_mean = arm_means.get(plan.control)
     break_even, label = _break_even(metric, control_mean)
-    name = metric.key if metric.ratio is None else f"{metric.key} ({metric.unit})"
+    named = metric.ratio is not None or metric.kind == "quantile"
+    name = f"{metric.key} ({metric.unit})" if named else metric.key
     known = test if test is not None and test["estimate"] is not None else None
     if known is None:
         text = f"{name}, {arm}: too few units yet"
@@ -141,7 +107,7 @@ def _worth_line(
         )
         if known["relative"] is not None:
             text += f" ({words.signed_percent(known['relative'])})"
-        text += f", between {_limit(metric, known['low'])} and {_limit(metric, known['high'])}"
+        text += f", {words.interval(metric, known['low'], known['high'])}"
         if metric.covariate:
             text += f", adjusted for {metric.covariate}"
     if break_even is not None:
@@ -178,75 +144,6 @@ def _break_even(metric: Metric, control_mean: float | None) -> tuple[float | Non
     return None, ""
 
 
-def _limit(metric: Metric, value: float | None) -> str:
-    return "no bound" if value is None else words.difference(metric, value)
-
-
-def harm_part(
-    plan: Plan, decision: Mapping[str, Any], status: CardStatus, *, blind: bool
-) -> tuple[Harm, ...]:
-    """Say of every watched metric and arm: shown safe, not yet shown safe, or worse."""
-    lines = [
-        Harm("all", "dropped", arm, WORSE, None, None, None, f"{arm}: {WORSE}, dropped earlier")
-        for arm in status.dropped
-        if not any(test["arm"] == arm for test in decision["tests"])
-    ]
-    gone = {line.arm for line in lines}
-    for metric in plan.metrics:
-        if not metric.decides:
-            continue
-        for arm in plan.treatments:
-            if arm in gone:
-                continue
-            test = words.find_test(decision, "harm", metric.key, arm)
-            word = _word(metric, arm, decision, test, blind=blind)
-            by = " by rare events" if _passed(decision, "harm_events", metric.key, arm) else ""
-            margin = f" (tolerated loss {words.percent(metric.margin)})" if metric.margin else ""
-            others_left = set(plan.treatments) - set(status.dropped)
-            left_out = " – dropped" if arm in status.dropped and others_left else ""
-            lines.append(
-                Harm(
-                    metric=metric.key,
-                    role=metric.role,
-                    arm=arm,
-                    word=word,
-                    margin=metric.margin,
-                    low=None if blind or test is None else test["low"],
-                    high=None if blind or test is None else test["high"],
-                    text=f"{metric.key}, {arm}: {word}{by}{margin}{left_out}",
-                )
-            )
-    return tuple(lines)
-
-
-def _word(
-    metric: Metric,
-    arm: str,
-    decision: Mapping[str, Any],
-    test: Mapping[str, Any] | None,
-    *,
-    blind: bool,
-) -> str:
-    if any(_passed(decision, kind, metric.key, arm) for kind in words.HARM_KINDS):
-        return WORSE
-    if metric.role == "guardrail":
-        shown = _passed(decision, "noninferiority", metric.key, arm)
-        return SHOWN_SAFE if shown else NOT_YET
-    if blind or test is None:
-        # "Shown safe" would tell the sign of an effect that is not to be seen yet.
-        return NOT_YET
-    worst = test["low"] if metric.direction == "up" else test["high"]
-    if worst is None:
-        return NOT_YET
-    gain = worst if metric.direction == "up" else -worst
-    return SHOWN_SAFE if gain >= 0 else NOT_YET
-
-
-def _passed(decision: Mapping[str, Any], kind: str, metric: str, arm: str) -> bool:
-    test = words.find_test(decision, kind, metric, arm)
-    return test is not None and bool(test["passed"])
-
-
 def evidence_part(
     plan: Plan, look: Mapping[str, Any], decision: Mapping[str, Any]
 ) -> tuple[Evidence, ...]:
@@ -260,9 +157,9 @@ def evidence_part(
             found = words.rare_events(plan, test, look)
             text = f"{head}: {found} {crossed}, alpha spent {test['alpha_spent']:.4f}"
         elif test["z"] is None and test["estimate"] is not None:
-            low, high = _limit(metric, test["low"]), _limit(metric, test["high"])
+            interval = words.interval(metric, test["low"], test["high"])
             estimate = words.difference(metric, test["estimate"])
-            text = f"{head}: {estimate}, between {low} and {high}; decides nothing"
+            text = f"{head}: {estimate}, {interval}; decides nothing"
         elif test["z"] is None:
             text = f"{head}: {test['reason'] or 'no test at this look'}"
         else:
@@ -295,7 +192,7 @@ def trust_part(
     """Say why the numbers may be trusted, or not."""
     lines = []
     if look is not None and decision is not None:
-        counts = ", ".join(f"{arm} {look['counts'].get(arm, 0):,}" for arm in plan.arms)
+        counts = _counted(plan, look)
         limit = plan.policy.srm_threshold
         evidence = words.odds(decision["srm_log_e"])
         broken = decision["verdict"] == Outcome.INVALID
@@ -306,6 +203,9 @@ def trust_part(
         seen = sum(look["counts"].values()) if look else 0
         bad = quality["quarantined"] > 0.01 * max(1, seen + quality["quarantined"])
         twice = f"{quality['quarantined']:,} met several arms and count nowhere"
+        bots = quality.get("bots", 0)
+        if bots:
+            twice += f"; {bots:,} act too often for people and count nowhere"
         lines.append(Trust("people", not bad, f"{seen:,} people count; {twice}"))
         lines.append(_freshness(quality, replayed=status.replayed))
     seal = status.plan_hash
@@ -320,6 +220,17 @@ def trust_part(
     else:
         lines.append(Trust("seal", False, "not sealed yet"))
     return tuple(lines)
+
+
+def _counted(plan: Plan, look: Mapping[str, Any]) -> str:
+    counts = {arm: look["counts"].get(arm, 0) for arm in plan.arms}
+    if len(plan.treatments) <= MOST_ARMS_NAMED:
+        return ", ".join(f"{arm} {count:,}" for arm, count in counts.items())
+    others = [counts[arm] for arm in plan.treatments]
+    return (
+        f"{plan.control} {counts[plan.control]:,}, {len(others)} arms with {min(others):,} to "
+        f"{max(others):,}"
+    )
 
 
 def _freshness(quality: Mapping[str, Any], *, replayed: bool) -> Trust:
@@ -344,7 +255,10 @@ def cost_part(
     """Say how many met the change, and what a shown harm has cost."""
     if look is None or decision is None:
         return f"Nothing yet: nobody has met the change.{costs.sunk_text(plan)}"
-    exposed = [f"{look['counts'].get(arm, 0):,} met {arm}" for arm in plan.treatments]
+    counts = [(look["counts"].get(arm, 0), arm) for arm in plan.treatments]
+    if len(counts) > MOST_ARMS_NAMED:
+        counts = [(sum(count for count, _arm in counts), f"one of {len(counts)} arms")]
+    exposed = [f"{count:,} met {arm}" for count, arm in counts]
     text = f"{words.listed(exposed)}, {look['counts'].get(plan.control, 0):,} {plan.control}"
     if offset is not None and not status.replayed:
         text += f", in {words.days(plan, offset)}"
@@ -374,7 +288,7 @@ def _loss(
     arm: str,
 ) -> float | None:
     """Tell by how much an arm in which harm was found differs from control, over all its units."""
-    if not any(_passed(decision, kind, metric.key, arm) for kind in words.HARM_KINDS):
+    if not any(passed(decision, kind, metric.key, arm) for kind in words.HARM_KINDS):
         return None
     test = words.find_test(decision, "harm", metric.key, arm)
     units = float(look["counts"].get(arm, 0))

@@ -9,6 +9,7 @@ from web.console import (
     flags,
     keys,
     ledger,
+    report,
     requests,
     words,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "keys",
     "ledger",
     "render_problem",
+    "report",
     "requests",
     "words",
 ]

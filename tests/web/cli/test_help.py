@@ -20,7 +20,15 @@ REQUIRED = {
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
     *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
-    *("bench eval", "bench serve", "instances", "compare", "plan"),
+    *(
+        "bench eval",
+        "bench serve",
+        "instances",
+        "events quality",
+        "events status",
+        "compare",
+        "plan",
+    ),
 }
 
 
