@@ -96,7 +96,8 @@ def _worth_line(
 ) -> Worth:
     control_mean = arm_means.get(plan.control)
     break_even, label = _break_even(metric, control_mean)
-    name = metric.key if metric.ratio is None else f"{metric.key} ({metric.unit})"
+    named = metric.ratio is not None or metric.kind == "quantile"
+    name = f"{metric.key} ({metric.unit})" if named else metric.key
     known = test if test is not None and test["estimate"] is not None else None
     if known is None:
         text = f"{name}, {arm}: too few units yet"
@@ -202,6 +203,9 @@ def trust_part(
         seen = sum(look["counts"].values()) if look else 0
         bad = quality["quarantined"] > 0.01 * max(1, seen + quality["quarantined"])
         twice = f"{quality['quarantined']:,} met several arms and count nowhere"
+        bots = quality.get("bots", 0)
+        if bots:
+            twice += f"; {bots:,} act too often for people and count nowhere"
         lines.append(Trust("people", not bad, f"{seen:,} people count; {twice}"))
         lines.append(_freshness(quality, replayed=status.replayed))
     seal = status.plan_hash
