@@ -109,10 +109,7 @@ def test_a_bad_request_is_refused_by_its_field(
         (requests.resolve_request, {"state": "declined", "note": ""}, InvalidInputError),
         (requests.edit_request, {"changes": {"title": ""}}, InvalidInputError),
         (requests.edit_request, {"changes": {}, "version": 7}, VersionConflictError),
-        (
-            requests.link_request,
-            {"flag_key": "c", "relation": "causes", "version": 2},
-        ),
+        (requests.resolve_request, {"version": 2}, VersionConflictError),
     ],
 )
 def test_what_cannot_be_leaves_the_request_as_it_is(
