@@ -75,7 +75,7 @@ def days(plan: Plan, seconds: float) -> str:
 def day_of(plan: Plan, offset: float) -> str:
     """Write where in the experiment an instant lies: ``day 3 of 28``."""
     day = plan.policy.day_seconds
-    total = max(1, math.ceil(plan.prove_by_seconds / day - 1e-9))
+    total = max(1, math.ceil(plan.deadline_seconds / day - 1e-9))
     return f"day {max(1, math.ceil(offset / day - 1e-9))} of {total}"
 
 
