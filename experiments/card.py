@@ -245,7 +245,7 @@ def _next(plan: Plan, status: CardStatus) -> Next:
     when = words.moment(status.next_look_at) if status.next_look_at else "at the next tick"
     deadline = ""
     if status.started_at is not None:
-        end = status.started_at + dt.timedelta(seconds=plan.prove_by_seconds)
+        end = status.started_at + dt.timedelta(seconds=plan.deadline_seconds)
         deadline = f"; the last one {words.moment(end)}"
     return Next("next look", when + deadline, machine, status.next_look_at)
 

@@ -1,0 +1,301 @@
+"""The worker's step that reads events: one look before shipping, one comparison after it.
+
+Data are read outside the lock; whether what they say still counts is settled under it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, cast
+
+from sqlmodel import Session
+
+from experiments import holdback, lifecycle, serving, words
+from experiments.aggregate import (
+    Adds,
+    Analysis,
+    AnalysisQuery,
+    MetricDefinition,
+    MetricKind,
+    analyse,
+)
+from experiments.due import Due, Step, take_step
+from experiments.lease import Held
+from experiments.lifecycle import PROVEN, Position, State
+from experiments.looks import (
+    Quality,
+    Sums,
+    build_look,
+    decide,
+    finding_of,
+    look_document,
+    read_look,
+)
+from experiments.models import Experiment, Look
+from experiments.plan import Metric, Plan
+from experiments.store.base import EventStore
+from flags.database import Database
+from stats import Decision, LookData, Moments, RatioMoments
+
+
+def look_if_due(
+    database: Database, store: EventStore, held: Held, due: Due, now: dt.datetime
+) -> bool:
+    """Take the newest scheduled look that was not taken yet; tell whether one was."""
+    plan, experiment = due.plan, due.experiment
+    assert experiment.started_at is not None
+    elapsed = (now - experiment.started_at).total_seconds() - plan.policy.settle_seconds
+    offset = plan.policy.latest_look(elapsed, plan.deadline_seconds)
+    waits = due.position.waits_for_customer
+    if offset is not None and not waits and offset > plan.deadline_seconds:
+        # Down through the deadline: the last promised look is still the deadline's.
+        offset = plan.deadline_seconds
+    last = due.looks[-1]["offset"] if due.looks else 0.0
+    if offset is None or offset <= last:
+        return False
+    start = experiment.started_at
+    analysis = analyse(store, _query(plan, experiment, start, offset))
+    quality = _quality(plan, start, analysis, offset)
+    earlier = tuple(read_look(each["look"]) for each in due.looks)
+    look = build_look(
+        plan,
+        number=due.next_number,
+        offset=offset,
+        counts=analysis.counts,
+        sums=_sums(plan, analysis),
+        quality=quality,
+        earlier=earlier,
+        waits_for_customer=waits,
+    )
+    decision = decide(plan, (*earlier, look), experiment.dropped)
+
+    def judged(session: Session, experiment: Experiment, position: Position) -> Step:
+        return _judged(session, experiment, plan, position, look, decision, quality, offset)
+
+    return take_step(database, held, due, now, judged)
+
+
+def _judged(
+    session: Session,
+    experiment: Experiment,
+    plan: Plan,
+    position: Position,
+    look: LookData,
+    decision: Decision,
+    quality: Quality,
+    offset: float,
+) -> Step:
+    assert experiment.started_at is not None
+    policy = plan.policy
+    move = lifecycle.look(position, finding_of(decision, look))
+    after = move.position
+    alarm = quality.alarm(look.counts)
+    document, data = decision.to_document(), look_document(look)
+    seen = {
+        "offset": offset,
+        "look": data,
+        "quality": quality.to_document(),
+        "alarm": alarm,
+        "dropped": list(experiment.dropped),
+    }
+    at = experiment.started_at + dt.timedelta(seconds=offset)
+    _store(session, experiment, at, seen | {"ramp_step": experiment.ramp_step}, document)
+    following = policy.next_look(offset, plan.deadline_seconds) + policy.settle_seconds
+    experiment.next_look_at = experiment.started_at + dt.timedelta(seconds=following)
+    fresh = after.verdict if after.verdict != position.verdict else None
+    sentence = words.look_sentence(
+        plan,
+        verdict=fresh,
+        offset=offset,
+        look=data,
+        decision=document,
+        winner=after.winner,
+        newly_dropped=sorted(after.dropped - position.dropped),
+        alarm=alarm,
+        held=position.state is State.HELD,
+    )
+    if fresh in PROVEN:
+        sentence += " " + _what_follows(plan, after)
+    elif after == position and (position.waits_for_customer or position.state is State.HELD):
+        # What waits for somebody stays the news until that person has spoken.
+        sentence = experiment.note
+    return Step(move, "look", sentence, seen | {"policy": policy.name, "decision": document})
+
+
+def _what_follows(plan: Plan, position: Position) -> str:
+    if position.state is State.SHIPPING:
+        return f"Authorised in advance: {words.shipped_sentence(plan, position.winner)}"
+    return f"{plan.customer} has {words.days(plan, plan.policy.confirm_within_seconds)} to confirm."
+
+
+def compare_if_due(
+    database: Database, store: EventStore, held: Held, due: Due, now: dt.datetime
+) -> bool:
+    """Compare what ships with its holdback, if that is due; tell whether it was done."""
+    plan, experiment, position = due.plan, due.experiment, due.position
+    since = experiment.compared_since
+    if since is None or serving.ship_rule_id(plan) not in (experiment.rule or {}):
+        return False
+    length = plan.policy.ship_steps[position.ship_step].hold_seconds
+    elapsed = (now - since).total_seconds() - plan.policy.settle_seconds
+    offset = plan.policy.latest_look(elapsed, length)
+    if offset is None:
+        return False
+    # After a downtime the last promised look is still the stage's last.
+    offset = min(offset, length)
+    decision = due.looks[-1].get("decision") if due.looks else None
+    stage = holdback.Stage(
+        step=position.ship_step,
+        since=since.astimezone(dt.UTC).isoformat(),
+        winner=str(experiment.winner),
+        weights=holdback.weights_served(plan, experiment.rule),
+        claimed=holdback.claimed_metrics(plan, str(experiment.winner), decision),
+    )
+    same = [each for each in due.comparisons if each["holdback"]["since"] == stage.since]
+    if same and offset <= same[-1]["offset"]:
+        return False
+    analysis = analyse(store, _holdback_query(plan, experiment, stage, since, offset))
+    quality = _quality(plan, since, analysis, offset)
+    alarm = quality.alarm(analysis.counts)
+    look = holdback.build_comparison(
+        number=due.next_number,
+        offset=offset,
+        length=length,
+        counts=analysis.counts,
+        sums=_sums(plan, analysis),
+        trusted=alarm is None,
+        verifies=position.ship_step == position.last_ship_step,
+    )
+    looks = (*(read_look(each["look"]) for each in same), look)
+    found, document = holdback.compare(plan, stage, looks)
+    seen = {
+        "offset": offset,
+        "look": look_document(look),
+        "quality": quality.to_document(),
+        "alarm": alarm,
+        "holdback": stage.to_document(),
+    }
+
+    def judged(session: Session, experiment: Experiment, position: Position) -> Step:
+        move = lifecycle.compare(position, found)
+        _store(session, experiment, since + dt.timedelta(seconds=offset), seen, document)
+        following = plan.policy.next_look(offset, length) + plan.policy.settle_seconds
+        experiment.next_look_at = since + dt.timedelta(seconds=following)
+        if move.position.state != position.state:
+            experiment.realised = _realised(experiment, seen, document, now)
+        sentence = words.comparison_sentence(
+            plan,
+            verdict=move.position.verdict if move.position != position else None,
+            offset=offset,
+            look=seen["look"],
+            decision=document,
+            held=position.state is State.HELD,
+        )
+        return Step(
+            move,
+            "look",
+            sentence or experiment.note,
+            seen | {"policy": plan.policy.name, "decision": document},
+        )
+
+    return take_step(database, held, due, now, judged)
+
+
+def _realised(
+    experiment: Experiment, seen: dict[str, Any], document: dict[str, Any], now: dt.datetime
+) -> dict[str, Any]:
+    """Write what the holdback has told when the comparison ends, for the ledger."""
+    override = experiment.override or {}
+    return {
+        "verdict": document["verdict"],
+        "winner": seen["holdback"]["winner"],
+        "since": seen["holdback"]["since"],
+        "until": now.astimezone(dt.UTC).isoformat(),
+        "confidence_level": 0.95,
+        "units": seen["look"]["counts"],
+        "metrics": document["realised"],
+        "predicted": override.get("predicted"),
+    }
+
+
+def _store(
+    session: Session,
+    experiment: Experiment,
+    at: dt.datetime,
+    data: dict[str, Any],
+    decision: dict[str, Any],
+) -> None:
+    assert experiment.id is not None
+    look = Look(
+        experiment_id=experiment.id,
+        number=data["look"]["number"],
+        at=at,
+        verdict=decision["verdict"],
+        data=data,
+        decision=decision,
+    )
+    session.add(look)
+
+
+def _query(
+    plan: Plan, experiment: Experiment, started_at: dt.datetime, offset: float
+) -> AnalysisQuery:
+    start = started_at.timestamp()
+    return AnalysisQuery(
+        environment_id=experiment.environment_id,
+        flag=plan.flag,
+        rule=plan.rule_id,
+        arms=plan.arms,
+        start=start,
+        look_at=start + offset,
+        enrol_until=start + plan.enrol_seconds,
+        metrics=tuple(_definition(metric) for metric in plan.metrics),
+    )
+
+
+def _holdback_query(
+    plan: Plan, experiment: Experiment, stage: holdback.Stage, since: dt.datetime, offset: float
+) -> AnalysisQuery:
+    start = since.timestamp()
+    return AnalysisQuery(
+        environment_id=experiment.environment_id,
+        flag=plan.flag,
+        rule=serving.ship_rule_id(plan),
+        arms=(plan.control, stage.winner),
+        start=start,
+        look_at=start + offset,
+        enrol_until=None,
+        metrics=tuple(_definition(metric) for metric in plan.metrics),
+    )
+
+
+def _definition(metric: Metric) -> MetricDefinition:
+    kind, ratio = cast("MetricKind", metric.kind), metric.ratio
+    if ratio is None:
+        return MetricDefinition(metric.key, kind, metric.event, metric.window_seconds)
+    return MetricDefinition(
+        metric.key,
+        kind,
+        metric.event,
+        metric.window_seconds,
+        numerator=cast("Adds", ratio.numerator),
+        denominator_event=ratio.denominator_event,
+        denominator=cast("Adds", ratio.denominator),
+    )
+
+
+def _sums(plan: Plan, analysis: Analysis) -> Sums:
+    return {
+        metric.key: {
+            arm: (Moments if metric.ratio is None else RatioMoments)(*sums)
+            for arm, sums in analysis.moments[metric.key].items()
+        }
+        for metric in plan.metrics
+    }
+
+
+def _quality(plan: Plan, start: dt.datetime, analysis: Analysis, offset: float) -> Quality:
+    look_at = start.timestamp() + offset
+    age = None if analysis.newest_event is None else max(0.0, look_at - analysis.newest_event)
+    stale = age is None or age > plan.policy.stale_seconds
+    return Quality(analysis.quarantined, age, stale)
