@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments import costs, money, words
-from experiments.lifecycle import Outcome, State
+from experiments.lifecycle import Hold, Outcome, State
 from experiments.plan import Metric, Plan
 
 SHOWN_SAFE = "shown safe"
@@ -18,7 +18,17 @@ WORSE = "worse"
 
 @dataclass(frozen=True)
 class CardStatus:
-    """Where the experiment stands, whoever tells it: a database row or a replay."""
+    """Where the experiment stands, whoever tells it: a database row or a replay.
+
+    Parameters
+    ----------
+    decided : tuple of str
+        Every verdict that was given, oldest first.
+    comparison : mapping, optional
+        What was stored with the newest look at the holdback, with its ``decision``.
+    realised, override, request : mapping, optional
+        What the holdback told in the end, what was shipped by hand, what waits for approval.
+    """
 
     state: str
     verdict: str | None = None
@@ -32,6 +42,15 @@ class CardStatus:
     next_look_at: dt.datetime | None = None
     confirm_by: dt.datetime | None = None
     replayed: bool = False
+    decided: tuple[str, ...] = ()
+    held_cause: str | None = None
+    explain_by: dt.datetime | None = None
+    next_ramp_at: dt.datetime | None = None
+    compared_since: dt.datetime | None = None
+    comparison: Mapping[str, Any] | None = None
+    realised: Mapping[str, Any] | None = None
+    override: Mapping[str, Any] | None = None
+    request: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -309,8 +328,7 @@ def trust_part(
         lines.append(Trust("people", not bad, f"{seen:,} people count; {twice}"))
         lines.append(_freshness(quality, replayed=status.replayed))
     seal = status.plan_hash
-    held = status.state == State.HELD
-    if held:
+    if status.state == State.HELD and status.held_cause not in {Hold.QUALITY, Hold.STALE}:
         lines.append(Trust("seal", False, "broken: the rule was edited by hand"))
     elif seal and status.replayed:
         text = f"plan {seal[:12]} as replayed; a replay proves no promise made beforehand"

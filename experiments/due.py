@@ -36,6 +36,8 @@ class Due:
     ----------
     looks, comparisons : tuple of mapping
         What was stored with each look before shipping, and with each at the holdback.
+    last_decision : mapping, optional
+        What the last look before shipping decided.
     """
 
     experiment: Experiment
@@ -44,6 +46,7 @@ class Due:
     environment_key: str
     looks: tuple[Mapping[str, Any], ...]
     comparisons: tuple[Mapping[str, Any], ...]
+    last_decision: Mapping[str, Any] | None
 
     @property
     def position(self) -> Position:
@@ -66,7 +69,7 @@ class Step:
     body: Mapping[str, Any] = field(default_factory=dict)
 
 
-Decide = Callable[[Session, Experiment, Position], Step | None]
+Decide = Callable[[Session, Environment, Experiment], Step | None]
 
 
 def read_due(database: Database, experiment_id: int) -> Due | None:
@@ -88,6 +91,9 @@ def read_due(database: Database, experiment_id: int) -> Due | None:
         environment_key=environment.key,
         looks=tuple(row.data for row in rows if "holdback" not in row.data),
         comparisons=tuple(row.data for row in rows if "holdback" in row.data),
+        last_decision=next(
+            (row.decision for row in reversed(rows) if "holdback" not in row.data), None
+        ),
     )
 
 
@@ -101,6 +107,8 @@ def take_step(
     edited_too: bool = False,
 ) -> bool:
     """Take a step under the lock, or none: ``decide`` says which, from what it finds there.
+
+    The experiment itself is then as it was read, or nothing is done.
 
     Parameters
     ----------
@@ -117,7 +125,7 @@ def take_step(
         sealed = experiment.held_cause != "seal"
         if sealed and not edited_too and edited(session, environment, experiment, due.plan):
             return False
-        step = decide(session, experiment, position_of(experiment, due.plan))
+        step = decide(session, environment, experiment)
         if step is None:
             return False
         enact(

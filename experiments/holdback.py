@@ -76,9 +76,7 @@ def weights_served(plan: Plan, rules: Mapping[str, serving.Rule]) -> tuple[int, 
     return max(1, widths[0]), max(1, widths[1])
 
 
-def claimed_metrics(
-    plan: Plan, winner: str, decision: Mapping[str, Any] | None
-) -> tuple[str, ...]:
+def claimed_metrics(plan: Plan, winner: str, decision: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Give the metrics whose effect the verification looks for.
 
     Those that carried the proof; where nothing was proven, all that could have.
@@ -170,9 +168,7 @@ def _word(found: Comparison) -> Outcome:
     return Outcome.CONTINUE
 
 
-def _realised(
-    plan: Plan, stage: Stage, look: LookData, decision: Decision
-) -> list[dict[str, Any]]:
+def _realised(plan: Plan, stage: Stage, look: LookData, decision: Decision) -> list[dict[str, Any]]:
     """Give the effect on every claimed metric, each with its 95 % interval."""
     rows: list[dict[str, Any]] = []
     document = look_document(look)

@@ -284,9 +284,7 @@ def _ship(position: Position) -> Move:
 
 
 def _roll_back(position: Position, verdict: Outcome) -> Move:
-    back = replace(
-        position, state=State.ROLLED_BACK, verdict=verdict, hold=None, held_from=None
-    )
+    back = replace(position, state=State.ROLLED_BACK, verdict=verdict, hold=None, held_from=None)
     return Move(back, Action.CONTROL)
 
 

@@ -6,36 +6,23 @@ Data are read outside the lock; whether what they say still counts is settled un
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, cast
+from typing import Any
 
 from sqlmodel import Session
 
 from experiments import holdback, lifecycle, serving, words
-from experiments.aggregate import (
-    Adds,
-    Analysis,
-    AnalysisQuery,
-    MetricDefinition,
-    MetricKind,
-    analyse,
-)
+from experiments.aggregate import Analysis
 from experiments.due import Due, Step, take_step
 from experiments.lease import Held
 from experiments.lifecycle import PROVEN, Position, State
-from experiments.looks import (
-    Quality,
-    Sums,
-    build_look,
-    decide,
-    finding_of,
-    look_document,
-    read_look,
-)
+from experiments.looks import Quality, build_look, decide, finding_of, look_document, read_look
+from experiments.measure import measure
 from experiments.models import Experiment, Look
-from experiments.plan import Metric, Plan
+from experiments.plan import Plan
 from experiments.store.base import EventStore
 from flags.database import Database
-from stats import Decision, LookData, Moments, RatioMoments
+from flags.models import Environment
+from stats import Decision, LookData
 
 
 def look_if_due(
@@ -54,23 +41,29 @@ def look_if_due(
     if offset is None or offset <= last:
         return False
     start = experiment.started_at
-    analysis = analyse(store, _query(plan, experiment, start, offset))
-    quality = _quality(plan, start, analysis, offset)
+    measured = measure(
+        store,
+        plan,
+        environment_id=experiment.environment_id,
+        start=start.timestamp(),
+        offset=offset,
+    )
+    quality = _quality(plan, start, measured.analysis, offset)
     earlier = tuple(read_look(each["look"]) for each in due.looks)
     look = build_look(
         plan,
         number=due.next_number,
         offset=offset,
-        counts=analysis.counts,
-        sums=_sums(plan, analysis),
+        counts=measured.analysis.counts,
+        sums=measured.sums,
         quality=quality,
         earlier=earlier,
         waits_for_customer=waits,
     )
     decision = decide(plan, (*earlier, look), experiment.dropped)
 
-    def judged(session: Session, experiment: Experiment, position: Position) -> Step:
-        return _judged(session, experiment, plan, position, look, decision, quality, offset)
+    def judged(session: Session, _environment: Environment, experiment: Experiment) -> Step:
+        return _judged(session, experiment, due, look, decision, quality, offset)
 
     return take_step(database, held, due, now, judged)
 
@@ -78,14 +71,14 @@ def look_if_due(
 def _judged(
     session: Session,
     experiment: Experiment,
-    plan: Plan,
-    position: Position,
+    due: Due,
     look: LookData,
     decision: Decision,
     quality: Quality,
     offset: float,
 ) -> Step:
     assert experiment.started_at is not None
+    plan, position = due.plan, due.position
     policy = plan.policy
     move = lifecycle.look(position, finding_of(decision, look))
     after = move.position
@@ -143,32 +136,39 @@ def compare_if_due(
         return False
     # After a downtime the last promised look is still the stage's last.
     offset = min(offset, length)
-    decision = due.looks[-1].get("decision") if due.looks else None
     stage = holdback.Stage(
         step=position.ship_step,
         since=since.astimezone(dt.UTC).isoformat(),
         winner=str(experiment.winner),
         weights=holdback.weights_served(plan, experiment.rule),
-        claimed=holdback.claimed_metrics(plan, str(experiment.winner), decision),
+        claimed=holdback.claimed_metrics(plan, str(experiment.winner), due.last_decision),
     )
     same = [each for each in due.comparisons if each["holdback"]["since"] == stage.since]
     if same and offset <= same[-1]["offset"]:
         return False
-    analysis = analyse(store, _holdback_query(plan, experiment, stage, since, offset))
-    quality = _quality(plan, since, analysis, offset)
-    alarm = quality.alarm(analysis.counts)
+    measured = measure(
+        store,
+        plan,
+        environment_id=experiment.environment_id,
+        start=since.timestamp(),
+        offset=offset,
+        winner=stage.winner,
+    )
+    counts = measured.analysis.counts
+    quality = _quality(plan, since, measured.analysis, offset)
+    alarm = quality.alarm(counts)
     look = holdback.build_comparison(
         number=due.next_number,
         offset=offset,
         length=length,
-        counts=analysis.counts,
-        sums=_sums(plan, analysis),
+        counts=counts,
+        sums=measured.sums,
         trusted=alarm is None,
         verifies=position.ship_step == position.last_ship_step,
     )
     looks = (*(read_look(each["look"]) for each in same), look)
     found, document = holdback.compare(plan, stage, looks)
-    seen = {
+    seen: dict[str, Any] = {
         "offset": offset,
         "look": look_document(look),
         "quality": quality.to_document(),
@@ -176,7 +176,7 @@ def compare_if_due(
         "holdback": stage.to_document(),
     }
 
-    def judged(session: Session, experiment: Experiment, position: Position) -> Step:
+    def judged(session: Session, _environment: Environment, experiment: Experiment) -> Step:
         move = lifecycle.compare(position, found)
         _store(session, experiment, since + dt.timedelta(seconds=offset), seen, document)
         following = plan.policy.next_look(offset, length) + plan.policy.settle_seconds
@@ -235,63 +235,6 @@ def _store(
         decision=decision,
     )
     session.add(look)
-
-
-def _query(
-    plan: Plan, experiment: Experiment, started_at: dt.datetime, offset: float
-) -> AnalysisQuery:
-    start = started_at.timestamp()
-    return AnalysisQuery(
-        environment_id=experiment.environment_id,
-        flag=plan.flag,
-        rule=plan.rule_id,
-        arms=plan.arms,
-        start=start,
-        look_at=start + offset,
-        enrol_until=start + plan.enrol_seconds,
-        metrics=tuple(_definition(metric) for metric in plan.metrics),
-    )
-
-
-def _holdback_query(
-    plan: Plan, experiment: Experiment, stage: holdback.Stage, since: dt.datetime, offset: float
-) -> AnalysisQuery:
-    start = since.timestamp()
-    return AnalysisQuery(
-        environment_id=experiment.environment_id,
-        flag=plan.flag,
-        rule=serving.ship_rule_id(plan),
-        arms=(plan.control, stage.winner),
-        start=start,
-        look_at=start + offset,
-        enrol_until=None,
-        metrics=tuple(_definition(metric) for metric in plan.metrics),
-    )
-
-
-def _definition(metric: Metric) -> MetricDefinition:
-    kind, ratio = cast("MetricKind", metric.kind), metric.ratio
-    if ratio is None:
-        return MetricDefinition(metric.key, kind, metric.event, metric.window_seconds)
-    return MetricDefinition(
-        metric.key,
-        kind,
-        metric.event,
-        metric.window_seconds,
-        numerator=cast("Adds", ratio.numerator),
-        denominator_event=ratio.denominator_event,
-        denominator=cast("Adds", ratio.denominator),
-    )
-
-
-def _sums(plan: Plan, analysis: Analysis) -> Sums:
-    return {
-        metric.key: {
-            arm: (Moments if metric.ratio is None else RatioMoments)(*sums)
-            for arm, sums in analysis.moments[metric.key].items()
-        }
-        for metric in plan.metrics
-    }
 
 
 def _quality(plan: Plan, start: dt.datetime, analysis: Analysis, offset: float) -> Quality:

@@ -136,7 +136,8 @@ def build_look(
     time = offset / plan.prove_by_seconds
     over = offset >= deadline
     if plan.planned_units is not None:
-        time = min(time, deadline / plan.prove_by_seconds) if over else _matured_units(plan, sums) / plan.planned_units
+        matured = _matured_units(plan, sums) / plan.planned_units
+        time = min(time, deadline / plan.prove_by_seconds) if over else matured
         over = over or (time >= 1.0 and ship_instant)
     if earlier:
         time = max(time, earlier[-1].spending_time)

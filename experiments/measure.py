@@ -19,6 +19,7 @@ from experiments.aggregate import (
 )
 from experiments.analysis.definitions import sums_names
 from experiments.plan import Metric, Plan
+from experiments.serving import ship_rule_id
 from experiments.store.base import EventStore
 from stats import CovariateMoments, Moments, RatioMoments
 from stats.decision.look import Sums as AnySums
@@ -42,7 +43,13 @@ class Measured:
 
 
 def measure(
-    store: EventStore, plan: Plan, *, environment_id: int, start: float, offset: float
+    store: EventStore,
+    plan: Plan,
+    *,
+    environment_id: int,
+    start: float,
+    offset: float,
+    winner: str | None = None,
 ) -> Measured:
     """Read the events of an experiment for one look.
 
@@ -52,22 +59,27 @@ def measure(
         When it started, POSIX seconds.
     offset : float
         Seconds from then to the look.
+    winner : str, optional
+        The arm that ships: then it is compared with its holdback, and ``start`` is when that began.
     """
-    query = query_of(plan, environment_id=environment_id, start=start, offset=offset)
+    query = query_of(plan, environment_id=environment_id, start=start, offset=offset, winner=winner)
     analysis = analyse(store, query)
     return Measured(analysis, typed_sums(query, analysis))
 
 
-def query_of(plan: Plan, *, environment_id: int, start: float, offset: float) -> AnalysisQuery:
-    """Say what to read for a look."""
+def query_of(
+    plan: Plan, *, environment_id: int, start: float, offset: float, winner: str | None = None
+) -> AnalysisQuery:
+    """Say what to read for a look, or for a comparison of the winner with its holdback."""
+    ships = winner is not None
     return AnalysisQuery(
         environment_id=environment_id,
         flag=plan.flag,
-        rule=plan.rule_id,
-        arms=plan.arms,
+        rule=ship_rule_id(plan) if ships else plan.rule_id,
+        arms=plan.arms if winner is None else (plan.control, winner),
         start=start,
         look_at=start + offset,
-        enrol_until=start + plan.enrol_seconds,
+        enrol_until=None if ships else start + plan.enrol_seconds,
         metrics=tuple(definition_of(metric) for metric in plan.metrics),
     )
 

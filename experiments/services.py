@@ -162,7 +162,7 @@ def start(
     move = lifecycle.start(position_of(experiment, plan))
     serving.check_flag(plan, current_flag(session, environment, plan.flag))
     experiment.started_at = now
-    first_look = plan.policy.next_look(0.0, plan.prove_by_seconds) + plan.policy.settle_seconds
+    first_look = plan.policy.next_look(0.0, plan.deadline_seconds) + plan.policy.settle_seconds
     experiment.next_look_at = now + dt.timedelta(seconds=first_look)
     coverage = plan.policy.ramp_steps(plan.coverage)[0].coverage
     enact(
@@ -299,7 +299,16 @@ def list_experiments(
 
 
 def looks(session: Session, experiment: Experiment) -> list[Look]:
-    """Give an experiment's looks, oldest first."""
+    """Give an experiment's looks before anything shipped, oldest first."""
+    return [look for look in _every_look(session, experiment) if "holdback" not in look.data]
+
+
+def comparisons(session: Session, experiment: Experiment) -> list[Look]:
+    """Give the looks that compared what ships with its holdback, oldest first."""
+    return [look for look in _every_look(session, experiment) if "holdback" in look.data]
+
+
+def _every_look(session: Session, experiment: Experiment) -> list[Look]:
     query = select(Look).where(Look.experiment_id == experiment.id).order_by(col(Look.number))
     return list(session.exec(query))
 
@@ -317,12 +326,9 @@ def export_record(session: Session, experiment: Experiment) -> dict[str, Any]:
 def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> Card:
     """Give an experiment's verdict card."""
     plan = plan_of(experiment)
-    newest = session.exec(
-        select(Look)
-        .where(Look.experiment_id == experiment.id)
-        .order_by(col(Look.number).desc())
-        .limit(1)
-    ).first()
+    every = _every_look(session, experiment)
+    newest = next((look for look in reversed(every) if "holdback" not in look.data), None)
+    after = next((look for look in reversed(every) if "holdback" in look.data), None)
     status = CardStatus(
         state=experiment.state,
         verdict=experiment.verdict,
@@ -335,6 +341,15 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         ended_at=experiment.ended_at,
         next_look_at=experiment.next_look_at,
         confirm_by=experiment.confirm_by,
+        decided=tuple(each["verdict"] for each in experiment.verdicts),
+        held_cause=experiment.held_cause,
+        explain_by=experiment.explain_by,
+        compared_since=experiment.compared_since,
+        next_ramp_at=experiment.next_ramp_at,
+        comparison=None if after is None else after.data | {"decision": after.decision},
+        realised=experiment.realised,
+        override=experiment.override,
+        request=experiment.request,
     )
     if newest is None:
         return build_card(plan, status, now=now)

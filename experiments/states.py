@@ -1,4 +1,4 @@
-"""The words of the lifecycle: states, verdicts, causes of a hold, and where an experiment stands."""
+"""The words of the lifecycle: states, verdicts, causes of a hold; and a position among them."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -18,7 +20,7 @@ _DOCUMENTS = ("override", "request", "realised")
 
 def upgrade() -> None:
     # What is there already gets the value that it would have had.
-    filled = [
+    filled: list[sa.Column[Any]] = [
         sa.Column("verdicts", sa.JSON(), nullable=False, server_default="[]"),
         sa.Column("explained", sa.JSON(), nullable=False, server_default="{}"),
         sa.Column("extension_seconds", sa.Float(), nullable=False, server_default="0"),
