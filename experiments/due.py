@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 from experiments import serving
 from experiments.enact import current_flag, enact, plan_of, position_of
 from experiments.lease import Held, check_fence
-from experiments.lifecycle import LIVE, SHIPPED, Move, Position, State
+from experiments.lifecycle import WATCHED, Move, Position, State
 from experiments.models import Experiment, Look
 from experiments.plan import Plan
 from flags.actor import SYSTEM
@@ -25,7 +25,6 @@ from flags.models import Environment, Project
 from flags.revisions import lock_environment
 
 MACHINE = replace(SYSTEM, name="monitor")
-WATCHED = LIVE | SHIPPED
 
 
 @dataclass(frozen=True)

@@ -275,13 +275,14 @@ def _set_clocks(
         experiment.explain_by = None
     elif before.hold is not Hold.QUALITY:
         experiment.explain_by = now + dt.timedelta(seconds=policy.explain_within_seconds)
+    if after.state in FINISHED | SHIPPED:
+        # What follows the decision is aftercare: the experiment itself has ended.
+        experiment.ended_at = experiment.ended_at or now
+    if after.state is State.CLOSED:
+        experiment.closed_at = now
     if after.state in FINISHED:
         experiment.next_look_at = experiment.next_ramp_at = None
-        experiment.ended_at = experiment.ended_at or now
-        if after.state is State.CLOSED:
-            experiment.closed_at = now
         return
-    experiment.ended_at = None
     _set_next_ramp(experiment, plan, before, after, now)
 
 
@@ -300,6 +301,7 @@ def _set_next_ramp(
         length = policy.ship_steps[after.ship_step].hold_seconds
         first = policy.next_look(0.0, length) + policy.settle_seconds
         experiment.compared_since = now
+        experiment.realised = None
         experiment.next_look_at = now + dt.timedelta(seconds=first)
     if after.state is State.SHIPPING and after.ship_step < after.last_ship_step:
         assert experiment.compared_since is not None

@@ -57,6 +57,7 @@ class Experiment(SQLModel, table=True):
     sealed_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     started_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     verdict_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    # When it was decided and nothing was proven any more; what ships is watched further.
     ended_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     next_look_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     next_ramp_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)

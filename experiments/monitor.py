@@ -17,10 +17,10 @@ from sqlmodel import Session, col, select
 
 from experiments import lifecycle, words
 from experiments.closing import close_what_is_gone
-from experiments.due import MACHINE, WATCHED, Due, Step, edited, read_due, take_step
+from experiments.due import MACHINE, Due, Step, edited, read_due, take_step
 from experiments.errors import FencedError
 from experiments.lease import LEASE_SECONDS, Held, acquire
-from experiments.lifecycle import Hold, State
+from experiments.lifecycle import WATCHED, Hold, State
 from experiments.looking import compare_if_due, look_if_due
 from experiments.models import Experiment
 from experiments.store.base import EventStore

@@ -338,7 +338,7 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         dropped=tuple(experiment.dropped),
         plan_hash=experiment.plan_hash,
         started_at=experiment.started_at,
-        ended_at=experiment.ended_at,
+        ended_at=_settled_at(experiment),
         next_look_at=experiment.next_look_at,
         confirm_by=experiment.confirm_by,
         decided=tuple(each["verdict"] for each in experiment.verdicts),
@@ -362,6 +362,14 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         offset=newest.data["offset"],
         now=now,
     )
+
+
+def _settled_at(experiment: Experiment) -> dt.datetime | None:
+    """Tell since when it stands as it does: it may have been turned back after it ended."""
+    if experiment.ended_at is None:
+        return None
+    told = (experiment.ended_at, experiment.verdict_at, experiment.closed_at)
+    return max(at for at in told if at is not None)
 
 
 def _has_news(experiment: Experiment) -> bool:

@@ -63,6 +63,8 @@ LIVE = frozenset({State.RAMPING, State.RUNNING, State.HELD})
 """What the monitor looks at before anything ships (a held one may hang after shipping too)."""
 SHIPPED = frozenset({State.SHIPPING, State.VERIFYING})
 """What the monitor compares with the holdback."""
+WATCHED = LIVE | SHIPPED
+"""What the worker has something to do with."""
 PROVEN = frozenset({Outcome.VALUE_PROVEN, Outcome.NO_HARM_PROVEN})
 FINISHED = frozenset({State.ROLLED_BACK, State.CLEANUP, State.CLOSED, State.ABANDONED})
 """Where nothing is decided any more."""

@@ -40,8 +40,7 @@ def upgrade() -> None:
             batch_op.alter_column(column.name, server_default=None)
     held = "UPDATE experiments SET held_cause = 'seal', held_from = 'RUNNING' WHERE state = 'HELD'"
     op.execute(held)
-    shipped = "UPDATE experiments SET ship_step = 1, ended_at = NULL WHERE state = 'SHIPPING'"
-    op.execute(shipped)
+    op.execute("UPDATE experiments SET ship_step = 1 WHERE state = 'SHIPPING'")
 
 
 def downgrade() -> None:
