@@ -18,17 +18,19 @@ from experiments.card_parts import (
     CardStatus,
     Evidence,
     Harm,
+    HarmPart,
     Trust,
     Worth,
     cost_part,
     evidence_part,
+    grouped_harm,
     harm_part,
     trust_part,
     worth_part,
 )
 from experiments.card_realised import realised_part, shipped_cost
 from experiments.directions import Next, instruction, next_step, tone
-from experiments.lifecycle import Outcome
+from experiments.lifecycle import Outcome, State
 from experiments.plan import Plan
 
 __all__ = [
@@ -44,6 +46,9 @@ __all__ = [
 ]
 
 WIDTH = 79
+MOST_HARM_LINES = 6
+MOST_WORTH_LINES = 4
+_WITHOUT_VERDICT = frozenset({State.DRAFT, State.SEALED, State.HELD, State.ABANDONED})
 MARKS = {True: "ok", False: "NOT OK"}
 
 
@@ -87,6 +92,37 @@ class Card:
     evidence: tuple[Evidence, ...]
     looks: int
     plan_hash: str | None
+
+    @property
+    def word(self) -> str:
+        """Give the first thing to be seen: the verdict, or why there is none to wait for."""
+        none_yet = self.verdict == Outcome.CONTINUE and self.state in _WITHOUT_VERDICT
+        return (self.state if none_yet else self.verdict).replace("_", " ")
+
+    @property
+    def worth_first(self) -> tuple[Worth, ...]:
+        """Give the comparisons to be read first, what is proven before the rest."""
+        return tuple(sorted(self.worth, key=lambda line: not line.proven)[:MOST_WORTH_LINES])
+
+    @property
+    def worth_more(self) -> str:
+        """Say how many comparisons are left out of ``worth_first``, if any."""
+        left = len(self.worth) - len(self.worth_first)
+        return f"and {left} more comparison{'s' if left > 1 else ''} in the report" if left else ""
+
+    @property
+    def harm_parts(self) -> tuple[HarmPart, ...]:
+        """Give the harm part: every metric by itself or, when there are many, one line a word."""
+        if len(self.harm) > MOST_HARM_LINES:
+            return grouped_harm(self.harm)
+        return tuple(HarmPart(f"{each.metric}, {each.arm}: ", each.word) for each in self.harm)
+
+    @property
+    def harm_lines(self) -> tuple[str, ...]:
+        """Say the same in words."""
+        if len(self.harm) > MOST_HARM_LINES:
+            return tuple(part.text for part in grouped_harm(self.harm))
+        return tuple(line.text for line in self.harm)
 
 
 def build_card(
@@ -165,7 +201,8 @@ def _hidden(
 
 def _standing_sentence(plan: Plan, status: CardStatus, now: dt.datetime | None) -> str:
     if status.started_at is None:
-        return f"The claim: {plan.hypothesis}"
+        stage = "Sealed" if status.plan_hash else "Drafted"
+        return f"{stage}, not yet started: nobody has met it. The claim: {plan.hypothesis}"
     where = ""
     if now is not None:
         where = f" It is {words.day_of(plan, (now - status.started_at).total_seconds())}."
@@ -178,23 +215,25 @@ def _standing_sentence(plan: Plan, status: CardStatus, now: dt.datetime | None) 
 def card_text(card: Card) -> str:
     """Write the card as plain text, for terminals, mails and the API's ``card.txt``."""
     lines = [
-        f"{card.verdict.replace('_', ' ')}: {card.instruction}",
-        f"  {card.audience}",
+        *_wrap(f"{card.word}: {card.instruction}", ""),
+        *_wrap(card.audience, "  "),
         "",
         *_wrap(card.sentence, ""),
         "",
     ]
     hidden = [card.worth_hidden] if card.worth_hidden else []
     for title, entries in (
-        ("WORTH", [line.text for line in card.worth] + hidden + list(card.realised) or ["nothing"]),
-        ("HARM", [line.text for line in card.harm] or ["nothing to show"]),
+        ("WORTH", [line.text for line in card.worth_first] + hidden or ["nothing to show"]),
+        ("", [card.worth_more] if card.worth_more else []),
+        ("", list(card.realised)),
+        ("HARM", list(card.harm_lines) or ["nothing to show"]),
         ("TRUST", [f"{line.name} {MARKS[line.good]}: {line.text}" for line in card.trust]),
         ("COST", [card.cost]),
         ("NEXT", [f"{card.next.what} – {card.next.when} – {card.next.who}"]),
     ):
         for i, entry in enumerate(entries):
             lines += _wrap(entry, f"{title if i == 0 else '':<7}")
-    lines += ["", f"Experiment {card.key} on flag {card.flag} in {card.environment}."]
+    lines += ["", *_wrap(f"Experiment {card.key} on flag {card.flag} in {card.environment}.", "")]
     return "\n".join(lines) + "\n"
 
 

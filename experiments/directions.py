@@ -85,10 +85,11 @@ def _shipped_instruction(plan: Plan, status: CardStatus) -> str:
 
 def _ended_instruction(plan: Plan, status: CardStatus, verdict: Outcome) -> str:
     keep, change = plan.control, words.listed(plan.treatments)
+    does, is_, was = ("does", "is", "was") if len(plan.treatments) == 1 else ("do", "are", "were")
     return {
-        Outcome.HARM: f"Keep {keep}: {change} does harm.",
-        Outcome.FUTILE: f"Keep {keep}: {change} is not worth having.",
-        Outcome.NOT_PROVEN_IN_TIME: f"Keep {keep}: {change} was not proven in time.",
+        Outcome.HARM: f"Keep {keep}: {change} {does} harm.",
+        Outcome.FUTILE: f"Keep {keep}: {change} {is_} not worth having.",
+        Outcome.NOT_PROVEN_IN_TIME: f"Keep {keep}: {change} {was} not proven in time.",
         Outcome.INVALID: f"Keep {keep} and repair the experiment: its numbers cannot be trusted.",
         Outcome.OVERRIDE_STOP: f"Keep {keep}: the experiment was stopped by hand.",
         Outcome.OVERRIDE_SHIP: f"{status.winner} ships by override, without proof.",
@@ -110,9 +111,9 @@ def next_step(plan: Plan, status: CardStatus) -> Next:
         return _next_of_replay(plan, status)
     state = State(status.state)
     if state is State.DRAFT:
-        return Next("seal the plan", "when it is complete", plan.owner)
+        return Next("seal the plan", "now", plan.owner)
     if state is State.SEALED:
-        return Next("start", "when ready", plan.owner)
+        return Next("start", "now", plan.owner)
     if status.request is not None:
         asked = status.request
         what = f"approve or decline the override that {asked['by']} asks for: ship {asked['arm']}"
@@ -132,7 +133,7 @@ def _next_when_proven(plan: Plan, status: CardStatus) -> Next:
     until = f"until {words.moment(status.confirm_by)}" if status.confirm_by else None
     return Next(
         f"confirm that {status.winner} ships; without a word it goes back to {plan.control}",
-        until or "as soon as possible",
+        until or "now",
         plan.customer,
         status.confirm_by,
     )
@@ -169,7 +170,7 @@ def _next_when_shipped(plan: Plan, status: CardStatus) -> Next:
 
 
 def _next_when_ended(plan: Plan, status: CardStatus) -> Next:
-    when = f"since {words.moment(status.ended_at)}" if status.ended_at else "done"
+    when = f"since {words.moment(status.ended_at)}" if status.ended_at else "now"
     if status.state == State.CLOSED:
         return Next("nothing: the experiment is closed", when, plan.owner)
     if status.state == State.CLEANUP:
