@@ -187,6 +187,7 @@ def compare_if_due(
             plan,
             verdict=move.position.verdict if move.position != position else None,
             offset=offset,
+            length=length,
             look=seen["look"],
             decision=document,
             held=position.state is State.HELD,

@@ -189,7 +189,8 @@ def _push(database: Database, held: Held, due: Due, now: dt.datetime) -> bool:
         return False
     move = lifecycle.push(position)
     share = plan.policy.ship_steps[move.position.ship_step].share
-    sentence = words.shipped_sentence(plan, position.winner, share)
+    served = words.shipped_sentence(plan, position.winner, share)
+    sentence = f"Since {words.moment(now)} {served}"
     body = {"ship_step": move.position.ship_step}
     return _take(database, held, due, now, Step(move, "ramp", sentence, body))
 
@@ -200,8 +201,8 @@ def _verify(database: Database, held: Held, due: Due, now: dt.datetime) -> bool:
         return False
     wait = words.days(plan, plan.policy.verify_seconds)
     sentence = (
-        f"{position.winner} is served to all but the units held back on {plan.control}; "
-        f"for {wait} the two are compared."
+        f"Since {words.moment(now)} {position.winner} is served to all but the units held back on "
+        f"{plan.control}; for {wait} the two are compared."
     )
     step = Step(lifecycle.verify(position), "action", sentence, {"do": "verify"})
     return _take(database, held, due, now, step)

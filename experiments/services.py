@@ -242,7 +242,8 @@ def confirm(
     edited = serving.edited_by_hand(plan, flag, experiment.rule or {})
     if edited is not None:
         raise SealBrokenError(f"{edited}: what was proven is not what is served", field="flag")
-    sentence = f"{plan.customer} confirmed. {words.shipped_sentence(plan, experiment.winner)}"
+    shipped = words.shipped_sentence(plan, experiment.winner)
+    sentence = f"{plan.customer} confirmed on {words.moment(now)}. {shipped}"
     enact(
         session,
         environment,

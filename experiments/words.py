@@ -86,8 +86,13 @@ def days(plan: Plan, seconds: float) -> str:
 
 def day_of(plan: Plan, offset: float) -> str:
     """Write where in the experiment an instant lies: ``day 3 of 28``."""
+    return day_within(plan, offset, plan.deadline_seconds)
+
+
+def day_within(plan: Plan, offset: float, length: float) -> str:
+    """Write where in a stretch of time an instant lies."""
     day = plan.policy.day_seconds
-    total = max(1, math.ceil(plan.deadline_seconds / day - 1e-9))
+    total = max(1, math.ceil(length / day - 1e-9))
     return f"day {max(1, math.ceil(offset / day - 1e-9))} of {total}"
 
 
@@ -228,6 +233,7 @@ def comparison_sentence(
     *,
     verdict: str | None,
     offset: float,
+    length: float,
     look: Mapping[str, Any],
     decision: Mapping[str, Any],
     held: bool = False,
@@ -236,7 +242,7 @@ def comparison_sentence(
     if verdict is None:
         return None
     winner = decision["winner"]
-    on = f"After {days(plan, offset)} against the units held back"
+    on = f"On {day_within(plan, offset, length)} against the units held back"
     back = f"everybody is back on {plan.control}"
     if verdict == Outcome.INVALID and held:
         return f"The rule was edited by hand, so nothing can be compared. {on} {back}."
