@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments import words
-from experiments.card_parts import CardStatus
+from experiments.card_status import CardStatus
 from experiments.lifecycle import Outcome, State
 from experiments.plan import Plan
 

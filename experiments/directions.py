@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from experiments import words
-from experiments.card_parts import CardStatus
+from experiments.card_status import CardStatus
 from experiments.lifecycle import PROVEN, SHIPPED, Hold, Outcome, State
 from experiments.plan import Plan
 

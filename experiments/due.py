@@ -53,6 +53,11 @@ class Due:
         return position_of(self.experiment, self.plan)
 
     @property
+    def marks(self) -> Mapping[str, float]:
+        """Give what the looks have frozen, such as where values are cut off."""
+        return (self.looks[-1].get("marks") or {}) if self.looks else {}
+
+    @property
     def next_number(self) -> int:
         """Give the number of its next look."""
         return len(self.looks) + len(self.comparisons) + 1

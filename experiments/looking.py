@@ -6,6 +6,7 @@ Data are read outside the lock; whether what they say still counts is settled un
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 from sqlmodel import Session
@@ -47,6 +48,7 @@ def look_if_due(
         environment_id=experiment.environment_id,
         start=start.timestamp(),
         offset=offset,
+        marks=due.marks,
     )
     quality = _quality(plan, start, measured.analysis, offset)
     earlier = tuple(read_look(each["look"]) for each in due.looks)
@@ -63,7 +65,9 @@ def look_if_due(
     decision = decide(plan, (*earlier, look), experiment.dropped)
 
     def judged(session: Session, _environment: Environment, experiment: Experiment) -> Step:
-        return _judged(session, experiment, due, look, decision, quality, offset)
+        # Chosen once: the next looks are given what this one has read.
+        frozen = {"marks": dict(measured.marks)} if measured.marks else {}
+        return _judged(session, experiment, due, look, decision, quality, offset, frozen)
 
     return take_step(database, held, due, now, judged)
 
@@ -76,6 +80,7 @@ def _judged(
     decision: Decision,
     quality: Quality,
     offset: float,
+    frozen: Mapping[str, Any],
 ) -> Step:
     assert experiment.started_at is not None
     plan, position = due.plan, due.position
@@ -90,6 +95,7 @@ def _judged(
         "quality": quality.to_document(),
         "alarm": alarm,
         "dropped": list(experiment.dropped),
+        **frozen,
     }
     at = experiment.started_at + dt.timedelta(seconds=offset)
     _store(session, experiment, at, seen | {"ramp_step": experiment.ramp_step}, document)
@@ -153,6 +159,8 @@ def compare_if_due(
         start=since.timestamp(),
         offset=offset,
         winner=stage.winner,
+        # Cut where the proof was cut: the same metric is measured.
+        marks=due.marks,
     )
     counts = measured.analysis.counts
     quality = _quality(plan, since, measured.analysis, offset)
@@ -242,4 +250,4 @@ def _quality(plan: Plan, start: dt.datetime, analysis: Analysis, offset: float) 
     look_at = start.timestamp() + offset
     age = None if analysis.newest_event is None else max(0.0, look_at - analysis.newest_event)
     stale = age is None or age > plan.policy.stale_seconds
-    return Quality(analysis.quarantined, age, stale)
+    return Quality(analysis.quarantined, age, stale, sum(analysis.bots.values()))
