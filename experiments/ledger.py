@@ -89,7 +89,7 @@ def note_move(
     plan: Plan,
     before: Position,
     after: Position,
-    body: Mapping[str, Any] | None,
+    body: Mapping[str, Any] | None,  # noqa: ARG001  see the docstring
     actor: Actor,
     now: dt.datetime,
 ) -> list[LedgerEntry]:
@@ -98,7 +98,7 @@ def note_move(
     Parameters
     ----------
     body : mapping, optional
-        What led to the move; ``predicted_effect`` and ``holdback`` are read, if they are there.
+        What led to the move. What counts of it is read from the rows that it was stored in.
 
     Notes
     -----
@@ -113,7 +113,7 @@ def note_move(
         return []
     if after == before and any(row.kind == Kind.PREDICTED for row in rows):
         return []
-    facts = _facts(session, experiment, plan, body or {}, now)
+    facts = _facts(session, experiment, plan, now)
     if before.waits_for_customer:
         facts = replace(facts, proven_at=_proven_at(session, experiment.id))
     found = entries_for(plan, before, after, facts, [_entry(row) for row in rows])
@@ -197,7 +197,10 @@ def waterfalls(session: Session, project_id: int) -> list[Waterfall]:
 
 
 def accrued(experiment: Experiment, plan: Plan, now: dt.datetime) -> int:
-    """Compute the running costs to date of an experiment that has not ended, in cents, negative."""
+    """Compute the running costs to date of an experiment that goes on, in cents, negative.
+
+    From shipping on the net benefit has them.
+    """
     if plan.value is None or experiment.started_at is None or experiment.ended_at is not None:
         return 0
     seconds = (now - experiment.started_at).total_seconds()
@@ -331,19 +334,22 @@ def _proven_at(session: Session, experiment_id: int) -> dt.datetime | None:
     return session.exec(proofs).one()
 
 
-def _facts(
-    session: Session,
-    experiment: Experiment,
-    plan: Plan,
-    body: Mapping[str, Any],
-    now: dt.datetime,
-) -> Facts:
-    newest = session.exec(
-        select(Look)
-        .where(Look.experiment_id == experiment.id)
-        .order_by(col(Look.number).desc())
-        .limit(1)
-    ).first()
+def _promised(experiment: Experiment) -> float | None:
+    """Give the relative effect that whoever overrides has put down."""
+    promised = (experiment.override or {}).get("predicted")
+    return float(promised) if isinstance(promised, int | float) else None
+
+
+def newest_look(session: Session, experiment_id: int) -> Look | None:
+    """Give the newest look at the experiment itself, not at its holdback."""
+    query = select(Look).where(Look.experiment_id == experiment_id)
+    rows = session.exec(query.order_by(col(Look.number).desc()))
+    return next((row for row in rows if "holdback" not in row.data), None)
+
+
+def _facts(session: Session, experiment: Experiment, plan: Plan, now: dt.datetime) -> Facts:
+    assert experiment.id is not None
+    newest = newest_look(session, experiment.id)
     effects: Mapping[str, Effect] = {}
     baseline = look = None
     if newest is not None:
@@ -356,8 +362,20 @@ def _facts(
         effects=effects,
         baseline=baseline,
         look=look,
-        predicted=body.get("predicted_effect"),
+        holdback=_realised(experiment, plan),
+        predicted=_promised(experiment),
     )
+
+
+def _realised(experiment: Experiment, plan: Plan) -> Effect | None:
+    """Give the realised effect; nobody chose it because it looked good, so it is not shrunk."""
+    told = experiment.realised or {"metrics": []}
+    first = next(iter(plan.success_metrics), None)
+    for row in told["metrics"]:
+        if first is not None and row["metric"] == first.key and row["estimate"] is not None:
+            units = int(told["units"].get(row["arm"], 0))
+            return Effect(row["estimate"], low=row["low"], high=row["high"], units=units)
+    return None
 
 
 def _entry(row: LedgerEntry) -> Entry:

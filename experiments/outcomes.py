@@ -88,6 +88,12 @@ class _Past:
         """Tell when it first came to a state."""
         return next((at for at, to, _verdict in self.moves if to == state), None)
 
+    @property
+    def decided(self) -> dt.datetime | None:
+        """Tell when it first shipped or was rolled back."""
+        ends = {"SHIPPING", "ROLLED_BACK"}
+        return next((at for at, to, _verdict in self.moves if to in ends), None)
+
     def has(self, *verdicts: str) -> bool:
         """Tell whether one of the verdicts was ever given."""
         return any(verdict in verdicts for _at, _to, verdict in self.moves)
@@ -203,13 +209,15 @@ def _harm(session: Session, pasts: Sequence[_Past]) -> Iterable[Outcome]:
     by_id = {past.experiment.id: past for past in pasts if past.has(*_HARM)}
     looks = session.exec(
         select(Look)
-        .where(col(Look.experiment_id).in_(list(by_id)), Look.verdict == "HARM")
+        .where(col(Look.experiment_id).in_(list(by_id)), col(Look.verdict).in_([*_HARM]))
         .order_by(col(Look.number))
     ).all()
     detect, restore, dose = [], [], 0.0
     for look in {look.experiment_id: look for look in looks}.values():
         past = by_id[look.experiment_id]
-        started, back = past.experiment.started_at, past.first("ROLLED_BACK")
+        shipped = look.data.get("holdback")
+        started = dt.datetime.fromisoformat(shipped["since"]) if shipped else None
+        started, back = started or past.experiment.started_at, past.first("ROLLED_BACK")
         if started is not None:
             detect.append((look.at - started).total_seconds() / 3600)
         if back is not None:
@@ -253,13 +261,12 @@ def _dose(look: Look) -> float:
 
 
 def _rates(pasts: Sequence[_Past], now: dt.datetime) -> Iterable[Outcome]:
-    ended = [past for past in pasts if past.experiment.ended_at is not None and past.moves]
-    ended = [past for past in ended if past.experiment.started_at is not None]
-    recent = [p for p in ended if p.experiment.ended_at and now - p.experiment.ended_at <= _RECENT]
+    ended = [past for past in pasts if past.decided is not None]
+    recent = [p for p in ended if p.decided is not None and now - p.decided <= _RECENT]
     yield Outcome(
         "innovation_rate",
         "Innovation rate",
-        "Experiments with an end in the last 90 days, per month.",
+        "Experiments that were decided in the last 90 days, per month.",
         "a month",
         len(recent),
         1,
@@ -271,7 +278,7 @@ def _rates(pasts: Sequence[_Past], now: dt.datetime) -> Iterable[Outcome]:
         ("harm_rate", "Harm rate", _HARM, "did harm"),
         ("invalid_rate", "Invalid rate", frozenset({"INVALID"}), "could not be trusted"),
     ):
-        definition = f"Share of the experiments with an end that {what}."
+        definition = f"Share of the decided experiments that {what}."
         yield _share(key, name, definition, [past.has(*verdicts) for past in ended])
     overridden = [p for p in pasts if p.has("OVERRIDE_SHIP")]
     scored = [p for p in overridden if p.has("CONFIRMED", "NOT_CONFIRMED", "LATE_HARM")]
@@ -340,9 +347,9 @@ def _upkeep(
     now: dt.datetime,
 ) -> Iterable[Outcome]:
     debts = [
-        ((past.first("CLOSED") or now) - past.experiment.ended_at).total_seconds() / 86400
+        ((past.first("CLOSED") or now) - past.decided).total_seconds() / 86400
         for past in pasts
-        if past.experiment.ended_at is not None and past.experiment.started_at is not None
+        if past.decided is not None
     ]
     yield _median(
         "flag_debt",

@@ -13,7 +13,8 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from experiments import words
-from experiments.models import Experiment, Look
+from experiments.ledger import newest_look
+from experiments.models import Experiment
 from experiments.plan import Plan, parse_plan
 from stats import random_effects
 
@@ -64,12 +65,8 @@ def _ended(session: Session, experiment: Experiment) -> list[Experiment]:
 
 def _lift(session: Session, other: Experiment, plan: Plan, key: str) -> tuple[float, float] | None:
     """Give lift and standard error at the newest look, in the first treatment."""
-    look = session.exec(
-        select(Look)
-        .where(Look.experiment_id == other.id)
-        .order_by(col(Look.number).desc())
-        .limit(1)
-    ).first()
+    assert other.id is not None
+    look = newest_look(session, other.id)
     if look is None:
         return None
     test = words.find_test(look.decision, "ship", key, plan.treatments[0])

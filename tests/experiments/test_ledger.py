@@ -21,7 +21,7 @@ from experiments.enact import plan_of, position_of
 from experiments.entries import Facts, entries_for
 from experiments.formulas import Entry, compute
 from experiments.ledger import entry_document, first_fault
-from experiments.lifecycle import Finding, Outcome, Position, State
+from experiments.lifecycle import Comparison, Finding, Outcome, Position, State
 from experiments.models import Look
 from experiments.plan import Plan, parse_plan
 from experiments.priors import priors_of
@@ -392,7 +392,7 @@ def test_eight_past_experiments_of_the_metric_make_the_prior(sqlite_world: World
     for number, lift in enumerate(lifts):
         past_experiment(sqlite_world, number, lift)
     past_experiment(sqlite_world, 91, 5.0, verdict="INVALID")
-    past_experiment(sqlite_world, 92, 5.0, ended_at=None)
+    past_experiment(sqlite_world, 92, 5.0, ended_at=None, state="SEALED")
     past_experiment(sqlite_world, 93, 5.0, metric={"event": "refund"})
     priced_world(sqlite_world)
 
@@ -463,6 +463,12 @@ def possible_moves(position: Any, rng: random.Random) -> Iterator[Callable[[], A
     harmed = tuple(arm for arm in ("new", "third") if rng.random() < 0.2)
     verdict = rng.choice(list(Outcome))
     finding = Finding(verdict, rng.choice(["new", "third"]), harmed, is_final=rng.random() < 0.1)
+    comparison = Comparison(
+        harm=rng.random() < 0.2,
+        invalid=rng.random() < 0.1,
+        is_final=rng.random() < 0.4,
+        confirmed=rng.random() < 0.5,
+    )
     yield lambda: lifecycle.seal(position)
     yield lambda: lifecycle.start(position)
     yield lambda: lifecycle.widen(position)
@@ -471,28 +477,15 @@ def possible_moves(position: Any, rng: random.Random) -> Iterator[Callable[[], A
     yield lambda: lifecycle.confirm(position)
     yield lambda: lifecycle.expire(position)
     yield lambda: lifecycle.stop(position)
-    for name in ("hold", "push", "verify", "close", "ship"):
-        if hasattr(lifecycle, name):
-            yield lambda name=name: getattr(lifecycle, name)(position)
-
-
-def beyond_the_lifecycle(position: Any, rng: random.Random) -> Any:
-    """Give where the machine may lead after a shipping or a roll-back, verdicts of people too."""
-    state = str(position.state)
-    if state in {"SHIPPING", "VERIFYING"}:
-        return rng.choice(
-            [
-                replace(position, state=named("VERIFYING")),
-                replace(position, state=named("CLEANUP"), verdict=named("CONFIRMED")),
-                replace(position, state=named("CLEANUP"), verdict=named("NOT_CONFIRMED")),
-                replace(position, state=State.ROLLED_BACK, verdict=named("LATE_HARM")),
-            ]
-        )
-    if state == "ROLLED_BACK" and rng.random() < 0.3:
-        return replace(position, state=State.SHIPPING, verdict=named("OVERRIDE_SHIP"), winner="new")
-    if state in {"ROLLED_BACK", "CLEANUP"}:
-        return replace(position, state=named("CLOSED"))
-    return None
+    yield lambda: lifecycle.hold(position)
+    yield lambda: lifecycle.explain(position)
+    yield lambda: lifecycle.lapse(position)
+    yield lambda: lifecycle.push(position)
+    yield lambda: lifecycle.verify(position)
+    yield lambda: lifecycle.close(position)
+    yield lambda: lifecycle.override_ship(position, "new")
+    for _often in range(3):
+        yield lambda: lifecycle.compare(position, comparison)
 
 
 def random_life(plan: Plan, rng: random.Random) -> Story:
@@ -500,7 +493,7 @@ def random_life(plan: Plan, rng: random.Random) -> Story:
     story = Story(plan=plan)
     story.position = position
     months, proven_at = 0.0, None
-    for _move in range(40):
+    for _move in range(60):
         months += rng.expovariate(2)
         look = rng.random() < 0.8
         story.know(
@@ -511,13 +504,11 @@ def random_life(plan: Plan, rng: random.Random) -> Story:
             predicted=rng.choice([None, 0.1]),
             proven_at=proven_at,
         )
-        after = beyond_the_lifecycle(story.position, rng) if rng.random() < 0.5 else None
-        if after is None:
-            moves = list(possible_moves(story.position, rng))
-            try:
-                after = rng.choice(moves)().position
-            except Exception:  # noqa: BLE001  a move that is refused here is no move
-                continue
+        moves = list(possible_moves(story.position, rng))
+        try:
+            after = rng.choice(moves)().position
+        except Exception:  # noqa: BLE001  a move that is refused here is no move
+            continue
         story.go(after)
         if after.waits_for_customer and proven_at is None:
             proven_at = story.facts.now
