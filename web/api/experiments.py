@@ -12,6 +12,7 @@ from sqlmodel import Session
 from experiments import services as experiments
 from experiments.card import card_text
 from experiments.models import Experiment, Look
+from experiments.results import Results, read_results, results_csv, results_document
 from flags import services
 from flags.errors import InvalidInputError, NotFoundError
 from web.api.blueprint import blueprint
@@ -150,6 +151,27 @@ def get_card(project_key: str, experiment_key: str) -> ResponseReturnValue:
         experiment = _find(session, project_key, experiment_key)
         card = experiments.get_card(session, experiment, now=now())
     return Response(card_text(card) + "\n", content_type="text/plain; charset=utf-8")
+
+
+@blueprint.get(f"{_ITEM}/results.csv")
+@needs(Role.VIEWER)
+def get_results_csv(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Return one row per look, metric and treatment."""
+    text = results_csv(_results(project_key, experiment_key))
+    return Response(text, content_type="text/csv; charset=utf-8")
+
+
+@blueprint.get(f"{_ITEM}/results.json")
+@needs(Role.VIEWER)
+def get_results(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Return plan, looks, sums, tests and hashes as tables for a notebook."""
+    return document(results_document(_results(project_key, experiment_key)))
+
+
+def _results(project_key: str, experiment_key: str) -> Results:
+    with reading() as session:
+        experiment = _find(session, project_key, experiment_key)
+        return read_results(session, experiment, now=now())
 
 
 @blueprint.get(f"{_ITEM}/record")

@@ -151,6 +151,46 @@ def card(invocation: Invocation, experiment: str, environment: str | None) -> No
 
 @experiments.command()
 @click.argument("experiment")
+@click.option("--csv", "as_csv", is_flag=True, help="one row per look, metric and treatment")
+@click.option("--out", type=click.Path(dir_okay=False, writable=True), help="a file")
+@which_environment_option
+@pass_invocation
+def results(
+    invocation: Invocation,
+    experiment: str,
+    out: str | None,
+    environment: str | None,
+    *,
+    as_csv: bool,
+) -> None:
+    """Give everything that was found: JSON for a notebook, or CSV; a table of the newest look."""
+    remote = invocation.remote
+    name = "results.csv" if as_csv else "results.json"
+    path = remote.project_path("experiments", experiment, name)
+    text = remote.get_text(path, environment=environment)
+    if out is not None:
+        Path(out).write_text(text, encoding="utf-8", newline="")
+        invocation.output.document({"file": out}, f"Wrote {out}.")
+    elif as_csv:
+        click.echo(text, nl=False)
+    elif invocation.output.as_json:
+        invocation.output.document(parse_json(text, name))
+    else:
+        _show_newest_look(invocation, parse_json(text, name))
+
+
+def _show_newest_look(invocation: Invocation, document: dict[str, Any]) -> None:
+    rows = document["results"]
+    newest = [row for row in rows if row["look"] == rows[-1]["look"]]
+    columns = [(name, name) for name in ("metric", "arm", "estimate", "low", "high", "relative")]
+    head = [("look", "look"), *columns]
+    if document["hidden_because"] is not None:
+        head = [("look", "look"), *columns[:2], ("hidden_because", "not shown")]
+    invocation.output.table(newest, head, empty="No look yet.")
+
+
+@experiments.command()
+@click.argument("experiment")
 @click.option("--out", type=click.Path(dir_okay=False, writable=True), help="a file")
 @which_environment_option
 @pass_invocation

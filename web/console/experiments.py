@@ -14,6 +14,7 @@ from experiments.card import Card
 from experiments.document import canonical_json
 from experiments.lifecycle import PROVEN, State
 from experiments.models import Experiment
+from experiments.results import read_results, results_csv, results_document
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
@@ -162,8 +163,27 @@ def download_record(
     with reading() as session:
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
         text = canonical_json(services.export_record(session, experiment))
-    response = Response(text, content_type="application/json")
-    response.headers["Content-Disposition"] = f'attachment; filename="{experiment.key}.json"'
+    return _file(f"{experiment.key}.json", text, "application/json")
+
+
+@blueprint.get(f"{_ITEM}/results.<any(csv, json):form>")
+@needs(Role.VIEWER)
+def download_results(
+    project_key: str, environment_key: str, experiment_key: str, form: str
+) -> ResponseReturnValue:
+    """Give what was found as a file: for a spreadsheet, or for a notebook."""
+    with reading() as session:
+        experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
+        found = read_results(session, experiment, now=now())
+    if form == "csv":
+        return _file(f"{experiment.key}.csv", results_csv(found), "text/csv; charset=utf-8")
+    text = canonical_json(results_document(found))
+    return _file(f"{experiment.key}-results.json", text, "application/json")
+
+
+def _file(name: str, text: str, content_type: str) -> Response:
+    response = Response(text, content_type=content_type)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 

@@ -276,6 +276,11 @@ def experiment_from_draft_to_shipping(service: Any) -> None:
     card = editor.get(f"{url}/card.txt")
     assert card.content_type == "text/plain; charset=utf-8"
     assert "ada@example.org" in card.get_data(as_text=True)
+    table = editor.get(f"{url}/results.csv")
+    assert table.content_type == "text/csv; charset=utf-8"
+    assert table.get_data(as_text=True).startswith("look,at,day,")
+    found = editor.ok("GET", f"{url}/results.json")
+    assert (found["format"], found["looks"]) == ("flagstone-results-1", [])
     record = editor.ok("GET", f"{url}/record")
     assert [each["kind"] for each in record["records"]] == ["seal", "start"]
     assert verify(record).identical
