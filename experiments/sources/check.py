@@ -40,6 +40,8 @@ class SourceReport:
         ``None`` where the source has no such relation.
     shared_units : int, optional
         Units of the tracks that have an exposure; ``None`` unless both are in the source.
+    metrics : tuple of str
+        Metrics of a plan whose rows were found.
     warnings : tuple of str
         What will make results empty or wrong, in whole sentences.
     """
@@ -47,17 +49,31 @@ class SourceReport:
     exposures: RelationReport | None
     tracks: RelationReport | None
     shared_units: int | None
+    metrics: tuple[str, ...]
     warnings: tuple[str, ...]
 
     def to_document(self) -> dict[str, Any]:
         """Give the report as plain data."""
-        return asdict(self) | {"warnings": list(self.warnings)}
+        return asdict(self)
 
 
 def check_source(
-    source: Source, *, now: float, environment: Mapping[str, str] | None = None
+    source: Source,
+    *,
+    now: float,
+    plan: Plan | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> SourceReport:
-    """Open a source and look into it.
+    """Open a source and look into it: every row of its relations is read once or twice.
+
+    Parameters
+    ----------
+    now : float
+        POSIX seconds.
+    plan : Plan, optional
+        Also find the rows of each of its metrics.
+    environment : mapping of str to str, optional
+        Where the source's variable is looked up; the process's own environment by default.
 
     Raises
     ------
@@ -67,6 +83,8 @@ def check_source(
     with opened(source, environment) as backend:
         exposures = None if source.exposures is None else exposure_table(backend, source)
         tracks = None if source.tracks is None else track_table(backend, source)
+        if plan is not None:
+            outcome_tables(backend, source, definitions_of(plan), sql_of(plan))
         seen = None if exposures is None else _report(backend, exposures)
         done = None if tracks is None else _report(backend, tracks)
         shared = None
@@ -81,7 +99,8 @@ def check_source(
         warnings.append(
             "No unit of the tracks has an exposure: do both name the same kind of unit?"
         )
-    return SourceReport(seen, done, shared, tuple(warnings))
+    keys = () if plan is None else tuple(metric.key for metric in plan.metrics)
+    return SourceReport(seen, done, shared, keys, tuple(warnings))
 
 
 def _report(backend: SQLBackend, table: ibis.Table) -> RelationReport:

@@ -10,6 +10,7 @@ from web.api import (
     instances,
     members,
     projects,
+    sources,
     tokens,
 )
 from web.api.blueprint import blueprint
@@ -25,5 +26,6 @@ __all__ = [
     "instances",
     "members",
     "projects",
+    "sources",
     "tokens",
 ]
