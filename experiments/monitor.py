@@ -12,32 +12,26 @@ import datetime as dt
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from sqlmodel import Session, col, select
 
 from experiments import lifecycle, serving, words
-from experiments.aggregate import (
-    Adds,
-    Analysis,
-    AnalysisQuery,
-    MetricDefinition,
-    MetricKind,
-    analyse,
-)
+from experiments.aggregate import Analysis
 from experiments.enact import current_flag, enact, plan_of, position_of
 from experiments.errors import FencedError
 from experiments.lease import LEASE_SECONDS, Held, acquire, check_fence
 from experiments.lifecycle import LIVE, PROVEN, Move, State
 from experiments.looks import Quality, build_look, decide, finding_of, look_document, read_look
+from experiments.measure import measure
 from experiments.models import Experiment, Look
-from experiments.plan import Metric, Plan
+from experiments.plan import Plan
 from experiments.store.base import EventStore
 from flags.actor import SYSTEM
 from flags.database import Database
 from flags.models import Environment, Project
 from flags.revisions import lock_environment
-from stats import LookData, Moments, RatioMoments
+from stats import LookData
 
 log = logging.getLogger(__name__)
 
@@ -237,20 +231,20 @@ def _look_if_due(
         offset = plan.prove_by_seconds
     if offset is None or offset <= due.last_offset:
         return False
-    analysis = analyse(store, _query(plan, experiment, offset))
-    quality = _quality(plan, experiment, analysis, offset)
+    measured = measure(
+        store,
+        plan,
+        environment_id=experiment.environment_id,
+        start=experiment.started_at.timestamp(),
+        offset=offset,
+    )
+    quality = _quality(plan, experiment, measured.analysis, offset)
     look = build_look(
         plan,
         number=len(due.looks) + 1,
         offset=offset,
-        counts=analysis.counts,
-        sums={
-            metric.key: {
-                arm: (Moments if metric.ratio is None else RatioMoments)(*sums)
-                for arm, sums in analysis.moments[metric.key].items()
-            }
-            for metric in plan.metrics
-        },
+        counts=measured.analysis.counts,
+        sums=measured.sums,
         quality=quality,
         earlier=due.looks,
         waits_for_customer=waits,
@@ -359,36 +353,6 @@ def _what_follows(plan: Plan, position: lifecycle.Position) -> str:
     if position.state is State.SHIPPING:
         return f"Authorised in advance: {words.shipped_sentence(plan, position.winner)}"
     return f"{plan.customer} has {words.days(plan, plan.policy.confirm_within_seconds)} to confirm."
-
-
-def _query(plan: Plan, experiment: Experiment, offset: float) -> AnalysisQuery:
-    assert experiment.started_at is not None
-    start = experiment.started_at.timestamp()
-    return AnalysisQuery(
-        environment_id=experiment.environment_id,
-        flag=plan.flag,
-        rule=plan.rule_id,
-        arms=plan.arms,
-        start=start,
-        look_at=start + offset,
-        enrol_until=start + plan.enrol_seconds,
-        metrics=tuple(_definition(metric) for metric in plan.metrics),
-    )
-
-
-def _definition(metric: Metric) -> MetricDefinition:
-    kind, ratio = cast("MetricKind", metric.kind), metric.ratio
-    if ratio is None:
-        return MetricDefinition(metric.key, kind, metric.event, metric.window_seconds)
-    return MetricDefinition(
-        metric.key,
-        kind,
-        metric.event,
-        metric.window_seconds,
-        numerator=cast("Adds", ratio.numerator),
-        denominator_event=ratio.denominator_event,
-        denominator=cast("Adds", ratio.denominator),
-    )
 
 
 def _quality(plan: Plan, experiment: Experiment, analysis: Analysis, offset: float) -> Quality:
