@@ -19,6 +19,8 @@ from experiments.aggregate import (
 )
 from experiments.analysis.definitions import sums_names
 from experiments.plan import Metric, Plan
+from experiments.sources.definition import Source
+from experiments.sources.reading import analyse_source
 from experiments.store.base import EventStore
 from stats import CovariateMoments, Moments, RatioMoments
 from stats.decision.look import Sums as AnySums
@@ -42,19 +44,32 @@ class Measured:
 
 
 def measure(
-    store: EventStore, plan: Plan, *, environment_id: int, start: float, offset: float
+    store: EventStore,
+    plan: Plan,
+    *,
+    environment_id: int,
+    start: float,
+    offset: float,
+    source: Source | None = None,
 ) -> Measured:
     """Read the events of an experiment for one look.
 
     Parameters
     ----------
+    store : EventStore
+        What our SDKs recorded.
     start : float
         When it started, POSIX seconds.
     offset : float
         Seconds from then to the look.
+    source : Source, optional
+        Where the rows are that the store has not.
     """
     query = query_of(plan, environment_id=environment_id, start=start, offset=offset)
-    analysis = analyse(store, query)
+    if source is None:
+        analysis = analyse(store, query)
+    else:
+        analysis = analyse_source(source, query, metric_sql(plan), store)
     return Measured(analysis, typed_sums(query, analysis))
 
 
@@ -70,6 +85,11 @@ def query_of(plan: Plan, *, environment_id: int, start: float, offset: float) ->
         enrol_until=start + plan.enrol_seconds,
         metrics=tuple(definition_of(metric) for metric in plan.metrics),
     )
+
+
+def metric_sql(plan: Plan) -> dict[str, str]:
+    """Give the SQL of the metrics that bring their own, by key."""
+    return {metric.key: metric.sql for metric in plan.metrics if metric.sql is not None}
 
 
 def definition_of(metric: Metric) -> MetricDefinition:

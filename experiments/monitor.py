@@ -19,13 +19,15 @@ from sqlmodel import Session, col, select
 from experiments import lifecycle, serving, words
 from experiments.aggregate import Analysis
 from experiments.enact import current_flag, enact, plan_of, position_of
-from experiments.errors import FencedError
+from experiments.errors import FencedError, SourceError
 from experiments.lease import LEASE_SECONDS, Held, acquire, check_fence
 from experiments.lifecycle import LIVE, PROVEN, Move, State
 from experiments.looks import Quality, build_look, decide, finding_of, look_document, read_look
 from experiments.measure import measure
 from experiments.models import Experiment, Look
 from experiments.plan import Plan
+from experiments.sources.services import source_of
+from experiments.sources.watch import check_sealed
 from experiments.store.base import EventStore
 from flags.actor import SYSTEM
 from flags.database import Database
@@ -91,6 +93,7 @@ def tick(
         return TickResult(elected=False)
     looks = moves = 0
     errors: list[str] = []
+    errors += check_sealed(database, now)
     for experiment_id in _live(database):
         try:
             looked, moved = _serve(database, store, held, experiment_id, now)
@@ -125,13 +128,20 @@ def _serve(
         due = _read(database, experiment_id)
         if due is None:
             return 0, moves
-    looked = _look_if_due(database, store, held, due, now)
+    unreadable: SourceError | None = None
+    try:
+        looked = _look_if_due(database, store, held, due, now)
+    except SourceError as error:
+        # Somebody else's engine is down: whatever needs no look goes on.
+        looked, unreadable = False, error
     if looked:
         due = _read(database, experiment_id)
         if due is None:
             return 1, moves + 1
     moves += _widen_if_due(database, held, due, now)
     moves += _expire_if_due(database, held, due, now)
+    if unreadable is not None:
+        raise unreadable
     return int(looked), moves
 
 
@@ -231,12 +241,15 @@ def _look_if_due(
         offset = plan.prove_by_seconds
     if offset is None or offset <= due.last_offset:
         return False
+    with database.read() as session:
+        source = source_of(session, experiment.project_id, plan)
     measured = measure(
         store,
         plan,
         environment_id=experiment.environment_id,
         start=experiment.started_at.timestamp(),
         offset=offset,
+        source=source,
     )
     quality = _quality(plan, experiment, measured.analysis, offset)
     look = build_look(

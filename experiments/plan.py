@@ -18,6 +18,7 @@ from experiments.errors import PlanError
 from experiments.money import Value, read_alternatives, read_value
 from experiments.policy import Policy, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
+from experiments.sources.definition import read_source_key, read_sql
 from flagstone.engine import FlagSetError, parse_condition
 
 MAX_SUCCESS_METRICS = 3
@@ -53,6 +54,9 @@ class Metric:
         Columns of a replayed file: the outcome, and the same thing before the experiment.
     ratio : Ratio, optional
         What a ratio is divided by.
+    sql : str, optional
+        The metric's own rows in the plan's source: ``unit``, ``time``, ``value``, and ``name`` if
+        it is made of several events.
     """
 
     key: str
@@ -68,6 +72,7 @@ class Metric:
     column: str | None = None
     covariate: str | None = None
     ratio: Ratio | None = None
+    sql: str | None = None
 
     @property
     def unit(self) -> str:
@@ -103,6 +108,7 @@ class Metric:
             "column": self.column,
             "covariate": self.covariate,
             **(self.ratio.to_document() if self.ratio is not None else {}),
+            "sql": self.sql,
         }
         return {name: value for name, value in document.items() if value is not None}
 
@@ -172,6 +178,7 @@ class Plan:
     outcomes: OutcomeColumns | None = None
     value: Value | None = None
     alternatives: tuple[str, ...] = ()
+    source: str | None = None
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -230,6 +237,8 @@ class Plan:
             document["value"] = self.value.to_document()
         if self.alternatives:
             document["alternatives"] = list(self.alternatives)
+        if self.source is not None:
+            document["source"] = self.source
         if self.exposures is not None:
             document["replay"] = {"exposures": self.exposures.to_document()} | (
                 {} if self.outcomes is None else {"outcomes": self.outcomes.to_document()}
@@ -274,6 +283,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         _read_metric(item, prove_by, replayed=replayed) for item in reader.tables("metrics")
     )
     _check_metrics(reader, claim, metrics)
+    source_key = _read_source(reader, metrics, replayed=replayed)
     value = read_value(reader)
     if value is not None:
         metrics = _priced(reader, metrics, value)
@@ -302,9 +312,22 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         outcomes=outcomes,
         value=value,
         alternatives=read_alternatives(reader),
+        source=source_key,
     )
     reader.finish()
     return plan
+
+
+def _read_source(reader: Reader, metrics: tuple[Metric, ...], *, replayed: bool) -> str | None:
+    """Read which source holds the rows; metrics with SQL of their own need one."""
+    if reader.has("source") and not replayed:
+        return read_source_key(reader, "source")
+    for place, metric in enumerate(metrics):
+        if metric.sql is not None:
+            raise reader.fault(
+                f"metrics[{place}].sql", "has no engine to run on", 'name one: source = "warehouse"'
+            )
+    return None
 
 
 def _read_arms(reader: Reader) -> tuple[str, tuple[str, ...], tuple[tuple[str, int], ...]]:
@@ -373,10 +396,13 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
     key = item.text("key", hint="a short name, such as purchase")
     role = item.choice("role", ROLES)
     kind = item.choice("kind", KINDS)
+    sql = None if replayed else read_sql(item, "sql")
     if replayed:
         event, window = item.text("event", key), item.duration("window", 0.0)
     else:
-        event = item.text("event", hint="the name of a tracked event")
+        # Rows of a SELECT need no name, unless several events make the metric.
+        named = {} if sql is None else {"default": key}
+        event = item.text("event", hint="the name of a tracked event", **named)
         window = item.duration("window")
     if not replayed and not 0 < window < prove_by:
         raise item.fault(
@@ -408,6 +434,7 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
         column=item.text("column", None),
         ratio=read_ratio(item, kind, event),
         covariate=item.text("covariate", None),
+        sql=sql,
     )
     if metric.covariate and metric.binary:
         raise item.fault("covariate", "is for means and counts", None)

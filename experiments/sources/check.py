@@ -1,4 +1,4 @@
-"""Whether a source will do, before anything is started on it: reachable, readable, and joined up."""
+"""Whether a source will do, before anything starts on it: reachable, readable, and joined up."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
+from experiments.measure import definition_of, metric_sql
+from experiments.plan import Plan
 from experiments.sources.connect import opened
 from experiments.sources.definition import Source
+from experiments.sources.reading import outcome_tables
 from experiments.sources.tables import exposure_table, track_table
 
 if TYPE_CHECKING:
@@ -84,7 +87,8 @@ def check_source(
         exposures = None if source.exposures is None else exposure_table(backend, source)
         tracks = None if source.tracks is None else track_table(backend, source)
         if plan is not None:
-            outcome_tables(backend, source, definitions_of(plan), sql_of(plan))
+            definitions = tuple(definition_of(metric) for metric in plan.metrics)
+            outcome_tables(backend, source, definitions, metric_sql(plan))
         seen = None if exposures is None else _report(backend, exposures)
         done = None if tracks is None else _report(backend, tracks)
         shared = None
@@ -103,6 +107,21 @@ def check_source(
     return SourceReport(seen, done, shared, keys, tuple(warnings))
 
 
+def find_rows(source: Source, plan: Plan, environment: Mapping[str, str] | None = None) -> None:
+    """Find the rows that a plan needs; only types are read.
+
+    Raises
+    ------
+    SourceError
+        At the first that is missing or of a wrong type.
+    """
+    definitions = tuple(definition_of(metric) for metric in plan.metrics)
+    with opened(source, environment) as backend:
+        if source.exposures is not None:
+            exposure_table(backend, source)
+        outcome_tables(backend, source, definitions, metric_sql(plan))
+
+
 def _report(backend: SQLBackend, table: ibis.Table) -> RelationReport:
     found = table.aggregate(
         rows=table.count(),
@@ -111,8 +130,10 @@ def _report(backend: SQLBackend, table: ibis.Table) -> RelationReport:
         newest=table.time.max(),
     )
     (row,) = backend.to_pyarrow(found).to_pylist()
-    times = [None if x is None or not math.isfinite(x) else float(x) for x in
-             (row["oldest"], row["newest"])]
+    times = [
+        None if x is None or not math.isfinite(x) else float(x)
+        for x in (row["oldest"], row["newest"])
+    ]
     return RelationReport(int(row["rows"]), int(row["units"]), *times)
 
 

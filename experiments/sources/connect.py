@@ -39,9 +39,7 @@ _LONGEST_REASON = 500
 
 
 @contextmanager
-def opened(
-    source: Source, environment: Mapping[str, str] | None = None
-) -> Iterator[SQLBackend]:
+def opened(source: Source, environment: Mapping[str, str] | None = None) -> Iterator[SQLBackend]:
     """Connect to a source's engine for as long as the block runs.
 
     Parameters
@@ -90,7 +88,7 @@ def saying(source: Source, address: str, field: str | None, what: str) -> Iterat
     except FlagstoneError:
         raise
     except Exception as error:
-        if field is None and not _from_engine(error):
+        if field is None and not is_engine_error(error):
             raise
         reason = _without_secrets(str(error), address)
         raise SourceError(
@@ -98,7 +96,8 @@ def saying(source: Source, address: str, field: str | None, what: str) -> Iterat
         ) from None
 
 
-def _from_engine(error: Exception) -> bool:
+def is_engine_error(error: Exception) -> bool:
+    """Tell an engine's complaint from a fault of ours."""
     library = type(error).__module__.partition(".")[0].lstrip("_")
     return library in _ENGINES or isinstance(error, OSError)
 
@@ -208,7 +207,7 @@ def _open_postgresql(source: Source, address: str) -> _Opened:
     return ibis.postgres.from_connection(connection), connection.close
 
 
-def _open_spark(source: Source, address: str) -> _Opened:
+def _open_spark(_source: Source, address: str) -> _Opened:
     import ibis
     from pyspark.sql import SparkSession
 

@@ -57,21 +57,24 @@ def analyse_source(
         If the engine cannot be reached, or has not what the document says.
     """
     with opened(source, os.environ if environment is None else environment) as backend:
-        tracks, tables = outcome_tables(backend, source, query, metric_sql)
+        tracks, tables = outcome_tables(backend, source, query.metrics, metric_sql)
         if source.exposures is None:
             with store.relations(
-                query.environment_id, since=query.start, until=query.look_at
+                query.environment_id, since=query.read_since, until=query.look_at
             ) as connection:
                 return _beside_the_exposures(connection, query, tracks, tables)
         return analyse_tables(exposure_table(backend, source), tracks, query, metric_tables=tables)
 
 
 def outcome_tables(
-    backend: SQLBackend, source: Source, query: AnalysisQuery, metric_sql: Mapping[str, str]
+    backend: SQLBackend,
+    source: Source,
+    metrics: tuple[MetricDefinition, ...],
+    metric_sql: Mapping[str, str],
 ) -> tuple[ibis.Table, dict[str, ibis.Table]]:
     """Find the rows of every metric: the source's tracks, and the tables of metrics with SQL."""
     tables = {}
-    for place, metric in enumerate(query.metrics):
+    for place, metric in enumerate(metrics):
         if metric.key in metric_sql:
             field = f"metrics[{place}].sql"
             tables[metric.key] = metric_table(
@@ -79,11 +82,11 @@ def outcome_tables(
             )
     if source.tracks is not None:
         return track_table(backend, source), tables
-    without = next((m for m in query.metrics if m.key not in tables), None)
+    without = next((m for m in metrics if m.key not in tables), None)
     if without is not None:
         raise SourceError(
             f"the metric {without.key!r} has no rows: source {source.key!r} has no tracks",
-            field=f"metrics[{query.metrics.index(without)}].sql",
+            field=f"metrics[{metrics.index(without)}].sql",
             hint="give the metric sql of its own, or the source a table of tracks",
         )
     return ibis.table(_TRACKS, name="tracks"), tables

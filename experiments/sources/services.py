@@ -79,9 +79,7 @@ def put_source(
         ).one()
         if held >= MAX_SOURCES:
             raise StateError(f"the project has {held} sources", hint="delete one that is unused")
-        row = SourceRow(
-            project_id=project_id, key=key, document={}, created_at=now, updated_at=now
-        )
+        row = SourceRow(project_id=project_id, key=key, document={}, created_at=now, updated_at=now)
     else:
         before = row.document
         if before == source.to_document():
@@ -211,9 +209,11 @@ def _locked(session: Session, project_key: str) -> int:
 
 def _lock_project(session: Session, project_id: int) -> None:
     # Sources are the project's: what seals on one and what changes it wait for each other here.
-    session.execute(sa.select(col(Project.id)).where(col(Project.id) == project_id).with_for_update(
-        key_share=True
-    ))
+    session.execute(
+        sa.select(col(Project.id))
+        .where(col(Project.id) == project_id)
+        .with_for_update(key_share=True)
+    )
 
 
 def _find(session: Session, project_id: int, key: str) -> SourceRow | None:

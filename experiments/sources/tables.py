@@ -16,6 +16,7 @@ import sqlglot as sg
 import sqlglot.expressions as sge
 
 from experiments.errors import SourceError
+from experiments.sources.connect import is_engine_error
 from experiments.sources.definition import Relation, Source
 from experiments.sources.times import posix_seconds
 
@@ -91,6 +92,8 @@ def _selected(backend: SQLBackend, source: Source, sql: str, field: str) -> ibis
     try:
         return backend.sql(sql, schema=_schema(backend, sql))
     except Exception as error:
+        if not is_engine_error(error):
+            raise
         reason = " ".join(str(error).split())[:300]
         raise SourceError(
             f"source {source.key!r} cannot run the SQL of {field}: {reason}",

@@ -80,9 +80,7 @@ def _spark(column: ibis.Value) -> ibis.Value:
 
 
 def _clickhouse(column: ibis.Value) -> ibis.Value:
-    return _micros(
-        _call("toUnixTimestamp64Micro", column.cast("timestamp('UTC', 6)"))
-    )
+    return _micros(_call("toUnixTimestamp64Micro", column.cast("timestamp('UTC', 6)")))
 
 
 def _bigquery(column: ibis.Value) -> ibis.Value:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlmodel import col, select
 
+from experiments.enact import plan_of
 from experiments.errors import PlanError, SourceError
 from experiments.lifecycle import State
 from experiments.models import Experiment, SourceCheck
@@ -24,18 +25,16 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 30.0
 
 
-def check_sealed(database: Database, now: dt.datetime) -> int:
+def check_sealed(database: Database, now: dt.datetime) -> list[str]:
     """Check each sealed experiment that names a source: once, and again while it fails.
 
     Returns
     -------
-    int
-        How many were checked.
+    list of str
+        What nobody foresaw, a sentence for each experiment; it is tried again.
     """
     due: list[tuple[int, Plan, Source | None, dict[str, Any] | None]] = []
     with database.read() as session:
-        from experiments.enact import plan_of
-
         query = select(Experiment).where(Experiment.state == State.SEALED.value)
         for experiment in session.exec(query.order_by(col(Experiment.id))):
             if experiment.plan.get("source") is None or experiment.id is None:
@@ -47,29 +46,35 @@ def check_sealed(database: Database, now: dt.datetime) -> int:
                 continue
             plan = plan_of(experiment)
             try:
-                due.append((experiment.id, plan, source_of(session, experiment.project_id, plan), None))
+                source = source_of(session, experiment.project_id, plan)
+                due.append((experiment.id, plan, source, None))
             except PlanError as error:
                 due.append((experiment.id, plan, None, _problem(error)))
+    errors = []
     for experiment_id, plan, source, problem in due:
-        if source is not None:
-            problem = problem_of(source, plan)
+        try:
+            if source is not None:
+                problem = problem_of(source, plan)
+        except Exception as error:
+            # Whatever it is: one experiment's trouble must not keep the others from being served.
+            log.exception("the source of experiment %s could not be checked", experiment_id)
+            errors.append(f"experiment {experiment_id}: {error}")
+            problem = _unforeseen(plan)
         with database.write() as session:
             row = session.get(SourceCheck, experiment_id)
             row = SourceCheck(experiment_id=experiment_id, at=now) if row is None else row
             row.at, row.problem = now, problem
             session.add(row)
-        if problem is not None:
-            log.warning("experiment %s: %s", experiment_id, problem["detail"])
-    return len(due)
+    return errors
 
 
 def problem_of(source: Source, plan: Plan) -> dict[str, Any] | None:
     """Say what is missing in a source for a plan; ``None`` if nothing is."""
     # Engines take a while to import, and most installations have no source.
-    from experiments.sources.reading import resolve
+    from experiments.sources.check import find_rows
 
     try:
-        resolve(source, plan)
+        find_rows(source, plan)
     except SourceError as error:
         return _problem(error)
     return None
@@ -77,3 +82,8 @@ def problem_of(source: Source, plan: Plan) -> dict[str, Any] | None:
 
 def _problem(error: PlanError | SourceError) -> dict[str, Any]:
     return {"detail": error.message, "field": error.field, "hint": error.hint}
+
+
+def _unforeseen(plan: Plan) -> dict[str, Any]:
+    detail = f"the worker could not look into source {plan.source!r}"
+    return {"detail": detail, "field": "source", "hint": "the worker's log says why"}

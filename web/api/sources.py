@@ -25,7 +25,8 @@ def list_sources(project_key: str) -> ResponseReturnValue:
     """List a project's sources by key."""
     read_query(Query)
     with reading() as session:
-        return document(page([_show(row) for row in sources.list_sources(session, project_key)], None))
+        items = [_show(row) for row in sources.list_sources(session, project_key)]
+    return document(page(items, None))
 
 
 @blueprint.get(_ITEM)
