@@ -8,7 +8,7 @@ and of these only what exposed units did is kept; then the sums are made beside 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import ibis
@@ -23,6 +23,7 @@ from experiments.store.base import EventStore
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
     from ibis.backends.sql import SQLBackend
 
 _TRACKS = {"unit": "string", "name": "string", "value": "float64", "time": "float64"}
@@ -141,14 +142,22 @@ def _fetch(
         rows = rows.filter(rows.name.isin(sorted({e for m in metrics for e in m.events})))
     columns = ", ".join(f"{name} {_DUCKDB[name]}" for name in rows.columns)
     connection.execute(f"CREATE TEMP TABLE {into} ({columns})")
-    batches = table.get_backend().to_pyarrow_batches(rows, chunk_size=_BATCH_ROWS)
-    for batch in batches:
+    for batch in _batches(rows):
         connection.register("batch", batch)
         connection.execute(
             f"INSERT INTO {into} SELECT {', '.join(rows.columns)} FROM batch "  # noqa: S608
             "WHERE unit IN (SELECT unit FROM exposed_units)"
         )
         connection.unregister("batch")
+
+
+def _batches(rows: ibis.Table) -> Iterator[pa.RecordBatch]:
+    backend = rows.get_backend()
+    if backend.name == "duckdb":
+        # Ibis calls a method that newer DuckDB has no more.
+        yield from backend.con.sql(backend.compile(rows)).to_arrow_reader(_BATCH_ROWS)
+    else:
+        yield from backend.to_pyarrow_batches(rows, chunk_size=_BATCH_ROWS)
 
 
 _DUCKDB = {"unit": "VARCHAR", "name": "VARCHAR", "value": "DOUBLE", "time": "DOUBLE"}

@@ -80,7 +80,12 @@ def _raw(backend: SQLBackend, source: Source, relation: Relation, field: str) ->
 
 def _tables_hint(backend: SQLBackend, where: tuple[str, ...]) -> str | None:
     try:
-        names = sorted(backend.list_tables(database=where or None))
+        if backend.name == "duckdb":
+            # Ibis calls a method that newer DuckDB has no more.
+            shown = backend.con.execute("SELECT name FROM (SHOW ALL TABLES)").fetchall()
+            names = sorted({name for (name,) in shown})
+        else:
+            names = sorted(backend.list_tables(database=where or None))
     except Exception:  # noqa: BLE001
         # Only a hint: whoever may not list tables is told without it.
         return None
@@ -103,12 +108,18 @@ def _selected(backend: SQLBackend, source: Source, sql: str, field: str) -> ibis
 
 
 def _schema(backend: SQLBackend, sql: str) -> ibis.Schema | None:
-    if backend.name != "postgres":
+    """Learn the columns of a SELECT where Ibis's own way does not work; else ``None``."""
+    if backend.name == "duckdb":
+        # Ibis calls a method that newer DuckDB has no more.
+        rows = backend.con.execute(f"DESCRIBE {sql}").fetchall()
+        types = {name: kind for name, kind, *_ in rows}
+    elif backend.name == "postgres":
+        # Ibis would make a temporary view, which a session that only reads may not.
+        with backend.con.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM ({sql}) AS asked LIMIT 0")  # noqa: S608
+            types = {each.name: each.type_display for each in cursor.description or ()}
+    else:
         return None
-    # Ibis would make a temporary view to learn the types, which a session that only reads may not.
-    with backend.con.cursor() as cursor:
-        cursor.execute(f"SELECT * FROM ({sql}) AS asked LIMIT 0")  # noqa: S608
-        types = {each.name: each.type_display for each in cursor.description or ()}
     mapper = backend.compiler.type_mapper
     return ibis.schema({name: mapper.from_string(kind) for name, kind in types.items()})
 

@@ -27,7 +27,7 @@ def upgrade() -> None:
             ["project_id"], ["projects.id"], name=op.f("fk_sources_project_id_projects")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sources")),
-        sa.UniqueConstraint("project_id", "key", name=op.f("uq_sources_project_id_key")),
+        sa.UniqueConstraint("project_id", "key", name=op.f("uq_sources_project_id")),
     )
     with op.batch_alter_table("sources", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_sources_project_id"), ["project_id"], unique=False)
