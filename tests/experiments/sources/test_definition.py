@@ -54,7 +54,7 @@ def test_toml_is_read_and_columns_have_plain_defaults() -> None:
 )
 def test_a_fault_names_its_field(change: dict[str, Any], field: str) -> None:
     with pytest.raises(PlanError) as caught:
-        parse_source(document("duckdb", **change))
+        parse_source(document("duckdb") | change)
     assert caught.value.field == field
     assert "secret" not in str(caught.value)
 
