@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import duckdb
 import ibis
 
 from experiments.analysis.definitions import Analysis, AnalysisQuery, MetricDefinition
@@ -22,7 +25,6 @@ from experiments.sources.tables import exposure_table, metric_table, track_table
 from experiments.store.base import EventStore
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
     from ibis.backends.sql import SQLBackend
 
@@ -60,10 +62,7 @@ def analyse_source(
     with opened(source, os.environ if environment is None else environment) as backend:
         tracks, tables = outcome_tables(backend, source, query.metrics, metric_sql)
         if source.exposures is None:
-            with store.relations(
-                query.environment_id, since=query.read_since, until=query.look_at
-            ) as connection:
-                return _beside_the_exposures(connection, query, tracks, tables)
+            return _beside_our_exposures(store, query, tracks, tables)
         return analyse_tables(exposure_table(backend, source), tracks, query, metric_tables=tables)
 
 
@@ -93,62 +92,74 @@ def outcome_tables(
     return ibis.table(_TRACKS, name="tracks"), tables
 
 
-def _beside_the_exposures(
-    connection: duckdb.DuckDBPyConnection,
+def _beside_our_exposures(
+    store: EventStore,
     query: AnalysisQuery,
     tracks: ibis.Table,
     tables: Mapping[str, ibis.Table],
 ) -> Analysis:
-    connection.execute(
-        "CREATE TEMP TABLE exposed_units AS SELECT DISTINCT unit FROM exposures "
-        "WHERE environment_id = $environment AND flag = $flag AND ($rule IS NULL OR rule = $rule) "
-        "AND time BETWEEN $start AND $look_at",
-        {
-            "environment": query.environment_id,
-            "flag": query.flag,
-            "rule": query.rule,
-            "start": query.start,
-            "look_at": query.look_at,
-        },
-    )
     rest = [metric for metric in query.metrics if metric.key not in tables]
-    here = ibis.duckdb.from_connection(connection)
-    if rest:
-        _fetch(connection, tracks, query, rest, "source_tracks")
-    fetched = {}
-    for place, metric in enumerate(query.metrics):
-        if metric.key in tables:
-            name = f"source_metric_{place}"
-            _fetch(connection, tables[metric.key], query, [metric], name)
-            fetched[metric.key] = here.table(name)
-    return analyse_tables(
-        here.table("exposures"),
-        here.table("source_tracks" if rest else "tracks"),
-        query,
-        metric_tables=fetched,
+    # In a file, so that memory stays small however many rows there are.
+    with (
+        TemporaryDirectory(prefix="flagstone-look-") as folder,
+        duckdb.connect(str(Path(folder) / "rows.duckdb")) as scratch,
+    ):
+        here = ibis.duckdb.from_connection(scratch)
+        with store.tables(query.environment_id, since=query.start, until=query.look_at) as (
+            exposures,
+            _,
+        ):
+            _copy(scratch, _of_query(exposures, query), "exposures")
+        scratch.execute("CREATE TABLE exposed AS SELECT DISTINCT unit FROM exposures")
+        if rest:
+            _copy(scratch, _that_may_count(tracks, query, rest), "tracks", of_exposed=True)
+        fetched = {}
+        for place, metric in enumerate(query.metrics):
+            if metric.key in tables:
+                rows = _that_may_count(tables[metric.key], query, [metric])
+                _copy(scratch, rows, f"metric_{place}", of_exposed=True)
+                fetched[metric.key] = here.table(f"metric_{place}")
+        return analyse_tables(
+            here.table("exposures"),
+            here.table("tracks") if rest else tracks,
+            query,
+            metric_tables=fetched,
+        )
+
+
+def _of_query(exposures: ibis.Table, query: AnalysisQuery) -> ibis.Table:
+    rows = exposures.filter(
+        exposures.environment_id == query.environment_id,
+        exposures.flag == query.flag,
+        exposures.time >= query.start,
+        exposures.time <= query.look_at,
     )
+    if query.rule is not None:
+        rows = rows.filter(rows.rule == query.rule)
+    return rows.select("unit", "variant", "time")
 
 
-def _fetch(
-    connection: duckdb.DuckDBPyConnection,
-    table: ibis.Table,
-    query: AnalysisQuery,
-    metrics: list[MetricDefinition],
-    into: str,
-) -> None:
-    """Copy the rows that may count, of exposed units, into a temporary table of the connection."""
+def _that_may_count(
+    table: ibis.Table, query: AnalysisQuery, metrics: list[MetricDefinition]
+) -> ibis.Table:
     rows = table.filter(table.time >= query.read_since, table.time <= query.look_at)
     if "name" in rows.columns:
         rows = rows.filter(rows.name.isin(sorted({e for m in metrics for e in m.events})))
-    columns = ", ".join(f"{name} {_DUCKDB[name]}" for name in rows.columns)
-    connection.execute(f"CREATE TEMP TABLE {into} ({columns})")
+    return rows
+
+
+def _copy(
+    scratch: duckdb.DuckDBPyConnection, rows: ibis.Table, into: str, *, of_exposed: bool = False
+) -> None:
+    """Copy rows, batch by batch, into a table of their own; of exposed units only, if asked."""
+    types = {name: _DUCKDB.get(name, "VARCHAR") for name in rows.columns}
+    columns = ", ".join(f"{name} {kind}" for name, kind in types.items())
+    scratch.execute(f"CREATE TABLE {into} ({columns})")
+    only = " WHERE unit IN (SELECT unit FROM exposed)" if of_exposed else ""
     for batch in _batches(rows):
-        connection.register("batch", batch)
-        connection.execute(
-            f"INSERT INTO {into} SELECT {', '.join(rows.columns)} FROM batch "  # noqa: S608
-            "WHERE unit IN (SELECT unit FROM exposed_units)"
-        )
-        connection.unregister("batch")
+        scratch.register("batch", batch)
+        scratch.execute(f"INSERT INTO {into} SELECT {', '.join(types)} FROM batch{only}")  # noqa: S608
+        scratch.unregister("batch")
 
 
 def _batches(rows: ibis.Table) -> Iterator[pa.RecordBatch]:
@@ -160,4 +171,4 @@ def _batches(rows: ibis.Table) -> Iterator[pa.RecordBatch]:
         yield from backend.to_pyarrow_batches(rows, chunk_size=_BATCH_ROWS)
 
 
-_DUCKDB = {"unit": "VARCHAR", "name": "VARCHAR", "value": "DOUBLE", "time": "DOUBLE"}
+_DUCKDB = {"value": "DOUBLE", "time": "DOUBLE"}

@@ -49,8 +49,9 @@ class Warehouse:
     def take_over(self) -> None:
         """Move what happened out of our store's reach: into the warehouse, under other names."""
         store = self.world.store
-        with store.relations(self.world.environment_id()) as connection:
-            rows = connection.execute("SELECT unit, name, value, time FROM tracks").fetchall()
+        with store.tables(self.world.environment_id()) as (_, tracks):
+            found = tracks.select("unit", "name", "value", "time").to_pyarrow().to_pylist()
+        rows = [tuple(row.values()) for row in found]
         with duckdb.connect(str(self.path)) as connection:
             connection.executemany("INSERT INTO done VALUES ($1, $2, $3, to_timestamp($4))", rows)
 
