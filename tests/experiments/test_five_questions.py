@@ -292,5 +292,22 @@ def test_many_arms_and_metrics_still_fit_into_one_viewport(
     case = Case("RUNNING", rates=SLIGHT)
     text = card_text(card_of(case, plan, dict.fromkeys(plan.arms, 4000)))
     check_shape(text)
+    assert ("(all arms)" in " ".join(text.split())) is (treatments > 2)
     for metric in plan.metrics:
         assert metric.key in " ".join(text.split()) or metric.role == "explore"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.02, 0.01, "between −2 points and +1 points"),
+        (None, -0.03, "at most −3 points"),
+        (0.03, None, "at least +3 points"),
+        (None, None, "without a bound yet"),
+    ],
+)
+def test_an_interval_that_is_open_is_said_by_the_end_it_has(
+    make_plan: Callable[..., Any], low: float | None, high: float | None, said: str
+) -> None:
+    metric = parse_plan(make_plan()).metrics[0]
+    assert words.interval(metric, low, high) == said
