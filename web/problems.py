@@ -17,6 +17,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
+from experiments.store.base import FullError, StoreError
 from flags.errors import (
     AlreadyExistsError,
     FlagstoneError,
@@ -49,6 +50,7 @@ STATUS_BY_ERROR: Mapping[type[Exception], int] = {
     IdempotencyError: 422,
     VersionConflictError: 412,
     TooManyAttemptsError: 429,
+    StoreError: 503,
     FlagstoneError: 400,
 }
 
@@ -132,7 +134,7 @@ def _status_of(kind: type[Exception]) -> int | None:
 def _headers_of(error: FlagstoneError) -> dict[str, str]:
     if isinstance(error, UnauthenticatedError):
         return {"WWW-Authenticate": 'Bearer realm="flagstone"'}
-    if isinstance(error, TooManyAttemptsError):
+    if isinstance(error, TooManyAttemptsError | FullError):
         return {"Retry-After": str(error.retry_after_seconds)}
     return {}
 

@@ -19,7 +19,15 @@ REQUIRED = {
     *("flags set", "flags history", "import"),
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
-    *("bench eval", "bench serve", "instances", "compare", "plan"),
+    *(
+        "bench eval",
+        "bench serve",
+        "instances",
+        "events quality",
+        "events status",
+        "compare",
+        "plan",
+    ),
 }
 
 
