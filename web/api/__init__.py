@@ -13,6 +13,7 @@ from web.api import (
     members,
     projects,
     requests,
+    sources,
     tokens,
 )
 from web.api.blueprint import blueprint
@@ -31,5 +32,6 @@ __all__ = [
     "members",
     "projects",
     "requests",
+    "sources",
     "tokens",
 ]

@@ -28,6 +28,7 @@ from web.cli import (
     local,
     plan,
     requests,
+    sources,
 )
 from web.cli.context import Invocation
 from web.cli.output import CommandError, Output
@@ -106,6 +107,7 @@ main.add_command(imports.import_flags)
 main.add_command(experiments.experiments)
 main.add_command(instances.instances)
 main.add_command(events.events)
+main.add_command(sources.sources)
 main.add_command(plan.plan_command)
 main.add_command(ledger.ledger)
 main.add_command(ledger.outcomes)
