@@ -18,7 +18,14 @@ REQUIRED = {
     *(f"flags {verb}" for verb in ("list", "show", "create", "on", "off", "kill", "unkill")),
     *("flags set", "flags history", "import"),
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),
-    *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
+    *(f"experiments {verb}" for verb in ("explain", "extend", "override", "approve", "decline")),
+    *(
+        "experiments close",
+        "experiments confirm",
+        "experiments stop",
+        "experiments record",
+        "experiments results",
+    ),
     *(
         "bench eval",
         "bench serve",
