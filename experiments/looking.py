@@ -31,6 +31,8 @@ from experiments.measure import measure
 from experiments.models import Experiment, Look
 from experiments.plan import Plan
 from experiments.prospects import prospects
+from experiments.sources.definition import Source
+from experiments.sources.services import source_of
 from experiments.store.base import EventStore
 from flags.database import Database
 from flags.models import Environment
@@ -60,6 +62,7 @@ def look_if_due(
         start=start.timestamp(),
         offset=offset,
         marks=due.marks,
+        source=_source(database, due),
     )
     quality = replace(
         _quality(plan, start, measured.analysis, offset),
@@ -209,6 +212,7 @@ def compare_if_due(
         winner=stage.winner,
         # Cut where the proof was cut: the same metric is measured.
         marks=due.marks,
+        source=_source(database, due),
     )
     counts = measured.analysis.counts
     quality = _quality(plan, since, measured.analysis, offset)
@@ -292,6 +296,11 @@ def _store(
         decision=decision,
     )
     session.add(look)
+
+
+def _source(database: Database, due: Due) -> Source | None:
+    with database.read() as session:
+        return source_of(session, due.experiment.project_id, due.plan)
 
 
 def _quality(plan: Plan, start: dt.datetime, analysis: Analysis, offset: float) -> Quality:

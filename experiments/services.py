@@ -20,6 +20,7 @@ from experiments.lifecycle import State
 from experiments.models import Experiment, Look
 from experiments.places import find_experiment, open_experiment, required, same_person
 from experiments.plan import parse_plan, plan_hash
+from experiments.sources.services import check_before_seal, check_before_start
 from flags import audit
 from flags.actor import Actor
 from flags.errors import (
@@ -123,6 +124,7 @@ def seal(
     """Freeze the plan with its hash; from now on every rule of the decision is fixed."""
     opened = open_experiment(session, project_key, environment_key, key)
     experiment, plan = opened.experiment, opened.plan
+    check_before_seal(session, experiment.project_id, plan)
     move = lifecycle.seal(opened.position)
     experiment.plan_hash = plan_hash(experiment.plan)
     experiment.sealed_at = now
@@ -148,6 +150,7 @@ def start(
     """
     opened = open_experiment(session, project_key, environment_key, key)
     experiment, plan = opened.experiment, opened.plan
+    check_before_start(session, experiment, plan)
     move = lifecycle.start(opened.position)
     serving.check_flag(plan, current_flag(session, opened.environment, plan.flag))
     experiment.started_at = now

@@ -12,6 +12,7 @@ from web.api import (
     instances,
     members,
     projects,
+    sources,
     tokens,
 )
 from web.api.blueprint import blueprint
@@ -29,5 +30,6 @@ __all__ = [
     "instances",
     "members",
     "projects",
+    "sources",
     "tokens",
 ]

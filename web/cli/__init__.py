@@ -27,6 +27,7 @@ from web.cli import (
     instances,
     local,
     plan,
+    sources,
 )
 from web.cli.context import Invocation
 from web.cli.output import CommandError, Output
@@ -106,4 +107,5 @@ main.add_command(experiments.experiments)
 experiment_verbs.add_to(experiments.experiments)
 main.add_command(instances.instances)
 main.add_command(events.events)
+main.add_command(sources.sources)
 main.add_command(plan.plan_command)

@@ -19,13 +19,9 @@ REQUIRED = {
     *("flags set", "flags history", "import"),
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),
     *(f"experiments {verb}" for verb in ("explain", "extend", "override", "approve", "decline")),
-    *(
-        "experiments close",
-        "experiments confirm",
-        "experiments stop",
-        "experiments record",
-        "experiments results",
-    ),
+    *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
+    "experiments close",
+    *(f"sources {verb}" for verb in ("list", "show", "set", "delete", "check")),
     *(
         "bench eval",
         "bench serve",
