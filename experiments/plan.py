@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from experiments.analysis.definitions import MOST_EVENTS_PER_DAY
 from experiments.document import Reader, format_duration, sha256_of
 from experiments.errors import PlanError
 from experiments.money import Value, read_alternatives, read_value
 from experiments.policy import Policy, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
+from experiments.reading import PLAIN, Reading, read_event, read_reading
+from experiments.sources.definition import read_source_key, read_sql
 from flagstone.engine import FlagSetError, parse_condition
 
 MAX_SUCCESS_METRICS = 3
@@ -25,7 +28,7 @@ MAX_ARMS = 10
 
 CLAIMS = ("value", "no_harm")
 ROLES = ("success", "guardrail", "safety", "explore")
-KINDS = ("conversion", "mean", "count", "ratio")
+KINDS = ("conversion", "mean", "count", "ratio", "retention", "funnel", "quantile")
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,55}")
 
@@ -38,7 +41,8 @@ class Metric:
     ----------
     kind : str
         ``conversion`` (did the event happen), ``count`` (how often), ``mean`` (sum of its values),
-        ``ratio`` (of two sums: see ``ratio``).
+        ``ratio`` (of two sums: see ``ratio``), ``retention`` (did it happen again, later),
+        ``funnel`` (did the steps happen in order), ``quantile`` (the share above a mark).
     window_seconds : float
         What happens later after a unit's first exposure does not count.
     mde : float, optional
@@ -53,6 +57,11 @@ class Metric:
         Columns of a replayed file: the outcome, and the same thing before the experiment.
     ratio : Ratio, optional
         What a ratio is divided by.
+    sql : str, optional
+        The metric's own rows in the plan's source: ``unit``, ``time``, ``value``, and ``name`` if
+        it is made of several events.
+    reading : Reading
+        Steps, marks, caps and the covariate of the time before.
     """
 
     key: str
@@ -68,18 +77,22 @@ class Metric:
     column: str | None = None
     covariate: str | None = None
     ratio: Ratio | None = None
+    sql: str | None = None
+    reading: Reading = PLAIN
 
     @property
     def unit(self) -> str:
         """Name the unit in which the metric is measured."""
         if self.ratio is not None:
             return self.ratio.unit(self.event)
+        if self.kind == "quantile":
+            return f"share of {'units with ' * self.binary}{self.reading.mark(self.event)}"
         return "share of units" if self.binary else "per unit"
 
     @property
     def binary(self) -> bool:
         """Tell whether a unit's outcome is 0 or 1."""
-        return self.kind == "conversion"
+        return self.kind in {"conversion", "retention", "funnel"} or self.reading.of_units
 
     @property
     def decides(self) -> bool:
@@ -103,6 +116,8 @@ class Metric:
             "column": self.column,
             "covariate": self.covariate,
             **(self.ratio.to_document() if self.ratio is not None else {}),
+            "sql": self.sql,
+            **self.reading.to_document(),
         }
         return {name: value for name, value in document.items() if value is not None}
 
@@ -149,7 +164,11 @@ class OutcomeColumns:
 
 @dataclass(frozen=True)
 class Plan:
-    """A proof contract. Made by :func:`parse_plan` only."""
+    """A proof contract. Made by :func:`parse_plan` only.
+
+    ``extension_seconds`` is the one thing that may come later: given once, by the customer. It is
+    no part of the document that was sealed.
+    """
 
     key: str
     flag: str
@@ -170,8 +189,16 @@ class Plan:
     policy: Policy
     exposures: ExposureColumns | None = None
     outcomes: OutcomeColumns | None = None
+    most_events_per_day: float = MOST_EVENTS_PER_DAY
     value: Value | None = None
     alternatives: tuple[str, ...] = ()
+    source: str | None = None
+    extension_seconds: float = 0.0
+
+    @property
+    def deadline_seconds(self) -> float:
+        """Tell when the last look before shipping is: prove_by, and what it was extended by."""
+        return self.prove_by_seconds + self.extension_seconds
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -197,7 +224,7 @@ class Plan:
     def enrol_seconds(self) -> float:
         """Tell when enrolment ends: whoever comes later cannot finish the longest window."""
         windows = [metric.window_seconds for metric in self.metrics]
-        return self.prove_by_seconds - max(windows)
+        return self.deadline_seconds - max(windows)
 
     def metric(self, key: str) -> Metric:
         """Find a metric by its key."""
@@ -224,12 +251,16 @@ class Plan:
         }
         if self.planned_units is not None:
             document["planned_units"] = self.planned_units
+        if self.most_events_per_day != MOST_EVENTS_PER_DAY:
+            document["most_events_per_day"] = self.most_events_per_day
         if self.audience is not None:
             document["audience"] = self.audience
         if self.value is not None:
             document["value"] = self.value.to_document()
         if self.alternatives:
             document["alternatives"] = list(self.alternatives)
+        if self.source is not None:
+            document["source"] = self.source
         if self.exposures is not None:
             document["replay"] = {"exposures": self.exposures.to_document()} | (
                 {} if self.outcomes is None else {"outcomes": self.outcomes.to_document()}
@@ -274,6 +305,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         _read_metric(item, prove_by, replayed=replayed) for item in reader.tables("metrics")
     )
     _check_metrics(reader, claim, metrics)
+    source_key = _read_source(reader, metrics, replayed=replayed)
     value = read_value(reader)
     if value is not None:
         metrics = _priced(reader, metrics, value)
@@ -294,6 +326,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         metrics=metrics,
         prove_by_seconds=prove_by,
         planned_units=planned_units,
+        most_events_per_day=_read_most_events(reader, replayed=replayed),
         coverage=reader.number("coverage", 1.0, above=0, most=1),
         audience=_read_audience(reader),
         authorised_in_advance=reader.boolean("authorised_in_advance", default=False),
@@ -302,9 +335,27 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         outcomes=outcomes,
         value=value,
         alternatives=read_alternatives(reader),
+        source=source_key,
     )
     reader.finish()
     return plan
+
+
+def _read_source(reader: Reader, metrics: tuple[Metric, ...], *, replayed: bool) -> str | None:
+    """Read which source holds the rows; metrics with SQL of their own need one."""
+    named = reader.has("source") and not replayed
+    for place, metric in enumerate(metrics):
+        if metric.sql is not None and not named:
+            raise reader.fault(
+                f"metrics[{place}].sql", "has no engine to run on", 'name one: source = "warehouse"'
+            )
+        if named and metric.reading.waits_for_past is not None:
+            raise reader.fault(
+                f"metrics[{place}]",
+                "takes a mark from the past, which is not read from a source yet",
+                "write the mark as a number",
+            )
+    return read_source_key(reader, "source") if named else None
 
 
 def _read_arms(reader: Reader) -> tuple[str, tuple[str, ...], tuple[tuple[str, int], ...]]:
@@ -335,6 +386,13 @@ def _read_arms(reader: Reader) -> tuple[str, tuple[str, ...], tuple[tuple[str, i
         if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= 10_000:
             raise reader.fault(f"weights.{arm}", "must be a whole number from 1 to 10000", None)
     return control, tuple(treatments), tuple((arm, weights[arm]) for arm in arms)
+
+
+def _read_most_events(reader: Reader, *, replayed: bool) -> float:
+    if replayed and reader.has("most_events_per_day"):
+        raise reader.fault("most_events_per_day", "is not read by a replay", "leave it out")
+    hint = "a unit with more is no person, and counts nowhere; 10000 unless said"
+    return reader.number("most_events_per_day", MOST_EVENTS_PER_DAY, least=100, hint=hint)
 
 
 def _read_audience(reader: Reader) -> Any:
@@ -373,11 +431,10 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
     key = item.text("key", hint="a short name, such as purchase")
     role = item.choice("role", ROLES)
     kind = item.choice("kind", KINDS)
-    if replayed:
-        event, window = item.text("event", key), item.duration("window", 0.0)
-    else:
-        event = item.text("event", hint="the name of a tracked event")
-        window = item.duration("window")
+    sql = None if replayed else read_sql(item, "sql")
+    # Rows of a SELECT need no name, unless several events make the metric.
+    event, steps = read_event(item, kind, key if replayed or sql is not None else None)
+    window = item.duration("window", 0.0) if replayed else item.duration("window")
     if not replayed and not 0 < window < prove_by:
         raise item.fault(
             "window",
@@ -407,7 +464,17 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
         rare=rare,
         column=item.text("column", None),
         ratio=read_ratio(item, kind, event),
+        reading=read_reading(
+            item,
+            kind=kind,
+            role=role,
+            steps=steps,
+            window_seconds=window,
+            rare=rare,
+            replayed=replayed,
+        ),
         covariate=item.text("covariate", None),
+        sql=sql,
     )
     if metric.covariate and metric.binary:
         raise item.fault("covariate", "is for means and counts", None)

@@ -88,8 +88,8 @@ def test_a_change_authorised_in_advance_ships_by_itself(sqlite_world: Any, make_
     for second in range(0, 30, 10):
         world.traffic(second, second + 10, 3000, BETTER)
         world.tick(second + 10)
-    assert world.experiment.state == "SHIPPING"
-    assert world.records[-1]["kind"] == "end"
+    assert world.experiment.state == "VERIFYING"
+    assert "Authorised in advance" in world.records[-2]["sentence"]
 
 
 def test_silence_at_the_deadline_rolls_back(world: Any) -> None:
@@ -385,10 +385,10 @@ class Meanwhile:
         self.store, self.happens = store, happens
 
     @contextmanager
-    def relations(self, *args: Any, **options: Any) -> Iterator[Any]:
+    def tables(self, *args: Any, **options: Any) -> Iterator[Any]:
         self.happens()
-        with self.store.relations(*args, **options) as connection:
-            yield connection
+        with self.store.tables(*args, **options) as tables:
+            yield tables
 
 
 def test_a_person_who_stops_during_a_look_has_the_last_word(world: Any) -> None:

@@ -12,7 +12,7 @@ from sqlmodel import Session
 from experiments import services
 from experiments.document import canonical_json
 from experiments.enact import plan_of
-from experiments.lifecycle import PROVEN, State
+from experiments.lifecycle import PROVEN, WATCHED, State
 from experiments.models import Experiment
 from experiments.results import read_results, results_csv, results_document
 from experiments.series import series_of
@@ -81,7 +81,7 @@ def list_experiments(project_key: str, environment_key: str) -> ResponseReturnVa
         experiments=found,
         project_key=project_key,
         environment_key=environment_key,
-        live=any(each.ended_at is None and each.started_at is not None for each in found),
+        live=any(each.state in WATCHED for each in found),
     )
 
 
@@ -239,7 +239,7 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "records": services.records(session, experiment),
         "worth": [(each, axis_of_worth(each)) for each in card.worth_first],
         "charts": [(each, chart_of(each)) for each in series if each.points],
-        "live": experiment.started_at is not None and experiment.ended_at is None,
+        "live": experiment.state in WATCHED,
         "plan": plan,
         "waits": experiment.state == State.RUNNING and experiment.verdict in PROVEN,
         "is_customer": current_caller().actor.name.casefold() == customer,

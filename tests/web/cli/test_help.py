@@ -19,6 +19,7 @@ REQUIRED = {
     *("flags set", "flags history", "import"),
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
+    *(f"sources {verb}" for verb in ("list", "show", "set", "delete", "check")),
     *(
         "bench eval",
         "bench serve",
