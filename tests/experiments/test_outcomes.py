@@ -105,7 +105,8 @@ def test_a_value_request_ends_when_its_flag_ships(sqlite_world: World) -> None:
     now = found(world, 86400 + 10)
     assert now["customer_time_to_value"].value == pytest.approx(2.0, rel=1e-3)
     assert now["failure_demand"].value == 0.0
-    assert now["draft_to_shipped"].n == 1
+    # One case is no median.
+    assert (now["draft_to_shipped"].n, now["draft_to_shipped"].value) == (1, None)
     assert now["time_to_proof"].n == 1
 
 

@@ -59,7 +59,7 @@ def _draw(amounts: dict[str, int], counts: dict[str, int], currency: str, width:
         edge, wide = up(amounts[step]), room * 0.5
         high, low = min(edge, zero), max(edge, zero)
         name = "fs-loss" if amounts[step] < 0 else "fs-interval"
-        text = money_text(amounts[step], currency)
+        text = money_text(amounts[step], currency) if counts[step] else "none yet"
         tall = max(low - high, 1)
         place_of_bar = f'x="{middle - wide / 2:.1f}" y="{high:.1f}" width="{wide:.1f}"'
         parts += [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import experiments.sources
 from experiments.errors import PlanError
 from experiments.plan import parse_plan
-from experiments.sources.definition import parse_source
+from experiments.sources.definition import KINDS, parse_source
 from tests.experiments.conftest import plan_document
 from tests.experiments.sources.conftest import document
 
@@ -29,6 +32,18 @@ def test_toml_is_read_and_columns_have_plain_defaults() -> None:
     assert source.tracks is not None
     assert source.tracks.sql == "-- all of them\nselect * from events"
     assert source.tracks.column_of == {"unit": "unit", "name": "name", "time": "time"}
+
+
+def test_the_example_of_the_readme_is_a_source() -> None:
+    text = (Path(experiments.sources.__file__).parent / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    source = parse_source('key = "warehouse"\n' + example)
+    assert (source.kind, source.url_env) == ("postgresql", "WAREHOUSE_URL")
+    assert source.exposures is not None
+    assert source.exposures.table == ("analytics", "exposures")
+    assert source.tracks is not None
+    for kind in KINDS:
+        assert f"`{kind}`" in text or f"{kind}://" in text, kind
 
 
 @pytest.mark.parametrize(
