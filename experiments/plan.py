@@ -16,6 +16,7 @@ from typing import Any
 from experiments.analysis.definitions import MOST_EVENTS_PER_DAY
 from experiments.document import Reader, format_duration, sha256_of
 from experiments.errors import PlanError
+from experiments.lanes import LayerShare, read_layer_share
 from experiments.money import Value, read_alternatives, read_value
 from experiments.policy import Policy, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
@@ -193,6 +194,7 @@ class Plan:
     value: Value | None = None
     alternatives: tuple[str, ...] = ()
     source: str | None = None
+    layer: LayerShare | None = None
     extension_seconds: float = 0.0
 
     @property
@@ -261,6 +263,8 @@ class Plan:
             document["alternatives"] = list(self.alternatives)
         if self.source is not None:
             document["source"] = self.source
+        if self.layer is not None:
+            document |= self.layer.to_document()
         if self.exposures is not None:
             document["replay"] = {"exposures": self.exposures.to_document()} | (
                 {} if self.outcomes is None else {"outcomes": self.outcomes.to_document()}
@@ -336,6 +340,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         value=value,
         alternatives=read_alternatives(reader),
         source=source_key,
+        layer=read_layer_share(reader),
     )
     reader.finish()
     return plan

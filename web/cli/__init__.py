@@ -25,6 +25,7 @@ from web.cli import (
     flags,
     imports,
     instances,
+    layers,
     ledger,
     local,
     plan,
@@ -109,6 +110,7 @@ main.add_command(experiments.experiments)
 experiment_verbs.add_to(experiments.experiments)
 main.add_command(instances.instances)
 main.add_command(events.events)
+main.add_command(layers.layers)
 main.add_command(sources.sources)
 main.add_command(plan.plan_command)
 main.add_command(ledger.ledger)

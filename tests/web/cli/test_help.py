@@ -22,6 +22,7 @@ REQUIRED = {
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
     *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
     "experiments close",
+    *(f"layers {verb}" for verb in ("list", "create", "delete")),
     *(f"sources {verb}" for verb in ("list", "show", "set", "delete", "check")),
     *(
         "bench eval",
