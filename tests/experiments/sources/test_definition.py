@@ -6,14 +6,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 import experiments.sources
-from experiments.errors import PlanError
+from experiments.errors import PlanError, SourceError
 from experiments.plan import parse_plan
+from experiments.sources.connect import saying
 from experiments.sources.definition import KINDS, parse_source
 from tests.experiments.conftest import plan_document
-from tests.experiments.sources.conftest import document
+from tests.experiments.sources.conftest import document, source
 
 
 def test_a_document_is_read_back_as_it_was() -> None:
@@ -89,3 +91,15 @@ def test_a_plan_names_its_source_and_a_metric_its_sql() -> None:
     with pytest.raises(PlanError) as caught:
         parse_plan(plain | {"source": "no such key"})
     assert caught.value.field == "source"
+
+
+@pytest.mark.parametrize("where", ["url_env", None])
+def test_what_an_engine_says_is_told_without_address_and_password(where: str | None) -> None:
+    address = "postgresql://me:hunter2@db.internal/shop"
+    with (
+        pytest.raises(SourceError, match="no route") as caught,
+        saying(source("postgresql"), address, where, "cannot be opened"),
+    ):
+        raise duckdb.IOException(f"no route to {address}: me:hunter2@db.internal, hunter2")
+    assert "hunter2" not in caught.value.message
+    assert "db.internal" not in caught.value.message
