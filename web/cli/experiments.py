@@ -14,7 +14,7 @@ from web.cli.files import parse_json, read_text
 from web.cli.options import which_environment_option
 from web.cli.output import EXIT_FALSE, CommandError, moment
 
-_PROVEN = {"VALUE_PROVEN", "NO_HARM_PROVEN"}
+_PROVEN = {"VALUE_PROVEN", "NO_HARM_PROVEN", "CONFIRMED"}
 
 
 @click.group()
