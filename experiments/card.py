@@ -206,7 +206,7 @@ def _instruction(plan: Plan, status: CardStatus) -> str:
 
 def _standing_sentence(plan: Plan, status: CardStatus, now: dt.datetime | None) -> str:
     if status.started_at is None:
-        return f"The claim: {plan.hypothesis}"
+        return f"The claim: {plan.hypothesis} {status.forecast}".rstrip()
     where = ""
     if now is not None:
         where = f" It is {words.day_of(plan, (now - status.started_at).total_seconds())}."

@@ -32,6 +32,7 @@ class CardStatus:
     next_look_at: dt.datetime | None = None
     confirm_by: dt.datetime | None = None
     replayed: bool = False
+    forecast: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,32 +12,27 @@ import datetime as dt
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from sqlmodel import Session, col, select
 
 from experiments import lifecycle, serving, words
-from experiments.aggregate import (
-    Adds,
-    Analysis,
-    AnalysisQuery,
-    MetricDefinition,
-    MetricKind,
-    analyse,
-)
+from experiments.aggregate import Analysis, AnalysisQuery, analyse
+from experiments.definitions import definition_of, sums_of
 from experiments.enact import current_flag, enact, plan_of, position_of
 from experiments.errors import FencedError
+from experiments.forecast import forecast_due
 from experiments.lease import LEASE_SECONDS, Held, acquire, check_fence
 from experiments.lifecycle import LIVE, PROVEN, Move, State
 from experiments.looks import Quality, build_look, decide, finding_of, look_document, read_look
 from experiments.models import Experiment, Look
-from experiments.plan import Metric, Plan
+from experiments.plan import Plan
 from experiments.store.base import EventStore
 from flags.actor import SYSTEM
 from flags.database import Database
 from flags.models import Environment, Project
 from flags.revisions import lock_environment
-from stats import LookData, Moments, RatioMoments
+from stats import LookData
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +104,11 @@ def tick(
         else:
             looks += looked
             moves += moved
+    try:
+        # After the looks: protection does not wait for a plan that nobody has met yet.
+        forecast_due(database, store, held, now)
+    except FencedError:
+        return TickResult(False, looks, moves, tuple(errors))
     return TickResult(True, looks, moves, tuple(errors))
 
 
@@ -246,8 +246,7 @@ def _look_if_due(
         counts=analysis.counts,
         sums={
             metric.key: {
-                arm: (Moments if metric.ratio is None else RatioMoments)(*sums)
-                for arm, sums in analysis.moments[metric.key].items()
+                arm: sums_of(metric, sums) for arm, sums in analysis.moments[metric.key].items()
             }
             for metric in plan.metrics
         },
@@ -372,22 +371,7 @@ def _query(plan: Plan, experiment: Experiment, offset: float) -> AnalysisQuery:
         start=start,
         look_at=start + offset,
         enrol_until=start + plan.enrol_seconds,
-        metrics=tuple(_definition(metric) for metric in plan.metrics),
-    )
-
-
-def _definition(metric: Metric) -> MetricDefinition:
-    kind, ratio = cast("MetricKind", metric.kind), metric.ratio
-    if ratio is None:
-        return MetricDefinition(metric.key, kind, metric.event, metric.window_seconds)
-    return MetricDefinition(
-        metric.key,
-        kind,
-        metric.event,
-        metric.window_seconds,
-        numerator=cast("Adds", ratio.numerator),
-        denominator_event=ratio.denominator_event,
-        denominator=cast("Adds", ratio.denominator),
+        metrics=tuple(definition_of(metric) for metric in plan.metrics),
     )
 
 

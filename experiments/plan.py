@@ -14,6 +14,7 @@ from typing import Any
 
 from experiments.document import Reader, format_duration, sha256_of
 from experiments.errors import PlanError
+from experiments.expected import Expected, read_expected
 from experiments.policy import Policy, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
 from flagstone.engine import FlagSetError, parse_condition
@@ -168,6 +169,7 @@ class Plan:
     policy: Policy
     exposures: ExposureColumns | None = None
     outcomes: OutcomeColumns | None = None
+    expected: Expected | None = None
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -222,6 +224,8 @@ class Plan:
             document["planned_units"] = self.planned_units
         if self.audience is not None:
             document["audience"] = self.audience
+        if self.expected is not None:
+            document["expected"] = self.expected.to_document()
         if self.exposures is not None:
             document["replay"] = {"exposures": self.exposures.to_document()} | (
                 {} if self.outcomes is None else {"outcomes": self.outcomes.to_document()}
@@ -289,6 +293,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         policy=policy,
         exposures=exposures,
         outcomes=outcomes,
+        expected=read_expected(reader, {metric.key: metric.binary for metric in metrics}),
     )
     reader.finish()
     return plan

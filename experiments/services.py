@@ -7,15 +7,16 @@ lock before it reads what it will change. Statistics stay in the worker: nothing
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlmodel import Session, col, select
 
-from experiments import lifecycle, record, serving, words
+from experiments import feasibility, lifecycle, record, serving, words
 from experiments.card import Card, CardStatus, build_card
 from experiments.enact import current_flag, enact, plan_of, position_of
 from experiments.errors import SealBrokenError
+from experiments.feasibility import forecast_body
 from experiments.lifecycle import State
 from experiments.models import Experiment, Look
 from experiments.plan import parse_plan, plan_hash
@@ -136,8 +137,58 @@ def seal(
         sentence=sentence,
         actor=actor,
         now=now,
-        body={"plan": experiment.plan},
+        body={"plan": experiment.plan, "forecast": forecast_body(session, experiment)},
     )
+    return experiment
+
+
+def accept(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    key: str,
+    *,
+    risks: Sequence[str],
+    actor: Actor,
+    now: dt.datetime,
+) -> Experiment:
+    """Sign for risks of the sealed plan, so that it may start in spite of them.
+
+    Only the plan's customer can, signed in; what was signed is kept with the forecast that it was
+    signed on.
+
+    Raises
+    ------
+    NotAllowedError
+        If the actor is anybody else, or a key.
+    StateError
+        If the plan is not sealed, or has started.
+    """
+    _environment, experiment = _locked(session, project_key, environment_key, key)
+    if experiment.state != State.SEALED:
+        raise StateError(
+            f"a risk is accepted for a sealed plan: experiment {key!r} is {experiment.state}",
+            hint="seal it first; once started there is nothing to sign",
+        )
+    plan = plan_of(experiment)
+    row = feasibility.sign(session, experiment, plan, risks, actor=actor, now=now)
+    sentence = f"{plan.customer} accepts the risk: {', '.join(dict.fromkeys(risks))}."
+    record.append_record(
+        session,
+        experiment,
+        "action",
+        {
+            "do": "accept",
+            "risks": list(dict.fromkeys(risks)),
+            "forecast": forecast_body(session, experiment),
+            "state": experiment.state,
+            "verdict": experiment.verdict,
+        },
+        actor=str(actor),
+        now=now,
+        sentence=sentence,
+    )
+    _audit(session, experiment, "experiment_accept", actor, now, after={"accepted": row.accepted})
     return experiment
 
 
@@ -175,6 +226,7 @@ def start(
         sentence=words.started_sentence(plan, coverage),
         actor=actor,
         now=now,
+        body={"forecast": forecast_body(session, experiment)},
     )
     return experiment
 
@@ -335,6 +387,7 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         ended_at=experiment.ended_at,
         next_look_at=experiment.next_look_at,
         confirm_by=experiment.confirm_by,
+        forecast=_forecast_sentence(session, experiment),
     )
     if newest is None:
         return build_card(plan, status, now=now)
@@ -347,6 +400,16 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         offset=newest.data["offset"],
         now=now,
     )
+
+
+def _forecast_sentence(session: Session, experiment: Experiment) -> str:
+    if experiment.started_at is not None or experiment.ended_at is not None:
+        return ""
+    row = feasibility.read_forecast(session, experiment)
+    if row is None:
+        return "What it can prove is being computed."
+    signed = [f"{each['by']} accepts {each['risk']}" for each in row.accepted]
+    return " ".join([str(row.document["sentence"]), *(f"{each}." for each in signed)])
 
 
 def _has_news(experiment: Experiment) -> bool:
