@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments import words
+from experiments import costs, money, words
 from experiments.lifecycle import Outcome, State
 from experiments.plan import Metric, Plan
 
@@ -41,7 +41,7 @@ class Worth:
 
     Numbers are in the metric's unit (a conversion: share of units); ``low`` and ``high`` bound the
     difference at all looks that can decide together, ``None`` where unbounded. ``break_even`` lies
-    on the same axis.
+    on the same axis. ``money`` is the net benefit in cents, where the plan values the metric.
     """
 
     metric: str
@@ -60,6 +60,8 @@ class Worth:
     break_even_label: str
     proven: bool
     text: str
+    money: money.Worth | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,9 @@ def _worth_line(
             text += f", adjusted for {metric.covariate}"
     if break_even is not None:
         text += f"; {label} {words.difference(metric, break_even)}"
+    priced = costs.worth_of(plan, metric, known) if known is not None else None
+    if priced is not None:
+        text += f"; {costs.worth_text(plan, priced)}"
     fields = ("estimate", "low", "high", "relative", "relative_low", "relative_high")
     return Worth(
         metric=metric.key,
@@ -158,6 +163,8 @@ def _worth_line(
         break_even_label=label,
         proven=bool(known and known["passed"]),
         text=text,
+        money=priced,
+        currency=plan.value.currency if priced is not None and plan.value is not None else "",
     )
 
 
@@ -337,13 +344,14 @@ def cost_part(
 ) -> str:
     """Say how many met the change, and what a shown harm has cost."""
     if look is None or decision is None:
-        return "Nothing yet: nobody has met the change."
+        return f"Nothing yet: nobody has met the change.{costs.sunk_text(plan)}"
     exposed = [f"{look['counts'].get(arm, 0):,} met {arm}" for arm in plan.treatments]
     text = f"{words.listed(exposed)}, {look['counts'].get(plan.control, 0):,} {plan.control}"
     if offset is not None and not status.replayed:
         text += f", in {words.days(plan, offset)}"
+    in_money = costs.cost_text(plan, look, decision, offset, hide=hide)
     if hide:
-        return text + "."
+        return f"{text}.{in_money}"
     losses = []
     for metric in plan.metrics:
         for arm in plan.treatments:
@@ -354,7 +362,9 @@ def cost_part(
                 way = fewer if total < 0 else "more"
                 name = metric.ratio.numerator_of(metric.event) if metric.ratio else metric.key
                 losses.append(f"about {words.plain(abs(total), 3)} {way} {name} in {arm}")
-    return f"{text}: {words.listed(losses)} than on {plan.control}." if losses else text + "."
+    if losses:
+        text += f": {words.listed(losses)} than on {plan.control}"
+    return f"{text}.{in_money}"
 
 
 def _loss(

@@ -42,6 +42,21 @@ def forecast_body(session: Session, experiment: Experiment) -> dict[str, Any] | 
     }
 
 
+def forecast_document(session: Session, experiment: Experiment) -> dict[str, Any]:
+    """Give the forecast as the API shows it, or say that it is pending."""
+    row = read_forecast(session, experiment)
+    if row is None:
+        return {"status": "pending", "plan_hash": plan_hash(experiment.plan)}
+    return {
+        "status": "ready",
+        "plan_hash": row.plan_hash,
+        "computed_at": row.computed_at,
+        "accepted": row.accepted,
+        "open_risks": open_risks(row),
+        **row.document,
+    }
+
+
 def open_risks(row: Forecast) -> list[dict[str, Any]]:
     """List what keeps the experiment from starting: risks that nobody signed for."""
     signed = {each["risk"] for each in row.accepted}

@@ -1,7 +1,7 @@
 """What a plan can prove and how often it errs, before anybody meets the change.
 
 The rule that will decide is asked, not a table of sample sizes: the plan's own looks, ramp, windows
-and error rates, at today's traffic and variance (:mod:`experiments.measured`, or what the plan
+and error rates, at today's traffic and variance (:mod:`experiments.today`, or what the plan
 states). Runs in the worker; what it finds is plain data that everything else only shows.
 """
 
@@ -17,12 +17,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import col, select
 
-from experiments.definitions import definition_of
 from experiments.enact import plan_of
 from experiments.forecast_words import MDE, NO_DATA, NO_TRAFFIC, sentence_of, unprovable
 from experiments.lease import Held, check_fence
 from experiments.lifecycle import State
-from experiments.measured import EXPOSURES, Arrivals, Measured, MeasuredBaseline, measure
 from experiments.models import Experiment, Forecast
 from experiments.plan import Metric, Plan, plan_hash
 from experiments.policy import look_schedule
@@ -38,6 +36,7 @@ from experiments.prospects import (
     ways_out_of,
 )
 from experiments.store.base import EventStore
+from experiments.today import EXPOSURES, Arrivals, MeasuredBaseline, Today, events_of, read_today
 from flags.database import Database
 from flags.models import Environment, Project
 from flags.revisions import lock_environment
@@ -135,8 +134,8 @@ def _renew(
         session.expunge_all()
     try:
         plan = plan_of(experiment)
-        measured = measure(store, experiment.environment_id, plan, now.timestamp())
-        document = forecast(plan, measured, runs=runs)
+        today = read_today(store, experiment.environment_id, plan, now.timestamp())
+        document = forecast(plan, today, runs=runs)
     except Exception as error:
         # It must neither keep the others from theirs nor be tried again every second.
         log.exception("experiment %s could not be forecast", experiment_id)
@@ -187,14 +186,14 @@ def _failed(error: Exception) -> Document:
     return document | {"sentence": sentence_of(document)}
 
 
-def forecast(plan: Plan, measured: Measured, *, runs: int = RUNS) -> Document:
+def forecast(plan: Plan, today: Today, *, runs: int = RUNS) -> Document:
     """Forecast a plan.
 
     Parameters
     ----------
     plan : Plan
         As drafted or sealed; equal plans and measurements give equal forecasts.
-    measured : Measured
+    today : Today
         What the recorded events say.
     runs : int, default RUNS
         Simulated experiments in each world.
@@ -206,9 +205,9 @@ def forecast(plan: Plan, measured: Measured, *, runs: int = RUNS) -> Document:
         is enough), ``operating`` (None when something is not known), ``risks`` that keep the
         experiment from starting until they are mended or signed for, ``notes`` and ``sentence``.
     """
-    known = _known(plan, measured)
+    known = _known(plan, today)
     looks = simulated_looks(plan)
-    notes = _notes(plan, measured, known, looks)
+    notes = _notes(plan, today, known, looks)
     deadlines: list[Document] = []
     operating = None
     asked = asked_of(plan, known)
@@ -217,16 +216,16 @@ def forecast(plan: Plan, measured: Measured, *, runs: int = RUNS) -> Document:
             instant = share * plan.prove_by_seconds
             deadlines.append(deadline_of(plan, known, known.arrivals, looks, instant, asked))
         operating = operating_of(plan, known, known.arrivals, looks, runs, notes)
-    traffic = _traffic(plan, measured, known)
+    traffic = _traffic(plan, today, known)
     ways_out = ways_out_of(plan, traffic, deadlines[-1]) if deadlines else None
     document: Document = {
         "power": POWER,
         "traffic": traffic,
-        "baselines": {metric.key: _baseline(plan, measured, metric) for metric in plan.metrics},
+        "baselines": {metric.key: _baseline(plan, today, metric) for metric in plan.metrics},
         "deadlines": deadlines,
         "ways_out": ways_out,
         "operating": operating,
-        "risks": _risks(plan, measured, known, deadlines[-1] if deadlines else None),
+        "risks": _risks(plan, today, known, deadlines[-1] if deadlines else None),
         "notes": notes,
     }
     return document | {"sentence": sentence_of(document)}
@@ -235,14 +234,14 @@ def forecast(plan: Plan, measured: Measured, *, runs: int = RUNS) -> Document:
 # --- what is known
 
 
-def _known(plan: Plan, measured: Measured) -> Known:
-    arrivals, stated = measured.arrivals, plan.expected
-    if stated is not None and stated.units_per_day is not None and measured.source != EXPOSURES:
+def _known(plan: Plan, today: Today) -> Known:
+    arrivals, stated = today.arrivals, plan.expected
+    if stated is not None and stated.units_per_day is not None and today.source != EXPOSURES:
         # Who met the flag is a measurement; units with any event only stand in for them.
         arrivals = Arrivals((stated.units_per_day,), plan.policy.day_seconds)
     baselines = {}
     for metric in plan.metrics:
-        found = measured.baselines.get(metric.key)
+        found = today.baselines.get(metric.key)
         if found is not None and found.baseline is not None:
             baselines[metric.key] = found.baseline
         elif stated is not None and metric.key in stated.metrics:
@@ -255,9 +254,9 @@ def _known(plan: Plan, measured: Measured) -> Known:
     return Known(arrivals, baselines)
 
 
-def _traffic(plan: Plan, measured: Measured, known: Known) -> Document:
+def _traffic(plan: Plan, today: Today, known: Known) -> Document:
     stated = plan.expected.units_per_day if plan.expected is not None else None
-    source = measured.source
+    source = today.source
     if stated is not None and source != EXPOSURES:
         source = "stated"
     return {
@@ -265,18 +264,18 @@ def _traffic(plan: Plan, measured: Measured, known: Known) -> Document:
         "source": source,
         "stated": stated,
         "measured": None
-        if measured.arrivals is None
+        if today.arrivals is None
         else {
-            "units_per_day": tidy(measured.arrivals.per_day),
-            "days": len(measured.arrivals.new_units),
-            "units": measured.units,
-            "of": measured.source,
+            "units_per_day": tidy(today.arrivals.per_day),
+            "days": len(today.arrivals.new_units),
+            "units": today.units,
+            "of": today.source,
         },
     }
 
 
-def _baseline(plan: Plan, measured: Measured, metric: Metric) -> Document:
-    found = measured.baselines.get(metric.key)
+def _baseline(plan: Plan, today: Today, metric: Metric) -> Document:
+    found = today.baselines.get(metric.key)
     if found is not None and found.baseline is not None:
         mean, variance = found.baseline.mean, found.baseline.variance
         return {
@@ -297,14 +296,14 @@ def _reason(found: MeasuredBaseline | None) -> str:
     return "nothing is measured yet" if found is None or not found.reason else found.reason
 
 
-def _notes(plan: Plan, measured: Measured, known: Known, looks: Sequence[float]) -> list[str]:
+def _notes(plan: Plan, today: Today, known: Known, looks: Sequence[float]) -> list[str]:
     notes = []
-    if measured.source == "events" and known.arrivals is measured.arrivals:
+    if today.source == "events" and known.arrivals is today.arrivals:
         notes.append(
             f"Nobody has met {plan.flag} through a tracked rule yet: units with any recorded event "
             "stand in for its audience."
         )
-    if plan.audience is not None and measured.source is not None:
+    if plan.audience is not None and today.source is not None:
         notes.append("The plan's audience may be a part of this traffic only.")
     planned = len(look_schedule(plan.policy, plan.prove_by_seconds))
     if len(looks) < planned:
@@ -315,9 +314,7 @@ def _notes(plan: Plan, measured: Measured, known: Known, looks: Sequence[float])
 # --- what keeps it from starting
 
 
-def _risks(
-    plan: Plan, measured: Measured, known: Known, deadline: Document | None
-) -> list[Document]:
+def _risks(plan: Plan, today: Today, known: Known, deadline: Document | None) -> list[Document]:
     risks = []
     if known.arrivals is None:
         risks.append(
@@ -333,12 +330,10 @@ def _risks(
     for metric in plan.metrics:
         if not metric.decides or metric.key in stated:
             continue
-        definition = definition_of(metric)
-        names = {definition.event, definition.denominator_event or definition.event}
-        missing = sorted(names & measured.unseen)
+        missing = sorted(events_of(metric) & today.unseen)
         proves = metric.role in {"success", "guardrail"}
         if missing or (proves and metric.key not in known.baselines):
-            found = measured.baselines.get(metric.key)
+            found = today.baselines.get(metric.key)
             reason = f"no event {missing[0]!r} has been recorded" if missing else _reason(found)
             risks.append(
                 _risk(

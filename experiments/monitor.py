@@ -17,14 +17,14 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from experiments import lifecycle, serving, words
-from experiments.aggregate import Analysis, AnalysisQuery, analyse
-from experiments.definitions import definition_of, sums_of
+from experiments.aggregate import Analysis
 from experiments.enact import current_flag, enact, plan_of, position_of
 from experiments.errors import FencedError
 from experiments.forecast import forecast_due
 from experiments.lease import LEASE_SECONDS, Held, acquire, check_fence
 from experiments.lifecycle import LIVE, PROVEN, Move, State
 from experiments.looks import Quality, build_look, decide, finding_of, look_document, read_look
+from experiments.measure import measure
 from experiments.models import Experiment, Look
 from experiments.plan import Plan
 from experiments.store.base import EventStore
@@ -237,19 +237,20 @@ def _look_if_due(
         offset = plan.prove_by_seconds
     if offset is None or offset <= due.last_offset:
         return False
-    analysis = analyse(store, _query(plan, experiment, offset))
-    quality = _quality(plan, experiment, analysis, offset)
+    measured = measure(
+        store,
+        plan,
+        environment_id=experiment.environment_id,
+        start=experiment.started_at.timestamp(),
+        offset=offset,
+    )
+    quality = _quality(plan, experiment, measured.analysis, offset)
     look = build_look(
         plan,
         number=len(due.looks) + 1,
         offset=offset,
-        counts=analysis.counts,
-        sums={
-            metric.key: {
-                arm: sums_of(metric, sums) for arm, sums in analysis.moments[metric.key].items()
-            }
-            for metric in plan.metrics
-        },
+        counts=measured.analysis.counts,
+        sums=measured.sums,
         quality=quality,
         earlier=due.looks,
         waits_for_customer=waits,
@@ -358,21 +359,6 @@ def _what_follows(plan: Plan, position: lifecycle.Position) -> str:
     if position.state is State.SHIPPING:
         return f"Authorised in advance: {words.shipped_sentence(plan, position.winner)}"
     return f"{plan.customer} has {words.days(plan, plan.policy.confirm_within_seconds)} to confirm."
-
-
-def _query(plan: Plan, experiment: Experiment, offset: float) -> AnalysisQuery:
-    assert experiment.started_at is not None
-    start = experiment.started_at.timestamp()
-    return AnalysisQuery(
-        environment_id=experiment.environment_id,
-        flag=plan.flag,
-        rule=plan.rule_id,
-        arms=plan.arms,
-        start=start,
-        look_at=start + offset,
-        enrol_until=start + plan.enrol_seconds,
-        metrics=tuple(definition_of(metric) for metric in plan.metrics),
-    )
 
 
 def _quality(plan: Plan, experiment: Experiment, analysis: Analysis, offset: float) -> Quality:

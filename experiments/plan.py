@@ -6,15 +6,17 @@ canonical JSON with its SHA-256. ``README.md`` shows a whole one.
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.document import Reader, format_duration, sha256_of
 from experiments.errors import PlanError
 from experiments.expected import Expected, read_expected
+from experiments.money import Value, read_alternatives, read_value
 from experiments.policy import Policy, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
 from flagstone.engine import FlagSetError, parse_condition
@@ -170,6 +172,8 @@ class Plan:
     exposures: ExposureColumns | None = None
     outcomes: OutcomeColumns | None = None
     expected: Expected | None = None
+    value: Value | None = None
+    alternatives: tuple[str, ...] = ()
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -226,6 +230,10 @@ class Plan:
             document["audience"] = self.audience
         if self.expected is not None:
             document["expected"] = self.expected.to_document()
+        if self.value is not None:
+            document["value"] = self.value.to_document()
+        if self.alternatives:
+            document["alternatives"] = list(self.alternatives)
         if self.exposures is not None:
             document["replay"] = {"exposures": self.exposures.to_document()} | (
                 {} if self.outcomes is None else {"outcomes": self.outcomes.to_document()}
@@ -270,6 +278,9 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         _read_metric(item, prove_by, replayed=replayed) for item in reader.tables("metrics")
     )
     _check_metrics(reader, claim, metrics)
+    value = read_value(reader)
+    if value is not None:
+        metrics = _priced(reader, metrics, value)
     exposures, outcomes = _read_replay(reader, {control, *treatments}) if replayed else (None, None)
     planned_units = reader.integer("planned_units", None, least=100)
     plan = Plan(
@@ -294,6 +305,8 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         exposures=exposures,
         outcomes=outcomes,
         expected=read_expected(reader, {metric.key: metric.binary for metric in metrics}),
+        value=value,
+        alternatives=read_alternatives(reader),
     )
     reader.finish()
     return plan
@@ -451,6 +464,33 @@ def _check_metrics(reader: Reader, claim: str, metrics: tuple[Metric, ...]) -> N
             "do not fit the claim no_harm",
             "it is proven by guardrails alone: at least one guardrail, no success metric",
         )
+
+
+def _priced(reader: Reader, metrics: tuple[Metric, ...], value: Value) -> tuple[Metric, ...]:
+    """Let the first success metric be tested against the effect that just pays."""
+    place = next((i for i, metric in enumerate(metrics) if metric.role == "success"), None)
+    if place is None:
+        raise reader.fault(
+            "value",
+            "has no metric to count",
+            "money needs a success metric; a claim of no_harm has none",
+        )
+    metric, break_even = metrics[place], value.break_even
+    given = metric.superiority_margin
+    if given and not math.isclose(given, break_even, rel_tol=1e-9):
+        raise reader.fault(
+            f"metrics[{place}].superiority_margin",
+            f"is {given:g}, but break-even is {break_even:g}",
+            "leave it out: with money given, the break-even effect is the margin",
+        )
+    if metric.binary and break_even >= 1:
+        raise reader.fault(
+            "value",
+            f"breaks even at {break_even:g} of all units, and more than all cannot convert",
+            "lower costs, a longer horizon or another change",
+        )
+    priced = replace(metric, superiority_margin=break_even)
+    return (*metrics[:place], priced, *metrics[place + 1 :])
 
 
 def _read_replay(reader: Reader, arms: set[str]) -> tuple[ExposureColumns, OutcomeColumns]:

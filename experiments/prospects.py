@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from experiments.looks import decision_plan, decision_policy
-from experiments.measured import Arrivals
 from experiments.plan import Metric, Plan, plan_hash
 from experiments.policy import look_schedule
+from experiments.today import Arrivals
 from stats import (
     Baseline,
     Role,

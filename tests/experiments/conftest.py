@@ -23,6 +23,7 @@ from flags.changes import apply_change, parse_change
 from flags.database import Database
 from flags.revisions import load_flag_set
 from flagstone.engine import CompiledFlagSet, compile_flag_set, parse_flag_set
+from tests.forecasting import forecast_now
 
 START = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 OWNER = Actor("user", "owner@example.org")
@@ -62,6 +63,10 @@ def plan_document(**changes: Any) -> dict[str, Any]:
                 "margin": 0.5,
             },
         ],
+        "expected": {
+            "units_per_day": 5000,
+            "metrics": {"purchase": {"baseline": 0.2}, "errors": {"baseline": 0.1}},
+        },
         "policy": {
             "name": "short",
             "looks": [{"every": "10s"}],
@@ -104,7 +109,12 @@ class World:
         """Create, seal and start at second 0."""
         self.create(document)
         self.do(services.seal)
+        self.forecast()
         self.do(services.start)
+
+    def forecast(self, seconds: float = 0, **extra: Any) -> int:
+        """Do the worker's forecasts, without any event unless a store is given."""
+        return forecast_now(self.database, self.at(seconds), **extra)
 
     def tick(self, seconds: float, holder: str = "worker-1") -> TickResult:
         return tick(self.database, self.store, holder=holder, now=self.at(seconds))

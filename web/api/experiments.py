@@ -9,9 +9,11 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 from sqlmodel import Session
 
+from experiments import feasibility
 from experiments import services as experiments
 from experiments.card import card_text
 from experiments.models import Experiment, Look
+from experiments.results import Results, read_results, results_csv, results_document
 from flags import services
 from flags.errors import InvalidInputError, NotFoundError
 from web.api.blueprint import blueprint
@@ -48,6 +50,12 @@ class StopBody(Body):
     """Why it is stopped."""
 
     reason: Annotated[str, Field(max_length=2000)]
+
+
+class AcceptBody(Body):
+    """Which risks the customer signs for."""
+
+    risks: Annotated[list[Key], Field(min_length=1, max_length=10)]
 
 
 @blueprint.get("/projects/<project_key>/experiments")
@@ -133,6 +141,35 @@ def stop_experiment(project_key: str, experiment_key: str) -> ResponseReturnValu
         return _answer(session, project_key, experiment)
 
 
+@blueprint.get(f"{_ITEM}/forecast")
+@needs(Role.VIEWER)
+def get_forecast(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Return what the plan can prove and how often it errs; ``pending`` until the worker knows."""
+    with reading() as session:
+        experiment = _find(session, project_key, experiment_key)
+        return document(feasibility.forecast_document(session, experiment))
+
+
+@blueprint.post(f"{_ITEM}/accept")
+@needs(Role.EDITOR)
+@idempotent()
+def accept_risks(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Let the customer, signed in, start a sealed plan in spite of a risk."""
+    body = read_body(AcceptBody)
+    with transaction() as session:
+        environment_key = _environment_of(session, project_key, experiment_key)
+        experiment = experiments.accept(
+            session,
+            project_key,
+            environment_key,
+            experiment_key,
+            risks=body.risks,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return _answer(session, project_key, experiment)
+
+
 @blueprint.get(f"{_ITEM}/looks")
 @needs(Role.VIEWER)
 def list_looks(project_key: str, experiment_key: str) -> ResponseReturnValue:
@@ -150,6 +187,27 @@ def get_card(project_key: str, experiment_key: str) -> ResponseReturnValue:
         experiment = _find(session, project_key, experiment_key)
         card = experiments.get_card(session, experiment, now=now())
     return Response(card_text(card) + "\n", content_type="text/plain; charset=utf-8")
+
+
+@blueprint.get(f"{_ITEM}/results.csv")
+@needs(Role.VIEWER)
+def get_results_csv(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Return one row per look, metric and treatment."""
+    text = results_csv(_results(project_key, experiment_key))
+    return Response(text, content_type="text/csv; charset=utf-8")
+
+
+@blueprint.get(f"{_ITEM}/results.json")
+@needs(Role.VIEWER)
+def get_results(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Return plan, looks, sums, tests and hashes as tables for a notebook."""
+    return document(results_document(_results(project_key, experiment_key)))
+
+
+def _results(project_key: str, experiment_key: str) -> Results:
+    with reading() as session:
+        experiment = _find(session, project_key, experiment_key)
+        return read_results(session, experiment, now=now())
 
 
 @blueprint.get(f"{_ITEM}/record")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 
+from experiments.forecast_words import forecast_lines
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_json, read_text
 from web.cli.options import which_environment_option
 from web.cli.output import EXIT_FALSE, CommandError, moment
+from web.cli.remote import Remote
 
+# The worker ticks every second, and takes about one for a forecast.
+FORECAST_WAIT_SECONDS = 10.0
 _PROVEN = {"VALUE_PROVEN", "NO_HARM_PROVEN"}
 
 
@@ -89,9 +94,84 @@ def _step(verb: str, text: str, said: str) -> None:
         invocation.output.document(answer, said.format(**answer))
 
 
-_step("seal", "Freeze the plan with its hash.", "{key} is sealed as {plan_hash}.")
-_step("start", "Start: the ramp begins, looks are scheduled.", "{key} has started.")
 _step("confirm", "Ship what was proven (for the customer).", "{key} ships {winner}.")
+
+
+@experiments.command()
+@click.argument("experiment")
+@which_environment_option
+@pass_invocation
+def seal(invocation: Invocation, experiment: str, environment: str | None) -> None:
+    """Freeze the plan with its hash, and say what it can prove."""
+    remote = invocation.remote
+    answer = remote.post(
+        remote.project_path("experiments", experiment, "seal"), environment=environment
+    )
+    found = _forecast(remote, experiment, environment)
+    said = [f"{answer['key']} is sealed as {answer['plan_hash']}.", *_forecast_lines(found)]
+    invocation.output.document({**answer, "forecast": found}, "\n".join(said))
+
+
+@experiments.command()
+@click.argument("experiment")
+@which_environment_option
+@pass_invocation
+def start(invocation: Invocation, experiment: str, environment: str | None) -> None:
+    """Start: the ramp begins, looks are scheduled."""
+    remote = invocation.remote
+    _forecast(remote, experiment, environment)
+    answer = remote.post(
+        remote.project_path("experiments", experiment, "start"), environment=environment
+    )
+    invocation.output.document(answer, f"{answer['key']} has started.")
+
+
+@experiments.command()
+@click.argument("experiment")
+@which_environment_option
+@pass_invocation
+def forecast(invocation: Invocation, experiment: str, environment: str | None) -> None:
+    """Say what the plan can prove by when, how often it errs, and what keeps it from starting."""
+    found = _forecast(invocation.remote, experiment, environment)
+    invocation.output.document(found, "\n".join(_forecast_lines(found)))
+
+
+@experiments.command()
+@click.argument("experiment")
+@click.option("-r", "--risk", "risks", multiple=True, required=True, help="mde, no_traffic, …")
+@which_environment_option
+@pass_invocation
+def accept(
+    invocation: Invocation, experiment: str, risks: tuple[str, ...], environment: str | None
+) -> None:
+    """Sign for a risk of the sealed plan (for the customer, signed in)."""
+    remote = invocation.remote
+    answer = remote.post(
+        remote.project_path("experiments", experiment, "accept"),
+        {"risks": list(risks)},
+        environment=environment,
+    )
+    invocation.output.document(
+        answer, f"{answer['key']} may start in spite of: {', '.join(risks)}."
+    )
+
+
+def _forecast(remote: Remote, experiment: str, environment: str | None) -> dict[str, Any]:
+    """Read the forecast, and wait a little for the worker that makes it."""
+    path = remote.project_path("experiments", experiment, "forecast")
+    deadline = time.monotonic() + FORECAST_WAIT_SECONDS
+    while True:
+        found = remote.get(path, environment=environment)
+        if found["status"] == "ready" or time.monotonic() > deadline:
+            return found
+        time.sleep(0.25)
+
+
+def _forecast_lines(found: dict[str, Any]) -> list[str]:
+    if found["status"] != "ready":
+        return ["No forecast yet: is a worker running? See: flagstone experiments forecast"]
+    signed = [f"{each['by']} accepts the risk {each['risk']}." for each in found["accepted"]]
+    return [*forecast_lines(found), *signed]
 
 
 @experiments.command()
@@ -147,6 +227,46 @@ def card(invocation: Invocation, experiment: str, environment: str | None) -> No
         remote.project_path("experiments", experiment, "card.txt"), environment=environment
     )
     invocation.output.text(text, {"experiment": experiment, "card": text})
+
+
+@experiments.command()
+@click.argument("experiment")
+@click.option("--csv", "as_csv", is_flag=True, help="one row per look, metric and treatment")
+@click.option("--out", type=click.Path(dir_okay=False, writable=True), help="a file")
+@which_environment_option
+@pass_invocation
+def results(
+    invocation: Invocation,
+    experiment: str,
+    out: str | None,
+    environment: str | None,
+    *,
+    as_csv: bool,
+) -> None:
+    """Give everything that was found: JSON for a notebook, or CSV; a table of the newest look."""
+    remote = invocation.remote
+    name = "results.csv" if as_csv else "results.json"
+    path = remote.project_path("experiments", experiment, name)
+    text = remote.get_text(path, environment=environment)
+    if out is not None:
+        Path(out).write_text(text, encoding="utf-8", newline="")
+        invocation.output.document({"file": out}, f"Wrote {out}.")
+    elif as_csv:
+        click.echo(text, nl=False)
+    elif invocation.output.as_json:
+        invocation.output.document(parse_json(text, name))
+    else:
+        _show_newest_look(invocation, parse_json(text, name))
+
+
+def _show_newest_look(invocation: Invocation, document: dict[str, Any]) -> None:
+    rows = document["results"]
+    newest = [row for row in rows if row["look"] == rows[-1]["look"]]
+    columns = [(name, name) for name in ("metric", "arm", "estimate", "low", "high", "relative")]
+    head = [("look", "look"), *columns]
+    if document["hidden_because"] is not None:
+        head = [("look", "look"), *columns[:2], ("hidden_because", "not shown")]
+    invocation.output.table(newest, head, empty="No look yet.")
 
 
 @experiments.command()

@@ -9,11 +9,18 @@ from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
-from experiments import services
+from experiments import feasibility, services
 from experiments.card import Card
 from experiments.document import canonical_json
+from experiments.forecast_words import (
+    baseline_words,
+    operating_rows,
+    traffic_words,
+    ways_out_words,
+)
 from experiments.lifecycle import PROVEN, State
-from experiments.models import Experiment
+from experiments.models import Experiment, Forecast
+from experiments.results import read_results, results_csv, results_document
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
@@ -132,12 +139,12 @@ def show_experiment(
     return _page(project_key, environment_key, experiment_key)
 
 
-@blueprint.post(f"{_ITEM}/<any(seal, start, confirm, stop):verb>")
+@blueprint.post(f"{_ITEM}/<any(seal, start, accept, confirm, stop):verb>")
 @needs(Role.EDITOR)
 def advance(
     project_key: str, environment_key: str, experiment_key: str, verb: str
 ) -> ResponseReturnValue:
-    """Seal, start, confirm or stop."""
+    """Seal, start, confirm or stop; let the customer accept a risk."""
     steps = {"seal": services.seal, "start": services.start, "confirm": services.confirm}
     place_and_key = (project_key, environment_key, experiment_key)
     try:
@@ -146,6 +153,9 @@ def advance(
             if verb == "stop":
                 reason = request.form.get("reason", "")
                 services.stop(session, *place_and_key, reason=reason, actor=actor, now=now())
+            elif verb == "accept":
+                risks = request.form.getlist("risks")
+                services.accept(session, *place_and_key, risks=risks, actor=actor, now=now())
             else:
                 steps[verb](session, *place_and_key, actor=actor, now=now())
     except FlagstoneError as error:
@@ -162,8 +172,27 @@ def download_record(
     with reading() as session:
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
         text = canonical_json(services.export_record(session, experiment))
-    response = Response(text, content_type="application/json")
-    response.headers["Content-Disposition"] = f'attachment; filename="{experiment.key}.json"'
+    return _file(f"{experiment.key}.json", text, "application/json")
+
+
+@blueprint.get(f"{_ITEM}/results.<any(csv, json):form>")
+@needs(Role.VIEWER)
+def download_results(
+    project_key: str, environment_key: str, experiment_key: str, form: str
+) -> ResponseReturnValue:
+    """Give what was found as a file: for a spreadsheet, or for a notebook."""
+    with reading() as session:
+        experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
+        found = read_results(session, experiment, now=now())
+    if form == "csv":
+        return _file(f"{experiment.key}.csv", results_csv(found), "text/csv; charset=utf-8")
+    text = canonical_json(results_document(found))
+    return _file(f"{experiment.key}-results.json", text, "application/json")
+
+
+def _file(name: str, text: str, content_type: str) -> Response:
+    response = Response(text, content_type=content_type)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 
@@ -187,10 +216,11 @@ def _page(
     with reading() as session:
         place(session, project_key, environment_key)
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
-        version = version_of(experiment.version, experiment.state)
+        forecast = feasibility.read_forecast(session, experiment)
+        version = version_of(experiment.version, experiment.state, *_stands_at(forecast))
         if unchanged(version):
             return "", 204
-        values = _values(session, experiment)
+        values = _values(session, experiment) | _forecast_values(forecast)
     return show(
         "experiments/_body.html" if wants_fragment() else "experiments/page.html",
         status=status_of(problem),
@@ -216,10 +246,36 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "records": services.records(session, experiment),
         "worth": [(each, axis_of_worth(each)) for each in card.worth],
         "charts": [chart_of_looks(each, looks, experiment.started_at, plan) for each in card.worth],
-        "live": experiment.started_at is not None and experiment.ended_at is None,
+        # A plan that has not started waits for its forecast.
+        "live": experiment.ended_at is None,
         "plan": plan,
         "waits": experiment.state == State.RUNNING and experiment.verdict in PROVEN,
         "is_customer": current_caller().actor.name.casefold() == customer,
+    }
+
+
+def _stands_at(forecast: Forecast | None) -> tuple[object, ...]:
+    return ("",) if forecast is None else (forecast.computed_at.timestamp(), len(forecast.accepted))
+
+
+def _forecast_values(forecast: Forecast | None) -> dict[str, Any]:
+    if forecast is None:
+        return {"forecast": None}
+    found = forecast.document
+    operating = found["operating"]
+    return {
+        "forecast": {
+            "computed_at": forecast.computed_at,
+            "accepted": forecast.accepted,
+            "open_risks": feasibility.open_risks(forecast),
+            "document": found,
+        },
+        "ways": [] if found["ways_out"] is None else list(ways_out_words(found)),
+        "chances": [] if operating is None else list(operating_rows(operating)),
+        "rests_on": [
+            traffic_words(found["traffic"]),
+            *(baseline_words(key, each) for key, each in found["baselines"].items()),
+        ],
     }
 
 

@@ -194,6 +194,25 @@ def test_a_record_is_identical_until_one_character_is_flipped(
     assert alone.pipe("verify", str(path)).json["differences"]
 
 
+def test_results_come_as_a_document_as_csv_and_as_a_table(
+    cli: Any, stopped: str, tmp_path: Path
+) -> None:
+    document = cli.ok("experiments", "results", stopped)
+    assert document["experiment"]["key"] == stopped
+    assert [each["hash"] for each in document["records"]]
+    path = tmp_path / "results.csv"
+    assert cli.ok("experiments", "results", stopped, "--csv", "--out", str(path)) == {
+        "file": str(path)
+    }
+    printed = cli.pipe("experiments", "results", stopped, "--csv").out
+    assert path.read_bytes().count(b"\r\n") > 1
+    assert printed == path.read_bytes().decode().replace("\r\n", "\n")
+    assert printed.startswith("look,at,day,look_verdict,")
+    table = cli.terminal("experiments", "results", stopped).out
+    assert "metric" in table
+    assert "purchase" in table
+
+
 def test_a_damaged_record_never_ends_in_a_traceback(
     cli: Any, alone: Any, stopped: str, tmp_path: Path
 ) -> None:
@@ -224,7 +243,7 @@ def test_a_record_that_cannot_be_written_names_the_file(
 
 
 def test_an_unknown_experiment_is_named(cli: Any) -> None:
-    for verb in ("seal", "start", "confirm", "status", "card", "record"):
+    for verb in ("seal", "start", "confirm", "status", "card", "record", "results"):
         answer = cli.pipe("experiments", verb, "nowhere at all")
         assert (answer.code, answer.out) == (1, "")
         assert "nowhere at all" in answer.error

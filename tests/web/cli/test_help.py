@@ -18,7 +18,8 @@ REQUIRED = {
     *(f"flags {verb}" for verb in ("list", "show", "create", "on", "off", "kill", "unkill")),
     *("flags set", "flags history", "import"),
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),
-    *("experiments confirm", "experiments stop", "experiments record"),
+    *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
+    *("experiments forecast", "experiments accept"),
     *("bench eval", "bench serve", "instances", "compare", "plan"),
 }
 

@@ -371,6 +371,22 @@ def test_the_page_shows_what_is_rare_and_what_a_ratio_divides_by(
     assert re.search(r"ln E 2\.500\s*5\.075", page.words)
 
 
+def test_what_was_found_is_downloaded_for_a_spreadsheet_and_for_a_notebook(running: Any) -> None:
+    console = running(looks=9, state="RUNNING")
+    viewer = console.person("viewer")
+    page = viewer.page(PAGE)
+    for name in ("results.csv", "results.json"):
+        assert f"{PAGE}/{name}" in page.links
+    table = viewer.get(f"{PAGE}/results.csv")
+    assert table.headers["Content-Disposition"] == 'attachment; filename="one-page.csv"'
+    assert table.content_type == "text/csv; charset=utf-8"
+    assert table.get_data(as_text=True).count("\r\n") == 1 + 9
+    notebook = viewer.get(f"{PAGE}/results.json")
+    assert "one-page-results.json" in notebook.headers["Content-Disposition"]
+    assert len(json.loads(notebook.get_data())["looks"]) == 9
+    assert viewer.get(f"{HERE}/experiments/other/results.csv").status_code == 404
+
+
 def test_a_conversion_is_drawn_in_points(running: Any, plan: Any) -> None:
     console = running(looks=9, state="RUNNING")
     page = console.person("viewer").page(PAGE)

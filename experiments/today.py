@@ -18,11 +18,11 @@ from typing import Any
 import duckdb
 
 from experiments.aggregate import AnalysisQuery, analyse
-from experiments.definitions import definition_of, sums_of
 from experiments.document import format_duration
+from experiments.measure import definition_of, typed_sums
 from experiments.plan import Metric, Plan
 from experiments.store.base import MAX_AGE_SECONDS, EventStore
-from stats import Baseline, Moments, RatioMoments, StatsError
+from stats import Baseline, CovariateMoments, Moments, RatioMoments, StatsError
 
 #: Days of the policy that are read: what came before says less about today.
 MOST_DAYS = 28
@@ -75,7 +75,7 @@ class MeasuredBaseline:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Today:
     """What the recorded events say about a plan.
 
     Parameters
@@ -113,7 +113,7 @@ _ANY = (
 )
 
 
-def measure(store: EventStore, environment_id: int, plan: Plan, now: float) -> Measured:
+def read_today(store: EventStore, environment_id: int, plan: Plan, now: float) -> Today:
     """Measure traffic and baselines.
 
     Parameters
@@ -130,7 +130,7 @@ def measure(store: EventStore, environment_id: int, plan: Plan, now: float) -> M
     oldest = now - MAX_AGE_SECONDS
     with store.relations(environment_id, since=oldest, until=now) as connection:
         here = {"environment": environment_id}
-        names = sorted(_events(plan))
+        names = sorted(set().union(*map(events_of, plan.metrics)))
         seen = connection.execute(
             "SELECT DISTINCT name FROM tracks WHERE environment_id = $environment"
             " AND list_contains($names, name) AND time >= $oldest AND time <= $now",
@@ -156,16 +156,15 @@ def measure(store: EventStore, environment_id: int, plan: Plan, now: float) -> M
             baselines = _baselines(connection, plan, environment_id, first, now)
             counts = {int(back): int(units) for back, units, _first in rows}
             arrivals = _arrivals(counts, end - first, day)
-            return Measured(arrivals, source, sum(counts.values()), baselines, unseen)
-    return Measured(unseen=unseen)
+            return Today(arrivals, source, sum(counts.values()), baselines, unseen)
+    return Today(unseen=unseen)
 
 
-def _events(plan: Plan) -> set[str]:
-    names = set()
-    for metric in plan.metrics:
-        definition = definition_of(metric)
-        names |= {definition.event, definition.denominator_event or definition.event}
-    return names
+def events_of(metric: Metric) -> set[str]:
+    """Name the events that a metric is made of."""
+    definition = definition_of(metric)
+    named = {definition.event, definition.denominator_event, *definition.steps}
+    return {name for name in named if name}
 
 
 def _arrivals(counts: Mapping[int, int], age: float, day: float) -> Arrivals:
@@ -206,26 +205,24 @@ def _baselines(
     start: float,
     now: float,
 ) -> dict[str, MeasuredBaseline]:
-    analysis = analyse(
-        connection,
-        AnalysisQuery(
-            environment_id=environment_id,
-            flag=plan.flag,
-            rule=None,
-            arms=plan.arms,
-            start=start,
-            look_at=now,
-            enrol_until=None,
-            metrics=tuple(definition_of(metric) for metric in plan.metrics),
-        ),
+    query = AnalysisQuery(
+        environment_id=environment_id,
+        flag=plan.flag,
+        rule=None,
+        arms=plan.arms,
+        start=start,
+        look_at=now,
+        enrol_until=None,
+        metrics=tuple(definition_of(metric) for metric in plan.metrics),
     )
     found = {}
+    sums = typed_sums(query, analyse(connection, query))
     for metric in plan.metrics:
-        arms = {arm: sums_of(metric, row) for arm, row in analysis.moments[metric.key].items()}
+        arms = sums[metric.key]
         control = arms[plan.control]
         # Control is what everybody has; only where few were on it do all arms stand for today.
-        sums = control if control.n >= FEWEST_UNITS else reduce(add, arms.values())
-        found[metric.key] = _baseline(metric, sums)
+        chosen = control if control.n >= FEWEST_UNITS else reduce(add, arms.values())
+        found[metric.key] = _baseline(metric, chosen)
     return found
 
 
@@ -235,6 +232,8 @@ def _baseline(metric: Metric, sums: Any) -> MeasuredBaseline:
         window = format_duration(metric.window_seconds)
         few = "no unit has" if units == 0 else f"only {units} units have"
         return MeasuredBaseline(units, None, f"{few} been watched for its window of {window}")
+    if isinstance(sums, Moments) and not sums.variance > 0:
+        return MeasuredBaseline(units, None, f"{units} units have the same value, {sums.mean:g}")
     try:
         known = _described(metric, sums)
     except StatsError as error:
@@ -252,8 +251,13 @@ def _described(metric: Metric, sums: Any) -> Baseline | None:
             (below, (sums.d2 - n * below * below) / (n - 1)),
             (sums.md - n * top * below) / (n - 1),
         )
-    if isinstance(sums, Moments) and metric.binary:
-        return Baseline.of_rate(sums.mean)
-    if isinstance(sums, Moments):
-        return Baseline.of_mean(sums.mean, math.sqrt(sums.variance))
-    return None
+    if not isinstance(sums, Moments):
+        return None
+    if metric.binary:
+        known = Baseline.of_rate(sums.mean)
+    else:
+        known = Baseline.of_mean(sums.mean, math.sqrt(sums.variance))
+    if isinstance(sums, CovariateMoments) and sums.covariate.variance > 0:
+        explained = sums.covariance**2 / (sums.variance * sums.covariate.variance)
+        return known.with_covariate(min(explained, 0.999))
+    return known

@@ -1,0 +1,213 @@
+"""A unit's value for each metric: from recorded events, or from a metric's own table.
+
+An outcome counts if ``first <= time < first + window`` and ``time <= look_at``; for a covariate if
+``first - covariate <= time < first``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import ibis
+
+from experiments.analysis.definitions import AnalysisQuery, MetricDefinition
+from experiments.analysis.units import COUNTED
+
+How = Literal["any", "count", "sum", "max"]
+Add = Callable[..., ibis.Value]
+"""How an engine adds up floats; takes ``where``, as all aggregates do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One number of a unit, of the events from ``low`` to just before ``high`` after it entered.
+
+    ``above`` counts only events whose value is larger; ``valued`` only those that have a value.
+    """
+
+    event: str
+    how: How
+    low: float
+    high: float
+    above: float | None = None
+    valued: bool = False
+
+
+def parts(metric: MetricDefinition) -> tuple[Part, ...]:
+    """Give the numbers of a unit that a metric is made of.
+
+    They are its value, or the halves of a ratio; then the same of the time before.
+    """
+    low, high = metric.from_seconds, metric.window_seconds
+    if metric.kind == "funnel":
+        return ()
+    if metric.denominator_event is not None:
+        halves = [
+            Part(event, "sum" if adds == "value" else "count", low, high)
+            for event, adds in (
+                (metric.event, metric.numerator),
+                (metric.denominator_event, metric.denominator),
+            )
+        ]
+    elif metric.kind == "quantile" and not metric.of_units:
+        halves = [
+            Part(metric.event, "count", low, high, above=metric.threshold),
+            Part(metric.event, "count", low, high, valued=True),
+        ]
+    else:
+        how: How = metric.aggregation
+        if metric.kind in {"conversion", "retention"}:
+            how = "any"
+        elif metric.kind == "count":
+            how = "count"
+        halves = [Part(metric.event, how, low, high)]
+    before = metric.covariate_seconds
+    if before is not None:
+        halves += [Part(half.event, half.how, -before, 0.0) for half in halves]
+    return tuple(halves)
+
+
+def part_column(place: int, number: int) -> str:
+    """Name the column of a part, by the metric's place in the query and its own in the metric."""
+    return f"value{place}_{number}"
+
+
+def unit_values(
+    units: ibis.Table,
+    tracks: ibis.Table,
+    query: AnalysisQuery,
+    metric_tables: Mapping[str, ibis.Table],
+    add: Add,
+) -> ibis.Table:
+    """Give every unit its values, beside what is known of it.
+
+    Parameters
+    ----------
+    units : ibis.Table
+        As :func:`experiments.analysis.units.exposed_units` gives them.
+    tracks : ibis.Table
+        Columns ``unit, name, value, time``; ``environment_id`` if it holds several.
+    metric_tables : mapping
+        Columns ``unit, time, value`` for a metric that is read from a table of its own; if there
+        is a column ``name`` too, only rows of the metric's events count.
+
+    Returns
+    -------
+    ibis.Table
+        The units with ``newest``, ``outcomes`` and a column for each part (`part_column`); a part
+        is null, or nought, for a unit without such events.
+    """
+    metrics = list(enumerate(query.metrics))
+    sources = [(tracks, [(k, m) for k, m in metrics if m.key not in metric_tables])]
+    sources += [(metric_tables[m.key], [(k, m)]) for k, m in metrics if m.key in metric_tables]
+    counted = units.filter(units.status == COUNTED).select("unit", "entered")
+    newest, outcomes, wide = [], [], units
+    for number, (table, chosen) in enumerate(sources):
+        if not chosen:
+            continue
+        events = _events_of_units(table, counted, query, [metric for _, metric in chosen])
+        found = events.group_by("unit").aggregate(
+            **{
+                f"newest{number}": events.time.max(),
+                f"outcomes{number}": events.count(where=events.time >= events.entered),
+            },
+            **{
+                part_column(place, k): _aggregate(events, part, add)
+                for place, metric in chosen
+                for k, part in enumerate(parts(metric))
+            },
+        )
+        wide = _left_join(wide, found)
+        newest.append(wide[f"newest{number}"])
+        outcomes.append(wide[f"outcomes{number}"])
+        for place, metric in chosen:
+            if metric.kind == "funnel":
+                wide = _left_join(wide, _funnel(events, metric, part_column(place, 0)))
+    return wide.mutate(
+        newest=ibis.greatest(wide.last_seen, *(ibis.coalesce(x, wide.last_seen) for x in newest))
+        if newest
+        else wide.last_seen,
+        outcomes=sum((ibis.coalesce(x, 0) for x in outcomes), ibis.literal(0)),
+    )
+
+
+def _events_of_units(
+    table: ibis.Table,
+    units: ibis.Table,
+    query: AnalysisQuery,
+    metrics: Sequence[MetricDefinition],
+) -> ibis.Table:
+    """Give ``unit, name, value, time, entered`` for the events of the units that count."""
+    rows = table
+    if "environment_id" in rows.columns:
+        rows = rows.filter(rows.environment_id == query.environment_id)
+    names = sorted({name for metric in metrics for name in metric.events})
+    if "name" in rows.columns:
+        rows = rows.filter(rows.name.isin(names))
+        name = rows.name
+    elif len(names) > 1:
+        msg = f"the table of {metrics[0].key!r} needs a column name, to tell {names} apart"
+        raise ValueError(msg)
+    else:
+        name = ibis.literal(names[0])
+    before = max((metric.covariate_seconds or 0.0 for metric in metrics), default=0.0)
+    rows = rows.select(
+        unit=rows.unit.cast("string"),
+        name=name,
+        value=rows.value.cast("float64"),
+        time=rows.time.cast("float64"),
+    )
+    rows = rows.filter(rows.time >= query.start - before, rows.time <= query.look_at)
+    units = units.select(owner="unit", entered="entered")
+    joined = rows.join(
+        units, [rows.unit == units.owner, rows.time >= _later(units.entered, -before)]
+    )
+    return joined.select("unit", "name", "value", "time", "entered")
+
+
+def _aggregate(events: ibis.Table, part: Part, add: Add) -> ibis.Value:
+    counts = events.name == part.event
+    if part.low != 0:
+        counts &= events.time >= _later(events.entered, part.low)
+    elif part.high > 0:
+        counts &= events.time >= events.entered
+    counts &= events.time < _later(events.entered, part.high)
+    if part.above is not None:
+        counts &= events.value > part.above
+    if part.valued:
+        counts &= events.value.notnull()
+    if part.how == "any":
+        return counts.any()
+    if part.how == "count":
+        return events.count(where=counts)
+    if part.how == "max":
+        return events.value.max(where=counts)
+    return add(events.value, where=counts)
+
+
+def _funnel(events: ibis.Table, metric: MetricDefinition, column: str) -> ibis.Table:
+    """Tell of every unit whether the steps happened in their order, the earliest taken of each.
+
+    Two steps at the same instant are in order: which came first is not known.
+    """
+    in_window = events.time < _later(events.entered, metric.window_seconds)
+    rows = events.filter(events.name.isin(metric.steps), events.time >= events.entered, in_window)
+    rows = rows.mutate(since=rows.entered)
+    for step in metric.steps[:-1]:
+        met = (rows.name == step) & (rows.time >= rows.since)
+        first = ibis.ifelse(met, rows.time, ibis.null("float64")).min()
+        rows = rows.mutate(since=first.over(ibis.window(group_by="unit")))
+    reached = (rows.name == metric.steps[-1]) & (rows.time >= rows.since)
+    return rows.group_by("unit").aggregate(**{column: reached.any()})
+
+
+def _later(time: ibis.Value, seconds: float) -> ibis.Value:
+    return time + seconds if seconds else time
+
+
+def _left_join(left: ibis.Table, right: ibis.Table) -> ibis.Table:
+    right = right.rename(owner="unit")
+    joined = left.left_join(right, left.unit == right.owner)
+    return joined.drop("owner")
