@@ -1,0 +1,1 @@
+"""Simulated experiments, end to end: their worlds, the machine that runs them, and what it did."""
