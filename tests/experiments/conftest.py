@@ -23,7 +23,7 @@ from flags.changes import apply_change, parse_change
 from flags.database import Database
 from flags.revisions import load_flag_set
 from flagstone.engine import CompiledFlagSet, compile_flag_set, parse_flag_set
-from tests.forecasting import forecast_now
+from tests.forecasting import forecast_now, stated
 
 START = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 OWNER = Actor("user", "owner@example.org")
@@ -63,10 +63,6 @@ def plan_document(**changes: Any) -> dict[str, Any]:
                 "margin": 0.5,
             },
         ],
-        "expected": {
-            "units_per_day": 5000,
-            "metrics": {"purchase": {"baseline": 0.2}, "errors": {"baseline": 0.1}},
-        },
         "policy": {
             "name": "short",
             "looks": [{"every": "10s"}],
@@ -96,7 +92,7 @@ class World:
     def create(self, document: Mapping[str, Any] | None = None, now: float = 0) -> None:
         with self.database.write() as session:
             services.create_experiment(
-                session, "shop", document or plan_document(), actor=OWNER, now=self.at(now)
+                session, "shop", stated(document or plan_document()), actor=OWNER, now=self.at(now)
             )
 
     def do(self, what: Callable[..., Experiment], actor: Actor = OWNER, **extra: Any) -> Experiment:

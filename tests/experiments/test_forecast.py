@@ -40,6 +40,20 @@ OWNER = Actor("user", "owner@example.org")
 RATES = {"purchase": {"control": 0.2, "new": 0.2}, "error": {"control": 0.1, "new": 0.1}}
 
 
+def world_plan(**changes: Any) -> dict[str, Any]:
+    """Give the world's plan with what it states of today."""
+    expected = {
+        "units_per_day": 5000,
+        "metrics": {"purchase": {"baseline": 0.2}, "errors": {"baseline": 0.1}},
+    }
+    return plan_document(**{"expected": expected, **changes})
+
+
+@pytest.fixture
+def promise() -> Callable[..., dict[str, Any]]:
+    return world_plan
+
+
 def by_hand(share: float = 1.0) -> Schedule:
     """The schedule of the world's plan: 500 units a second from 0 to 95, watched for 5 s."""
     looks = [10.0 * k for k in range(1, 11) if k <= 10 * share]
@@ -55,8 +69,8 @@ def by_hand(share: float = 1.0) -> Schedule:
 WORLD = World({"purchase": Baseline.of_rate(0.2), "errors": Baseline.of_rate(0.1)})
 
 
-def test_a_forecast_is_what_the_planning_of_the_rule_says(make_plan: Callable[..., Any]) -> None:
-    plan = parse_plan(make_plan())
+def test_a_forecast_is_what_the_planning_of_the_rule_says(promise: Callable[..., Any]) -> None:
+    plan = parse_plan(promise())
     found = forecast(plan, Today(), runs=200)
     decides = decision_plan(plan)
     assert [each["day"] for each in found["deadlines"]] == [2.5, 5, 10]
@@ -95,11 +109,9 @@ def test_a_forecast_is_what_the_planning_of_the_rule_says(make_plan: Callable[..
 
 
 def test_the_chance_of_a_proof_is_that_of_units_dealt_one_by_one(
-    make_plan: Callable[..., Any],
+    promise: Callable[..., Any],
 ) -> None:
-    document = make_plan(
-        expected={"units_per_day": 900, "metrics": {"purchase": {"baseline": 0.2}}}
-    )
+    document = promise(expected={"units_per_day": 900, "metrics": {"purchase": {"baseline": 0.2}}})
     document["metrics"] = [document["metrics"][0] | {"mde": 0.15}]
     plan = parse_plan(document)
     promised = forecast(plan, Today(), runs=2000)["operating"]["proof_at_mde"]
@@ -136,12 +148,12 @@ def test_the_chance_of_a_proof_is_that_of_units_dealt_one_by_one(
 
 
 def test_the_ramp_the_coverage_and_the_end_of_enrolment_count_units(
-    make_plan: Callable[..., Any],
+    promise: Callable[..., Any],
 ) -> None:
-    policy = make_plan()["policy"] | {
+    policy = promise()["policy"] | {
         "ramp": [{"coverage": 0.1, "hold": "10s"}, {"coverage": 0.5, "hold": "20s"}]
     }
-    plan = parse_plan(make_plan(policy=policy, coverage=0.8))
+    plan = parse_plan(promise(policy=policy, coverage=0.8))
     arrivals = Arrivals((100.0,), 10.0)
     for seconds, units in ((0, 0), (10, 10), (30, 110), (50, 270), (95, 630), (100, 630)):
         assert enrolled(plan, arrivals, seconds) == pytest.approx(units)
@@ -158,8 +170,8 @@ def test_traffic_goes_on_with_the_mean_of_its_last_half() -> None:
     assert arrivals.per_day == 55
 
 
-def test_planned_units_are_the_spending_time(make_plan: Callable[..., Any]) -> None:
-    plan = parse_plan(make_plan(planned_units=2000))
+def test_planned_units_are_the_spending_time(promise: Callable[..., Any]) -> None:
+    plan = parse_plan(promise(planned_units=2000))
     schedule = schedule_of(plan, Arrivals((500.0,), 10.0), 5.0, simulated_looks(plan))
     assert schedule is not None
     assert schedule.times == pytest.approx((0.125, 0.375, 0.625, 0.875, 1.125))
@@ -168,9 +180,9 @@ def test_planned_units_are_the_spending_time(make_plan: Callable[..., Any]) -> N
     assert (slow.times[-1], slow.looks) == (1.0, 10)
 
 
-def test_thousands_of_looks_are_thinned_and_it_is_said(make_plan: Callable[..., Any]) -> None:
-    policy = make_plan()["policy"] | {"looks": [{"every": "0.1s"}], "ship_every": "0.5s"}
-    plan = parse_plan(make_plan(policy=policy))
+def test_thousands_of_looks_are_thinned_and_it_is_said(promise: Callable[..., Any]) -> None:
+    policy = promise()["policy"] | {"looks": [{"every": "0.1s"}], "ship_every": "0.5s"}
+    plan = parse_plan(promise(policy=policy))
     looks = simulated_looks(plan)
     assert len(looks) <= 120
     assert looks[-1] == 100.0
@@ -179,9 +191,9 @@ def test_thousands_of_looks_are_thinned_and_it_is_said(make_plan: Callable[..., 
     assert f"{len(looks)} of 1000 looks are simulated." in found["notes"]
 
 
-def test_the_mde_that_is_not_provable_has_four_ways_out(make_plan: Callable[..., Any]) -> None:
-    stated = make_plan()["expected"]
-    document = make_plan(expected=stated | {"units_per_day": 500})
+def test_the_mde_that_is_not_provable_has_four_ways_out(promise: Callable[..., Any]) -> None:
+    stated = promise()["expected"]
+    document = promise(expected=stated | {"units_per_day": 500})
     plan = parse_plan(document)
     found = forecast(plan, Today(), runs=20)
     assert [risk["risk"] for risk in found["risks"]] == ["mde"]
@@ -192,7 +204,7 @@ def test_the_mde_that_is_not_provable_has_four_ways_out(make_plan: Callable[...,
     for factor, enough in ((1.01, True), (0.97, False)):
         wider = copy.deepcopy(document)
         wider["metrics"][0]["mde"] = larger["detectable"] * factor
-        more = make_plan(expected=stated | {"units_per_day": ways["units_per_day"] * factor})
+        more = promise(expected=stated | {"units_per_day": ways["units_per_day"] * factor})
         for changed in (wider, more):
             again = forecast(parse_plan(changed), Today(), runs=20)
             assert again["deadlines"][-1]["enough"] is enough
@@ -201,11 +213,11 @@ def test_the_mde_that_is_not_provable_has_four_ways_out(make_plan: Callable[...,
         assert words in text
     assert "a covariate from before" in text
     assert "do not run it" in text
-    assert forecast(parse_plan(make_plan()), Today(), runs=20)["ways_out"] is None
+    assert forecast(parse_plan(promise()), Today(), runs=20)["ways_out"] is None
 
 
-def test_what_is_not_known_is_a_risk_with_its_field(make_plan: Callable[..., Any]) -> None:
-    document = make_plan()
+def test_what_is_not_known_is_a_risk_with_its_field(promise: Callable[..., Any]) -> None:
+    document = promise()
     del document["expected"]
     unseen = frozenset({"purchase", "error"})
     found = forecast(parse_plan(document), Today(unseen=unseen))
@@ -224,8 +236,8 @@ def test_what_is_not_known_is_a_risk_with_its_field(make_plan: Callable[..., Any
     assert len(again["risks"]) == 3, "what decides nothing keeps nothing from starting"
 
 
-def test_a_lift_that_no_rate_can_have_is_said_and_not_raised(make_plan: Callable[..., Any]) -> None:
-    document = make_plan()
+def test_a_lift_that_no_rate_can_have_is_said_and_not_raised(promise: Callable[..., Any]) -> None:
+    document = promise()
     document["metrics"][0]["mde"] = 9.0
     found = forecast(parse_plan(document), Today(), runs=20)
     assert found["operating"] is None
@@ -233,8 +245,8 @@ def test_a_lift_that_no_rate_can_have_is_said_and_not_raised(make_plan: Callable
     assert "cannot rise by 900" in risk["reason"]
 
 
-def test_a_break_even_mark_makes_the_provable_effect_larger(make_plan: Callable[..., Any]) -> None:
-    document = make_plan()
+def test_a_break_even_mark_makes_the_provable_effect_larger(promise: Callable[..., Any]) -> None:
+    document = promise()
     plain = forecast(parse_plan(document), Today(), runs=20)
     document["metrics"][0]["superiority_margin"] = 0.01
     beyond = forecast(parse_plan(document), Today(), runs=20)
@@ -246,8 +258,8 @@ def test_a_break_even_mark_makes_the_provable_effect_larger(make_plan: Callable[
     assert "not above its superiority margin" in risk["reason"]
 
 
-def test_no_harm_alone_is_proven_by_guardrails(make_plan: Callable[..., Any]) -> None:
-    document = make_plan(claim="no_harm")
+def test_no_harm_alone_is_proven_by_guardrails(promise: Callable[..., Any]) -> None:
+    document = promise(claim="no_harm")
     document["metrics"] = document["metrics"][1:]
     document["expected"]["metrics"].pop("purchase")
     found = forecast(parse_plan(document), Today(), runs=200)
@@ -261,7 +273,7 @@ def test_no_harm_alone_is_proven_by_guardrails(make_plan: Callable[..., Any]) ->
 
 def test_traffic_and_baselines_come_from_who_met_the_flag(sqlite_world: Any) -> None:
     world = sqlite_world
-    world.run()
+    world.run(world_plan())
     world.traffic(0, 80, 4000, RATES)
     plan = parse_plan(world.experiment.plan)
     today = read_today(world.store, world.environment_id(), plan, world.at(100).timestamp())
@@ -283,7 +295,7 @@ def test_traffic_and_baselines_come_from_who_met_the_flag(sqlite_world: Any) -> 
 def test_without_exposures_units_with_any_event_stand_in(sqlite_world: Any) -> None:
     world = sqlite_world
     document = {**world_plan(), "flag": "checkout", "key": "other"}
-    world.run()
+    world.run(world_plan())
     world.traffic(0, 80, 4000, RATES)
     elsewhere = parse_plan(document | {"flag": "elsewhere"})
     now = world.at(100).timestamp()
@@ -302,13 +314,9 @@ def test_without_exposures_units_with_any_event_stand_in(sqlite_world: Any) -> N
     assert "estimated" in found["sentence"]
 
 
-def world_plan() -> dict[str, Any]:
-    return plan_document()
-
-
 def test_means_and_ratios_are_measured_too(sqlite_world: Any) -> None:
     world = sqlite_world
-    world.run()
+    world.run(world_plan())
     world.traffic(0, 80, 2000, RATES)
     document = world_plan()
     both = {"event": "purchase", "window": "5s", "role": "success", "mde": 0.1}
@@ -334,7 +342,7 @@ def test_means_and_ratios_are_measured_too(sqlite_world: Any) -> None:
 
 def test_units_that_have_not_been_watched_long_enough_are_no_baseline(sqlite_world: Any) -> None:
     world = sqlite_world
-    world.run()
+    world.run(world_plan())
     world.traffic(0, 80, 400, RATES)
     document = world_plan()
     document["metrics"][0]["window"] = "90s"
@@ -359,7 +367,7 @@ def stored(world: Any) -> Forecast | None:
 
 
 def test_the_tick_forecasts_drafts_and_says_so_on_the_card(world: Any) -> None:
-    world.create()
+    world.create(world_plan())
     assert "being computed" in world.card(0).sentence
     world.tick(1)
     row = stored(world)
@@ -377,7 +385,7 @@ def test_the_tick_forecasts_drafts_and_says_so_on_the_card(world: Any) -> None:
 
 
 def test_an_edited_draft_is_forecast_anew(world: Any) -> None:
-    world.create()
+    world.create(world_plan())
     world.forecast(1)
     before = stored(world)
     document = world_plan()
@@ -396,12 +404,11 @@ def test_a_forecast_is_renewed_after_a_day_and_sooner_where_data_are_missing(
     sqlite_world: Any,
 ) -> None:
     world = sqlite_world
-    world.create()
+    world.create(world_plan())
     assert world.forecast(0) == 1
     assert world.forecast(FRESH.total_seconds() - 1) == 0
     assert world.forecast(FRESH.total_seconds()) == 1
-    document = world_plan() | {"key": "blind"}
-    del document["expected"]
+    document = world_plan(key="blind", expected={})
     begin = FRESH.total_seconds()
     world.create(document, now=begin)
     assert world.forecast(begin) == 1
@@ -410,7 +417,7 @@ def test_a_forecast_is_renewed_after_a_day_and_sooner_where_data_are_missing(
 
 
 def test_a_worker_that_lost_its_lease_stores_nothing_and_the_next_one_does(world: Any) -> None:
-    world.create()
+    world.create(world_plan())
     held = acquire(world.database, "first", now=world.at(0))
     assert held is not None
     assert acquire(world.database, "second", now=world.at(60)) is not None
@@ -422,11 +429,11 @@ def test_a_worker_that_lost_its_lease_stores_nothing_and_the_next_one_does(world
 
 
 def test_a_plan_that_cannot_be_forecast_keeps_no_other_from_its_forecast(
-    sqlite_world: Any, make_plan: Callable[..., Any]
+    sqlite_world: Any, promise: Callable[..., Any]
 ) -> None:
     world = sqlite_world
-    world.create(make_plan(key="broken"))
-    world.create()
+    world.create(promise(key="broken"))
+    world.create(world_plan())
     with world.database.write() as session:
         broken = services.get_experiment(session, "shop", "production", "broken")
         broken.plan = {"key": "broken"}
@@ -455,21 +462,21 @@ def test_a_plan_that_cannot_be_forecast_keeps_no_other_from_its_forecast(
     ],
 )
 def test_what_is_stated_wrongly_is_refused(
-    make_plan: Callable[..., Any], expected: Any, field: str
+    promise: Callable[..., Any], expected: Any, field: str
 ) -> None:
     with pytest.raises(PlanError) as caught:
-        parse_plan(make_plan(expected=expected))
+        parse_plan(promise(expected=expected))
     assert caught.value.field == field
 
 
-def test_what_is_stated_is_sealed_and_read_back(make_plan: Callable[..., Any]) -> None:
-    document = make_plan(expected={"units_per_day": 900, "metrics": {"errors": {"baseline": 0.1}}})
+def test_what_is_stated_is_sealed_and_read_back(promise: Callable[..., Any]) -> None:
+    document = promise(expected={"units_per_day": 900, "metrics": {"errors": {"baseline": 0.1}}})
     plan = parse_plan(document)
     assert parse_plan(plan.to_document()) == plan
     assert plan.to_document()["expected"] == document["expected"]
     del document["expected"]
     assert "expected" not in parse_plan(document).to_document()
-    mean = make_plan()
+    mean = promise()
     mean["metrics"][0]["kind"] = "mean"
     with pytest.raises(PlanError, match="sd is missing"):
         parse_plan(mean)
