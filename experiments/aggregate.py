@@ -14,13 +14,13 @@ The rules, in one place:
 - An outcome counts if ``first <= time < first + window`` and ``time <= look_at``; for a covariate
   if ``first - covariate <= time < first``.
 
-The expression is in :mod:`experiments.analysis`; here it is run over the embedded store.
+The expression is in :mod:`experiments.analysis`; here it is run over an event store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 import duckdb
 import ibis
@@ -56,8 +56,8 @@ def analyse(source: EventStore | duckdb.DuckDBPyConnection, query: AnalysisQuery
     Parameters
     ----------
     source : EventStore or duckdb.DuckDBPyConnection
-        A store, or a connection that has the two relations of
-        :meth:`experiments.store.base.EventStore.relations` (see :func:`open_relations`). Of a
+        A store, or a connection that has the two tables of
+        :meth:`experiments.store.base.EventStore.tables` (see :func:`open_relations`). Of a
         connection only rows of ``query.environment_id`` are read.
     query : AnalysisQuery
         What to read.
@@ -65,16 +65,15 @@ def analyse(source: EventStore | duckdb.DuckDBPyConnection, query: AnalysisQuery
     Returns
     -------
     Analysis
-        Counts and conversions are exact; sums of values are compensated (Kahan), so correct to
-        about the last digit in any order of reading.
+        Counts and conversions are exact; sums of values are compensated (Kahan) on DuckDB, so
+        correct to about the last digit in any order of reading.
     """
     if isinstance(source, duckdb.DuckDBPyConnection):
-        opened: AbstractContextManager[duckdb.DuckDBPyConnection] = nullcontext(source)
-    else:
-        opened = source.relations(query.environment_id, since=query.read_since, until=query.look_at)
-    with opened as connection:
-        tables = ibis.duckdb.from_connection(connection)
+        tables = ibis.duckdb.from_connection(source)
         return analyse_tables(tables.table("exposures"), tables.table("tracks"), query)
+    environment_id, since, until = query.environment_id, query.read_since, query.look_at
+    with source.tables(environment_id, since=since, until=until) as (exposures, tracks):
+        return analyse_tables(exposures, tracks, query)
 
 
 @contextmanager

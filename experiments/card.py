@@ -18,10 +18,12 @@ from experiments.card_parts import (
     CardStatus,
     Evidence,
     Harm,
+    HarmPart,
     Trust,
     Worth,
     cost_part,
     evidence_part,
+    grouped_harm,
     harm_part,
     trust_part,
     worth_part,
@@ -42,6 +44,9 @@ __all__ = [
 ]
 
 WIDTH = 79
+MOST_HARM_LINES = 6
+MOST_WORTH_LINES = 4
+_WITHOUT_VERDICT = frozenset({State.DRAFT, State.SEALED, State.HELD, State.ABANDONED})
 MARKS = {True: "ok", False: "NOT OK"}
 
 
@@ -92,6 +97,37 @@ class Card:
     evidence: tuple[Evidence, ...]
     looks: int
     plan_hash: str | None
+
+    @property
+    def word(self) -> str:
+        """Give the first thing to be seen: the verdict, or why there is none to wait for."""
+        none_yet = self.verdict == Outcome.CONTINUE and self.state in _WITHOUT_VERDICT
+        return (self.state if none_yet else self.verdict).replace("_", " ")
+
+    @property
+    def worth_first(self) -> tuple[Worth, ...]:
+        """Give the comparisons to be read first, what is proven before the rest."""
+        return tuple(sorted(self.worth, key=lambda line: not line.proven)[:MOST_WORTH_LINES])
+
+    @property
+    def worth_more(self) -> str:
+        """Say how many comparisons are left out of ``worth_first``, if any."""
+        left = len(self.worth) - len(self.worth_first)
+        return f"and {left} more comparison{'s' if left > 1 else ''} in the report" if left else ""
+
+    @property
+    def harm_parts(self) -> tuple[HarmPart, ...]:
+        """Give the harm part: every metric by itself or, when there are many, one line a word."""
+        if len(self.harm) > MOST_HARM_LINES:
+            return grouped_harm(self.harm)
+        return tuple(HarmPart(f"{each.metric}, {each.arm}: ", each.word) for each in self.harm)
+
+    @property
+    def harm_lines(self) -> tuple[str, ...]:
+        """Say the same in words."""
+        if len(self.harm) > MOST_HARM_LINES:
+            return tuple(part.text for part in grouped_harm(self.harm))
+        return tuple(line.text for line in self.harm)
 
 
 def build_card(
@@ -177,6 +213,7 @@ def _tone(status: CardStatus) -> str:
 
 def _instruction(plan: Plan, status: CardStatus) -> str:
     keep, change = plan.control, words.listed(plan.treatments)
+    does, is_, was = ("does", "is", "was") if len(plan.treatments) == 1 else ("do", "are", "were")
     if status.state == State.ABANDONED:
         return "Nothing to do: it was given up before anybody met it."
     if status.verdict in PROVEN:
@@ -188,9 +225,9 @@ def _instruction(plan: Plan, status: CardStatus) -> str:
             return f"Ship {status.winner}."
         return f"Ship {status.winner}: confirm it."
     by_verdict = {
-        Outcome.HARM: f"Keep {keep}: {change} does harm.",
-        Outcome.FUTILE: f"Keep {keep}: {change} is not worth having.",
-        Outcome.NOT_PROVEN_IN_TIME: f"Keep {keep}: {change} was not proven in time.",
+        Outcome.HARM: f"Keep {keep}: {change} {does} harm.",
+        Outcome.FUTILE: f"Keep {keep}: {change} {is_} not worth having.",
+        Outcome.NOT_PROVEN_IN_TIME: f"Keep {keep}: {change} {was} not proven in time.",
         Outcome.INVALID: f"Keep {keep} and repair the experiment: its numbers cannot be trusted.",
         Outcome.OVERRIDE_STOP: f"Keep {keep}: the experiment was stopped by hand.",
     }
@@ -206,7 +243,11 @@ def _instruction(plan: Plan, status: CardStatus) -> str:
 
 def _standing_sentence(plan: Plan, status: CardStatus, now: dt.datetime | None) -> str:
     if status.started_at is None:
-        return f"The claim: {plan.hypothesis} {status.forecast}".rstrip()
+        stage = "Sealed" if status.plan_hash else "Drafted"
+        return (
+            f"{stage}, not yet started: nobody has met it. The claim: "
+            f"{plan.hypothesis} {status.forecast}".rstrip()
+        )
     where = ""
     if now is not None:
         where = f" It is {words.day_of(plan, (now - status.started_at).total_seconds())}."
@@ -221,9 +262,9 @@ def _next(plan: Plan, status: CardStatus) -> Next:
     if status.replayed:
         return _next_of_replay(plan, status)
     if status.state == State.DRAFT:
-        return Next("seal the plan", "when it is complete", plan.owner)
+        return Next("seal the plan", "now", plan.owner)
     if status.state == State.SEALED:
-        return Next("start", "when ready", plan.owner)
+        return Next("start", "now", plan.owner)
     if status.state == State.SHIPPING:
         return Next(
             f"{status.winner} is served to 95 %; compare with the 5 % held back",
@@ -231,7 +272,7 @@ def _next(plan: Plan, status: CardStatus) -> Next:
             plan.owner,
         )
     if status.state == State.RUNNING and status.verdict in PROVEN:
-        when = words.moment(status.confirm_by) if status.confirm_by else "as soon as possible"
+        when = words.moment(status.confirm_by) if status.confirm_by else "now"
         return Next(
             f"confirm that {status.winner} ships; without a word it goes back to {plan.control}",
             f"until {when}" if status.confirm_by else when,
@@ -239,10 +280,10 @@ def _next(plan: Plan, status: CardStatus) -> Next:
             status.confirm_by,
         )
     if status.state in {State.ROLLED_BACK, State.ABANDONED}:
-        when = words.moment(status.ended_at) if status.ended_at else "done"
+        when = words.moment(status.ended_at) if status.ended_at else "now"
         done = f"nothing: everybody is on {plan.control}; write down what was learned"
         return Next(done, f"since {when}" if status.ended_at else when, plan.owner)
-    when = words.moment(status.next_look_at) if status.next_look_at else "at the next tick"
+    when = words.moment(status.next_look_at) if status.next_look_at else "now"
     deadline = ""
     if status.started_at is not None:
         end = status.started_at + dt.timedelta(seconds=plan.prove_by_seconds)
@@ -261,23 +302,24 @@ def _next_of_replay(plan: Plan, status: CardStatus) -> Next:
 def card_text(card: Card) -> str:
     """Write the card as plain text, for terminals, mails and the API's ``card.txt``."""
     lines = [
-        f"{card.verdict.replace('_', ' ')}: {card.instruction}",
-        f"  {card.audience}",
+        *_wrap(f"{card.word}: {card.instruction}", ""),
+        *_wrap(card.audience, "  "),
         "",
         *_wrap(card.sentence, ""),
         "",
     ]
     hidden = [card.worth_hidden] if card.worth_hidden else []
     for title, entries in (
-        ("WORTH", [line.text for line in card.worth] or hidden or ["nothing to show"]),
-        ("HARM", [line.text for line in card.harm] or ["nothing to show"]),
+        ("WORTH", [line.text for line in card.worth_first] or hidden or ["nothing to show"]),
+        ("", [card.worth_more] if card.worth_more else []),
+        ("HARM", list(card.harm_lines) or ["nothing to show"]),
         ("TRUST", [f"{line.name} {MARKS[line.good]}: {line.text}" for line in card.trust]),
         ("COST", [card.cost]),
         ("NEXT", [f"{card.next.what} – {card.next.when} – {card.next.who}"]),
     ):
         for i, entry in enumerate(entries):
             lines += _wrap(entry, f"{title if i == 0 else '':<7}")
-    lines += ["", f"Experiment {card.key} on flag {card.flag} in {card.environment}."]
+    lines += ["", *_wrap(f"Experiment {card.key} on flag {card.flag} in {card.environment}.", "")]
     return "\n".join(lines) + "\n"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from experiments import costs, money, words
 from experiments.lifecycle import Outcome, State
 from experiments.plan import Metric, Plan
 
+MOST_ARMS_NAMED = 4
 SHOWN_SAFE = "shown safe"
 NOT_YET = "not yet shown safe"
 WORSE = "worse"
@@ -79,6 +80,20 @@ class Harm:
 
 
 @dataclass(frozen=True)
+class HarmPart:
+    """One line about harm around its word: of one metric, or of all that have the word."""
+
+    head: str
+    word: str
+    tail: str = ""
+
+    @property
+    def text(self) -> str:
+        """Write the line."""
+        return f"{self.head}{self.word}{self.tail}"
+
+
+@dataclass(frozen=True)
 class Trust:
     """One reason to trust the numbers, or not."""
 
@@ -142,7 +157,7 @@ def _worth_line(
         )
         if known["relative"] is not None:
             text += f" ({words.signed_percent(known['relative'])})"
-        text += f", between {_limit(metric, known['low'])} and {_limit(metric, known['high'])}"
+        text += f", {words.interval(metric, known['low'], known['high'])}"
         if metric.covariate:
             text += f", adjusted for {metric.covariate}"
     if break_even is not None:
@@ -177,10 +192,6 @@ def _break_even(metric: Metric, control_mean: float | None) -> tuple[float | Non
     if metric.margin is not None and control_mean is not None:
         return -sign * metric.margin * abs(control_mean), "tolerated"
     return None, ""
-
-
-def _limit(metric: Metric, value: float | None) -> str:
-    return "no bound" if value is None else words.difference(metric, value)
 
 
 def harm_part(
@@ -218,6 +229,27 @@ def harm_part(
                 )
             )
     return tuple(lines)
+
+
+def grouped_harm(lines: Sequence[Harm]) -> tuple[HarmPart, ...]:
+    """Say which metrics are worse, not yet shown safe, and safe: the worst word first."""
+    found = []
+    for word in (WORSE, NOT_YET, SHOWN_SAFE):
+        by_metric: dict[str, list[str]] = {}
+        for line in lines:
+            if line.word == word:
+                by_metric.setdefault(line.metric, []).append(line.arm)
+        if by_metric:
+            every = len({line.arm for line in lines})
+            named = [f"{metric} ({_arms(arms, every)})" for metric, arms in by_metric.items()]
+            found.append(HarmPart("", word, f": {words.listed(named)}"))
+    return tuple(found)
+
+
+def _arms(arms: Sequence[str], every: int) -> str:
+    if len(arms) == every > 2:
+        return "all arms"
+    return ", ".join(arms) if len(arms) <= MOST_ARMS_NAMED else f"{len(arms)} arms"
 
 
 def _word(
@@ -261,9 +293,9 @@ def evidence_part(
             found = words.rare_events(plan, test, look)
             text = f"{head}: {found} {crossed}, alpha spent {test['alpha_spent']:.4f}"
         elif test["z"] is None and test["estimate"] is not None:
-            low, high = _limit(metric, test["low"]), _limit(metric, test["high"])
+            interval = words.interval(metric, test["low"], test["high"])
             estimate = words.difference(metric, test["estimate"])
-            text = f"{head}: {estimate}, between {low} and {high}; decides nothing"
+            text = f"{head}: {estimate}, {interval}; decides nothing"
         elif test["z"] is None:
             text = f"{head}: {test['reason'] or 'no test at this look'}"
         else:
@@ -296,7 +328,7 @@ def trust_part(
     """Say why the numbers may be trusted, or not."""
     lines = []
     if look is not None and decision is not None:
-        counts = ", ".join(f"{arm} {look['counts'].get(arm, 0):,}" for arm in plan.arms)
+        counts = _counted(plan, look)
         limit = plan.policy.srm_threshold
         evidence = words.odds(decision["srm_log_e"])
         broken = decision["verdict"] == Outcome.INVALID
@@ -323,6 +355,17 @@ def trust_part(
     return tuple(lines)
 
 
+def _counted(plan: Plan, look: Mapping[str, Any]) -> str:
+    counts = {arm: look["counts"].get(arm, 0) for arm in plan.arms}
+    if len(plan.treatments) <= MOST_ARMS_NAMED:
+        return ", ".join(f"{arm} {count:,}" for arm, count in counts.items())
+    others = [counts[arm] for arm in plan.treatments]
+    return (
+        f"{plan.control} {counts[plan.control]:,}, {len(others)} arms with {min(others):,} to "
+        f"{max(others):,}"
+    )
+
+
 def _freshness(quality: Mapping[str, Any], *, replayed: bool) -> Trust:
     age = quality["newest_event_age_seconds"]
     if age is None:
@@ -345,7 +388,10 @@ def cost_part(
     """Say how many met the change, and what a shown harm has cost."""
     if look is None or decision is None:
         return f"Nothing yet: nobody has met the change.{costs.sunk_text(plan)}"
-    exposed = [f"{look['counts'].get(arm, 0):,} met {arm}" for arm in plan.treatments]
+    counts = [(look["counts"].get(arm, 0), arm) for arm in plan.treatments]
+    if len(counts) > MOST_ARMS_NAMED:
+        counts = [(sum(count for count, _arm in counts), f"one of {len(counts)} arms")]
+    exposed = [f"{count:,} met {arm}" for count, arm in counts]
     text = f"{words.listed(exposed)}, {look['counts'].get(plan.control, 0):,} {plan.control}"
     if offset is not None and not status.replayed:
         text += f", in {words.days(plan, offset)}"

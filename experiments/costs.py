@@ -11,15 +11,15 @@ from experiments.money import Value, Worth, cents, decimal_of, money_text, month
 from experiments.plan import Metric, Plan
 
 
-def good(metric: Metric, effect: float) -> float:
+def good(direction: str, effect: float) -> float:
     """Give an effect in the good direction: a fall is worth money where ``down`` is better."""
-    return effect if metric.direction == "up" else -effect
+    return effect if direction == "up" else -effect
 
 
-def in_good_direction(metric: Metric, effect: Effect) -> tuple[float | None, float | None]:
+def in_good_direction(direction: str, effect: Effect) -> tuple[float | None, float | None]:
     """Give an interval's ends in the good direction, the worse one first."""
-    ends = (effect.low, effect.high) if metric.direction == "up" else (effect.high, effect.low)
-    worse, better = (None if end is None else good(metric, end) for end in ends)
+    ends = (effect.low, effect.high) if direction == "up" else (effect.high, effect.low)
+    worse, better = (None if end is None else good(direction, end) for end in ends)
     return worse, better
 
 
@@ -28,7 +28,8 @@ def worth_of(plan: Plan, metric: Metric, test: Mapping[str, Any]) -> Worth | Non
     if plan.value is None or not plan.success_metrics or metric.key != plan.success_metrics[0].key:
         return None
     raw = Effect(test["estimate"], low=test["low"], high=test["high"])
-    return plan.value.net_benefits(good(metric, raw.estimate), *in_good_direction(metric, raw))
+    likely, way = good(metric.direction, raw.estimate), metric.direction
+    return plan.value.net_benefits(likely, *in_good_direction(way, raw))
 
 
 def worth_text(plan: Plan, worth: Worth) -> str:
@@ -49,15 +50,14 @@ def running_costs(value: Value, seconds: float, day_seconds: float) -> int:
     return cents(months_between(seconds, day_seconds) * value.monthly_costs / 100)
 
 
-def exposure_loss(plan: Plan, value: Value, effects: Mapping[str, Effect]) -> int:
+def exposure_loss(direction: str, value: Value, effects: Mapping[str, Effect]) -> int:
     """Give what the arms that do worse than control have lost, in cents, never negative.
 
     Units that met an arm times its shrunk effect times the likely value of one unit.
     """
-    metric = plan.success_metrics[0]
     lost = Decimal(0)
     for effect in effects.values():
-        loss = max(0.0, -good(metric, effect.shrunk))
+        loss = max(0.0, -good(direction, effect.shrunk))
         lost += decimal_of(loss) * effect.units * value.likely
     return cents(lost)
 
@@ -78,7 +78,8 @@ def cost_text(
         run = running_costs(value, offset, plan.policy.day_seconds)
         parts.append(f"{money_text(run, value.currency)} to run it")
     if not hide:
-        lost = exposure_loss(plan, value, effects_at(plan, look, decision))
+        direction = plan.success_metrics[0].direction
+        lost = exposure_loss(direction, value, effects_at(plan, look, decision))
         parts.append(f"{money_text(lost, value.currency)} lost by those who met it")
     told = f" In money: {' and '.join(parts)}." if parts else ""
     return told + sunk_text(plan)

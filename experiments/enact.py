@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from experiments import serving
+from experiments import ledger, serving
 from experiments.lifecycle import FINISHED, Action, Move, Outcome, Position, State
 from experiments.models import DecisionRecord, Experiment
 from experiments.plan import Plan, parse_plan
@@ -126,6 +126,7 @@ def enact(
             now=now,
             sentence=sentence,
         )
+    ledger.note_move(session, experiment, plan, before, after, body, actor, now)
     if after != before:
         audit.append(
             session,

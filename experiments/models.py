@@ -1,4 +1,4 @@
-"""Tables of the experiment domain: experiments, looks, decision records, the worker's lease."""
+"""Tables of the experiment domain: experiments, looks, records, money, requests, the lease."""
 
 from __future__ import annotations
 
@@ -103,3 +103,59 @@ class Lease(SQLModel, table=True):
     holder: str = Field(max_length=128)
     fence: int
     expires_at: dt.datetime = Field(sa_type=UtcDateTime)
+
+
+class LedgerEntry(SQLModel, table=True):
+    """One amount of the value ledger: append-only, gap-free by project, hash-chained.
+
+    Amounts are cents. ``record`` and ``place`` name the move that wrote it: the newest decision
+    record of the experiment by then, and the how-manieth entry of that move.
+    """
+
+    __tablename__: ClassVar[Any] = "ledger_entries"
+    __table_args__ = (
+        sa.UniqueConstraint("project_id", "number"),
+        sa.UniqueConstraint("experiment_id", "record", "place"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="projects.id", index=True)
+    experiment_id: int | None = Field(default=None, foreign_key="experiments.id", index=True)
+    number: int
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    actor: str
+    kind: str = Field(max_length=16)
+    amount: int = Field(sa_type=sa.BigInteger)
+    low: int | None = Field(default=None, sa_type=sa.BigInteger)
+    high: int | None = Field(default=None, sa_type=sa.BigInteger)
+    currency: str = Field(max_length=8)
+    adds: bool
+    record: int
+    place: int
+    memo: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    previous_hash: str = Field(max_length=64)
+    hash: str = Field(max_length=64)
+
+
+_request_version = version_column()
+
+
+class Request(SQLModel, table=True):
+    """What somebody asks for, or complains about; linked to the flag that causes or resolves it."""
+
+    __tablename__: ClassVar[Any] = "requests"
+    __mapper_args__: ClassVar[Any] = {"version_id_col": _request_version}
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="projects.id", index=True)
+    title: str = Field(max_length=200)
+    text: str = Field(default="", sa_column=sa.Column(sa.Text, nullable=False))
+    demand: str = Field(max_length=16)
+    asker: str = Field(max_length=320)
+    state: str = Field(max_length=16, index=True)
+    flag_key: str | None = Field(default=None, max_length=256, index=True)
+    relation: str | None = Field(default=None, max_length=16)
+    note: str = Field(default="", sa_column=sa.Column(sa.Text, nullable=False))
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+    created_by: str
+    linked_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    resolved_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    version: int | None = Field(default=None, sa_column=_request_version)

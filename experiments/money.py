@@ -14,6 +14,7 @@ sunk: it is shown, and no formula here has it.
 from __future__ import annotations
 
 import decimal
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -55,6 +56,9 @@ class Value:
         Cents a month; ``cleanup`` and ``build``: cents, once.
     half_life_months : Decimal, optional
         After so many months an effect is half as large; ``None``: it does not wear off.
+    expected_effect : float, optional
+        What its author expects, relative to control, in the good direction; the ledger holds it
+        against what was proven and realised. ``None``: the MDE.
     """
 
     low: Decimal
@@ -68,6 +72,7 @@ class Value:
     build: int = 0
     half_life_months: Decimal | None = None
     currency: str = "EUR"
+    expected_effect: float | None = None
 
     @property
     def monthly_costs(self) -> int:
@@ -136,6 +141,8 @@ class Value:
                 document[name] = plain_number(Decimal(amount) / 100)
         if self.half_life_months is not None:
             document["half_life_months"] = plain_number(self.half_life_months)
+        if self.expected_effect is not None:
+            document["expected_effect"] = self.expected_effect
         return document
 
 
@@ -172,6 +179,7 @@ def read_value(reader: Reader) -> Value | None:
         build=build,
         half_life_months=None if half_life is None else decimal_of(half_life),
         currency=_read_currency(table),
+        expected_effect=table.number("expected_effect", None, above=0, most=100),
     )
     table.finish()
     if value.gross(1.0).high == MOST_CENTS or value.costs > MOST_CENTS:
@@ -198,13 +206,16 @@ def read_alternatives(reader: Reader) -> tuple[str, ...]:
     return (DO_NOTHING, *others)
 
 
+@functools.lru_cache(maxsize=4096)
 def months_of_effect(months: Decimal, half_life: Decimal | None) -> Decimal:
     """Give how many months of a full effect that many months are worth; a part counts in part."""
     if half_life is None:
         return months
     with decimal.localcontext(_EXACT):
         whole = int(months)
-        total = sum((_left_after(m, half_life) for m in range(1, whole + 1)), Decimal(0))
+        # The sum of a geometric series, so that centuries cost no more than months.
+        ratio = _left_after(1, half_life)
+        total = ratio * (1 - _left_after(whole, half_life)) / (1 - ratio)
         return total + (months - whole) * _left_after(whole + 1, half_life)
 
 

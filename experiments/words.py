@@ -53,6 +53,18 @@ def difference(metric: Metric, value: float) -> str:
     return signed(float(f"{value:.6g}"))
 
 
+def interval(metric: Metric, low: float | None, high: float | None) -> str:
+    """Write the interval of a difference: ``between … and …``, or its one end that is known."""
+    if low is None and high is None:
+        return "without a bound yet"
+    if low is None or high is None:
+        end = "at least" if high is None else "at most"
+        known = low if high is None else high
+        assert known is not None
+        return f"{end} {difference(metric, known)}"
+    return f"between {difference(metric, low)} and {difference(metric, high)}"
+
+
 def level(metric: Metric, value: float) -> str:
     """Write a mean in the metric's unit: per cent for conversions."""
     return percent(value) if metric.binary else plain(float(f"{value:.6g}"))

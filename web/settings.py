@@ -4,6 +4,9 @@
 
     FLAGSTONE_DATABASE_URL     sqlite:///… (default: a file in the data directory) or postgresql://…
     FLAGSTONE_DATA_DIR         events, snapshots and the default database; ./flagstone-data
+    FLAGSTONE_EVENTS_URL       postgresql://… to keep events there; a folder in the data directory
+    FLAGSTONE_EVENTS_KEEP_DAYS
+                               days that events are kept, if no live experiment needs them; for ever
     FLAGSTONE_HOST             address to listen on; 127.0.0.1
     FLAGSTONE_PORT             port to listen on, 0 for any free one; 8400
     FLAGSTONE_WORKERS          web processes; 1
@@ -49,6 +52,11 @@ class Settings:
         Address of the control-plane database; empty for a SQLite file in ``data_directory``.
     data_directory : Path
         Where the event inbox and its archive live.
+    events_url : str
+        Address of the PostgreSQL database that keeps events; empty for a folder in
+        ``data_directory``.
+    events_keep_days : int
+        How long events are kept, in days; 0 for ever. What a live experiment reads stays.
     host, port : str, int
         Where to listen. Port 0 takes any free port.
     workers : int
@@ -66,6 +74,8 @@ class Settings:
 
     database_url: str = ""
     data_directory: Path = field(default_factory=lambda: Path("flagstone-data"))
+    events_url: str = ""
+    events_keep_days: int = 0
     host: str = "127.0.0.1"
     port: int = 8400
     workers: int = 1
@@ -80,7 +90,15 @@ class Settings:
         object.__setattr__(self, "data_directory", directory)
         if not self.database_url:
             object.__setattr__(self, "database_url", f"sqlite:///{directory / 'flagstone.db'}")
-        _check_database_url(self.database_url)
+        _check_url("FLAGSTONE_DATABASE_URL", self.database_url, with_sqlite=True)
+        if self.events_url:
+            _check_url("FLAGSTONE_EVENTS_URL", self.events_url, with_sqlite=False)
+        if self.events_keep_days < 0:
+            raise SettingsError(
+                f"FLAGSTONE_EVENTS_KEEP_DAYS is {self.events_keep_days}",
+                field="FLAGSTONE_EVENTS_KEEP_DAYS",
+                hint="give a number of days, or 0 to keep events for ever",
+            )
         if not self.host:
             raise SettingsError(
                 "FLAGSTONE_HOST is empty",
@@ -113,6 +131,11 @@ class Settings:
         """Where the embedded event store lives."""
         return self.data_directory / "events"
 
+    @property
+    def events_place(self) -> Path | str:
+        """Where events are kept: a folder, or the address of a PostgreSQL database."""
+        return self.events_url or self.events_directory
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
         """Read the settings; :class:`SettingsError` names the variable that is bad."""
@@ -121,6 +144,8 @@ class Settings:
         return cls(
             database_url=env.get("FLAGSTONE_DATABASE_URL", ""),
             data_directory=Path(env.get("FLAGSTONE_DATA_DIR") or "flagstone-data"),
+            events_url=env.get("FLAGSTONE_EVENTS_URL", ""),
+            events_keep_days=_integer(env, "FLAGSTONE_EVENTS_KEEP_DAYS", 0),
             host=env.get("FLAGSTONE_HOST", "127.0.0.1"),
             port=_integer(env, "FLAGSTONE_PORT", 8400),
             workers=_integer(env, "FLAGSTONE_WORKERS", 1),
@@ -135,6 +160,8 @@ class Settings:
         variables = {
             "FLAGSTONE_DATABASE_URL": self.database_url,
             "FLAGSTONE_DATA_DIR": str(self.data_directory),
+            "FLAGSTONE_EVENTS_URL": self.events_url,
+            "FLAGSTONE_EVENTS_KEEP_DAYS": str(self.events_keep_days),
             "FLAGSTONE_HOST": self.host,
             "FLAGSTONE_PORT": str(self.port),
             "FLAGSTONE_WORKERS": str(self.workers),
@@ -185,13 +212,14 @@ def _check_public_url(url: str) -> None:
         )
 
 
-def _check_database_url(url: str) -> None:
-    variable = "FLAGSTONE_DATABASE_URL"
-    hint = "write sqlite:////path/to/file.db or postgresql://user@host/name"
+def _check_url(variable: str, url: str, *, with_sqlite: bool) -> None:
+    hint = "write postgresql://user@host/name"
+    if with_sqlite:
+        hint = f"write sqlite:////path/to/file.db or {hint.removeprefix('write ')}"
     try:
         backend = make_url(url).get_backend_name()
     except sa.exc.ArgumentError:
         # The text itself is not shown: it may hold a password.
         raise SettingsError(f"{variable} is not an address", field=variable, hint=hint) from None
-    if backend not in {"sqlite", "postgresql", "postgres"}:
+    if backend not in {"postgresql", "postgres"} and not (with_sqlite and backend == "sqlite"):
         raise SettingsError(f"{variable} names {backend!r}", field=variable, hint=hint)

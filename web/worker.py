@@ -1,4 +1,4 @@
-"""The decision worker: looks, ramps and compaction; the one process that imports SciPy.
+"""The decision worker: looks, ramps, care of the event store; the one process that imports SciPy.
 
 Several may run. A lease with a fence, taken inside :func:`experiments.monitor.tick`, lets one act.
 """
@@ -36,12 +36,12 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
     # Imported before the signal handlers are in place: a second or more in which nothing is begun
     # yet, so that a signal may end the process at once.
     from experiments import lease, monitor
-    from experiments.store.embedded import EmbeddedStore
+    from experiments.store.opening import open_store
 
     stop = threading.Event() if stop is None else stop
     with on_request_to_end(stop.set):
         database = Database(settings.database_url)
-        store = EmbeddedStore(settings.events_directory)
+        store = open_store(settings.events_place)
         holder = worker_name()
         logger.info("worker %s ticks", holder)
         failures = 0
@@ -59,9 +59,9 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
                 # On its own: while looks fail, events must still find room.
                 next_drain = now.timestamp() + DRAIN_SECONDS
                 try:
-                    store.drain(now.timestamp())
+                    store.drain(now.timestamp(), keep_since=_kept_since(settings, database, now))
                 except Exception:
-                    logger.exception("events could not be moved into files")
+                    logger.exception("the event store could not be cleaned up")
             stop.wait(min(TICK_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
         try:
             now = dt.datetime.now(dt.UTC)
@@ -73,6 +73,17 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
             logger.exception("the lease could not be given back; it runs out by itself")
         store.close()
         database.dispose()
+
+
+def _kept_since(settings: Settings, database: Database, now: dt.datetime) -> float | None:
+    """Find what may go; while nobody can tell what experiments need, nothing may."""
+    from experiments.retention import keep_since
+
+    try:
+        return keep_since(database, keep_days=settings.events_keep_days, now=now)
+    except Exception:
+        logger.exception("cannot tell which events are needed; all are kept")
+        return None
 
 
 def main() -> None:

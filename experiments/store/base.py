@@ -4,15 +4,16 @@ Errors::
 
     FlagstoneError
     ├── InvalidInputError
-    │   └── EventError     a batch cannot be understood; nothing of it was stored
-    └── StoreError         the store cannot do it now
-        └── FullError      it holds as much as it may; try again after a while
+    │   └── EventError           a batch cannot be understood; nothing of it was stored
+    │       └── EventTimeError   an event of it is too old, or too far in the future
+    └── StoreError               the store cannot do it now
+        └── FullError            it holds as much as it may; try again after a while
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -21,7 +22,10 @@ from flags.errors import FlagstoneError, InvalidInputError
 
 if TYPE_CHECKING:
     # Only for type checkers: the data plane imports this module and must stay light.
-    import duckdb
+    import ibis
+
+    from experiments.store.quality import QualityCounts, QualityHour
+    from experiments.store.recent import RecentEvents
 
 SECONDS_PER_DAY = 86_400
 MICROSECONDS = 1_000_000
@@ -33,6 +37,22 @@ class EventError(InvalidInputError):
     """An event, or the batch around it, cannot be understood."""
 
     code = "invalid_event"
+
+
+class EventTimeError(EventError):
+    """An event's time lies too far from now, before or after.
+
+    Parameters
+    ----------
+    message, field, hint
+        As of any error.
+    counts : mapping of str to int
+        How many events of the batch are ``too_old`` and ``too_far_ahead``.
+    """
+
+    def __init__(self, message: str, *, field: str, hint: str, counts: Mapping[str, int]) -> None:
+        super().__init__(message, field=field, hint=hint)
+        self.counts = counts
 
 
 class StoreError(FlagstoneError):
@@ -134,6 +154,8 @@ class DrainResult:
         Files deleted: leftovers of a crash, and files that a merge replaced.
     busy : bool
         Another process was draining; this call did nothing.
+    dropped : int
+        Files or tables of whole days that were too old to be kept.
     """
 
     events: int = 0
@@ -141,10 +163,11 @@ class DrainResult:
     merged: int = 0
     swept: int = 0
     busy: bool = False
+    dropped: int = 0
 
 
-class EventStore(Protocol):
-    """Append a batch durably and idempotently; hand out relations for analysis."""
+class EventInbox(Protocol):
+    """The front of a store, light enough for every web process."""
 
     def append(self, events: Sequence[Event]) -> AppendResult:
         """Store a batch; on return every event of it survives a crash.
@@ -156,23 +179,66 @@ class EventStore(Protocol):
         """
         ...
 
-    def drain(self, now: float) -> DrainResult:
-        """Do the housekeeping that keeps appending fast; safe to call from anywhere, any time."""
+    def recent(self, environment_id: int, *, since: float) -> list[RecentEvents]:
+        """Count an environment's latest events by flag, rule and variant, or by name.
+
+        Each event counts once. ``since`` is in POSIX seconds, rounded down to the minute.
+        """
         ...
 
-    def relations(
+    def note(self, counts: QualityCounts) -> None:
+        """Add to the counts of how good the events were that came in."""
+        ...
+
+    def quality(self, environment_id: int, *, since: float) -> list[QualityHour]:
+        """Read those counts by hour of arrival, oldest first; kept for 30 days."""
+        ...
+
+    def check(self) -> None:
+        """Raise if events cannot be stored now."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+class EventStore(Protocol):
+    """Append a batch durably and idempotently; hand out tables for analysis."""
+
+    @property
+    def inbox(self) -> EventInbox:
+        """The front of this store."""
+        ...
+
+    def append(self, events: Sequence[Event]) -> AppendResult:
+        """Store a batch (see :meth:`EventInbox.append`)."""
+        ...
+
+    def drain(self, now: float, *, keep_since: float | None = None) -> DrainResult:
+        """Do the housekeeping that keeps appending fast; safe to call from anywhere, any time.
+
+        Whole days that ended before ``keep_since`` (POSIX seconds) are dropped; without it, none.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections; snapshots that are open stay so."""
+        ...
+
+    def tables(
         self,
         environment_id: int,
         *,
         since: float | None = None,
         until: float | None = None,
-    ) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open one consistent snapshot of an environment's events.
+    ) -> AbstractContextManager[tuple[ibis.Table, ibis.Table]]:
+        """Open one consistent snapshot of an environment's events, where they are.
 
-        The connection has two views::
+        The two tables are exposures, then tracking events::
 
-            exposures(environment_id, unit, flag, rule, variant, revision, time)
-            tracks(environment_id, unit, name, value, time)
+            environment_id, unit, flag, variant, rule, revision, time
+            environment_id, unit, name, value, time
 
         ``time`` is POSIX seconds. ``since`` and ``until`` let the store skip whole days that lie
         outside; rows outside them may still be there.

@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
+import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,6 +37,7 @@ from experiments.store.manifest import ActivityKey
 from experiments.store.parquet import (
     EXPOSURES,
     KINDS,
+    TRACKS,
     EventFile,
     Kind,
     merge_files,
@@ -87,7 +89,7 @@ class EmbeddedStore:
         """Close the inbox; snapshots that are open stay so."""
         self.inbox.close()
 
-    def drain(self, now: float) -> DrainResult:
+    def drain(self, now: float, *, keep_since: float | None = None) -> DrainResult:
         """Move waiting events into Parquet files, merge small files, delete what nobody needs.
 
         Crash-safe at every point: killed anywhere, the next drain goes on from there.
@@ -96,6 +98,9 @@ class EmbeddedStore:
         ----------
         now : float
             POSIX seconds; decides only what is old.
+        keep_since : float, optional
+            Files of days that ended before this are dropped; ``None`` keeps all. Their events' ids
+            are remembered as long as any: a late repetition stays a repetition.
 
         Returns
         -------
@@ -120,8 +125,12 @@ class EmbeddedStore:
                     raise
                 if daily:
                     manifest.prune(connection, now=now, remember_seconds=self._remember_seconds)
+                dropped = 0
+                if keep_since is not None:
+                    oldest = int(keep_since // SECONDS_PER_DAY)
+                    dropped = manifest.drop_days(connection, before_day=oldest)
                 swept += self._sweep_garbage(connection)
-        return DrainResult(events, files, merged, swept)
+        return DrainResult(events, files, merged, swept, dropped=dropped)
 
     def compact(self) -> DrainResult:
         """Merge the files of every day into as few as possible, now.
@@ -144,7 +153,7 @@ class EmbeddedStore:
         since: float | None = None,
         until: float | None = None,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a consistent snapshot with the views ``exposures`` and ``tracks`` (see base)."""
+        """Open a consistent snapshot: a connection with the views ``exposures`` and ``tracks``."""
         spill = self._spill / uuid.uuid4().hex
         # While this lock is held no file of the snapshot is deleted.
         with shared(self._readers_lock):
@@ -174,6 +183,19 @@ class EmbeddedStore:
             finally:
                 analysis.close()
                 shutil.rmtree(spill, ignore_errors=True)
+
+    @contextmanager
+    def tables(
+        self,
+        environment_id: int,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> Iterator[tuple[ibis.Table, ibis.Table]]:
+        """Open a consistent snapshot (see :meth:`experiments.store.base.EventStore.tables`)."""
+        with self.relations(environment_id, since=since, until=until) as connection:
+            backend = ibis.duckdb.from_connection(connection)
+            yield backend.table(EXPOSURES.name), backend.table(TRACKS.name)
 
     def _move(self, connection: sqlite3.Connection) -> tuple[int, int]:
         if not connection.execute("SELECT waiting FROM state").fetchone()[0]:

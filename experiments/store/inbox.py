@@ -7,15 +7,19 @@ key, so a repetition changes nothing; ids of events that have left for Parquet f
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from experiments.store.base import AppendResult, Event, FullError, StoreError
-from experiments.store.schema import BUSY_TIMEOUT_SECONDS, open_inbox, writing
+from experiments.store.quality import QualityCounts, QualityHour, by_hour
+from experiments.store.recent import RecentEvents, recent
+from experiments.store.schema import BUSY_TIMEOUT_SECONDS, open_inbox, reading, writing
 
 INBOX_NAME = "inbox.sqlite3"
 DEFAULT_CAPACITY = 2_000_000
@@ -30,6 +34,10 @@ SELECT ?1, ?2, CAST(round(?3 * 1000000.0) AS INTEGER), ?4, ?5, ?6, ?7, ?8, ?9, ?
 WHERE NOT EXISTS (SELECT 1 FROM seen WHERE id = ?1 AND environment_id = ?2)
 ON CONFLICT DO NOTHING
 """
+_NOTE = """
+INSERT INTO quality VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET events = events + excluded.events
+"""
+_QUALITY = "SELECT hour, kind, events FROM quality WHERE environment_id = ? AND hour >= ?"
 
 
 def inbox_path(directory: Path | str) -> Path:
@@ -106,6 +114,27 @@ class Inbox:
             raise request.error
         return AppendResult(request.accepted, len(events) - request.accepted)
 
+    def recent(self, environment_id: int, *, since: float) -> list[RecentEvents]:
+        """Count an environment's latest events (see :func:`experiments.store.recent.recent`)."""
+        return recent(self.path, environment_id, since=since)
+
+    def note(self, counts: QualityCounts) -> None:
+        """Add to the counts of how good the events were that came in."""
+        rows = [(*key, events) for key, events in counts.items()]
+        with closing(self._open()) as connection, writing(connection):
+            connection.executemany(_NOTE, rows)
+
+    def quality(self, environment_id: int, *, since: float) -> list[QualityHour]:
+        """Read an environment's counts by hour of arrival, oldest first."""
+        parameters = (environment_id, math.floor(since / 3_600))
+        with closing(self._open()) as connection, reading(connection):
+            return by_hour(connection.execute(_QUALITY, parameters).fetchall())
+
+    def check(self) -> None:
+        """Raise if the file cannot be written now; blocks."""
+        with closing(self._open()) as connection, writing(connection):
+            pass
+
     def waiting(self) -> int:
         """Count the events that are not in Parquet files yet."""
         with self._lock:
@@ -123,9 +152,10 @@ class Inbox:
         self._requests: deque[_Request] = deque()
 
     def _connect(self) -> None:
-        self._connection: sqlite3.Connection = open_inbox(
-            self.path, busy_timeout_seconds=self._busy_timeout_seconds
-        )
+        self._connection = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        return open_inbox(self.path, busy_timeout_seconds=self._busy_timeout_seconds)
 
     def _commit_waiting(self) -> None:
         group = [self._requests.popleft()]

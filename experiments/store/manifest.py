@@ -15,6 +15,7 @@ from typing import Any
 
 from experiments.store.base import MICROSECONDS, SECONDS_PER_DAY
 from experiments.store.parquet import DAY_US, EXPOSURES, EventFile, Kind
+from experiments.store.quality import KEPT_SECONDS
 from experiments.store.schema import writing
 
 _CHUNK = 20_000
@@ -123,6 +124,15 @@ def replace(
         connection.executemany("INSERT INTO garbage VALUES (?)", paths)
 
 
+def drop_days(connection: sqlite3.Connection, *, before_day: int) -> int:
+    """Take every file of an older day off the list, in one transaction; count them."""
+    with writing(connection):
+        connection.execute(
+            "INSERT OR IGNORE INTO garbage SELECT path FROM files WHERE day < ?", (before_day,)
+        )
+        return connection.execute("DELETE FROM files WHERE day < ?", (before_day,)).rowcount
+
+
 def listed(
     connection: sqlite3.Connection,
     kind: Kind | None = None,
@@ -162,7 +172,7 @@ def start_of_new_day(connection: sqlite3.Connection, now: float) -> bool:
 
 
 def prune(connection: sqlite3.Connection, *, now: float, remember_seconds: float) -> None:
-    """Forget ids of events so old that the wire refuses them, and yesterday's activity."""
+    """Forget ids of events so old that the wire refuses them, old activity and old quality."""
     oldest = _day(now - remember_seconds - SECONDS_PER_DAY)
     for low, high in _ranges(connection, "seen"):
         with writing(connection):
@@ -172,6 +182,8 @@ def prune(connection: sqlite3.Connection, *, now: float, remember_seconds: float
     with writing(connection):
         minute = int(now // 60) - _ACTIVITY_MINUTES
         connection.execute("DELETE FROM activity WHERE minute < ?", (minute,))
+        hour = int((now - KEPT_SECONDS) // 3_600)
+        connection.execute("DELETE FROM quality WHERE hour < ?", (hour,))
 
 
 def _list(connection: sqlite3.Connection, files: Sequence[EventFile]) -> None:

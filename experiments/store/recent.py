@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.store.base import MICROSECONDS
-from experiments.store.inbox import inbox_path
 from experiments.store.schema import open_inbox, reading
 
 _MINUTE_US = 60 * MICROSECONDS
@@ -38,13 +37,13 @@ class RecentEvents:
     events: int
 
 
-def recent(directory: Path | str, environment_id: int, *, since: float) -> list[RecentEvents]:
+def recent(path: Path, environment_id: int, *, since: float) -> list[RecentEvents]:
     """Count an environment's latest events by flag, rule and variant, or by name.
 
     Parameters
     ----------
-    directory : Path or str
-        The store's folder.
+    path : Path
+        The inbox's file.
     environment_id : int
         Whose events.
     since : float
@@ -57,7 +56,7 @@ def recent(directory: Path | str, environment_id: int, *, since: float) -> list[
     """
     minute = math.floor(since / 60)
     counts: Counter[tuple[str, str, str, str]] = Counter()
-    with closing(open_inbox(inbox_path(directory))) as connection, reading(connection):
+    with closing(open_inbox(path)) as connection, reading(connection):
         for sql in (_DRAINED, _WAITING):
             for *key, events in connection.execute(sql, (environment_id, minute)):
                 counts[tuple(key)] += events

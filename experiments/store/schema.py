@@ -5,6 +5,7 @@
 ``files``     the manifest: a Parquet file that is not listed here does not exist for readers
 ``garbage``   files that a merge replaced; deleted when no reader can have them open
 ``activity``  exposures and tracking events per minute of what was drained, for the console
+``quality``   how good the events were that came in, per environment and hour of arrival
 ``state``     one row: the current generation, the last drained one, events waiting
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from experiments.store.base import EventError, FullError, StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_SECONDS = 10.0
 
 _SCHEMA = """
@@ -74,6 +75,15 @@ CREATE TABLE state (
 );
 INSERT INTO state VALUES (1, 1, 0, 0, 0, 0);
 """
+_QUALITY = """
+CREATE TABLE quality (
+    environment_id INTEGER NOT NULL,
+    hour INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    events INTEGER NOT NULL,
+    PRIMARY KEY (environment_id, hour, kind)
+) WITHOUT ROWID
+"""
 
 
 def open_inbox(
@@ -92,12 +102,15 @@ def open_inbox(
         _enter_wal(connection)
         # FULL, not NORMAL: a commit is on the disk before it is acknowledged.
         connection.execute("PRAGMA synchronous=FULL")
-        if _version(connection) == 0:
+        if _version(connection) < SCHEMA_VERSION:
             with writing(connection):
                 # Another process may have made the tables while this one waited for the lock.
-                if _version(connection) == 0:
+                found = _version(connection)
+                if found == 0:
                     for statement in _SCHEMA.split(";"):
                         connection.execute(statement)
+                if found < SCHEMA_VERSION:
+                    connection.execute(_QUALITY)
                     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         version = _version(connection)
         if version != SCHEMA_VERSION:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Mapping
 from typing import Annotated, NoReturn
 from uuid import UUID
 
@@ -19,8 +20,10 @@ from experiments.store.base import (
     SECONDS_PER_DAY,
     Event,
     EventError,
+    EventTimeError,
     whole_microseconds,
 )
+from experiments.store.quality import refused_times
 
 MAX_EVENTS = 1_000
 MAX_BODY_BYTES = 1 << 20
@@ -121,7 +124,9 @@ def parse_batch(
                 )
             time = time.timestamp()
         if not earliest <= time <= latest:
-            _refuse_time(index, time, received, max_age_seconds)
+            times = [_posix(other.time) for other in batch.events]
+            counts = refused_times(times, earliest=earliest, latest=latest)
+            _refuse_time(index, time, received, max_age_seconds, counts)
         time = whole_microseconds(time)
         if isinstance(item, _Exposure):
             events.append(
@@ -161,7 +166,20 @@ def parse_batch(
     return events
 
 
-def _refuse_time(index: int, time: float, received: float, max_age_seconds: float) -> NoReturn:
+def _posix(time: _Time) -> float:
+    if isinstance(time, float):
+        return time
+    # Only to be counted: without a zone it is refused by itself, if its turn comes.
+    return (time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp()
+
+
+def _refuse_time(
+    index: int,
+    time: float,
+    received: float,
+    max_age_seconds: float,
+    counts: Mapping[str, int],
+) -> NoReturn:
     field = f"events[{index}].time"
     ahead = time - received
     if ahead > 0:
@@ -171,17 +189,19 @@ def _refuse_time(index: int, time: float, received: float, max_age_seconds: floa
             if time > 1e11
             else "Check the sender's clock."
         )
-        raise EventError(
+        raise EventTimeError(
             f"the time is {ahead:,.0f} seconds in the future; at most {MAX_AHEAD_SECONDS:,.0f} "
             "are allowed",
             field=field,
             hint=hint,
+            counts=counts,
         )
-    raise EventError(
+    raise EventTimeError(
         f"the event is {-ahead / SECONDS_PER_DAY:,.1f} days old; at most "
         f"{max_age_seconds / SECONDS_PER_DAY:,.0f} are allowed",
         field=field,
         hint="Drop it: repetitions of so old an event could not be told apart any more.",
+        counts=counts,
     )
 
 

@@ -15,6 +15,7 @@ from experiments import monitor
 from experiments.models import Lease
 from experiments.store.base import Event
 from experiments.store.embedded import EmbeddedStore
+from experiments.store.opening import open_store
 from flags.database import Database
 from web import worker
 from web.settings import Settings
@@ -73,3 +74,40 @@ def test_events_are_drained_while_looks_fail(
         running.join(20)
     assert not running.is_alive()
     store.close()
+
+
+@pytest.mark.postgresql
+def test_old_events_go_from_postgresql_when_nobody_needs_them(
+    tmp_path: Path, postgresql_url: str, wait_until: Callable[..., Any]
+) -> None:
+    control = Database(f"sqlite:///{tmp_path / 'control.db'}")
+    control.create_all()
+    settings = Settings(
+        database_url=control.url,
+        data_directory=tmp_path / "data",
+        events_url=postgresql_url,
+        events_keep_days=2,
+    )
+    store = open_store(settings.events_place)
+    now = time.time()
+    store.append(
+        [
+            Event(uuid.uuid4().bytes, 1, now - days * 86_400, "u1", name=f"{days} days ago")
+            for days in (0, 1, 4)
+        ]
+    )
+    stop = threading.Event()
+    running = threading.Thread(target=worker.run, args=(settings,), kwargs={"stop": stop})
+    running.start()
+
+    def names() -> set[str]:
+        return {found.name for found in store.inbox.recent(1, since=0)}
+
+    try:
+        wait_until(lambda: names() == {"0 days ago", "1 days ago"}, seconds=30)
+    finally:
+        stop.set()
+        running.join(20)
+    assert not running.is_alive()
+    store.close()
+    control.dispose()

@@ -1,6 +1,6 @@
 """Pages for owners: server-drawn over the same services as the API, readable without scripts."""
 
-from web.console import access, assets, audit, experiments, flag, flags, keys, words
+from web.console import access, assets, audit, experiments, flag, flags, keys, report, words
 from web.console.base import blueprint
 from web.console.problem import render_problem
 
@@ -14,5 +14,6 @@ __all__ = [
     "flags",
     "keys",
     "render_problem",
+    "report",
     "words",
 ]

@@ -10,8 +10,8 @@ from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
 from experiments import feasibility, services
-from experiments.card import Card
 from experiments.document import canonical_json
+from experiments.enact import plan_of
 from experiments.forecast_words import (
     baseline_words,
     operating_rows,
@@ -21,6 +21,7 @@ from experiments.forecast_words import (
 from experiments.lifecycle import PROVEN, State
 from experiments.models import Experiment, Forecast
 from experiments.results import read_results, results_csv, results_document
+from experiments.series import series_of
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
@@ -34,13 +35,13 @@ from web.console.base import (
     version_of,
     wants_fragment,
 )
-from web.console.charts import axis_of_worth, chart_of_looks
+from web.console.charts import axis_of_worth
+from web.console.intervals import chart_of
 from web.transactions import now, reading, transaction
 
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
-_ITEM = f"{_PLACE}/experiments/<experiment_key>"
+ITEM = f"{_PLACE}/experiments/<experiment_key>"
 
-_WITHOUT_VERDICT = {State.DRAFT, State.SEALED, State.HELD, State.ABANDONED}
 
 TEMPLATE = """key = "checkout-one-page"
 flag = "checkout"                  # a flag that is on
@@ -130,7 +131,7 @@ def _draft(session: Session, project_key: str, text: str) -> Experiment:
         raise InvalidInputError(message, field="plan") from None
 
 
-@blueprint.get(_ITEM)
+@blueprint.get(ITEM)
 @needs(Role.VIEWER)
 def show_experiment(
     project_key: str, environment_key: str, experiment_key: str
@@ -139,7 +140,7 @@ def show_experiment(
     return _page(project_key, environment_key, experiment_key)
 
 
-@blueprint.post(f"{_ITEM}/<any(seal, start, accept, confirm, stop):verb>")
+@blueprint.post(f"{ITEM}/<any(seal, start, accept, confirm, stop):verb>")
 @needs(Role.EDITOR)
 def advance(
     project_key: str, environment_key: str, experiment_key: str, verb: str
@@ -163,7 +164,7 @@ def advance(
     return back_to(_address(*place_and_key))
 
 
-@blueprint.get(f"{_ITEM}/record.json")
+@blueprint.get(f"{ITEM}/record.json")
 @needs(Role.VIEWER)
 def download_record(
     project_key: str, environment_key: str, experiment_key: str
@@ -175,7 +176,7 @@ def download_record(
     return _file(f"{experiment.key}.json", text, "application/json")
 
 
-@blueprint.get(f"{_ITEM}/results.<any(csv, json):form>")
+@blueprint.get(f"{ITEM}/results.<any(csv, json):form>")
 @needs(Role.VIEWER)
 def download_results(
     project_key: str, environment_key: str, experiment_key: str, form: str
@@ -237,15 +238,17 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     card = services.get_card(session, experiment, now=now())
     looks = services.looks(session, experiment)
     plan = experiment.plan
+    # While effects are hidden in words, they are in pictures too.
+    series = () if card.worth_hidden else series_of(plan_of(experiment), looks)
     customer = str(plan["customer"]).casefold()
     return {
         "experiment": experiment,
         "card": card,
-        "word": _first_word(experiment, card),
+        "word": card.word,
         "looks": looks,
         "records": services.records(session, experiment),
-        "worth": [(each, axis_of_worth(each)) for each in card.worth],
-        "charts": [chart_of_looks(each, looks, experiment.started_at, plan) for each in card.worth],
+        "worth": [(each, axis_of_worth(each)) for each in card.worth_first],
+        "charts": [(each, chart_of(each)) for each in series if each.points],
         # A plan that has not started waits for its forecast.
         "live": experiment.ended_at is None,
         "plan": plan,
@@ -277,9 +280,3 @@ def _forecast_values(forecast: Forecast | None) -> dict[str, Any]:
             *(baseline_words(key, each) for key, each in found["baselines"].items()),
         ],
     }
-
-
-def _first_word(experiment: Experiment, card: Card) -> str:
-    """Give the first thing to be seen: the verdict, or why there is none to wait for."""
-    waits_for_none = experiment.verdict is None and experiment.state in _WITHOUT_VERDICT
-    return experiment.state if waits_for_none else card.verdict.replace("_", " ")

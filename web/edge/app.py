@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from flags.database import Database
@@ -77,7 +77,7 @@ class Edge:
         self.state = State()
         self.metrics = Metrics()
         self.changes = stream.Changes()
-        self.intake = Intake(settings.events_directory)
+        self.intake = Intake(settings.events_place, self._count_events)
         self.instances = Instances(clock)
         self.bridge = None if wsgi_factory is None else Bridge(wsgi_factory)
         self._limit = RateLimit(settings.ofrep_requests_per_second)
@@ -318,6 +318,11 @@ class Edge:
             return
         answer = cors.readable(as_failure(answer, None))
         await self._send(scope, send, "ofrep_stream", answer)
+
+    def _count_events(self, environment_id: int, counts: Mapping[str, int]) -> None:
+        snapshot = self.state.snapshots.get(environment_id)
+        if snapshot is not None:
+            self.metrics.count_events(snapshot.flag_set_id, counts)
 
     # -- SDK -------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ file there and whichever process answers ``/metrics`` adds them up.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -24,6 +25,13 @@ class Metrics:
             "flagstone_http_answers",
             "Answers of the service, by route and status.",
             ["route", "status"],
+            registry=self.registry,
+        )
+        self._events = Counter(
+            "flagstone_events",
+            "Events that came in: received, and of those duplicate, late (over an hour old) or "
+            "ahead (of our clock by over five minutes); too_old and too_far_ahead were refused.",
+            ["flag_set", "kind"],
             registry=self.registry,
         )
         self.streams = Gauge(
@@ -66,6 +74,11 @@ class Metrics:
             counter = self._answers.labels(route, str(status))
             self._known[route, status] = counter
         counter.inc()
+
+    def count_events(self, flag_set_id: str, counts: Mapping[str, int]) -> None:
+        """Count the events of a batch by how good they were."""
+        for kind, events in counts.items():
+            self._events.labels(flag_set_id, kind).inc(events)
 
     def render(self) -> bytes:
         """Write every process's metrics in Prometheus' text format."""

@@ -322,11 +322,11 @@ def test_recent_events_are_counted_once_whether_drained_or_not(store: EmbeddedSt
         RecentEvents("exposures", "checkout", "exp-42", "new", 3),
         RecentEvents("tracks", "buy", "", "", 1),
     ]
-    assert recent(store.directory, 1, since=NOW - 600) == counts
+    assert recent(store.inbox.path, 1, since=NOW - 600) == counts
     store.drain(NOW)
-    assert recent(store.directory, 1, since=NOW - 600) == counts
+    assert recent(store.inbox.path, 1, since=NOW - 600) == counts
     store.drain(NOW + 4 * DAY)
-    assert recent(store.directory, 1, since=NOW - 600) == []
+    assert recent(store.inbox.path, 1, since=NOW - 600) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads names of open files")

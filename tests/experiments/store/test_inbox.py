@@ -180,7 +180,7 @@ def test_recent_events_are_counted_by_flag_and_name(path: Path) -> None:
     met = Event(b"\1" * 16, 1, NOW, "u", "checkout", "new", "exp-42", 3)
     inbox.append([met, met._replace(id=b"\2" * 16), event(5), event(6, environment_id=2)])
     inbox.append([met._replace(id=b"\3" * 16, time=NOW - 3600)])
-    assert recent(path.parent, 1, since=NOW - 600) == [
+    assert recent(path, 1, since=NOW - 600) == [
         RecentEvents("exposures", "checkout", "exp-42", "new", 2),
         RecentEvents("tracks", "buy", "", "", 1),
     ]

@@ -20,7 +20,7 @@ from sqlmodel import func, select
 from werkzeug.test import TestResponse
 
 from experiments import services as experiment_services
-from experiments.models import Experiment
+from experiments.models import Experiment, Look
 from flags import changes, services
 from flags.actor import Actor
 from flags.database import Database
@@ -360,3 +360,80 @@ def plan_fixture() -> Any:
 def read_page_fixture() -> Any:
     """Give the reader of pages."""
     return Page
+
+
+def look(number: int, at: dt.datetime, verdict: str = "CONTINUE", **of: Any) -> Look:
+    """Give a look with numbers that nobody computed."""
+    sums = {"n": 1000.0, "s1": 200.0, "s2": 200.0, "s3": 200.0}
+    estimate = of.get("estimate", 0.01)
+    tests = [
+        {
+            "kind": kind,
+            "metric": "purchases",
+            "arm": "on",
+            "estimate": estimate,
+            "se": 0.01,
+            "z": 1.5,
+            "bound": 2.0,
+            "alpha_spent": 0.01,
+            "passed": False,
+            "reason": None,
+            "low": estimate - 0.1,
+            "high": estimate + 0.1,
+            "relative": 0.05,
+            "relative_low": None,
+            "relative_high": 0.1,
+        }
+        for kind in ("ship", "harm")
+    ]
+    return Look(
+        experiment_id=1,
+        number=number,
+        at=at,
+        verdict=verdict,
+        data={
+            "offset": of.get("offset", 86400.0 * number),
+            "look": {
+                "number": number,
+                "spending_time": 0.1,
+                "may_ship": False,
+                "may_be_futile": False,
+                "is_final": False,
+                "counts": {"off": 1000, "on": 1010},
+                "metrics": {"purchases": {"off": sums, "on": sums}},
+            },
+            "quality": {"quarantined": 0, "newest_event_age_seconds": 3.0, "stale": False},
+            "alarm": None,
+            "ramp_step": 0,
+            "dropped": [],
+        },
+        decision={
+            "verdict": verdict,
+            "winner": None,
+            "harmed": [],
+            "futile": [],
+            "srm_log_e": 0.1,
+            "srm_p": 0.5,
+            "tests": tests,
+        },
+    )
+
+
+@pytest.fixture
+def running(small_console: Any, plan: Any) -> Any:
+    """A running experiment whose row can be put into any state."""
+    small_console.change("checkout", {"do": "turn_on"})
+    small_console.experiment(plan(), "seal", "start")
+
+    def put(looks: int = 10, **row: Any) -> Any:
+        with small_console.database.write() as session:
+            experiment = session.get_one(Experiment, 1)
+            for name, value in row.items():
+                setattr(experiment, name, value)
+            for number in range(1, looks + 1):
+                at = small_console.clock() + dt.timedelta(days=number)
+                session.add(look(number, at))
+        small_console.clock.advance(days=looks)
+        return small_console
+
+    return put

@@ -5,14 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from experiments.models import Experiment, Look
+from experiments.models import Experiment
+from experiments.plan import parse_plan
 from experiments.record import verify
-from web.console.charts import axis_of_worth, chart_of_looks
+from experiments.series import Mark, series_of
+from tests.web.console.conftest import look
+from web.console.charts import axis_of_worth
 from web.console.experiments import TEMPLATE
+from web.console.intervals import chart_of, small_chart_of
 
 HERE = "/projects/shop/environments/production"
 PAGE = f"{HERE}/experiments/one-page"
@@ -149,86 +154,6 @@ def test_a_draft_is_given_up_with_a_reason(console: Any, plan: Any) -> None:
 # In every state, with looks as the monitor stores them
 
 
-TESTS = ("ship", "harm", "noninferiority")
-
-
-def look(number: int, at: dt.datetime, verdict: str = "CONTINUE", **of: Any) -> Look:
-    """Give a look with numbers that nobody computed."""
-    sums = {"n": 1000.0, "s1": 200.0, "s2": 200.0, "s3": 200.0}
-    estimate = of.get("estimate", 0.01)
-    tests = [
-        {
-            "kind": kind,
-            "metric": "purchases",
-            "arm": "on",
-            "estimate": estimate,
-            "se": 0.01,
-            "z": 1.5,
-            "bound": 2.0,
-            "alpha_spent": 0.01,
-            "passed": False,
-            "reason": None,
-            "low": estimate - 0.1,
-            "high": estimate + 0.1,
-            "relative": 0.05,
-            "relative_low": None,
-            "relative_high": 0.1,
-        }
-        for kind in ("ship", "harm")
-    ]
-    return Look(
-        experiment_id=1,
-        number=number,
-        at=at,
-        verdict=verdict,
-        data={
-            "offset": of.get("offset", 86400.0 * number),
-            "look": {
-                "number": number,
-                "spending_time": 0.1,
-                "may_ship": False,
-                "may_be_futile": False,
-                "is_final": False,
-                "counts": {"off": 1000, "on": 1010},
-                "metrics": {"purchases": {"off": sums, "on": sums}},
-            },
-            "quality": {"quarantined": 0, "newest_event_age_seconds": 3.0, "stale": False},
-            "alarm": None,
-            "ramp_step": 0,
-            "dropped": [],
-        },
-        decision={
-            "verdict": verdict,
-            "winner": None,
-            "harmed": [],
-            "futile": [],
-            "srm_log_e": 0.1,
-            "srm_p": 0.5,
-            "tests": tests,
-        },
-    )
-
-
-@pytest.fixture
-def running(small_console: Any, plan: Any) -> Any:
-    """A running experiment whose row can be put into any state."""
-    small_console.change("checkout", {"do": "turn_on"})
-    small_console.experiment(plan(), "seal", "start")
-
-    def put(looks: int = 10, **row: Any) -> Any:
-        with small_console.database.write() as session:
-            experiment = session.get_one(Experiment, 1)
-            for name, value in row.items():
-                setattr(experiment, name, value)
-            for number in range(1, looks + 1):
-                at = small_console.clock() + dt.timedelta(days=number)
-                session.add(look(number, at))
-        small_console.clock.advance(days=looks)
-        return small_console
-
-    return put
-
-
 VERDICTS = [
     ("RUNNING", None, "neutral", "CONTINUE"),
     ("RAMPING", None, "neutral", "CONTINUE"),
@@ -318,6 +243,9 @@ def test_sixty_looks_are_folded_and_drawn_for_both_screens(running: Any) -> None
     classes = [given["class"] for tag, given in page.tags if tag == "svg" and "role" in given]
     assert classes == ["fs-chart fs-wide", "fs-chart fs-phone"] * 2
     assert page.html.count("<circle") == 2 * (60 + 1)
+    # Of sixty looks only those that can prove have an interval of their own.
+    assert page.html.count("fs-whisker") == 0
+    assert "60 looks, 0 of which could prove" in page.html
 
 
 def test_the_page_shows_what_is_rare_and_what_a_ratio_divides_by(
@@ -391,7 +319,7 @@ def test_a_conversion_is_drawn_in_points(running: Any, plan: Any) -> None:
     console = running(looks=9, state="RUNNING")
     page = console.person("viewer").page(PAGE)
     assert re.search(r"\+\d+ pt.*0.*−\d+ pt|−\d+ pt.*0.*\+\d+ pt", page.words)
-    assert "look 9: +1 pt" in page.words
+    assert "look 9, day 9: +1 pt (−9 pt to +11 pt), could not prove" in page.words
 
 
 def test_pictures_stand_any_numbers(plan: Any) -> None:
@@ -421,9 +349,15 @@ def test_pictures_stand_any_numbers(plan: Any) -> None:
                 )
                 drawn = axis_of_worth(worth)
                 start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-                looks = [look(n, start, estimate=estimate or 0.0) for n in (1, 2)]
-                chart = chart_of_looks(worth, looks, start, plan())
-                for svg in (drawn or "", chart.svg):
+                looks = [look(n, start, estimate=estimate or 0.0) for n in (1, 2, 3)]
+                (series,) = series_of(parse_plan(plan()), looks)
+                series = replace(series, arm="<b>", marks=(Mark(break_even or 0.0, "<b>"),))
+                drawings = [
+                    f(replace(series, points=series.points[:n]))
+                    for f in (chart_of, small_chart_of)
+                    for n in (0, 1, 3)
+                ]
+                for svg in (drawn or "", *drawings):
                     assert "nan" not in svg
                     assert "inf" not in svg
                     assert "<b>" not in svg

@@ -27,6 +27,9 @@ OTHERS = {
     "console.login": "/login",
     "console.static": "/static/console.css",
     "console.download_record": f"{HERE}/experiments/one-page/record.json",
+    "console.download_results": f"{HERE}/experiments/one-page/results.csv",
+    "console.show_report": f"{HERE}/experiments/one-page/report",
+    "console.download_report": f"{HERE}/experiments/one-page/report.html",
 }
 POSTS = {
     "console.create_flag": f"{HERE}/new-flag",
@@ -63,7 +66,7 @@ def test_an_administrator_sees_every_page(shop: Any, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [*PAGES.values(), OTHERS["console.switch"], OTHERS["console.download_record"]],
+    [*PAGES.values(), *(path for path in OTHERS.values() if path.startswith(("/switch", HERE)))],
 )
 def test_somebody_unknown_is_asked_to_sign_in_and_comes_back(shop: Any, path: str) -> None:
     shop.person("admin")
