@@ -15,9 +15,9 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-import duckdb
+import ibis
 
-from experiments.aggregate import AnalysisQuery, analyse
+from experiments.aggregate import AnalysisQuery, analyse_tables
 from experiments.document import format_duration
 from experiments.measure import definition_of, typed_sums
 from experiments.plan import Metric, Plan
@@ -99,20 +99,6 @@ class Today:
     unseen: frozenset[str] = frozenset()
 
 
-# Units by the day of their first meeting, counted back from the newest one.
-_FIRST = """
-SELECT floor(($end - first) / $day)::BIGINT AS back, count(*) AS units, min(first) AS first
-FROM (SELECT unit, min(time) AS first FROM {met}
-      WHERE time > $end - $span AND time <= $end GROUP BY unit)
-GROUP BY back
-"""
-_FLAG = "(SELECT unit, time FROM exposures WHERE environment_id = $environment AND flag = $flag)"
-_ANY = (
-    "(SELECT unit, time FROM exposures WHERE environment_id = $environment"
-    " UNION ALL SELECT unit, time FROM tracks WHERE environment_id = $environment)"
-)
-
-
 def read_today(store: EventStore, environment_id: int, plan: Plan, now: float) -> Today:
     """Measure traffic and baselines.
 
@@ -128,36 +114,59 @@ def read_today(store: EventStore, environment_id: int, plan: Plan, now: float) -
         Nothing later is read. POSIX seconds.
     """
     oldest = now - MAX_AGE_SECONDS
-    with store.relations(environment_id, since=oldest, until=now) as connection:
-        here = {"environment": environment_id}
+    with store.tables(environment_id, since=oldest, until=now) as (exposures, tracks):
+        backend = exposures.get_backend()
+
+        def rows(expression: ibis.Table) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = backend.to_pyarrow(expression).to_pylist()
+            return found
+
+        exposures, tracks = (
+            table.filter(
+                table.environment_id == environment_id, table.time >= oldest, table.time <= now
+            )
+            for table in (exposures, tracks)
+        )
         names = sorted(set().union(*map(events_of, plan.metrics)))
-        seen = connection.execute(
-            "SELECT DISTINCT name FROM tracks WHERE environment_id = $environment"
-            " AND list_contains($names, name) AND time >= $oldest AND time <= $now",
-            {**here, "names": names, "oldest": oldest, "now": now},
-        ).fetchall()
-        unseen = frozenset(names) - {name for (name,) in seen}
-        for source, met in ((EXPOSURES, _FLAG), (EVENTS, _ANY)):
-            known = here | ({"flag": plan.flag} if source == EXPOSURES else {})
-            (end,) = connection.execute(
-                f"SELECT max(time) FROM {met} WHERE time >= $oldest AND time <= $now",  # noqa: S608
-                {**known, "oldest": oldest, "now": now},
-            ).fetchall()[0]
+        seen = rows(tracks.filter(tracks.name.isin(names)).select("name").distinct())
+        unseen = frozenset(names) - {row["name"] for row in seen}
+        for source, met in (
+            (EXPOSURES, exposures.filter(exposures.flag == plan.flag)),
+            (EVENTS, _first_events(plan, exposures, tracks)),
+        ):
+            (end,) = (row["end"] for row in rows(met.aggregate(end=met.time.max())))
             if end is None:
                 continue
             day = plan.policy.day_seconds
-            rows = connection.execute(
-                _FIRST.format(met=met),
-                {**known, "end": end, "day": day, "span": MOST_DAYS * day},
-            ).fetchall()
-            if source == EVENTS:
-                _let_events_be_meetings(connection, plan, environment_id)
-            first = min(row[2] for row in rows)
-            baselines = _baselines(connection, plan, environment_id, first, now)
-            counts = {int(back): int(units) for back, units, _first in rows}
-            arrivals = _arrivals(counts, end - first, day)
-            return Today(arrivals, source, sum(counts.values()), baselines, unseen)
+            recent = met.filter(met.time > end - MOST_DAYS * day)
+            first = recent.group_by("unit").aggregate(first=recent.time.min())
+            back = ((end - first.first) / day).floor().cast("int64")
+            days = rows(
+                first.group_by(back=back).aggregate(units=first.count(), first=first.first.min())
+            )
+            begin = min(row["first"] for row in days)
+            counts = {int(row["back"]): int(row["units"]) for row in days}
+            return Today(
+                _arrivals(counts, end - begin, day),
+                source,
+                sum(counts.values()),
+                _baselines(met, tracks, plan, environment_id, begin, now),
+                unseen,
+            )
     return Today(unseen=unseen)
+
+
+def _first_events(plan: Plan, exposures: ibis.Table, tracks: ibis.Table) -> ibis.Table:
+    """Make every unit's first event of any kind its meeting with control."""
+    both = [table.select("environment_id", "unit", "time") for table in (exposures, tracks)]
+    events = ibis.union(*both)
+    first = events.group_by("environment_id", "unit").aggregate(time=events.time.min())
+    return first.mutate(
+        flag=ibis.literal(plan.flag),
+        variant=ibis.literal(plan.control),
+        rule=ibis.literal(plan.rule_id),
+        revision=ibis.literal(0),
+    )
 
 
 def events_of(metric: Metric) -> set[str]:
@@ -183,23 +192,9 @@ def _arrivals(counts: Mapping[int, int], age: float, day: float) -> Arrivals:
     return Arrivals(tuple(new_units), day)
 
 
-def _let_events_be_meetings(
-    connection: duckdb.DuckDBPyConnection, plan: Plan, environment_id: int
-) -> None:
-    """Make every unit's first event its exposure, for the analysis that follows."""
-    connection.execute("ALTER VIEW exposures RENAME TO met")
-    connection.execute(
-        "CREATE TEMP TABLE exposures AS SELECT $environment::BIGINT AS environment_id, unit,"
-        " $flag::VARCHAR AS flag, NULL::VARCHAR AS rule, $control::VARCHAR AS variant,"
-        " NULL::BIGINT AS revision, min(time) AS time FROM (SELECT unit, time FROM met"
-        " WHERE environment_id = $environment UNION ALL SELECT unit, time FROM tracks"
-        " WHERE environment_id = $environment) GROUP BY unit",
-        {"environment": environment_id, "flag": plan.flag, "control": plan.control},
-    )
-
-
 def _baselines(
-    connection: duckdb.DuckDBPyConnection,
+    exposures: ibis.Table,
+    tracks: ibis.Table,
     plan: Plan,
     environment_id: int,
     start: float,
@@ -216,7 +211,7 @@ def _baselines(
         metrics=tuple(definition_of(metric) for metric in plan.metrics),
     )
     found = {}
-    sums = typed_sums(query, analyse(connection, query))
+    sums = typed_sums(query, analyse_tables(exposures, tracks, query))
     for metric in plan.metrics:
         arms = sums[metric.key]
         control = arms[plan.control]

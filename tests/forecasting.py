@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import duckdb
+import ibis
 
 from experiments.forecast import forecast_due
 from experiments.lease import acquire, release
@@ -33,7 +34,7 @@ class NoEvents:
     """A store that nothing was ever recorded in."""
 
     @contextmanager
-    def relations(self, *_: Any, **__: Any) -> Iterator[duckdb.DuckDBPyConnection]:
+    def tables(self, *_: Any, **__: Any) -> Iterator[tuple[ibis.Table, ibis.Table]]:
         with duckdb.connect() as connection:
             connection.execute(
                 "CREATE VIEW exposures AS SELECT 1::BIGINT AS environment_id, '' AS unit,"
@@ -44,7 +45,8 @@ class NoEvents:
                 "CREATE VIEW tracks AS SELECT 1::BIGINT AS environment_id, '' AS unit, '' AS name,"
                 " 1.0::DOUBLE AS value, 1.0::DOUBLE AS time WHERE false"
             )
-            yield connection
+            backend = ibis.duckdb.from_connection(connection)
+            yield backend.table("exposures"), backend.table("tracks")
 
 
 def forecast_now(
