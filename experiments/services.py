@@ -206,12 +206,14 @@ def start(
     Raises
     ------
     StateError
-        If the flag cannot carry the experiment, or the plan is not sealed.
+        If the flag cannot carry the experiment, or the plan is not sealed; if its forecast is
+        still being computed, or speaks against it and the customer has not signed.
     """
     environment, experiment = _locked(session, project_key, environment_key, key)
     plan = plan_of(experiment)
     move = lifecycle.start(position_of(experiment, plan))
     serving.check_flag(plan, current_flag(session, environment, plan.flag))
+    feasibility.check_start(session, experiment, now)
     experiment.started_at = now
     first_look = plan.policy.next_look(0.0, plan.prove_by_seconds) + plan.policy.settle_seconds
     experiment.next_look_at = now + dt.timedelta(seconds=first_look)

@@ -98,6 +98,9 @@ class World:
     def do(self, what: Callable[..., Experiment], actor: Actor = OWNER, **extra: Any) -> Experiment:
         now = self.at(extra.pop("now", 0))
         key = extra.pop("key", "button")
+        if what is services.start:
+            # Nothing starts without a forecast; here no worker has been awake to make it.
+            forecast_now(self.database, now)
         with self.database.write() as session:
             return what(session, *PLACE, key, actor=actor, now=now, **extra)
 
@@ -105,7 +108,6 @@ class World:
         """Create, seal and start at second 0."""
         self.create(document)
         self.do(services.seal)
-        self.forecast()
         self.do(services.start)
 
     def forecast(self, seconds: float = 0, **extra: Any) -> int:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 
-from experiments.forecast_words import forecast_lines
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_json, read_text
+from web.cli.forecasts import forecast_text, wait_for_forecast
 from web.cli.options import which_environment_option
 from web.cli.output import EXIT_FALSE, CommandError, moment
-from web.cli.remote import Remote
 
-# The worker ticks every second, and takes about one for a forecast.
-FORECAST_WAIT_SECONDS = 10.0
 _PROVEN = {"VALUE_PROVEN", "NO_HARM_PROVEN"}
 
 
@@ -107,9 +103,9 @@ def seal(invocation: Invocation, experiment: str, environment: str | None) -> No
     answer = remote.post(
         remote.project_path("experiments", experiment, "seal"), environment=environment
     )
-    found = _forecast(remote, experiment, environment)
-    said = [f"{answer['key']} is sealed as {answer['plan_hash']}.", *_forecast_lines(found)]
-    invocation.output.document({**answer, "forecast": found}, "\n".join(said))
+    found = wait_for_forecast(remote, experiment, environment)
+    said = f"{answer['key']} is sealed as {answer['plan_hash']}.\n{forecast_text(found)}"
+    invocation.output.document({**answer, "forecast": found}, said)
 
 
 @experiments.command()
@@ -119,7 +115,7 @@ def seal(invocation: Invocation, experiment: str, environment: str | None) -> No
 def start(invocation: Invocation, experiment: str, environment: str | None) -> None:
     """Start: the ramp begins, looks are scheduled."""
     remote = invocation.remote
-    _forecast(remote, experiment, environment)
+    wait_for_forecast(remote, experiment, environment)
     answer = remote.post(
         remote.project_path("experiments", experiment, "start"), environment=environment
     )
@@ -132,8 +128,8 @@ def start(invocation: Invocation, experiment: str, environment: str | None) -> N
 @pass_invocation
 def forecast(invocation: Invocation, experiment: str, environment: str | None) -> None:
     """Say what the plan can prove by when, how often it errs, and what keeps it from starting."""
-    found = _forecast(invocation.remote, experiment, environment)
-    invocation.output.document(found, "\n".join(_forecast_lines(found)))
+    found = wait_for_forecast(invocation.remote, experiment, environment)
+    invocation.output.document(found, forecast_text(found))
 
 
 @experiments.command()
@@ -154,24 +150,6 @@ def accept(
     invocation.output.document(
         answer, f"{answer['key']} may start in spite of: {', '.join(risks)}."
     )
-
-
-def _forecast(remote: Remote, experiment: str, environment: str | None) -> dict[str, Any]:
-    """Read the forecast, and wait a little for the worker that makes it."""
-    path = remote.project_path("experiments", experiment, "forecast")
-    deadline = time.monotonic() + FORECAST_WAIT_SECONDS
-    while True:
-        found = remote.get(path, environment=environment)
-        if found["status"] == "ready" or time.monotonic() > deadline:
-            return found
-        time.sleep(0.25)
-
-
-def _forecast_lines(found: dict[str, Any]) -> list[str]:
-    if found["status"] != "ready":
-        return ["No forecast yet: is a worker running? See: flagstone experiments forecast"]
-    signed = [f"{each['by']} accepts the risk {each['risk']}." for each in found["accepted"]]
-    return [*forecast_lines(found), *signed]
 
 
 @experiments.command()

@@ -25,7 +25,7 @@ from flags import changes, services
 from flags.actor import Actor
 from flags.database import Database
 from flags.models import AuditEntry, Revision
-from tests.forecasting import forecast_now
+from tests.forecasting import forecast_now, stated
 from web.app import create_flask_app
 from web.auth import service as auth
 from web.auth.guard import SESSION_COOKIE
@@ -325,7 +325,7 @@ def editor(request: pytest.FixtureRequest) -> Browser:
 
 def plan(**more: Any) -> dict[str, Any]:
     """Give the plan of an experiment on the flag ``checkout``."""
-    return {
+    document = {
         "key": "one-page",
         "flag": "checkout",
         "environment": "production",
@@ -348,6 +348,7 @@ def plan(**more: Any) -> dict[str, Any]:
         ],
         **more,
     }
+    return stated(document)
 
 
 @pytest.fixture(name="plan", scope="session")
