@@ -187,11 +187,13 @@ def calibrate(
     """
     plan, exposures, outcomes = read_recorded(exposures_path, outcomes_path, plan_document)
     for place, metric in enumerate(plan.metrics):
-        if metric.kind == "ratio":
+        if metric.kind not in {"conversion", "mean", "count"}:
             raise PlanError(
-                f"{metric.key} is a ratio: no effect can be added to one yet",
+                f"{metric.key} is a {metric.kind}: no effect can be added to one yet",
                 field=f"metrics[{place}].kind",
-                hint="calibrate without it, or with its numerator as a mean",
+                hint="calibrate without it, or with its numerator as a mean"
+                if metric.kind == "ratio"
+                else "calibrate without it, or as a conversion",
             )
     return calibrate_recorded(
         with_looks(plan, exposures, outcomes), times=times, seed=seed, progress=progress

@@ -14,20 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments import words
+from experiments.card_harm import Harm, HarmPart, grouped_harm, harm_part
 from experiments.card_parts import (
-    CardStatus,
     Evidence,
-    Harm,
-    HarmPart,
     Trust,
     Worth,
     cost_part,
     evidence_part,
-    grouped_harm,
-    harm_part,
     trust_part,
     worth_part,
 )
+from experiments.card_status import CardStatus
 from experiments.lifecycle import PROVEN, Outcome, State
 from experiments.plan import Plan
 

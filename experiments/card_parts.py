@@ -1,39 +1,16 @@
-"""The parts of the verdict card that hold numbers: worth, harm, trust, cost and evidence."""
+"""The parts of the verdict card that hold numbers: worth, trust, cost and evidence."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from experiments import costs, money, words
+from experiments.card_harm import MOST_ARMS_NAMED, passed
+from experiments.card_status import CardStatus
 from experiments.lifecycle import Outcome, State
 from experiments.plan import Metric, Plan
-
-MOST_ARMS_NAMED = 4
-SHOWN_SAFE = "shown safe"
-NOT_YET = "not yet shown safe"
-WORSE = "worse"
-
-
-@dataclass(frozen=True)
-class CardStatus:
-    """Where the experiment stands, whoever tells it: a database row or a replay."""
-
-    state: str
-    verdict: str | None = None
-    winner: str | None = None
-    sentence: str = ""
-    coverage: float = 0.0
-    dropped: tuple[str, ...] = ()
-    plan_hash: str | None = None
-    started_at: dt.datetime | None = None
-    ended_at: dt.datetime | None = None
-    next_look_at: dt.datetime | None = None
-    confirm_by: dt.datetime | None = None
-    replayed: bool = False
-    forecast: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,34 +40,6 @@ class Worth:
     text: str
     money: money.Worth | None = None
     currency: str = ""
-
-
-@dataclass(frozen=True)
-class Harm:
-    """One watched metric in one arm, in one of three words."""
-
-    metric: str
-    role: str
-    arm: str
-    word: str
-    margin: float | None
-    low: float | None
-    high: float | None
-    text: str
-
-
-@dataclass(frozen=True)
-class HarmPart:
-    """One line about harm around its word: of one metric, or of all that have the word."""
-
-    head: str
-    word: str
-    tail: str = ""
-
-    @property
-    def text(self) -> str:
-        """Write the line."""
-        return f"{self.head}{self.word}{self.tail}"
 
 
 @dataclass(frozen=True)
@@ -147,7 +96,8 @@ def _worth_line(
 ) -> Worth:
     control_mean = arm_means.get(plan.control)
     break_even, label = _break_even(metric, control_mean)
-    name = metric.key if metric.ratio is None else f"{metric.key} ({metric.unit})"
+    named = metric.ratio is not None or metric.kind == "quantile"
+    name = f"{metric.key} ({metric.unit})" if named else metric.key
     known = test if test is not None and test["estimate"] is not None else None
     if known is None:
         text = f"{name}, {arm}: too few units yet"
@@ -192,92 +142,6 @@ def _break_even(metric: Metric, control_mean: float | None) -> tuple[float | Non
     if metric.margin is not None and control_mean is not None:
         return -sign * metric.margin * abs(control_mean), "tolerated"
     return None, ""
-
-
-def harm_part(
-    plan: Plan, decision: Mapping[str, Any], status: CardStatus, *, blind: bool
-) -> tuple[Harm, ...]:
-    """Say of every watched metric and arm: shown safe, not yet shown safe, or worse."""
-    lines = [
-        Harm("all", "dropped", arm, WORSE, None, None, None, f"{arm}: {WORSE}, dropped earlier")
-        for arm in status.dropped
-        if not any(test["arm"] == arm for test in decision["tests"])
-    ]
-    gone = {line.arm for line in lines}
-    for metric in plan.metrics:
-        if not metric.decides:
-            continue
-        for arm in plan.treatments:
-            if arm in gone:
-                continue
-            test = words.find_test(decision, "harm", metric.key, arm)
-            word = _word(metric, arm, decision, test, blind=blind)
-            by = " by rare events" if _passed(decision, "harm_events", metric.key, arm) else ""
-            margin = f" (tolerated loss {words.percent(metric.margin)})" if metric.margin else ""
-            others_left = set(plan.treatments) - set(status.dropped)
-            left_out = " – dropped" if arm in status.dropped and others_left else ""
-            lines.append(
-                Harm(
-                    metric=metric.key,
-                    role=metric.role,
-                    arm=arm,
-                    word=word,
-                    margin=metric.margin,
-                    low=None if blind or test is None else test["low"],
-                    high=None if blind or test is None else test["high"],
-                    text=f"{metric.key}, {arm}: {word}{by}{margin}{left_out}",
-                )
-            )
-    return tuple(lines)
-
-
-def grouped_harm(lines: Sequence[Harm]) -> tuple[HarmPart, ...]:
-    """Say which metrics are worse, not yet shown safe, and safe: the worst word first."""
-    found = []
-    for word in (WORSE, NOT_YET, SHOWN_SAFE):
-        by_metric: dict[str, list[str]] = {}
-        for line in lines:
-            if line.word == word:
-                by_metric.setdefault(line.metric, []).append(line.arm)
-        if by_metric:
-            every = len({line.arm for line in lines})
-            named = [f"{metric} ({_arms(arms, every)})" for metric, arms in by_metric.items()]
-            found.append(HarmPart("", word, f": {words.listed(named)}"))
-    return tuple(found)
-
-
-def _arms(arms: Sequence[str], every: int) -> str:
-    if len(arms) == every > 2:
-        return "all arms"
-    return ", ".join(arms) if len(arms) <= MOST_ARMS_NAMED else f"{len(arms)} arms"
-
-
-def _word(
-    metric: Metric,
-    arm: str,
-    decision: Mapping[str, Any],
-    test: Mapping[str, Any] | None,
-    *,
-    blind: bool,
-) -> str:
-    if any(_passed(decision, kind, metric.key, arm) for kind in words.HARM_KINDS):
-        return WORSE
-    if metric.role == "guardrail":
-        shown = _passed(decision, "noninferiority", metric.key, arm)
-        return SHOWN_SAFE if shown else NOT_YET
-    if blind or test is None:
-        # "Shown safe" would tell the sign of an effect that is not to be seen yet.
-        return NOT_YET
-    worst = test["low"] if metric.direction == "up" else test["high"]
-    if worst is None:
-        return NOT_YET
-    gain = worst if metric.direction == "up" else -worst
-    return SHOWN_SAFE if gain >= 0 else NOT_YET
-
-
-def _passed(decision: Mapping[str, Any], kind: str, metric: str, arm: str) -> bool:
-    test = words.find_test(decision, kind, metric, arm)
-    return test is not None and bool(test["passed"])
 
 
 def evidence_part(
@@ -339,6 +203,9 @@ def trust_part(
         seen = sum(look["counts"].values()) if look else 0
         bad = quality["quarantined"] > 0.01 * max(1, seen + quality["quarantined"])
         twice = f"{quality['quarantined']:,} met several arms and count nowhere"
+        bots = quality.get("bots", 0)
+        if bots:
+            twice += f"; {bots:,} act too often for people and count nowhere"
         lines.append(Trust("people", not bad, f"{seen:,} people count; {twice}"))
         lines.append(_freshness(quality, replayed=status.replayed))
     seal = status.plan_hash
@@ -421,7 +288,7 @@ def _loss(
     arm: str,
 ) -> float | None:
     """Tell by how much an arm in which harm was found differs from control, over all its units."""
-    if not any(_passed(decision, kind, metric.key, arm) for kind in words.HARM_KINDS):
+    if not any(passed(decision, kind, metric.key, arm) for kind in words.HARM_KINDS):
         return None
     test = words.find_test(decision, "harm", metric.key, arm)
     units = float(look["counts"].get(arm, 0))

@@ -45,11 +45,14 @@ class Quality:
         Age of the newest event at the look; ``None`` when there is none, or no times are known.
     stale : bool
         Whether the feed is older than the policy allows.
+    bots : int
+        Units with more events than any person, of all arms; they count nowhere.
     """
 
     quarantined: int = 0
     newest_event_age_seconds: float | None = None
     stale: bool = False
+    bots: int = 0
 
     def alarm(self, counts: Mapping[str, int]) -> str | None:
         """Say in words why nothing may ship on these data, or ``None``."""

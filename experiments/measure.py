@@ -5,8 +5,10 @@ The monitor asks through this module and no other: which metric is read how is d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, cast
 
 from experiments.aggregate import (
     Adds,
@@ -16,13 +18,20 @@ from experiments.aggregate import (
     MetricKind,
     Sums,
     analyse,
+    past_values,
 )
-from experiments.analysis.definitions import sums_names
+from experiments.analysis.definitions import Aggregation, sums_names
 from experiments.plan import Metric, Plan
 from experiments.store.base import EventStore
 from stats import CovariateMoments, Moments, RatioMoments
 from stats.decision.look import Sums as AnySums
 from stats.sums.ratio import RatioCovariateMoments
+
+LEAST_PAST_VALUES = 200
+LEAST_PAST_BEYOND = 10
+"""A quantile of the past is read from this many values, and as many beyond it, at the least."""
+
+NO_MARKS: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -35,14 +44,24 @@ class Measured:
         Counts, quality and raw sums.
     sums : dict
         For each metric and arm the sums in the type that `stats` reads.
+    marks : dict
+        For each metric that asks for a quantile of the past its value, from the first look that
+        knew it: what the next looks are given.
     """
 
     analysis: Analysis
     sums: dict[str, dict[str, AnySums]]
+    marks: dict[str, float]
 
 
 def measure(
-    store: EventStore, plan: Plan, *, environment_id: int, start: float, offset: float
+    store: EventStore,
+    plan: Plan,
+    *,
+    environment_id: int,
+    start: float,
+    offset: float,
+    marks: Mapping[str, float] = NO_MARKS,
 ) -> Measured:
     """Read the events of an experiment for one look.
 
@@ -52,14 +71,38 @@ def measure(
         When it started, POSIX seconds.
     offset : float
         Seconds from then to the look.
+    marks : mapping of str to float
+        What earlier looks have frozen (`Measured.marks`): a mark that is known is never chosen
+        anew.
     """
+    known = dict(marks)
     query = query_of(plan, environment_id=environment_id, start=start, offset=offset)
+    for metric in plan.metrics:
+        if metric.reading.waits_for_past is not None and metric.key not in known:
+            chosen = _choose_mark(store, query, metric)
+            if chosen is not None:
+                known[metric.key] = chosen
+    query = query_of(plan, environment_id=environment_id, start=start, offset=offset, marks=known)
     analysis = analyse(store, query)
-    return Measured(analysis, typed_sums(query, analysis))
+    sums = typed_sums(query, analysis)
+    missing = {
+        metric.key: dict.fromkeys(plan.arms, _none(metric))
+        for metric in plan.metrics
+        if metric.key not in sums
+    }
+    ordered = {metric.key: (sums | missing)[metric.key] for metric in plan.metrics}
+    return Measured(analysis, ordered, known)
 
 
-def query_of(plan: Plan, *, environment_id: int, start: float, offset: float) -> AnalysisQuery:
-    """Say what to read for a look."""
+def query_of(
+    plan: Plan,
+    *,
+    environment_id: int,
+    start: float,
+    offset: float,
+    marks: Mapping[str, float] = NO_MARKS,
+) -> AnalysisQuery:
+    """Say what to read for a look; a metric whose mark is not known yet is left out."""
     return AnalysisQuery(
         environment_id=environment_id,
         flag=plan.flag,
@@ -68,24 +111,73 @@ def query_of(plan: Plan, *, environment_id: int, start: float, offset: float) ->
         start=start,
         look_at=start + offset,
         enrol_until=start + plan.enrol_seconds,
-        metrics=tuple(definition_of(metric) for metric in plan.metrics),
+        metrics=tuple(
+            definition_of(metric, marks.get(metric.key))
+            for metric in plan.metrics
+            if metric.reading.waits_for_past is None or metric.key in marks
+        ),
+        most_events_per_day=plan.most_events_per_day,
     )
 
 
-def definition_of(metric: Metric) -> MetricDefinition:
-    """Say how a metric of a plan is read from events."""
-    kind, ratio = cast("MetricKind", metric.kind), metric.ratio
-    if ratio is None:
-        return MetricDefinition(metric.key, kind, metric.event, metric.window_seconds)
+def definition_of(metric: Metric, mark: float | None = None) -> MetricDefinition:
+    """Say how a metric of a plan is read from events.
+
+    Parameters
+    ----------
+    mark : float, optional
+        What was read from the past, for a metric that asks for it.
+    """
+    reading, ratio = metric.reading, metric.ratio
+    is_quantile = metric.kind == "quantile"
+    halves: dict[str, Any] = {}
+    if ratio is not None:
+        halves = {
+            "numerator": cast("Adds", ratio.numerator),
+            "denominator_event": ratio.denominator_event,
+            "denominator": cast("Adds", ratio.denominator),
+        }
     return MetricDefinition(
         metric.key,
-        kind,
+        cast("MetricKind", metric.kind),
         metric.event,
         metric.window_seconds,
-        numerator=cast("Adds", ratio.numerator),
-        denominator_event=ratio.denominator_event,
-        denominator=cast("Adds", ratio.denominator),
+        **halves,
+        from_seconds=reading.from_seconds,
+        steps=reading.steps,
+        aggregation=cast("Aggregation", reading.aggregation),
+        cap=reading.cap if reading.cap_quantile is None else mark,
+        threshold=mark if is_quantile and reading.threshold is None else reading.threshold,
+        of_units=reading.of_units,
+        covariate_seconds=reading.covariate_seconds,
     )
+
+
+def _choose_mark(store: EventStore, query: AnalysisQuery, metric: Metric) -> float | None:
+    """Read a quantile of the past, once there is enough of it; else wait for a later look."""
+    quantile = metric.reading.waits_for_past
+    assert quantile is not None
+    counts = metric.kind == "count" or (
+        metric.ratio is not None and metric.ratio.numerator == "count"
+    )
+    past = MetricDefinition(
+        metric.key,
+        "count" if counts else "mean",
+        metric.event,
+        metric.window_seconds,
+        aggregation=cast("Aggregation", metric.reading.aggregation),
+        covariate_seconds=metric.window_seconds,
+    )
+    of_events = metric.kind == "quantile" and not metric.reading.of_units
+    values = past_values(store, replace(query, metrics=(past,)), of_events=of_events)
+    if values.n < max(LEAST_PAST_VALUES, LEAST_PAST_BEYOND / (1 - quantile)):
+        return None
+    return values.quantile(quantile)
+
+
+def _none(metric: Metric) -> AnySums:
+    is_ratio = metric.ratio is not None or (metric.kind == "quantile" and not metric.binary)
+    return RatioMoments() if is_ratio else Moments()
 
 
 def typed_sums(query: AnalysisQuery, analysis: Analysis) -> dict[str, dict[str, AnySums]]:

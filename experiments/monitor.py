@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,6 +60,7 @@ class _Due:
     looks: tuple[LookData, ...]
     last_offset: float
     last_step: int
+    marks: Mapping[str, float]
 
 
 def tick(
@@ -160,6 +161,7 @@ def _read(database: Database, experiment_id: int) -> _Due | None:
         looks=tuple(read_look(row.data["look"]) for row in rows),
         last_offset=rows[-1].data["offset"] if rows else 0.0,
         last_step=rows[-1].data["ramp_step"] if rows else -1,
+        marks=rows[-1].data.get("marks", {}) if rows else {},
     )
 
 
@@ -243,6 +245,7 @@ def _look_if_due(
         environment_id=experiment.environment_id,
         start=experiment.started_at.timestamp(),
         offset=offset,
+        marks=due.marks,
     )
     quality = _quality(plan, experiment, measured.analysis, offset)
     look = build_look(
@@ -273,6 +276,7 @@ def _look_if_due(
             look=look,
             decision=decision.to_document(),
             quality=quality,
+            marks=measured.marks,
             now=now,
         )
     return True
@@ -289,6 +293,7 @@ def _store_look(
     look: LookData,
     decision: dict[str, Any],
     quality: Quality,
+    marks: Mapping[str, float],
     now: dt.datetime,
 ) -> None:
     assert experiment.id is not None
@@ -297,6 +302,8 @@ def _store_look(
     alarm = quality.alarm(look.counts)
     data = look_document(look)
     dropped = list(experiment.dropped)
+    # Chosen once: the next looks are given what this one has read.
+    frozen = {"marks": dict(marks)} if marks else {}
     session.add(
         Look(
             experiment_id=experiment.id,
@@ -310,6 +317,7 @@ def _store_look(
                 "alarm": alarm,
                 "ramp_step": experiment.ramp_step,
                 "dropped": dropped,
+                **frozen,
             },
             decision=decision,
         )
@@ -351,6 +359,7 @@ def _store_look(
             "quality": quality.to_document(),
             "alarm": alarm,
             "decision": decision,
+            **frozen,
         },
     )
 
@@ -366,7 +375,7 @@ def _quality(plan: Plan, experiment: Experiment, analysis: Analysis, offset: flo
     look_at = experiment.started_at.timestamp() + offset
     age = None if analysis.newest_event is None else max(0.0, look_at - analysis.newest_event)
     stale = age is None or age > plan.policy.stale_seconds
-    return Quality(analysis.quarantined, age, stale)
+    return Quality(analysis.quarantined, age, stale, sum(analysis.bots.values()))
 
 
 def _widen_if_due(database: Database, held: Held, due: _Due, now: dt.datetime) -> int:

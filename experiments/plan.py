@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from experiments.analysis.definitions import MOST_EVENTS_PER_DAY
 from experiments.document import Reader, format_duration, sha256_of
 from experiments.errors import PlanError
 from experiments.expected import Expected, read_expected
 from experiments.money import Value, read_alternatives, read_value
 from experiments.policy import Policy, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
+from experiments.reading import PLAIN, Reading, read_event, read_reading
 from flagstone.engine import FlagSetError, parse_condition
 
 MAX_SUCCESS_METRICS = 3
@@ -26,7 +28,7 @@ MAX_ARMS = 10
 
 CLAIMS = ("value", "no_harm")
 ROLES = ("success", "guardrail", "safety", "explore")
-KINDS = ("conversion", "mean", "count", "ratio")
+KINDS = ("conversion", "mean", "count", "ratio", "retention", "funnel", "quantile")
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,55}")
 
@@ -39,7 +41,8 @@ class Metric:
     ----------
     kind : str
         ``conversion`` (did the event happen), ``count`` (how often), ``mean`` (sum of its values),
-        ``ratio`` (of two sums: see ``ratio``).
+        ``ratio`` (of two sums: see ``ratio``), ``retention`` (did it happen again, later),
+        ``funnel`` (did the steps happen in order), ``quantile`` (the share above a mark).
     window_seconds : float
         What happens later after a unit's first exposure does not count.
     mde : float, optional
@@ -54,6 +57,8 @@ class Metric:
         Columns of a replayed file: the outcome, and the same thing before the experiment.
     ratio : Ratio, optional
         What a ratio is divided by.
+    reading : Reading
+        Steps, marks, caps and the covariate of the time before.
     """
 
     key: str
@@ -69,18 +74,21 @@ class Metric:
     column: str | None = None
     covariate: str | None = None
     ratio: Ratio | None = None
+    reading: Reading = PLAIN
 
     @property
     def unit(self) -> str:
         """Name the unit in which the metric is measured."""
         if self.ratio is not None:
             return self.ratio.unit(self.event)
+        if self.kind == "quantile":
+            return f"share of {'units with ' * self.binary}{self.reading.mark(self.event)}"
         return "share of units" if self.binary else "per unit"
 
     @property
     def binary(self) -> bool:
         """Tell whether a unit's outcome is 0 or 1."""
-        return self.kind == "conversion"
+        return self.kind in {"conversion", "retention", "funnel"} or self.reading.of_units
 
     @property
     def decides(self) -> bool:
@@ -104,6 +112,7 @@ class Metric:
             "column": self.column,
             "covariate": self.covariate,
             **(self.ratio.to_document() if self.ratio is not None else {}),
+            **self.reading.to_document(),
         }
         return {name: value for name, value in document.items() if value is not None}
 
@@ -172,6 +181,7 @@ class Plan:
     exposures: ExposureColumns | None = None
     outcomes: OutcomeColumns | None = None
     expected: Expected | None = None
+    most_events_per_day: float = MOST_EVENTS_PER_DAY
     value: Value | None = None
     alternatives: tuple[str, ...] = ()
 
@@ -226,6 +236,8 @@ class Plan:
         }
         if self.planned_units is not None:
             document["planned_units"] = self.planned_units
+        if self.most_events_per_day != MOST_EVENTS_PER_DAY:
+            document["most_events_per_day"] = self.most_events_per_day
         if self.audience is not None:
             document["audience"] = self.audience
         if self.expected is not None:
@@ -298,6 +310,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         metrics=metrics,
         prove_by_seconds=prove_by,
         planned_units=planned_units,
+        most_events_per_day=_read_most_events(reader, replayed=replayed),
         coverage=reader.number("coverage", 1.0, above=0, most=1),
         audience=_read_audience(reader),
         authorised_in_advance=reader.boolean("authorised_in_advance", default=False),
@@ -342,6 +355,13 @@ def _read_arms(reader: Reader) -> tuple[str, tuple[str, ...], tuple[tuple[str, i
     return control, tuple(treatments), tuple((arm, weights[arm]) for arm in arms)
 
 
+def _read_most_events(reader: Reader, *, replayed: bool) -> float:
+    if replayed and reader.has("most_events_per_day"):
+        raise reader.fault("most_events_per_day", "is not read by a replay", "leave it out")
+    hint = "a unit with more is no person, and counts nowhere; 10000 unless said"
+    return reader.number("most_events_per_day", MOST_EVENTS_PER_DAY, least=100, hint=hint)
+
+
 def _read_audience(reader: Reader) -> Any:
     audience = reader.take("audience", None)
     if audience is None:
@@ -378,11 +398,8 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
     key = item.text("key", hint="a short name, such as purchase")
     role = item.choice("role", ROLES)
     kind = item.choice("kind", KINDS)
-    if replayed:
-        event, window = item.text("event", key), item.duration("window", 0.0)
-    else:
-        event = item.text("event", hint="the name of a tracked event")
-        window = item.duration("window")
+    event, steps = read_event(item, kind, key if replayed else None)
+    window = item.duration("window", 0.0) if replayed else item.duration("window")
     if not replayed and not 0 < window < prove_by:
         raise item.fault(
             "window",
@@ -412,6 +429,15 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
         rare=rare,
         column=item.text("column", None),
         ratio=read_ratio(item, kind, event),
+        reading=read_reading(
+            item,
+            kind=kind,
+            role=role,
+            steps=steps,
+            window_seconds=window,
+            rare=rare,
+            replayed=replayed,
+        ),
         covariate=item.text("covariate", None),
     )
     if metric.covariate and metric.binary:

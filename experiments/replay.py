@@ -317,14 +317,14 @@ def recorded_units(
 
 
 def counted_events(
-    outcome: LongOutcome, first: Floats, window: float, look_at: float
+    outcome: LongOutcome, first: Floats, window: float, look_at: float, since: float = 0.0
 ) -> npt.NDArray[np.bool_]:
-    """Tell which events a look counts: in the unit's window, and before the look."""
+    """Tell which events a look counts: in the unit's window, ``since`` it entered, at the look."""
     if outcome.time is None:
         return np.ones(len(outcome.unit), dtype=bool)
     begin = first[outcome.unit]
     until = np.minimum(begin + (window or math.inf), look_at)
-    counted: npt.NDArray[np.bool_] = (outcome.time >= begin) & (outcome.time < until)
+    counted: npt.NDArray[np.bool_] = (outcome.time >= begin + since) & (outcome.time < until)
     return counted
 
 
@@ -332,26 +332,33 @@ def _columns(
     metric: Metric, outcome: WideOutcome | LongOutcome, first: Floats, look_at: float
 ) -> tuple[Floats, Floats | None, Floats | None]:
     """Give every unit's value, its covariate, and what a ratio divides the value by."""
+    cap = math.inf if metric.reading.cap is None else metric.reading.cap
     if isinstance(outcome, WideOutcome):
-        return outcome.values, outcome.covariates, outcome.denominators
+        return np.minimum(outcome.values, cap), outcome.covariates, outcome.denominators
 
     def of(events: LongOutcome, adds: str) -> Floats:
-        return _unit_values(events, adds, first, metric.window_seconds, look_at)
+        counted = counted_events(
+            events, first, metric.window_seconds, look_at, metric.reading.from_seconds
+        )
+        return _unit_values(events, adds, counted, len(first), metric.reading.aggregation)
 
     if metric.ratio is None or outcome.denominator is None:
-        return of(outcome, metric.kind), None, None
-    above = of(outcome, metric.ratio.numerator)
+        return np.minimum(of(outcome, metric.kind), cap), None, None
+    above = np.minimum(of(outcome, metric.ratio.numerator), cap)
     return above, None, of(outcome.denominator, metric.ratio.denominator)
 
 
 def _unit_values(
-    outcome: LongOutcome, kind: str, first: Floats, window: float, look_at: float
+    outcome: LongOutcome, kind: str, counted: npt.NDArray[np.bool_], units: int, aggregation: str
 ) -> Floats:
-    counted = counted_events(outcome, first, window, look_at)
     unit = outcome.unit[counted]
+    if aggregation == "max":
+        largest = np.full(units, -math.inf)
+        np.maximum.at(largest, unit, outcome.value[counted])
+        return np.where(np.isfinite(largest), largest, 0.0)
     weights = outcome.value[counted] if kind in {"mean", "value"} else None
-    values = np.bincount(unit, weights=weights, minlength=len(first)).astype(np.float64)
-    return np.minimum(values, 1.0) if kind == "conversion" else values
+    values = np.bincount(unit, weights=weights, minlength=units).astype(np.float64)
+    return np.minimum(values, 1.0) if kind in {"conversion", "retention"} else values
 
 
 def _moments(values: Floats, before: Floats | None, chosen: Any) -> Moments:

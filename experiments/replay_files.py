@@ -184,6 +184,14 @@ def read_long(path: Path, plan: Plan, exposures: Exposures) -> dict[str, LongOut
             "outcomes with one row per event need the columns unit and event",
             field="replay.outcomes",
         )
+    for number, metric in enumerate(plan.metrics):
+        if metric.kind == "funnel" or (metric.kind == "retention" and columns.time is None):
+            why = "order of its steps" if metric.kind == "funnel" else "times of its events"
+            raise PlanError(
+                f"{metric.key} is a {metric.kind}, and the {why} is not read from events here",
+                field=f"metrics[{number}].kind",
+                hint="give one row per unit, with a column of 0 and 1 for it",
+            )
     table = _Table(path)
     unit_at, event_at = table.column(columns.unit), table.column(columns.event)
     time_at = None if columns.time is None else table.column(columns.time)

@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from experiments.errors import ForecastPendingError
+from experiments.store.base import FullError, StoreError
 from flags.errors import (
     AlreadyExistsError,
     FlagstoneError,
@@ -50,6 +51,7 @@ STATUS_BY_ERROR: Mapping[type[Exception], int] = {
     IdempotencyError: 422,
     VersionConflictError: 412,
     TooManyAttemptsError: 429,
+    StoreError: 503,
     FlagstoneError: 400,
 }
 
@@ -133,7 +135,7 @@ def _status_of(kind: type[Exception]) -> int | None:
 def _headers_of(error: FlagstoneError) -> dict[str, str]:
     if isinstance(error, UnauthenticatedError):
         return {"WWW-Authenticate": 'Bearer realm="flagstone"'}
-    if isinstance(error, TooManyAttemptsError | ForecastPendingError):
+    if isinstance(error, TooManyAttemptsError | FullError | ForecastPendingError):
         return {"Retry-After": str(error.retry_after_seconds)}
     return {}
 

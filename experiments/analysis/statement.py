@@ -9,8 +9,8 @@ import ibis
 
 from experiments.analysis.definitions import Analysis, AnalysisQuery
 from experiments.analysis.sums import sums_columns, sums_of_arms
-from experiments.analysis.units import BOT, COUNTED, QUARANTINED, exposed_units
-from experiments.analysis.values import Add, unit_values
+from experiments.analysis.units import BOT, COUNTED, QUARANTINED, Instants, exposed_units
+from experiments.analysis.values import Add, add_plainly, unit_values
 
 NO_TABLES: Mapping[str, ibis.Table] = {}
 
@@ -27,10 +27,6 @@ def sum_kahan(x: float) -> float:
     raise NotImplementedError
 
 
-def _plain_sum(x: ibis.Value, *, where: ibis.Value | None = None) -> ibis.Value:
-    return x.sum(where=where)
-
-
 _ADD: Mapping[str, Add] = {"duckdb": fsum, "clickhouse": sum_kahan}
 
 
@@ -41,6 +37,7 @@ def compile_analysis(
     *,
     metric_tables: Mapping[str, ibis.Table] = NO_TABLES,
     dialect: str = "",
+    instants: Instants | None = None,
 ) -> ibis.Table:
     """Write an analysis as one expression, without running it.
 
@@ -50,6 +47,8 @@ def compile_analysis(
         As in :func:`analyse_tables`; unbound tables will do.
     dialect : str
         The engine that will run it, as Ibis names it: sums are compensated where it can.
+    instants : Instants, optional
+        Expressions in place of the query's times.
 
     Returns
     -------
@@ -65,10 +64,11 @@ def compile_analysis(
     if unknown:
         msg = f"there are tables for unknown metrics: {', '.join(sorted(unknown))}"
         raise ValueError(msg)
-    add = _ADD.get(dialect, _plain_sum)
-    units = exposed_units(exposures, query)
-    wide = unit_values(units, tracks, query, metric_tables, add)
-    return sums_of_arms(wide, query, add)
+    add = _ADD.get(dialect, add_plainly)
+    times = Instants.of(query) if instants is None else instants
+    units = exposed_units(exposures, query, times)
+    wide = unit_values(units, tracks, query, metric_tables, add, times)
+    return sums_of_arms(wide, query, metric_tables, add, times)
 
 
 def analyse_tables(
@@ -103,10 +103,11 @@ def analyse_tables(
     expression = compile_analysis(
         exposures, tracks, query, metric_tables=metric_tables, dialect=backend.name
     )
-    return _read(backend.to_pyarrow(expression).to_pylist(), query)
+    return read_sums(backend.to_pyarrow(expression).to_pylist(), query)
 
 
-def _read(rows: list[dict[str, Any]], query: AnalysisQuery) -> Analysis:
+def read_sums(rows: list[dict[str, Any]], query: AnalysisQuery) -> Analysis:
+    """Read the rows that the expression of :func:`compile_analysis` gives."""
     columns = sums_columns(query)
     counts = dict.fromkeys(query.arms, 0)
     zeros = {key: (0.0,) * len(names) for key, names in columns.items()}

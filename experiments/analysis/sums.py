@@ -6,16 +6,15 @@ mature units count, so that each has had the same time to act.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations_with_replacement
 
 import ibis
 
-from experiments.analysis.definitions import AnalysisQuery, MetricDefinition, sums_names
-from experiments.analysis.units import bot_or_status
-from experiments.analysis.values import Add, Part, part_column, parts
-
-_FUNNEL = (Part("", "any", 0.0, 1.0),)
+from experiments.analysis.definitions import AnalysisQuery, MetricDefinition
+from experiments.analysis.definitions import sums_names as names_of_sums
+from experiments.analysis.units import Instants, bot_or_status
+from experiments.analysis.values import Add, Part, part_columns
 
 
 def sums_columns(query: AnalysisQuery) -> dict[str, tuple[str, ...]]:
@@ -26,25 +25,35 @@ def sums_columns(query: AnalysisQuery) -> dict[str, tuple[str, ...]]:
     windows = _windows(query)
     columns = {}
     for place, metric in enumerate(query.metrics):
-        names = [f"sum{place}_{k}" for k in range(1, len(sums_names(metric)))]
+        names = [f"sum{place}_{k}" for k in range(1, len(names_of_sums(metric)))]
         if metric.binary and metric.covariate_seconds is None:
             names = [names[0]] * 3
         columns[metric.key] = (f"mature{windows.index(metric.window_seconds)}", *names)
     return columns
 
 
-def sums_of_arms(wide: ibis.Table, query: AnalysisQuery, add: Add) -> ibis.Table:
+def sums_of_arms(
+    wide: ibis.Table, query: AnalysisQuery, own: Collection[str], add: Add, instants: Instants
+) -> ibis.Table:
     """Give one row per status and arm.
 
     Its columns are ``status, arm, units, first, last, newest`` and those of `sums_columns`.
     """
     windows = _windows(query)
-    matures = [(wide.entered + window <= query.look_at) for window in windows]
-    columns = {
-        column: _value(wide[column], metric, part, matures[windows.index(metric.window_seconds)])
-        for place, metric in enumerate(query.metrics)
-        for column, part in _unit_columns(place, metric)
-    }
+    matures = [(wide.entered + window <= instants.look_at) for window in windows]
+    columns: dict[str, ibis.Value] = {}
+    values_of: list[list[str]] = []
+    metrics = list(zip(query.metrics, part_columns(query, own), strict=True))
+    for place, (metric, its) in enumerate(metrics):
+        mature = matures[windows.index(metric.window_seconds)]
+        names = [f"y{place}_{k}" for k in range(len(its))]
+        values_of.append(names)
+        for k, (column, part) in enumerate(its):
+            # Of a ratio the numerator is cut, now and before.
+            cap = None if metric.is_ratio and k % 2 else metric.cap
+            value = _value(wide[column], metric, part, cap)
+            # Null adds nothing.
+            columns[names[k]] = ibis.ifelse(mature, value, ibis.null("float64"))
     rows = wide.select(
         "arm",
         "entered",
@@ -57,14 +66,12 @@ def sums_of_arms(wide: ibis.Table, query: AnalysisQuery, add: Add) -> ibis.Table
     sums: dict[str, ibis.Value] = {
         f"mature{k}": rows.count(where=rows[f"is_mature{k}"]) for k in range(len(windows))
     }
-    names = sums_columns(query)
-    for place, metric in enumerate(query.metrics):
-        values = [rows[column] for column, _ in _unit_columns(place, metric)]
-        whole = metric.cap is None and all(
-            part.how in {"any", "count"} for _, part in _unit_columns(place, metric)
-        )
+    sums_names = sums_columns(query)
+    for (metric, its), names in zip(metrics, values_of, strict=True):
+        values = [rows[name] for name in names]
+        whole = metric.cap is None and all(part.how in {"any", "count"} for _, part in its)
         # Whole numbers are exact in any order, up to 2^53; others are added with compensation.
-        for name, term in zip(names[metric.key][1:], _terms(values), strict=False):
+        for name, term in zip(sums_names[metric.key][1:], _terms(values), strict=False):
             if name not in sums:
                 sums[name] = term.sum() if whole else add(term)
     return rows.group_by("status", "arm").aggregate(
@@ -80,25 +87,16 @@ def _windows(query: AnalysisQuery) -> list[float]:
     return sorted({metric.window_seconds for metric in query.metrics})
 
 
-def _unit_columns(place: int, metric: MetricDefinition) -> list[tuple[str, Part]]:
-    found = parts(metric) or _FUNNEL
-    return [(part_column(place, k), part) for k, part in enumerate(found)]
-
-
 def _value(
-    column: ibis.Value, metric: MetricDefinition, part: Part, mature: ibis.Value
+    column: ibis.Value, metric: MetricDefinition, part: Part, cap: float | None
 ) -> ibis.Value:
-    """Give a mature unit's number; null, which adds nothing, for others."""
     if part.how == "any":
-        value = ibis.ifelse(column, 1.0, 0.0)
-    elif metric.of_units:
-        value = ibis.ifelse(ibis.coalesce(column.cast("float64"), 0.0) > metric.threshold, 1.0, 0.0)
-    else:
-        value = column.cast("float64")
-    if metric.cap is not None and part.event == metric.event:
-        # Not least(): of a null and a cap some engines make the cap.
-        value = ibis.ifelse(value > metric.cap, metric.cap, value)
-    return ibis.ifelse(mature, value, ibis.null("float64"))
+        return ibis.ifelse(column, 1.0, 0.0)
+    if metric.of_units:
+        return ibis.ifelse(ibis.coalesce(column.cast("float64"), 0.0) > metric.threshold, 1.0, 0.0)
+    value = column.cast("float64")
+    # Not least(): of a null and a cap some engines make the cap.
+    return value if cap is None else ibis.ifelse(value > cap, cap, value)
 
 
 def _terms(values: Sequence[ibis.Value]) -> list[ibis.Value]:

@@ -10,7 +10,8 @@ Status and place of a unit:
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import ibis
 
@@ -20,7 +21,21 @@ COUNTED, QUARANTINED, OUTSIDE, BOT = range(4)
 SECONDS_PER_DAY = 86_400.0
 
 
-def exposed_units(exposures: ibis.Table, query: AnalysisQuery) -> ibis.Table:
+@dataclass(frozen=True)
+class Instants:
+    """The times of a query: numbers, or expressions that the engine is told when it runs."""
+
+    start: Any
+    look_at: Any
+    enrol_until: Any = None
+
+    @staticmethod
+    def of(query: AnalysisQuery) -> Instants:
+        """Take the numbers that the query names."""
+        return Instants(query.start, query.look_at, query.enrol_until)
+
+
+def exposed_units(exposures: ibis.Table, query: AnalysisQuery, instants: Instants) -> ibis.Table:
     """Give ``unit, status, arm, entered, last_seen, exposures`` for every unit that was exposed.
 
     Parameters
@@ -36,7 +51,7 @@ def exposed_units(exposures: ibis.Table, query: AnalysisQuery) -> ibis.Table:
             rows = rows.filter(rows[column] == value)
     time = rows.time.cast("float64")
     rows = rows.select(unit=rows.unit.cast("string"), variant=rows.variant, time=time)
-    rows = rows.filter(rows.time >= query.start, rows.time <= query.look_at)
+    rows = rows.filter(rows.time >= instants.start, rows.time <= instants.look_at)
     # A variant that is no arm has place 0: it counts as another one, but never as an arm.
     place = ibis.cases(
         *((rows.variant == arm, number) for number, arm in enumerate(query.arms, 1)), else_=0
@@ -49,9 +64,9 @@ def exposed_units(exposures: ibis.Table, query: AnalysisQuery) -> ibis.Table:
         exposures=rows.count(),
     )
     outside = found.arm == 0
-    if query.enrol_until is not None:
+    if instants.enrol_until is not None:
         # Who enters after the last day of enrolment is not the experiment's, whatever it met.
-        outside |= found.entered > query.enrol_until
+        outside |= found.entered > instants.enrol_until
     status = ibis.cases((outside, OUTSIDE), (found.least != found.arm, QUARANTINED), else_=COUNTED)
     return found.select(
         "unit", "arm", "entered", "last_seen", "exposures", status=status.cast("int64")

@@ -6,14 +6,16 @@ An outcome counts if ``first <= time < first + window`` and ``time <= look_at``;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+import operator
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import ibis
 
 from experiments.analysis.definitions import AnalysisQuery, MetricDefinition
-from experiments.analysis.units import COUNTED
+from experiments.analysis.units import COUNTED, Instants
 
 How = Literal["any", "count", "sum", "max"]
 Add = Callable[..., ibis.Value]
@@ -69,9 +71,21 @@ def parts(metric: MetricDefinition) -> tuple[Part, ...]:
     return tuple(halves)
 
 
-def part_column(place: int, number: int) -> str:
-    """Name the column of a part, by the metric's place in the query and its own in the metric."""
-    return f"value{place}_{number}"
+def part_columns(query: AnalysisQuery, own: Collection[str]) -> list[list[tuple[str, Part]]]:
+    """Name the columns of each metric's parts; what several metrics read alike is read once.
+
+    ``own`` are the keys of the metrics that have a table of their own.
+    """
+    names: dict[tuple[str, tuple[str, ...], Part], str] = {}
+    found = []
+    for metric in query.metrics:
+        table = metric.key if metric.key in own else ""
+        columns = []
+        for part in parts(metric) or (Part("", "any", 0.0, metric.window_seconds),):
+            same = (table, metric.steps, part)
+            columns.append((names.setdefault(same, f"value{len(names)}"), part))
+        found.append(columns)
+    return found
 
 
 def unit_values(
@@ -80,6 +94,7 @@ def unit_values(
     query: AnalysisQuery,
     metric_tables: Mapping[str, ibis.Table],
     add: Add,
+    instants: Instants,
 ) -> ibis.Table:
     """Give every unit its values, beside what is known of it.
 
@@ -96,50 +111,60 @@ def unit_values(
     Returns
     -------
     ibis.Table
-        The units with ``newest``, ``outcomes`` and a column for each part (`part_column`); a part
+        The units with ``newest``, ``outcomes`` and a column for each part (`part_columns`); a part
         is null, or nought, for a unit without such events.
     """
-    metrics = list(enumerate(query.metrics))
-    sources = [(tracks, [(k, m) for k, m in metrics if m.key not in metric_tables])]
-    sources += [(metric_tables[m.key], [(k, m)]) for k, m in metrics if m.key in metric_tables]
+    columns = list(zip(query.metrics, part_columns(query, metric_tables), strict=True))
+    sources = [(tracks, [pair for pair in columns if pair[0].key not in metric_tables])]
+    sources += [
+        (metric_tables[pair[0].key], [pair]) for pair in columns if pair[0].key in metric_tables
+    ]
     counted = units.filter(units.status == COUNTED).select("unit", "entered")
     newest, outcomes, wide = [], [], units
     for number, (table, chosen) in enumerate(sources):
         if not chosen:
             continue
-        events = _events_of_units(table, counted, query, [metric for _, metric in chosen])
+        events, has_past = events_of_units(
+            table, counted, query, [metric for metric, _ in chosen], instants
+        )
+        entered = events.time >= events.entered if has_past else None
         found = events.group_by("unit").aggregate(
             **{
                 f"newest{number}": events.time.max(),
-                f"outcomes{number}": events.count(where=events.time >= events.entered),
+                f"outcomes{number}": events.count(where=entered),
             },
             **{
-                part_column(place, k): _aggregate(events, part, add)
-                for place, metric in chosen
-                for k, part in enumerate(parts(metric))
+                column: aggregate_part(events, part, add, has_past=has_past)
+                for metric, its in chosen
+                if metric.kind != "funnel"
+                for column, part in its
             },
         )
         wide = _left_join(wide, found)
-        newest.append(wide[f"newest{number}"])
-        outcomes.append(wide[f"outcomes{number}"])
-        for place, metric in chosen:
-            if metric.kind == "funnel":
-                wide = _left_join(wide, _funnel(events, metric, part_column(place, 0)))
+        newest.append(f"newest{number}")
+        outcomes.append(f"outcomes{number}")
+        funnels = {its[0][0]: metric for metric, its in chosen if metric.kind == "funnel"}
+        for column, metric in funnels.items():
+            wide = _left_join(wide, _funnel(events, metric, column))
+    times = [ibis.coalesce(wide[name], wide.last_seen) for name in newest]
+    counts = [ibis.coalesce(wide[name], 0) for name in outcomes]
     return wide.mutate(
-        newest=ibis.greatest(wide.last_seen, *(ibis.coalesce(x, wide.last_seen) for x in newest))
-        if newest
-        else wide.last_seen,
-        outcomes=sum((ibis.coalesce(x, 0) for x in outcomes), ibis.literal(0)),
+        newest=ibis.greatest(wide.last_seen, *times) if times else wide.last_seen,
+        outcomes=functools.reduce(operator.add, counts, ibis.literal(0)),
     )
 
 
-def _events_of_units(
+def events_of_units(
     table: ibis.Table,
     units: ibis.Table,
     query: AnalysisQuery,
     metrics: Sequence[MetricDefinition],
-) -> ibis.Table:
-    """Give ``unit, name, value, time, entered`` for the events of the units that count."""
+    instants: Instants,
+) -> tuple[ibis.Table, bool]:
+    """Give ``unit, name, value, time, entered`` for the events of the units that count.
+
+    The second value tells whether some of them may lie before the unit's first exposure.
+    """
     rows = table
     if "environment_id" in rows.columns:
         rows = rows.filter(rows.environment_id == query.environment_id)
@@ -159,19 +184,25 @@ def _events_of_units(
         value=rows.value.cast("float64"),
         time=rows.time.cast("float64"),
     )
-    rows = rows.filter(rows.time >= query.start - before, rows.time <= query.look_at)
+    rows = rows.filter(rows.time >= instants.start - before, rows.time <= instants.look_at)
     units = units.select(owner="unit", entered="entered")
     joined = rows.join(
         units, [rows.unit == units.owner, rows.time >= _later(units.entered, -before)]
     )
-    return joined.select("unit", "name", "value", "time", "entered")
+    return joined.select("unit", "name", "value", "time", "entered"), before > 0
 
 
-def _aggregate(events: ibis.Table, part: Part, add: Add) -> ibis.Value:
+def add_plainly(x: ibis.Value, *, where: ibis.Value | None = None) -> ibis.Value:
+    """Add up as every engine can."""
+    return x.sum(where=where)
+
+
+def aggregate_part(events: ibis.Table, part: Part, add: Add, *, has_past: bool) -> ibis.Value:
+    """Make one number of the events of each unit."""
     counts = events.name == part.event
     if part.low != 0:
         counts &= events.time >= _later(events.entered, part.low)
-    elif part.high > 0:
+    elif has_past:
         counts &= events.time >= events.entered
     counts &= events.time < _later(events.entered, part.high)
     if part.above is not None:

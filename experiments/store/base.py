@@ -12,6 +12,7 @@ Errors::
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 SECONDS_PER_DAY = 86_400
 MICROSECONDS = 1_000_000
+_EPOCH = dt.date(1970, 1, 1).toordinal()
 # A store may forget the id of an event that is older, so nothing older may come in.
 MAX_AGE_SECONDS = 90.0 * SECONDS_PER_DAY
 
@@ -112,6 +114,11 @@ class Event(NamedTuple):
     value: float | None = None
 
 
+def date_of_day(day: int) -> dt.date:
+    """Give the date of a day counted from 1970-01-01."""
+    return dt.date.fromordinal(_EPOCH + day)
+
+
 def whole_microseconds(time: float) -> float:
     """Round POSIX seconds to the microsecond, as the store does.
 
@@ -166,6 +173,35 @@ class DrainResult:
     dropped: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """What a store holds.
+
+    Parameters
+    ----------
+    events : int
+        All of them, waiting or not.
+    exact : bool
+        Whether ``events`` is counted, or what the database believes.
+    days : int
+        Days with drained events.
+    oldest, newest : date, optional
+        The first and the last of them (UTC).
+    bytes : int
+        On the disk, with the ids that are remembered.
+    waiting : int
+        Events that are not in files yet; always 0 in PostgreSQL.
+    """
+
+    events: int
+    exact: bool
+    days: int
+    oldest: dt.date | None
+    newest: dt.date | None
+    bytes: int
+    waiting: int
+
+
 class EventInbox(Protocol):
     """The front of a store, light enough for every web process."""
 
@@ -192,6 +228,10 @@ class EventInbox(Protocol):
 
     def quality(self, environment_id: int, *, since: float) -> list[QualityHour]:
         """Read those counts by hour of arrival, oldest first; kept for 30 days."""
+        ...
+
+    def status(self) -> StoreStatus:
+        """Say what the whole store holds."""
         ...
 
     def check(self) -> None:

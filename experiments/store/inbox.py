@@ -16,7 +16,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from experiments.store.base import AppendResult, Event, FullError, StoreError
+from experiments.store.base import (
+    AppendResult,
+    Event,
+    FullError,
+    StoreError,
+    StoreStatus,
+    date_of_day,
+)
 from experiments.store.quality import QualityCounts, QualityHour, by_hour
 from experiments.store.recent import RecentEvents, recent
 from experiments.store.schema import BUSY_TIMEOUT_SECONDS, open_inbox, reading, writing
@@ -38,6 +45,10 @@ _NOTE = """
 INSERT INTO quality VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET events = events + excluded.events
 """
 _QUALITY = "SELECT hour, kind, events FROM quality WHERE environment_id = ? AND hour >= ?"
+_STATUS = """
+SELECT count(DISTINCT day), coalesce(sum(rows), 0), coalesce(sum(bytes), 0), min(day), max(day)
+FROM files
+"""
 
 
 def inbox_path(directory: Path | str) -> Path:
@@ -129,6 +140,16 @@ class Inbox:
         parameters = (environment_id, math.floor(since / 3_600))
         with closing(self._open()) as connection, reading(connection):
             return by_hour(connection.execute(_QUALITY, parameters).fetchall())
+
+    def status(self) -> StoreStatus:
+        """Say what the whole store holds."""
+        with closing(self._open()) as connection, reading(connection):
+            days, rows, size, *ends = connection.execute(_STATUS).fetchone()
+            waiting: int = connection.execute("SELECT waiting FROM state").fetchone()[0]
+        oldest, newest = (None if day is None else date_of_day(day) for day in ends)
+        own = self.path.parent.glob(f"{self.path.name}*")
+        size += sum(path.stat().st_size for path in own)
+        return StoreStatus(rows + waiting, True, days, oldest, newest, size, waiting)
 
     def check(self) -> None:
         """Raise if the file cannot be written now; blocks."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, LiteralString
 import psycopg
 from psycopg import sql
 
-from experiments.store.base import MICROSECONDS, SECONDS_PER_DAY, FullError, StoreError
+from experiments.store.base import MICROSECONDS, SECONDS_PER_DAY, FullError, StoreError, date_of_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,6 +141,18 @@ def attached_days(connection: Connection, kind: str) -> list[int]:
     return sorted(_day(name) for (name,) in rows)
 
 
+def filled_days(connection: Connection, kind: str) -> list[int]:
+    """Read the days of a kind that have rows, oldest first."""
+    return [
+        day
+        for day in attached_days(connection, kind)
+        if connection.execute(
+            sql.SQL("SELECT FROM {} LIMIT 1").format(sql.Identifier(SCHEMA, _name(kind, day)))
+        ).fetchone()
+        is not None
+    ]
+
+
 def drop_days(connection: Connection, *, before_day: int) -> int:
     """Drop whole days that are older; what somebody still reads is left for the next time.
 
@@ -233,7 +245,7 @@ WHERE nspname = %s AND relname = %s
 
 
 def _name(kind: str, day: int) -> str:
-    return f"{kind}_{dt.date.fromordinal(_EPOCH + day):%Y%m%d}"
+    return f"{kind}_{date_of_day(day):%Y%m%d}"
 
 
 def _day(name: str) -> int:

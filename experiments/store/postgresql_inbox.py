@@ -20,9 +20,11 @@ from experiments.store.base import (
     Event,
     EventError,
     FullError,
+    StoreStatus,
+    date_of_day,
 )
 from experiments.store.connections import STATEMENT_SECONDS, Connections, is_lost, translated
-from experiments.store.partitions import DAY_US, make_days, prepare
+from experiments.store.partitions import DAY_US, KINDS, filled_days, make_days, prepare
 from experiments.store.quality import QualityCounts, QualityHour, by_hour
 from experiments.store.recent import RecentEvents
 
@@ -63,6 +65,12 @@ ON CONFLICT (environment_id, hour, kind) DO UPDATE SET events = kept.events + ex
 """
 _QUALITY = """
 SELECT hour, kind, events FROM flagstone_events.quality WHERE environment_id = %s AND hour >= %s
+"""
+# Days and ids alike; only the days' rows are events.
+_STATUS = """
+SELECT coalesce(sum(n_live_tup) FILTER (WHERE relname ~ '^(exposures|tracks)_'), 0),
+       coalesce(sum(pg_total_relation_size(relid)), 0)
+FROM pg_stat_user_tables WHERE schemaname = 'flagstone_events'
 """
 
 
@@ -125,6 +133,17 @@ class PostgresInbox:
     def quality(self, environment_id: int, *, since: float) -> list[QualityHour]:
         """Read an environment's counts by hour of arrival, oldest first."""
         return by_hour(self._ask(_QUALITY, (environment_id, math.floor(since / 3_600))))
+
+    def status(self) -> StoreStatus:
+        """Say what the whole store holds; of events the number that the database believes."""
+        ((events, size),) = self._ask(_STATUS, ())
+        try:
+            with self.connections.lend() as connection:
+                days = sorted({day for kind in KINDS for day in filled_days(connection, kind)})
+        except psycopg.Error as error:
+            raise translated(error) from error
+        oldest, newest = (date_of_day(days[0]), date_of_day(days[-1])) if days else (None, None)
+        return StoreStatus(int(events), False, len(days), oldest, newest, int(size), 0)
 
     def check(self) -> None:
         """Raise if events cannot be stored now; blocks."""

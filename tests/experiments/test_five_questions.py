@@ -87,6 +87,19 @@ CASES = [
     Case("ROLLED_BACK", "HARM", WORSE, found="HARM", status={"replayed": True}),
     Case("RUNNING", "VALUE_PROVEN", BETTER, found="VALUE_PROVEN", status=WON | {"replayed": True}),
 ]
+# After a decision: asked as soon as the lifecycle knows them.
+AFTERWARDS = [
+    Case("SHIPPING", "OVERRIDE_SHIP", SLIGHT, found="CONTINUE", status=WON),
+    Case("VERIFYING", "VALUE_PROVEN", BETTER, found="VALUE_PROVEN", status=WON),
+    Case("VERIFYING", "OVERRIDE_SHIP", SLIGHT, found="CONTINUE", status=WON),
+    Case("ROLLED_BACK", "LATE_HARM", BETTER, found="VALUE_PROVEN", status=WON),
+    Case("CLEANUP", "CONFIRMED", BETTER, found="VALUE_PROVEN", status=WON),
+    Case("CLEANUP", "NOT_CONFIRMED", BETTER, found="VALUE_PROVEN", status=WON),
+    Case("CLOSED", "CONFIRMED", BETTER, found="VALUE_PROVEN", status=WON),
+    Case("CLOSED", "FUTILE", SAME, offset=90, units=20000, found="FUTILE"),
+]
+_KNOWN = {*State, *Outcome}
+CASES += [case for case in AFTERWARDS if {case.state, case.verdict} <= _KNOWN]
 LIVE = {"RAMPING", "RUNNING", "HELD"}
 UNSTARTED = {"DRAFT", "SEALED", "ABANDONED"}
 MANY_METRICS = [

@@ -385,10 +385,10 @@ class Meanwhile:
         self.store, self.happens = store, happens
 
     @contextmanager
-    def relations(self, *args: Any, **options: Any) -> Iterator[Any]:
+    def tables(self, *args: Any, **options: Any) -> Iterator[Any]:
         self.happens()
-        with self.store.relations(*args, **options) as connection:
-            yield connection
+        with self.store.tables(*args, **options) as tables:
+            yield tables
 
 
 def test_a_person_who_stops_during_a_look_has_the_last_word(world: Any) -> None:

@@ -76,7 +76,7 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("metrics[0].key", ..., "metrics[0].key"),
     ("metrics[1].key", "purchase", "metrics[1].key"),
     ("metrics[0].role", "goal", "metrics[0].role"),
-    ("metrics[0].kind", "quantile", "metrics[0].kind"),
+    ("metrics[0].kind", "median", "metrics[0].kind"),
     ("metrics[0].kind", "ratio", "metrics[0].denominator_event"),
     ("metrics[0].denominator_event", "session", "metrics[0].denominator_event"),
     ("metrics[0].event", ..., "metrics[0].event"),

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Programm
 from sqlalchemy.orm.exc import StaleDataError
 
 from experiments import errors as experiment_errors
+from experiments.store import base as store_errors
 from flags import errors as flag_errors
 from flagstone.engine import FlagSetError
 from web import errors as web_errors
@@ -27,6 +28,8 @@ CASES: list[tuple[Exception, int, str]] = [
     (experiment_errors.PlanError("m", field="metrics[0]"), 400, "invalid_plan"),
     (web_errors.UnauthenticatedError("m"), 401, "unauthenticated"),
     (web_errors.TooManyAttemptsError("m", retry_after_seconds=7), 429, "too_many_attempts"),
+    (store_errors.StoreError("m"), 503, "store_unavailable"),
+    (store_errors.FullError("m", retry_after_seconds=7), 503, "store_full"),
     (web_errors.MalformedBodyError("m"), 400, "malformed_body"),
     (web_errors.BodyNotJsonError("m"), 415, "unsupported_media_type"),
     (web_errors.ForgeryError("m"), 403, "cross_site_request"),

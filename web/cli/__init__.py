@@ -19,6 +19,7 @@ from web.cli import (
     calibrate,
     compare,
     evaluate,
+    events,
     experiments,
     flags,
     imports,
@@ -102,4 +103,5 @@ main.add_command(compare.compare)
 main.add_command(imports.import_flags)
 main.add_command(experiments.experiments)
 main.add_command(instances.instances)
+main.add_command(events.events)
 main.add_command(plan.plan_command)

@@ -28,7 +28,7 @@ def _log_to_terminal() -> None:
 
 
 @contextlib.contextmanager
-def _installation() -> Iterator[Settings]:
+def installation() -> Iterator[Settings]:
     """Give the settings; what is wrong with the installation becomes a sentence."""
     import sqlalchemy as sa
 
@@ -76,7 +76,7 @@ def serve(*, host: str | None, port: int | None, workers: int | None) -> None:
     from web.serve import serve as run_service
 
     _log_to_terminal()
-    with _installation() as settings:
+    with installation() as settings:
         run_service(
             replace(
                 settings,
@@ -93,7 +93,7 @@ def worker() -> None:
     from web.worker import run
 
     _log_to_terminal()
-    with _installation() as settings:
+    with installation() as settings:
         # A worker that finds no tables, or a newer version's, would only fail once a second.
         _upgrade(settings)
         run(settings)
@@ -108,7 +108,7 @@ def database() -> None:
 @pass_invocation
 def upgrade(invocation: Invocation) -> None:
     """Bring the tables to this version (a copy of an SQLite file is kept)."""
-    with _installation() as settings:
+    with installation() as settings:
         revision = _upgrade(settings)
     invocation.output.document(
         {"upgraded": True, "revision": revision}, f"The database is up to date ({revision})."

@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections import Counter
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -326,6 +327,18 @@ def test_quality_adds_up_by_hour_and_is_kept_for_a_month(any_store: EventStore) 
     assert any_store.inbox.quality(1, since=0) == kept
     any_store.drain(NOW + 31 * DAY)
     assert any_store.inbox.quality(1, since=0) == []
+
+
+def test_a_store_says_what_it_holds(any_store: EventStore) -> None:
+    assert any_store.inbox.status().days == 0
+    any_store.append([exposure(1), track(2, time=NOW - 4 * DAY), track(3)])
+    any_store.drain(NOW)
+    any_store.append([exposure(1), track(4)])
+    held = any_store.inbox.status()
+    assert (held.days, held.oldest, held.newest) == (2, date(2024, 9, 30), date(2024, 10, 4))
+    assert held.bytes > 1_000
+    if held.exact:
+        assert (held.events, held.waiting) == (4, 1)
 
 
 def test_a_store_that_can_be_written_says_so(any_store: EventStore) -> None:

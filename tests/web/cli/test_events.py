@@ -1,0 +1,96 @@
+"""``flagstone events`` against a real service, and against a store on this machine."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.store.base import Event
+from experiments.store.opening import open_front, open_store
+from web.cli.remote import Remote
+
+
+def test_what_comes_in_is_shown_by_hour_and_by_name(cli: Any, wait_until: Any) -> None:
+    remote = Remote(cli.url, cli.token, cli.project)
+    key = remote.post(
+        remote.project_path("tokens"), {"kind": "srv", "name": "shop", "environment": "staging"}
+    )["token"]
+    now = time.time()
+    batch = {
+        "events": [
+            {"type": "track", "id": str(uuid.uuid4()), "unit": "u1", "name": "buy", "time": at}
+            for at in (now, now - 7_200)
+        ]
+    }
+    request = urllib.request.Request(
+        f"{cli.url}/sdk/v1/events",
+        json.dumps(batch).encode(),
+        {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+    )
+
+    def sent() -> bool:
+        # A new key is known within a moment.
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return bool(answer.status == 200)
+        except urllib.error.HTTPError as error:
+            if error.code != 401:
+                raise
+            return False
+
+    for _ in range(2):
+        wait_until(sent, seconds=10)
+
+    def shown() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = cli.ok("events", "quality", "-e", "staging")
+        return found if sum(hour["received"] for hour in found) == 4 else []
+
+    hours = wait_until(shown, seconds=20)
+    assert sum(hour["late"] for hour in hours) == 2
+    assert sum(hour["duplicate"] for hour in hours) == 2
+    assert hours[0]["hour"].endswith(":00:00Z")
+    document = remote.get(remote.project_path("environments", "staging", "events"))
+    assert [(each["kind"], each["name"], each["events"]) for each in document["recent"]] == [
+        ("tracks", "buy", 1)
+    ]
+    assert "late" in cli.terminal("events", "quality", "-e", "staging").out
+    with urllib.request.urlopen(f"{cli.url}/metrics", timeout=10) as answer:
+        metrics = answer.read().decode()
+    assert 'flagstone_events_total{flag_set="web-shop/staging",kind="late"} 2.0' in metrics
+
+
+def test_status_says_what_the_store_on_this_machine_holds(alone: Any, tmp_path: Path) -> None:
+    alone.variables = {"FLAGSTONE_DATA_DIR": str(tmp_path), "FLAGSTONE_EVENTS_KEEP_DAYS": "400"}
+    nothing = alone.pipe("events", "status")
+    assert nothing.code == 1
+    assert "FLAGSTONE_EVENTS_URL" in nothing.error
+    assert list(tmp_path.iterdir()) == []
+    with closing(open_store(tmp_path / "events")) as store:
+        events = [Event(uuid.uuid4().bytes, 1, day * 86_400.0, "u", name="buy") for day in (1, 9)]
+        store.append(events)
+        store.drain(time.time())
+        store.append([events[0]._replace(id=b"0" * 16)])
+    held = alone.ok("events", "status")
+    assert (held["events"], held["waiting"], held["days"]) == (3, 1, 2)
+    assert (held["oldest"], held["newest"]) == ("1970-01-02", "1970-01-10")
+    assert held["kept"] == "400 days"
+
+
+@pytest.mark.postgresql
+def test_status_says_what_postgresql_holds(alone: Any, tmp_path: Path, postgresql_url: str) -> None:
+    with closing(open_front(postgresql_url)) as front:
+        front.append([Event(uuid.uuid4().bytes, 1, 86_400.0, "u", name="buy")])
+    alone.variables = {
+        "FLAGSTONE_DATA_DIR": str(tmp_path),
+        "FLAGSTONE_EVENTS_URL": postgresql_url,
+    }
+    held = alone.ok("events", "status")
+    assert (held["store"], held["days"], held["oldest"]) == ("PostgreSQL", 1, "1970-01-02")
