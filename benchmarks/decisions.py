@@ -1,6 +1,6 @@
 """Let a thousand simulated experiments run to their end, through everything but the web.
 
-    python benchmarks/decisions.py [--experiments N] [--processes P] [--full] [--seed S]
+    python benchmarks/decisions.py [--experiments N] [--processes P] [--full]
 
 Each is created, sealed and started by the services; its visitors are served by the SDK's engine
 from the flag set that is published at that moment; their events go into the event store; the worker
@@ -9,8 +9,10 @@ asked whom it serves. The same visitors are judged by two rules that are in comm
 
 Experiments of five worlds take turns; several share a database. Time is simulated, nothing waits.
 The looks are those of proof-28d, but every 12 hours for the first two days instead of every hour
-(30 of 74 looks; ``--full`` takes all of them, with the same error rates). The exit status is 1 when
-a rate breaks its promise by more than chance, or an invariant is hurt.
+(30 of 74 looks; ``--full`` takes all of them, with the same error rates). ``--save FILE`` keeps
+what became of each, ``--first N`` goes on from there, ``--load FILE`` reports it.
+
+The exit status is 1 when a rate breaks its promise by more than chance, or an invariant is hurt.
 """
 
 from __future__ import annotations
@@ -52,11 +54,11 @@ def run_together(design: Design, first: int, count: int, seed: int) -> list[Resu
 
 
 def run_all(
-    design: Design, experiments: int, *, processes: int, seed: int, minutes: float
+    design: Design, numbers: range, *, processes: int, seed: int, minutes: float
 ) -> Iterator[list[Result]]:
     """Run experiments in groups; begin no group after so many minutes."""
     started = time.monotonic()
-    groups = iter(range(0, experiments, TOGETHER))
+    groups = iter(numbers[::TOGETHER])
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         running: set[Future[list[Result]]] = set()
@@ -65,7 +67,7 @@ def run_all(
                 first = next(groups, None)
                 if first is None:
                     break
-                count = min(TOGETHER, experiments - first)
+                count = min(TOGETHER, numbers.stop - first)
                 running.add(pool.submit(run_together, design, first, count, seed))
             if not running:
                 return
@@ -75,7 +77,8 @@ def run_all(
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Let simulated experiments run to their end.")
-    parser.add_argument("--experiments", type=int, default=1000)
+    parser.add_argument("--experiments", type=int, default=1000, metavar="N")
+    parser.add_argument("--first", type=int, default=0, help="number of the first, to go on")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=30.0, help="begin nothing after them")
     parser.add_argument("--full", action="store_true", help="all 74 looks of proof-28d")
@@ -94,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.monotonic()
     for some in run_all(
         design,
-        options.experiments,
+        range(options.first, options.first + options.experiments),
         processes=options.processes,
         seed=options.seed,
         minutes=options.minutes,

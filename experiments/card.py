@@ -24,8 +24,10 @@ from experiments.card_parts import (
     trust_part,
     worth_part,
 )
+from experiments.card_realised import realised_part, shipped_cost
 from experiments.card_status import CardStatus
-from experiments.lifecycle import PROVEN, Outcome, State
+from experiments.directions import Next, instruction, next_step, tone
+from experiments.lifecycle import Outcome, State
 from experiments.plan import Plan
 
 __all__ = [
@@ -48,16 +50,6 @@ MARKS = {True: "ok", False: "NOT OK"}
 
 
 @dataclass(frozen=True)
-class Next:
-    """What happens next, when, and who does it."""
-
-    what: str
-    when: str
-    who: str
-    at: dt.datetime | None = None
-
-
-@dataclass(frozen=True)
 class Card:
     """The verdict card of EXPERIMENTS.md §4.
 
@@ -70,6 +62,8 @@ class Card:
         What to do, in plain words, and for whom it is.
     worth : tuple of Worth
         Empty while effects are hidden; ``worth_hidden`` then says why.
+    realised : tuple of str
+        What the units held back told after shipping, and what was predicted by an override.
     """
 
     key: str
@@ -86,6 +80,7 @@ class Card:
     sentence: str
     worth: tuple[Worth, ...]
     worth_hidden: str | None
+    realised: tuple[str, ...]
     harm: tuple[Harm, ...]
     trust: tuple[Trust, ...]
     cost: str
@@ -157,7 +152,7 @@ def build_card(
         if hidden is None:
             worth = worth_part(plan, look, decision)
             evidence = evidence_part(plan, look, decision)
-        if status.verdict != Outcome.INVALID:
+        if Outcome.INVALID not in {status.verdict, *status.decided}:
             harm = harm_part(plan, decision, status, blind=hidden is not None)
     return Card(
         key=plan.key,
@@ -168,17 +163,19 @@ def build_card(
         owner=plan.owner,
         state=status.state,
         verdict=status.verdict or Outcome.CONTINUE.value,
-        tone=_tone(status),
-        instruction=_instruction(plan, status),
+        tone=tone(status),
+        instruction=instruction(plan, status),
         audience=f"for {plan.customer} (customer); run by {plan.owner} (owner)",
         sentence=status.sentence or _standing_sentence(plan, status, now),
         worth=worth,
         worth_hidden=hidden,
+        realised=realised_part(plan, status),
         harm=harm,
         trust=trust_part(plan, status, look, decision, quality),
-        cost=cost_part(plan, status, look, decision, offset, hide=hidden is not None),
+        cost=cost_part(plan, status, look, decision, offset, hide=hidden is not None)
+        + shipped_cost(plan, status),
         exposed=tuple((arm, int((look or {}).get("counts", {}).get(arm, 0))) for arm in plan.arms),
-        next=_next(plan, status),
+        next=next_step(plan, status),
         evidence=evidence,
         looks=int(look["number"]) if look else 0,
         plan_hash=status.plan_hash,
@@ -188,7 +185,7 @@ def build_card(
 def _hidden(
     plan: Plan, status: CardStatus, look: Mapping[str, Any] | None, offset: float | None
 ) -> str | None:
-    if status.verdict == Outcome.INVALID:
+    if Outcome.INVALID in {status.verdict, *status.decided}:
         return "Hidden: the experiment is invalid, and its numbers would mislead."
     if look is None:
         return "Nothing has been seen yet."
@@ -197,45 +194,6 @@ def _hidden(
         minimum = words.days(plan, plan.policy.minimum_seconds)
         return f"Not shown before {minimum} have passed: early numbers jump. Harm acts at once."
     return None
-
-
-def _tone(status: CardStatus) -> str:
-    if status.verdict in PROVEN:
-        return "good"
-    if status.verdict in {Outcome.HARM, Outcome.INVALID}:
-        return "bad"
-    attention = status.state == State.HELD or status.verdict is not None
-    return "attention" if attention else "neutral"
-
-
-def _instruction(plan: Plan, status: CardStatus) -> str:
-    keep, change = plan.control, words.listed(plan.treatments)
-    does, is_, was = ("does", "is", "was") if len(plan.treatments) == 1 else ("do", "are", "were")
-    if status.state == State.ABANDONED:
-        return "Nothing to do: it was given up before anybody met it."
-    if status.verdict in PROVEN:
-        if status.state == State.SHIPPING:
-            return f"Ship {status.winner}: it is being served to 95 %, 5 % stay on {keep}."
-        if status.state == State.ROLLED_BACK:
-            return f"Ask again if you still want {status.winner}: nobody confirmed it in time."
-        if status.replayed:
-            return f"Ship {status.winner}."
-        return f"Ship {status.winner}: confirm it."
-    by_verdict = {
-        Outcome.HARM: f"Keep {keep}: {change} {does} harm.",
-        Outcome.FUTILE: f"Keep {keep}: {change} {is_} not worth having.",
-        Outcome.NOT_PROVEN_IN_TIME: f"Keep {keep}: {change} {was} not proven in time.",
-        Outcome.INVALID: f"Keep {keep} and repair the experiment: its numbers cannot be trusted.",
-        Outcome.OVERRIDE_STOP: f"Keep {keep}: the experiment was stopped by hand.",
-    }
-    if status.verdict is not None and status.verdict != Outcome.CONTINUE:
-        return by_verdict[Outcome(status.verdict)]
-    by_state = {
-        State.DRAFT: "Seal the plan.",
-        State.SEALED: "Start when ready.",
-        State.HELD: "Stop it or let it run out: the rule was edited by hand, the seal is broken.",
-    }
-    return by_state.get(State(status.state), "Wait: nothing is decided yet.")
 
 
 def _standing_sentence(plan: Plan, status: CardStatus, now: dt.datetime | None) -> str:
@@ -254,48 +212,6 @@ def _standing_sentence(plan: Plan, status: CardStatus, now: dt.datetime | None) 
     )
 
 
-def _next(plan: Plan, status: CardStatus) -> Next:
-    machine = "the machine, by itself"
-    if status.replayed:
-        return _next_of_replay(plan, status)
-    if status.state == State.DRAFT:
-        return Next("seal the plan", "now", plan.owner)
-    if status.state == State.SEALED:
-        return Next("start", "now", plan.owner)
-    if status.state == State.SHIPPING:
-        return Next(
-            f"{status.winner} is served to 95 %; compare with the 5 % held back",
-            "from now on",
-            plan.owner,
-        )
-    if status.state == State.RUNNING and status.verdict in PROVEN:
-        when = words.moment(status.confirm_by) if status.confirm_by else "now"
-        return Next(
-            f"confirm that {status.winner} ships; without a word it goes back to {plan.control}",
-            f"until {when}" if status.confirm_by else when,
-            plan.customer,
-            status.confirm_by,
-        )
-    if status.state in {State.ROLLED_BACK, State.ABANDONED}:
-        when = words.moment(status.ended_at) if status.ended_at else "now"
-        done = f"nothing: everybody is on {plan.control}; write down what was learned"
-        return Next(done, f"since {when}" if status.ended_at else when, plan.owner)
-    when = words.moment(status.next_look_at) if status.next_look_at else "now"
-    deadline = ""
-    if status.started_at is not None:
-        end = status.started_at + dt.timedelta(seconds=plan.prove_by_seconds)
-        deadline = f"; the last one {words.moment(end)}"
-    return Next("next look", when + deadline, machine, status.next_look_at)
-
-
-def _next_of_replay(plan: Plan, status: CardStatus) -> Next:
-    if status.state == State.ROLLED_BACK:
-        return Next(f"nothing: keep {plan.control}", "the replay has ended", plan.owner)
-    if status.verdict in PROVEN:
-        return Next(f"live, {plan.customer} would confirm now", "the replay has ended", plan.owner)
-    return Next("nothing was decided when the data ended", "replay more of them", plan.owner)
-
-
 def card_text(card: Card) -> str:
     """Write the card as plain text, for terminals, mails and the API's ``card.txt``."""
     lines = [
@@ -307,8 +223,9 @@ def card_text(card: Card) -> str:
     ]
     hidden = [card.worth_hidden] if card.worth_hidden else []
     for title, entries in (
-        ("WORTH", [line.text for line in card.worth_first] or hidden or ["nothing to show"]),
+        ("WORTH", [line.text for line in card.worth_first] + hidden or ["nothing to show"]),
         ("", [card.worth_more] if card.worth_more else []),
+        ("", list(card.realised)),
         ("HARM", list(card.harm_lines) or ["nothing to show"]),
         ("TRUST", [f"{line.name} {MARKS[line.good]}: {line.text}" for line in card.trust]),
         ("COST", [card.cost]),

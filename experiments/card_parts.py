@@ -9,7 +9,7 @@ from typing import Any
 from experiments import costs, money, words
 from experiments.card_harm import MOST_ARMS_NAMED, passed
 from experiments.card_status import CardStatus
-from experiments.lifecycle import Outcome, State
+from experiments.lifecycle import Hold, Outcome, State
 from experiments.plan import Metric, Plan
 
 
@@ -209,8 +209,7 @@ def trust_part(
         lines.append(Trust("people", not bad, f"{seen:,} people count; {twice}"))
         lines.append(_freshness(quality, replayed=status.replayed))
     seal = status.plan_hash
-    held = status.state == State.HELD
-    if held:
+    if status.state == State.HELD and status.held_cause not in {Hold.QUALITY, Hold.STALE}:
         lines.append(Trust("seal", False, "broken: the rule was edited by hand"))
     elif seal and status.replayed:
         text = f"plan {seal[:12]} as replayed; a replay proves no promise made beforehand"

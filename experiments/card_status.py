@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
 class CardStatus:
-    """Where the experiment stands, whoever tells it: a database row or a replay."""
+    """Where the experiment stands, whoever tells it: a database row or a replay.
+
+    Parameters
+    ----------
+    decided : tuple of str
+        Every verdict that was given, oldest first.
+    comparison : mapping, optional
+        What was stored with the newest look at the holdback, with its ``decision``.
+    realised, override, request : mapping, optional
+        What the holdback told in the end, what was shipped by hand, what waits for approval.
+    """
 
     state: str
     verdict: str | None = None
@@ -23,3 +35,12 @@ class CardStatus:
     confirm_by: dt.datetime | None = None
     replayed: bool = False
     forecast: str = ""
+    decided: tuple[str, ...] = ()
+    held_cause: str | None = None
+    explain_by: dt.datetime | None = None
+    next_ramp_at: dt.datetime | None = None
+    compared_since: dt.datetime | None = None
+    comparison: Mapping[str, Any] | None = None
+    realised: Mapping[str, Any] | None = None
+    override: Mapping[str, Any] | None = None
+    request: Mapping[str, Any] | None = None

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlmodel import Session, col, select
 
 from experiments import ledger, serving
-from experiments.lifecycle import FINISHED, Action, Move, Outcome, Position, State
+from experiments.lifecycle import FINISHED, SHIPPED, Action, Hold, Move, Outcome, Position, State
 from experiments.models import DecisionRecord, Experiment
 from experiments.plan import Plan, parse_plan
 from experiments.record import append_record
@@ -28,8 +29,9 @@ Document = dict[str, Any]
 
 
 def plan_of(experiment: Experiment) -> Plan:
-    """Give the plan that the row stores."""
-    return parse_plan(experiment.plan)
+    """Give the plan that the row stores, with the extension that was given to it."""
+    plan = parse_plan(experiment.plan)
+    return replace(plan, extension_seconds=experiment.extension_seconds)
 
 
 def position_of(experiment: Experiment, plan: Plan) -> Position:
@@ -43,6 +45,11 @@ def position_of(experiment: Experiment, plan: Plan) -> Position:
         dropped=frozenset(experiment.dropped),
         winner=experiment.winner,
         step=experiment.ramp_step,
+        last_ship_step=len(plan.policy.ship_steps) - 1,
+        ship_step=experiment.ship_step,
+        hold=Hold(experiment.held_cause) if experiment.held_cause else None,
+        held_from=State(experiment.held_from) if experiment.held_from else None,
+        extended=experiment.extension_seconds > 0,
     )
 
 
@@ -116,7 +123,7 @@ def enact(
         now=now,
         sentence=sentence,
     )
-    if after.state in FINISHED and before.state not in FINISHED and kind != "end":
+    if after.state in FINISHED and before.state not in FINISHED:
         record = append_record(
             session,
             experiment,
@@ -158,10 +165,11 @@ def _change_flag(
     flag = current_flag(session, environment, plan.flag)
     said: Document = {"action": move.action.value, "key": plan.flag}
     held = experiment.state == State.HELD
-    if flag is None or (held and plan.rule_id not in serving.own_rules(plan, flag)):
+    away = move.action is Action.CONTROL
+    if flag is None or (held and away and not serving.own_rules(plan, flag)):
         # Somebody took the rule away: nobody gets the change, there is nothing to turn back.
         return said | {"skipped": "the flag no longer carries the experiment's rule"}
-    wanted = serving.instructions_to(plan, flag, _rules_for(experiment, plan, move))
+    wanted = serving.instructions_to(plan, flag, _rules_for(experiment, plan, move, flag))
     if not wanted:
         return said | {"before": flag["version"], "after": flag["version"]}
     project = session.get_one(Project, experiment.project_id)
@@ -172,7 +180,7 @@ def _change_flag(
                 session, project.key, environment.key, change, actor=actor, now=now
             )
     except FlagstoneError as error:
-        if not held:
+        if not (held and away):
             raise
         return said | {"skipped": error.message}
     published = result.after.get(plan.flag) or flag
@@ -184,21 +192,46 @@ def _change_flag(
     }
 
 
-def _rules_for(experiment: Experiment, plan: Plan, move: Move) -> list[serving.Rule]:
+def _rules_for(
+    experiment: Experiment, plan: Plan, move: Move, flag: Document
+) -> list[serving.Rule]:
     assert experiment.id is not None, "only a stored experiment is served"
     salt = serving.salt_of(plan, experiment.id)
     position = move.position
-    if move.action is Action.CONTROL:
-        return serving.control_rules(plan)
-    if move.action is Action.SHIP:
-        return serving.shipping_rules(plan, salt, position.winner or position.live_treatments[0])
+    match move.action:
+        case Action.CONTROL:
+            return serving.control_rules(plan)
+        case Action.SHIP:
+            return serving.shipping_rules(
+                plan,
+                salt,
+                _winner(position),
+                plan.policy.ship_steps[position.ship_step].share,
+                coverage=_coverage(plan, position),
+                others_on_control=flag["default"] == plan.control,
+            )
+        case Action.EVERYBODY:
+            return serving.everybody_rules(plan, _winner(position))
     return serving.experiment_rules(plan, salt, _coverage(plan, position), position.dropped)
+
+
+def _winner(position: Position) -> str:
+    return position.winner or position.live_treatments[0]
 
 
 def _coverage(plan: Plan, position: Position) -> float:
     if position.step < 0:
         return 0.0
     return plan.policy.ramp_steps(plan.coverage)[position.step].coverage
+
+
+def _share_served(plan: Plan, position: Position) -> float:
+    """Tell to which share of the audience the experiment, or what it ships, is served."""
+    if position.shipped:
+        return plan.policy.ship_steps[position.ship_step].share
+    if position.state is State.CLEANUP:
+        return 1.0
+    return 0.0 if position.state in FINISHED else _coverage(plan, position)
 
 
 def _update_row(
@@ -210,28 +243,67 @@ def _update_row(
     now: dt.datetime,
 ) -> None:
     experiment.state = after.state.value
-    experiment.verdict = after.verdict.value if after.verdict else None
     experiment.winner = after.winner
     experiment.dropped = sorted(after.dropped)
     experiment.ramp_step = after.step
-    experiment.coverage = _coverage(plan, after)
+    experiment.ship_step = after.ship_step
+    experiment.held_cause = after.hold.value if after.hold else None
+    experiment.held_from = after.held_from.value if after.held_from else None
+    experiment.coverage = _share_served(plan, after)
     experiment.note = sentence
+    experiment.verdict = after.verdict.value if after.verdict else None
     if after.verdict is not None and after.verdict != before.verdict:
         experiment.verdict_at = now
-    if after.state is State.SHIPPING:
-        experiment.coverage = 1.0
-    if after.state in FINISHED:
-        experiment.ended_at = now
-        experiment.next_look_at = experiment.next_ramp_at = experiment.confirm_by = None
-        if after.state is not State.SHIPPING:
-            experiment.coverage = 0.0
-        return
-    if after.waits_for_customer and not before.waits_for_customer:
-        wait = dt.timedelta(seconds=plan.policy.confirm_within_seconds)
-        experiment.confirm_by = now + wait
-    if after.state is State.HELD:
+        given = {"verdict": after.verdict.value, "at": now.astimezone(dt.UTC).isoformat()}
+        experiment.verdicts = [*experiment.verdicts, given]
+    if (after.state, after.verdict) != (before.state, before.verdict):
+        # A request to override was made in another situation.
+        experiment.request = None
+    _set_clocks(experiment, plan, before, after, now)
+
+
+def _set_clocks(
+    experiment: Experiment, plan: Plan, before: Position, after: Position, now: dt.datetime
+) -> None:
+    policy = plan.policy
+    waits, waited = after.waits_for_customer, before.waits_for_customer
+    if not waits:
         experiment.confirm_by = None
+    elif not waited:
+        experiment.confirm_by = now + dt.timedelta(seconds=policy.confirm_within_seconds)
+    if after.hold is not Hold.QUALITY:
+        experiment.explain_by = None
+    elif before.hold is not Hold.QUALITY:
+        experiment.explain_by = now + dt.timedelta(seconds=policy.explain_within_seconds)
+    if after.state in FINISHED | SHIPPED:
+        # What follows the decision is aftercare: the experiment itself has ended.
+        experiment.ended_at = experiment.ended_at or now
+    if after.state is State.CLOSED:
+        experiment.closed_at = now
+    if after.state in FINISHED:
+        experiment.next_look_at = experiment.next_ramp_at = None
+        return
+    _set_next_ramp(experiment, plan, before, after, now)
+
+
+def _set_next_ramp(
+    experiment: Experiment, plan: Plan, before: Position, after: Position, now: dt.datetime
+) -> None:
+    policy = plan.policy
     experiment.next_ramp_at = None
     if after.state is State.RAMPING and experiment.started_at is not None:
-        offset = plan.policy.ramp_offset(after.step + 1)
+        offset = policy.ramp_offset(after.step + 1)
         experiment.next_ramp_at = experiment.started_at + dt.timedelta(seconds=offset)
+    if after.state not in SHIPPED:
+        return
+    if (after.state, after.ship_step) != (before.state, before.ship_step):
+        # Each step of shipping, and the verification, has looks of its own.
+        length = policy.ship_steps[after.ship_step].hold_seconds
+        first = policy.next_look(0.0, length) + policy.settle_seconds
+        experiment.compared_since = now
+        experiment.realised = None
+        experiment.next_look_at = now + dt.timedelta(seconds=first)
+    if after.state is State.SHIPPING and after.ship_step < after.last_ship_step:
+        assert experiment.compared_since is not None
+        held_for = dt.timedelta(seconds=policy.ship_steps[after.ship_step].hold_seconds)
+        experiment.next_ramp_at = experiment.compared_since + held_for

@@ -304,12 +304,11 @@ def _facts(
     body: Mapping[str, Any],
     now: dt.datetime,
 ) -> Facts:
-    newest = session.exec(
-        select(Look)
-        .where(Look.experiment_id == experiment.id)
-        .order_by(col(Look.number).desc())
-        .limit(1)
-    ).first()
+    looks = session.exec(
+        select(Look).where(Look.experiment_id == experiment.id).order_by(col(Look.number).desc())
+    )
+    # What the units held back tell stands beside the proof, and does not replace it.
+    newest = next((look for look in looks if "holdback" not in look.data), None)
     effects: Mapping[str, Effect] = {}
     baseline = look = None
     if newest is not None:
@@ -322,8 +321,20 @@ def _facts(
         effects=effects,
         baseline=baseline,
         look=look,
+        holdback=_realised(experiment, plan),
         predicted=body.get("predicted_effect"),
     )
+
+
+def _realised(experiment: Experiment, plan: Plan) -> Effect | None:
+    """Give the realised effect; nobody chose it because it looked good, so it is not shrunk."""
+    told = experiment.realised or {"metrics": []}
+    first = next(iter(plan.success_metrics), None)
+    for row in told["metrics"]:
+        if first is not None and row["metric"] == first.key and row["estimate"] is not None:
+            units = int(told["units"].get(row["arm"], 0))
+            return Effect(row["estimate"], low=row["low"], high=row["high"], units=units)
+    return None
 
 
 def _entry(row: LedgerEntry) -> Entry:

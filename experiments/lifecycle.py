@@ -3,117 +3,59 @@
 ::
 
     DRAFT ─seal→ SEALED ─start→ RAMPING ─widen→ … ─widen→ RUNNING
-      └──stop──────┴─→ ABANDONED     │                      │
-    RAMPING, RUNNING ─look─→ ROLLED_BACK (HARM, FUTILE, NOT_PROVEN_IN_TIME, INVALID)
+      └──stop──────┴─→ ABANDONED
+    RAMPING, RUNNING ─look─→ ROLLED_BACK (INVALID, HARM, FUTILE, NOT_PROVEN_IN_TIME)
                        └───→ RUNNING, proven: the customer confirms ─→ SHIPPING
                                               nobody does in time  ─→ ROLLED_BACK
-    RAMPING, RUNNING ─edited by hand→ HELD ─look→ ROLLED_BACK (INVALID) only
-    RAMPING, RUNNING, HELD, SHIPPING ─stop→ ROLLED_BACK (OVERRIDE_STOP)
+    RAMPING, RUNNING ─quality alarm→ HELD ─explain→ on; nobody explains → ROLLED_BACK (INVALID)
+                     ─stale feed───→ HELD ─fresh look→ on; the clock never stops
+    … SHIPPING, VERIFYING ─edited by hand→ HELD: only override, stop or ROLLED_BACK (INVALID)
+    SHIPPING ─push→ … ─verify→ VERIFYING ─last look→ CLEANUP (CONFIRMED, NOT_CONFIRMED)
+        harm against the holdback in either → ROLLED_BACK (LATE_HARM)
+    RAMPING, RUNNING, HELD, ROLLED_BACK ─override→ SHIPPING (OVERRIDE_SHIP)
+    whatever serves the change ─stop→ ROLLED_BACK (OVERRIDE_STOP)
+    ROLLED_BACK, CLEANUP ─close→ CLOSED
 
-Silence rolls back: at the deadline, and when nobody confirms.
+Silence rolls back: at the deadline, when nobody confirms, and when nobody explains.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
-from flags.errors import StateError
+from experiments.states import (
+    FINISHED,
+    LIVE,
+    PROVEN,
+    SHIPPED,
+    WATCHED,
+    Action,
+    Comparison,
+    Finding,
+    Hold,
+    Move,
+    Outcome,
+    Position,
+    State,
+)
+from flags.errors import InvalidInputError, StateError
 
-
-class State(StrEnum):
-    """Where an experiment stands."""
-
-    DRAFT = "DRAFT"
-    SEALED = "SEALED"
-    RAMPING = "RAMPING"
-    RUNNING = "RUNNING"
-    HELD = "HELD"
-    SHIPPING = "SHIPPING"
-    ROLLED_BACK = "ROLLED_BACK"
-    ABANDONED = "ABANDONED"
-
-
-class Outcome(StrEnum):
-    """The words of a verdict. ``stats`` finds most of them; people cause the override."""
-
-    CONTINUE = "CONTINUE"
-    VALUE_PROVEN = "VALUE_PROVEN"
-    NO_HARM_PROVEN = "NO_HARM_PROVEN"
-    HARM = "HARM"
-    FUTILE = "FUTILE"
-    NOT_PROVEN_IN_TIME = "NOT_PROVEN_IN_TIME"
-    INVALID = "INVALID"
-    OVERRIDE_STOP = "OVERRIDE_STOP"
-
-
-class Action(StrEnum):
-    """What a move does to the flag."""
-
-    NONE = "none"
-    SERVE = "serve"
-    WIDEN = "widen"
-    DROP = "drop"
-    CONTROL = "control"
-    SHIP = "ship"
-
-
-LIVE = frozenset({State.RAMPING, State.RUNNING, State.HELD})
-PROVEN = frozenset({Outcome.VALUE_PROVEN, Outcome.NO_HARM_PROVEN})
-FINISHED = frozenset({State.SHIPPING, State.ROLLED_BACK, State.ABANDONED})
-
-
-@dataclass(frozen=True)
-class Position:
-    """Everything that decides the next move.
-
-    Parameters
-    ----------
-    treatments : tuple of str
-        Every treatment of the plan, dropped ones included.
-    last_step : int
-        Index of the ramp's last step.
-    authorised : bool
-        The customer agreed before the start that a proven change ships by itself.
-    """
-
-    treatments: tuple[str, ...]
-    last_step: int
-    authorised: bool = False
-    state: State = State.DRAFT
-    verdict: Outcome | None = None
-    dropped: frozenset[str] = frozenset()
-    winner: str | None = None
-    step: int = -1
-
-    @property
-    def waits_for_customer(self) -> bool:
-        """Tell whether the change is proven and nobody has confirmed yet."""
-        return self.state is State.RUNNING and self.verdict in PROVEN
-
-    @property
-    def live_treatments(self) -> tuple[str, ...]:
-        """Give the treatments that are still served."""
-        return tuple(arm for arm in self.treatments if arm not in self.dropped)
-
-
-@dataclass(frozen=True)
-class Move:
-    """The next position, and what happens to the flag in the same transaction."""
-
-    position: Position
-    action: Action = Action.NONE
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one look found."""
-
-    verdict: Outcome
-    winner: str | None = None
-    harmed: tuple[str, ...] = ()
-    is_final: bool = False
+__all__ = [
+    "FINISHED",
+    "LIVE",
+    "PROVEN",
+    "SHIPPED",
+    "WATCHED",
+    "Action",
+    "Comparison",
+    "Finding",
+    "Hold",
+    "Move",
+    "Outcome",
+    "Position",
+    "State",
+]
 
 
 def seal(position: Position) -> Move:
@@ -139,14 +81,24 @@ def _step(position: Position, step: int, action: Action) -> Move:
     return Move(replace(position, state=state, step=step), action)
 
 
+# --- before anything ships
+
+
 def look(position: Position, finding: Finding) -> Move:
-    """Act on what a look found; protection first, whatever the state."""
+    """Act on what a look found; protection first, whatever the state.
+
+    The order is that of a look's verdicts: INVALID, harm, what is wrong with the data, proven,
+    futile, the deadline.
+    """
     _require(position, LIVE, "looked at")
+    if position.shipped:
+        msg = "what ships is compared with its holdback"
+        raise StateError(msg)
     dropped = position.dropped | set(finding.harmed)
     if finding.verdict is Outcome.INVALID:
         return _roll_back(position, Outcome.INVALID)
     harm = finding.verdict is Outcome.HARM or bool(finding.harmed)
-    if position.state is State.HELD:
+    if position.hold is Hold.SEAL:
         # The seal is broken: nothing can be proven any more, but harm is still stopped.
         return _roll_back(position, Outcome.INVALID) if harm or finding.is_final else Move(position)
     lost = finding.verdict is Outcome.HARM or dropped >= set(position.treatments)
@@ -156,11 +108,24 @@ def look(position: Position, finding: Finding) -> Move:
     position = replace(position, dropped=dropped)
     if position.waits_for_customer:
         return Move(position, action)
-    if finding.verdict in PROVEN and finding.winner not in dropped:
-        proven = replace(
+    if finding.alarm is Hold.QUALITY or position.hold is Hold.QUALITY:
+        # An alarm that went away by itself still wants its explanation.
+        if finding.is_final:
+            return _roll_back(position, Outcome.INVALID)
+        return Move(_held(position, Hold.QUALITY), action)
+    if finding.alarm is Hold.STALE and not finding.is_final:
+        return Move(_held(position, Hold.STALE), action)
+    position = _resumed(position)
+    return _decide(position, finding, action)
+
+
+def _decide(position: Position, finding: Finding, action: Action) -> Move:
+    proven = finding.verdict in PROVEN and finding.winner not in position.dropped
+    if proven and finding.alarm is None:
+        position = replace(
             position, state=State.RUNNING, verdict=finding.verdict, winner=finding.winner
         )
-        return _ship(proven) if position.authorised else Move(proven, action)
+        return _ship(position) if position.authorised else Move(position, action)
     if finding.verdict in {Outcome.FUTILE, Outcome.NOT_PROVEN_IN_TIME}:
         return _roll_back(position, finding.verdict)
     if finding.is_final:
@@ -168,10 +133,16 @@ def look(position: Position, finding: Finding) -> Move:
     return Move(position, action)
 
 
-def hold(position: Position) -> Move:
-    """Note that somebody edited the rule by hand: the seal is broken, the flag stays as edited."""
-    _require(position, {State.RAMPING, State.RUNNING}, "held")
-    return Move(replace(position, state=State.HELD, verdict=None, winner=None))
+def extend(position: Position) -> Move:
+    """Give the one extension; whether there is hope enough is told elsewhere."""
+    _require(position, {State.RAMPING, State.RUNNING}, "extended")
+    if position.waits_for_customer:
+        msg = "the change is proven already: there is nothing to extend"
+        raise StateError(msg, hint="confirm it, or stop it")
+    if position.extended:
+        msg = "the experiment was extended before, and that is done once"
+        raise StateError(msg, hint="let it run to its deadline")
+    return Move(replace(position, extended=True))
 
 
 def confirm(position: Position) -> Move:
@@ -186,26 +157,147 @@ def expire(position: Position) -> Move:
     return Move(replace(position, state=State.ROLLED_BACK), Action.CONTROL)
 
 
+# --- held
+
+
+def hold(position: Position) -> Move:
+    """Note that somebody edited the rule by hand: the seal is broken, the flag stays as edited."""
+    may = position.state in {State.RAMPING, State.RUNNING, *SHIPPED}
+    if not may and not (position.state is State.HELD and position.hold is not Hold.SEAL):
+        _require(position, {State.RAMPING, State.RUNNING, *SHIPPED}, "held")
+    held = _held(position, Hold.SEAL)
+    # Nothing can be proven any more; what ships keeps its winner, so that it can be compared.
+    return Move(held if held.shipped else replace(held, verdict=None, winner=None))
+
+
+def explain(position: Position) -> Move:
+    """Go on after the owner explained what was wrong with the data."""
+    if position.state is not State.HELD or position.hold is not Hold.QUALITY:
+        msg = f"there is nothing to explain: the experiment is {_standing(position)}"
+        raise StateError(msg, hint="only a quality alarm waits for an explanation")
+    return Move(_resumed(position))
+
+
+def lapse(position: Position) -> Move:
+    """Roll back because nobody explained in time what was wrong with the data."""
+    explain(position)
+    return _roll_back(position, Outcome.INVALID)
+
+
+def _held(position: Position, cause: Hold) -> Position:
+    since = position.held_from if position.state is State.HELD else position.state
+    return replace(position, state=State.HELD, hold=cause, held_from=since)
+
+
+def _resumed(position: Position) -> Position:
+    if position.state is not State.HELD or position.held_from is None:
+        return position
+    return replace(position, state=position.held_from, hold=None, held_from=None)
+
+
+# --- after the decision
+
+
+def push(position: Position) -> Move:
+    """Serve the winner to the next share of the audience."""
+    _require(position, {State.SHIPPING}, "pushed on")
+    if position.ship_step >= position.last_ship_step:
+        msg = "the winner is served to all but the holdback already"
+        raise StateError(msg)
+    return Move(replace(position, ship_step=position.ship_step + 1), Action.SHIP)
+
+
+def verify(position: Position) -> Move:
+    """Compare with the holdback from now on; what is served stays as it is."""
+    _require(position, {State.SHIPPING}, "verified")
+    if position.ship_step < position.last_ship_step:
+        msg = "the winner is not served to all but the holdback yet"
+        raise StateError(msg)
+    return Move(replace(position, state=State.VERIFYING), Action.SHIP)
+
+
+def compare(position: Position, found: Comparison) -> Move:
+    """Act on a comparison with the holdback."""
+    if not position.shipped:
+        msg = f"an experiment that is {_standing(position)} has no holdback to compare with"
+        raise StateError(msg)
+    if found.invalid:
+        return _roll_back(position, Outcome.INVALID)
+    final = found.is_final and position.state is not State.SHIPPING
+    if position.state is State.HELD:
+        return _roll_back(position, Outcome.INVALID) if found.harm or final else Move(position)
+    if found.harm:
+        return _roll_back(position, Outcome.LATE_HARM)
+    if not final:
+        return Move(position)
+    verdict = Outcome.CONFIRMED if found.confirmed else Outcome.NOT_CONFIRMED
+    return Move(replace(position, state=State.CLEANUP, verdict=verdict), Action.EVERYBODY)
+
+
+def close(position: Position) -> Move:
+    """End for good: the flag, its rule or the code that reads it is gone."""
+    _require(position, {State.ROLLED_BACK, State.CLEANUP}, "closed")
+    return Move(replace(position, state=State.CLOSED))
+
+
+# --- against the verdict, or without one
+
+
 def stop(position: Position) -> Move:
-    """Stop anything that has not ended yet; before the start nothing was served."""
+    """Stop anything that still serves a change; before the start nothing was served."""
     if position.state in {State.DRAFT, State.SEALED}:
         return Move(replace(position, state=State.ABANDONED))
-    _require(position, {*LIVE, State.SHIPPING}, "stopped")
+    _require(position, {*LIVE, *SHIPPED, State.CLEANUP}, "stopped")
     return _roll_back(position, Outcome.OVERRIDE_STOP)
 
 
+def override_ship(position: Position, arm: str) -> Move:
+    """Ship an arm although it is not proven; the holdback will tell."""
+    _require(
+        position, {State.RAMPING, State.RUNNING, State.HELD, State.ROLLED_BACK}, "shipped by hand"
+    )
+    if arm not in position.treatments:
+        msg = f"{arm!r} is no treatment of this experiment"
+        raise InvalidInputError(msg, field="arm", hint=f"one of {', '.join(position.treatments)}")
+    if position.waits_for_customer and arm == position.winner:
+        msg = f"{arm} is proven: that needs no override"
+        raise StateError(msg, field="arm", hint="the customer confirms it")
+    if arm in position.dropped and position.state is not State.ROLLED_BACK:
+        msg = f"{arm} was dropped because it does harm"
+        raise StateError(msg, field="arm", hint="another arm, or stop the experiment first")
+    shipped = replace(
+        position, verdict=Outcome.OVERRIDE_SHIP, winner=arm, dropped=position.dropped - {arm}
+    )
+    return _ship(shipped)
+
+
+def opposes(position: Position, arm: str) -> bool:
+    """Tell whether shipping an arm by hand goes against what was found, or cannot be trusted."""
+    if position.state is State.HELD:
+        return position.hold is not Hold.STALE
+    if position.verdict is None:
+        return False
+    return not (position.verdict in PROVEN and arm == position.winner)
+
+
 def _ship(position: Position) -> Move:
-    return Move(replace(position, state=State.SHIPPING), Action.SHIP)
+    shipping = replace(position, state=State.SHIPPING, ship_step=0, hold=None, held_from=None)
+    return Move(shipping, Action.SHIP)
 
 
 def _roll_back(position: Position, verdict: Outcome) -> Move:
-    return Move(replace(position, state=State.ROLLED_BACK, verdict=verdict), Action.CONTROL)
+    back = replace(position, state=State.ROLLED_BACK, verdict=verdict, hold=None, held_from=None)
+    return Move(back, Action.CONTROL)
 
 
 def _require_waiting(position: Position) -> None:
     if not position.waits_for_customer:
         msg = f"nothing is proven and waiting: the experiment is {position.state}"
         raise StateError(msg)
+
+
+def _standing(position: Position) -> str:
+    return f"{position.state} ({position.hold})" if position.hold else position.state.value
 
 
 def _require(position: Position, states: Collection[State], done: str) -> None:

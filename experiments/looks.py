@@ -73,7 +73,7 @@ def decision_plan(plan: Plan) -> DecisionPlan:
     return DecisionPlan(
         arms=plan.arms,
         weights=tuple(float(weight) for _arm, weight in plan.weights),
-        metrics=tuple(_spec(metric) for metric in plan.metrics),
+        metrics=tuple(metric_spec(metric) for metric in plan.metrics),
     )
 
 
@@ -90,7 +90,8 @@ def decision_policy(plan: Plan) -> Policy:
     )
 
 
-def _spec(metric: Metric) -> MetricSpec:
+def metric_spec(metric: Metric) -> MetricSpec:
+    """Give what the decision knows of a metric."""
     return MetricSpec(
         key=metric.key,
         role=Role(metric.role),
@@ -132,12 +133,14 @@ def build_look(
     With ``planned_units`` the spending time is the share of them that has matured, else the share
     of ``prove_by`` that has passed. The deadline spends all that is left.
     """
-    policy, prove_by = plan.policy, plan.prove_by_seconds
-    ship_instant = policy.may_ship(offset, prove_by)
-    time = offset / prove_by
-    over = offset >= prove_by
+    policy, deadline = plan.policy, plan.deadline_seconds
+    ship_instant = policy.may_ship(offset, deadline)
+    # An extension spends what was kept for it: the time goes on past 1, and nothing is unspent.
+    time = offset / plan.prove_by_seconds
+    over = offset >= deadline
     if plan.planned_units is not None:
-        time = min(time, 1.0) if over else _matured_units(plan, sums) / plan.planned_units
+        matured = _matured_units(plan, sums) / plan.planned_units
+        time = min(time, deadline / plan.prove_by_seconds) if over else matured
         over = over or (time >= 1.0 and ship_instant)
     if earlier:
         time = max(time, earlier[-1].spending_time)
@@ -146,7 +149,7 @@ def build_look(
         number=number,
         spending_time=time,
         may_ship=ship_instant and trusted and not waits_for_customer,
-        may_be_futile=policy.may_be_futile(offset, prove_by) and not waits_for_customer,
+        may_be_futile=policy.may_be_futile(offset, deadline) and not waits_for_customer,
         is_final=over and not waits_for_customer,
         counts=dict(counts),
         metrics=sums,

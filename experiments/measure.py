@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from experiments.aggregate import (
 )
 from experiments.analysis.definitions import Aggregation, sums_names
 from experiments.plan import Metric, Plan
+from experiments.serving import ship_rule_id
 from experiments.store.base import EventStore
 from stats import CovariateMoments, Moments, RatioMoments
 from stats.decision.look import Sums as AnySums
@@ -62,6 +64,7 @@ def measure(
     start: float,
     offset: float,
     marks: Mapping[str, float] = NO_MARKS,
+    winner: str | None = None,
 ) -> Measured:
     """Read the events of an experiment for one look.
 
@@ -74,19 +77,24 @@ def measure(
     marks : mapping of str to float
         What earlier looks have frozen (`Measured.marks`): a mark that is known is never chosen
         anew.
+    winner : str, optional
+        The arm that ships: then it is compared with its holdback, and ``start`` is when that began.
     """
     known = dict(marks)
-    query = query_of(plan, environment_id=environment_id, start=start, offset=offset)
+    ask = partial(
+        query_of, plan, environment_id=environment_id, start=start, offset=offset, winner=winner
+    )
+    query = ask()
     for metric in plan.metrics:
         if metric.reading.waits_for_past is not None and metric.key not in known:
             chosen = _choose_mark(store, query, metric)
             if chosen is not None:
                 known[metric.key] = chosen
-    query = query_of(plan, environment_id=environment_id, start=start, offset=offset, marks=known)
+    query = ask(marks=known)
     analysis = analyse(store, query)
     sums = typed_sums(query, analysis)
     missing = {
-        metric.key: dict.fromkeys(plan.arms, _none(metric))
+        metric.key: dict.fromkeys(query.arms, _none(metric))
         for metric in plan.metrics
         if metric.key not in sums
     }
@@ -101,16 +109,21 @@ def query_of(
     start: float,
     offset: float,
     marks: Mapping[str, float] = NO_MARKS,
+    winner: str | None = None,
 ) -> AnalysisQuery:
-    """Say what to read for a look; a metric whose mark is not known yet is left out."""
+    """Say what to read for a look, or for a comparison of the winner with its holdback.
+
+    A metric whose mark is not known yet is left out.
+    """
+    ships = winner is not None
     return AnalysisQuery(
         environment_id=environment_id,
         flag=plan.flag,
-        rule=plan.rule_id,
-        arms=plan.arms,
+        rule=ship_rule_id(plan) if ships else plan.rule_id,
+        arms=plan.arms if winner is None else (plan.control, winner),
         start=start,
         look_at=start + offset,
-        enrol_until=start + plan.enrol_seconds,
+        enrol_until=None if ships else start + plan.enrol_seconds,
         metrics=tuple(
             definition_of(metric, marks.get(metric.key))
             for metric in plan.metrics

@@ -36,14 +36,36 @@ class Experiment(SQLModel, table=True):
     rule: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
     winner: str | None = Field(default=None, max_length=256)
     note: str = ""
+    # Every verdict that was ever given, oldest first: `{"verdict", "at"}`; `verdict` is the last.
+    verdicts: list[dict[str, Any]] = Field(
+        default_factory=list, sa_column=sa.Column(sa.JSON, nullable=False)
+    )
+    held_cause: str | None = Field(default=None, max_length=16)
+    held_from: str | None = Field(default=None, max_length=16)
+    # Alarms that the owner explained, each with how loud it was then.
+    explained: dict[str, float] = Field(
+        default_factory=dict, sa_column=sa.Column(sa.JSON, nullable=False)
+    )
+    extension_seconds: float = 0.0
+    ship_step: int = -1
+    # What was shipped against a verdict or without one, and what waits for a second person.
+    override: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
+    request: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
+    # What the holdback told about the shipped change.
+    realised: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
     created_at: dt.datetime = Field(sa_type=UtcDateTime)
     sealed_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     started_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     verdict_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    # When it was decided and nothing was proven any more; what ships is watched further.
     ended_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     next_look_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     next_ramp_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     confirm_by: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    explain_by: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    # When the present step of shipping, or the verification, began.
+    compared_since: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    closed_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     version: int | None = Field(default=None, sa_column=_experiment_version)
 
 

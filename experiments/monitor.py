@@ -10,33 +10,27 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
-from experiments import lifecycle, serving, words
-from experiments.aggregate import Analysis
-from experiments.enact import current_flag, enact, plan_of, position_of
+from experiments import lifecycle, words
+from experiments.closing import close_what_is_gone
+from experiments.due import MACHINE, Due, Step, edited, read_due, take_step
 from experiments.errors import FencedError
 from experiments.forecast import forecast_due
-from experiments.lease import LEASE_SECONDS, Held, acquire, check_fence
-from experiments.lifecycle import LIVE, PROVEN, Move, State
-from experiments.looks import Quality, build_look, decide, finding_of, look_document, read_look
-from experiments.measure import measure
-from experiments.models import Experiment, Look
-from experiments.plan import Plan
+from experiments.lease import LEASE_SECONDS, Held, acquire
+from experiments.lifecycle import WATCHED, Hold, State
+from experiments.looking import compare_if_due, look_if_due
+from experiments.models import Experiment
 from experiments.store.base import EventStore
-from flags.actor import SYSTEM
 from flags.database import Database
-from flags.models import Environment, Project
-from flags.revisions import lock_environment
-from stats import LookData
+from flags.models import Environment
 
 log = logging.getLogger(__name__)
 
-MACHINE = replace(SYSTEM, name="monitor")
+__all__ = ["MACHINE", "TickResult", "tick"]
 
 
 @dataclass(frozen=True)
@@ -47,20 +41,6 @@ class TickResult:
     looks: int = 0
     moves: int = 0
     errors: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Due:
-    """A live experiment as it was read, before anything is locked."""
-
-    experiment: Experiment
-    plan: Plan
-    project_key: str
-    environment_key: str
-    looks: tuple[LookData, ...]
-    last_offset: float
-    last_step: int
-    marks: Mapping[str, float]
 
 
 def tick(
@@ -91,7 +71,11 @@ def tick(
     held = acquire(database, holder, now=now, seconds=lease_seconds, is_gone=is_gone)
     if held is None:
         return TickResult(elected=False)
-    looks = moves = 0
+    looks = 0
+    try:
+        moves = close_what_is_gone(database, held, now)
+    except FencedError:
+        return TickResult(False)
     errors: list[str] = []
     for experiment_id in _live(database):
         try:
@@ -114,7 +98,7 @@ def tick(
 
 
 def _live(database: Database) -> list[int]:
-    states = [state.value for state in LIVE]
+    states = [state.value for state in WATCHED]
     with database.read() as session:
         query = select(Experiment.id).where(col(Experiment.state).in_(states))
         return [found for found in session.exec(query.order_by(col(Experiment.id))) if found]
@@ -123,313 +107,116 @@ def _live(database: Database) -> list[int]:
 def _serve(
     database: Database, store: EventStore, held: Held, experiment_id: int, now: dt.datetime
 ) -> tuple[int, int]:
-    moves = 0
-    due = _read(database, experiment_id)
-    if due is None:
-        return 0, 0
-    if _hold_if_edited(database, held, due, now):
-        moves += 1
-        due = _read(database, experiment_id)
+    """Do whatever is due for one experiment, in this order; each step sees the ones before."""
+    looks = moves = 0
+    due = read_due(database, experiment_id)
+    for step in (_hold_if_edited, None, _widen, _expire, _lapse, _push, _verify):
         if due is None:
-            return 0, moves
-    looked = _look_if_due(database, store, held, due, now)
-    if looked:
-        due = _read(database, experiment_id)
-        if due is None:
-            return 1, moves + 1
-    moves += _widen_if_due(database, held, due, now)
-    moves += _expire_if_due(database, held, due, now)
-    return int(looked), moves
+            break
+        if step is None:
+            read = compare_if_due if due.position.shipped else look_if_due
+            taken = read(database, store, held, due, now)
+            looks += taken
+        else:
+            taken = step(database, held, due, now)
+            moves += taken
+        if taken:
+            due = read_due(database, experiment_id)
+    return looks, moves
 
 
-def _read(database: Database, experiment_id: int) -> _Due | None:
-    with database.read() as session:
-        experiment = session.get(Experiment, experiment_id)
-        if experiment is None or State(experiment.state) not in LIVE:
-            return None
-        environment = session.get_one(Environment, experiment.environment_id)
-        project = session.get_one(Project, experiment.project_id)
-        rows = session.exec(
-            select(Look).where(Look.experiment_id == experiment_id).order_by(col(Look.number))
-        ).all()
-        session.expunge_all()
-    return _Due(
-        experiment=experiment,
-        plan=plan_of(experiment),
-        project_key=project.key,
-        environment_key=environment.key,
-        looks=tuple(read_look(row.data["look"]) for row in rows),
-        last_offset=rows[-1].data["offset"] if rows else 0.0,
-        last_step=rows[-1].data["ramp_step"] if rows else -1,
-        marks=rows[-1].data.get("marks", {}) if rows else {},
-    )
-
-
-def _locked(
-    session: Session, held: Held, due: _Due
-) -> tuple[Environment, Experiment, str | None] | None:
-    """Lock what a move writes; ``None`` if somebody moved the experiment since it was read.
-
-    The third value says how the flag was edited by hand, as it is under the lock.
-    """
-    check_fence(session, held)
-    environment = lock_environment(session, due.project_key, due.environment_key)
-    assert due.experiment.id is not None
-    experiment = session.get(Experiment, due.experiment.id, populate_existing=True)
-    if experiment is None or experiment.version != due.experiment.version:
-        return None
-    flag = current_flag(session, environment, due.plan.flag)
-    return environment, experiment, serving.edited_by_hand(due.plan, flag, experiment.rule or {})
-
-
-def _locked_as_written(
-    session: Session, held: Held, due: _Due
-) -> tuple[Environment, Experiment] | None:
-    """Lock likewise; ``None`` also if the flag was edited a moment ago: the seal comes first."""
-    rows = _locked(session, held, due)
-    if rows is None:
-        return None
-    environment, experiment, edited = rows
-    if edited is not None and experiment.state != State.HELD:
-        return None
-    return environment, experiment
-
-
-def _hold_if_edited(database: Database, held: Held, due: _Due, now: dt.datetime) -> bool:
-    if due.experiment.state == State.HELD:
+def _hold_if_edited(database: Database, held: Held, due: Due, now: dt.datetime) -> bool:
+    plan = due.plan
+    if due.position.hold is Hold.SEAL:
         return False
     with database.read() as session:
         environment = session.get_one(Environment, due.experiment.environment_id)
-        flag = current_flag(session, environment, due.plan.flag)
-    if serving.edited_by_hand(due.plan, flag, due.experiment.rule or {}) is None:
+        if edited(session, environment, due.experiment, plan) is None:
+            return False
+
+    def hold(session: Session, environment: Environment, experiment: Experiment) -> Step | None:
+        how = edited(session, environment, experiment, plan)
+        if how is None:
+            return None
+        return Step(
+            lifecycle.hold(due.position),
+            "action",
+            f"Held: {how}. The seal is broken; nothing can be proven any more.",
+            {"do": "hold", "cause": Hold.SEAL.value, "edited": how},
+        )
+
+    return take_step(database, held, due, now, hold, edited_too=True)
+
+
+def _widen(database: Database, held: Held, due: Due, now: dt.datetime) -> bool:
+    experiment, position = due.experiment, due.position
+    if position.state is not State.RAMPING or not _passed(experiment.next_ramp_at, now):
         return False
-    with database.write() as session:
-        rows = _locked(session, held, due)
-        if rows is None:
-            return False
-        environment, experiment, edited = rows
-        if edited is None:
-            return False
-        move = lifecycle.hold(position_of(experiment, due.plan))
-        enact(
-            session,
-            environment,
-            experiment,
-            due.plan,
-            move,
-            kind="action",
-            sentence=f"Held: {edited}. The seal is broken; nothing can be proven any more.",
-            actor=MACHINE,
-            now=now,
-            body={"do": "hold", "edited": edited},
-        )
-    return True
-
-
-def _look_if_due(
-    database: Database, store: EventStore, held: Held, due: _Due, now: dt.datetime
-) -> bool:
-    plan, experiment = due.plan, due.experiment
-    assert experiment.started_at is not None
-    elapsed = (now - experiment.started_at).total_seconds() - plan.policy.settle_seconds
-    offset = plan.policy.latest_look(elapsed, plan.prove_by_seconds)
-    waits = position_of(experiment, plan).waits_for_customer
-    if offset is not None and not waits and offset > plan.prove_by_seconds:
-        # Down through the deadline: the last promised look is still the deadline's.
-        offset = plan.prove_by_seconds
-    if offset is None or offset <= due.last_offset:
-        return False
-    measured = measure(
-        store,
-        plan,
-        environment_id=experiment.environment_id,
-        start=experiment.started_at.timestamp(),
-        offset=offset,
-        marks=due.marks,
-    )
-    quality = _quality(plan, experiment, measured.analysis, offset)
-    look = build_look(
-        plan,
-        number=len(due.looks) + 1,
-        offset=offset,
-        counts=measured.analysis.counts,
-        sums=measured.sums,
-        quality=quality,
-        earlier=due.looks,
-        waits_for_customer=waits,
-    )
-    decision = decide(plan, (*due.looks, look), experiment.dropped)
-    with database.write() as session:
-        rows = _locked_as_written(session, held, due)
-        if rows is None:
-            return False
-        environment, experiment = rows
-        position = position_of(experiment, plan)
-        move = lifecycle.look(position, finding_of(decision, look))
-        _store_look(
-            session,
-            environment,
-            experiment,
-            plan,
-            move,
-            offset=offset,
-            look=look,
-            decision=decision.to_document(),
-            quality=quality,
-            marks=measured.marks,
-            now=now,
-        )
-    return True
-
-
-def _store_look(
-    session: Session,
-    environment: Environment,
-    experiment: Experiment,
-    plan: Plan,
-    move: Move,
-    *,
-    offset: float,
-    look: LookData,
-    decision: dict[str, Any],
-    quality: Quality,
-    marks: Mapping[str, float],
-    now: dt.datetime,
-) -> None:
-    assert experiment.id is not None
-    assert experiment.started_at is not None
-    policy, before, after = plan.policy, position_of(experiment, plan), move.position
-    alarm = quality.alarm(look.counts)
-    data = look_document(look)
-    dropped = list(experiment.dropped)
-    # Chosen once: the next looks are given what this one has read.
-    frozen = {"marks": dict(marks)} if marks else {}
-    session.add(
-        Look(
-            experiment_id=experiment.id,
-            number=look.number,
-            at=experiment.started_at + dt.timedelta(seconds=offset),
-            verdict=decision["verdict"],
-            data={
-                "offset": offset,
-                "look": data,
-                "quality": quality.to_document(),
-                "alarm": alarm,
-                "ramp_step": experiment.ramp_step,
-                "dropped": dropped,
-                **frozen,
-            },
-            decision=decision,
-        )
-    )
-    following = policy.next_look(offset, plan.prove_by_seconds) + policy.settle_seconds
-    experiment.next_look_at = experiment.started_at + dt.timedelta(seconds=following)
-    fresh = after.verdict if after.verdict != before.verdict else None
-    sentence = words.look_sentence(
-        plan,
-        verdict=fresh,
-        offset=offset,
-        look=data,
-        decision=decision,
-        winner=after.winner,
-        newly_dropped=sorted(after.dropped - before.dropped),
-        alarm=alarm,
-        held=before.state is State.HELD,
-    )
-    if fresh in PROVEN:
-        sentence += " " + _what_follows(plan, after)
-    elif after == before and (before.waits_for_customer or before.state is State.HELD):
-        # What waits for somebody stays the news until that person has spoken.
-        sentence = experiment.note
-    enact(
-        session,
-        environment,
-        experiment,
-        plan,
-        move,
-        kind="look",
-        sentence=sentence,
-        actor=MACHINE,
-        now=now,
-        body={
-            "look": data,
-            "offset": offset,
-            "policy": policy.name,
-            "dropped": dropped,
-            "quality": quality.to_document(),
-            "alarm": alarm,
-            "decision": decision,
-            **frozen,
-        },
-    )
-
-
-def _what_follows(plan: Plan, position: lifecycle.Position) -> str:
-    if position.state is State.SHIPPING:
-        return f"Authorised in advance: {words.shipped_sentence(plan, position.winner)}"
-    return f"{plan.customer} has {words.days(plan, plan.policy.confirm_within_seconds)} to confirm."
-
-
-def _quality(plan: Plan, experiment: Experiment, analysis: Analysis, offset: float) -> Quality:
-    assert experiment.started_at is not None
-    look_at = experiment.started_at.timestamp() + offset
-    age = None if analysis.newest_event is None else max(0.0, look_at - analysis.newest_event)
-    stale = age is None or age > plan.policy.stale_seconds
-    return Quality(analysis.quarantined, age, stale, sum(analysis.bots.values()))
-
-
-def _widen_if_due(database: Database, held: Held, due: _Due, now: dt.datetime) -> int:
-    experiment, plan = due.experiment, due.plan
-    if experiment.state != State.RAMPING or experiment.next_ramp_at is None:
-        return 0
     # Not by time alone: more people come in only after a look has seen the present step.
-    if now < experiment.next_ramp_at or due.last_step < experiment.ramp_step:
-        return 0
-    with database.write() as session:
-        rows = _locked_as_written(session, held, due)
-        if rows is None:
-            return 0
-        environment, experiment = rows
-        move = lifecycle.widen(position_of(experiment, plan))
-        coverage = plan.policy.ramp_steps(plan.coverage)[move.position.step].coverage
-        enact(
-            session,
-            environment,
-            experiment,
-            plan,
-            move,
-            kind="ramp",
-            sentence=f"Widened to {words.percent(coverage)} of the audience.",
-            actor=MACHINE,
-            now=now,
-            body={"step": move.position.step},
-        )
-    return 1
+    if not due.looks or due.looks[-1]["ramp_step"] < position.step:
+        return False
+    move = lifecycle.widen(position)
+    coverage = due.plan.policy.ramp_steps(due.plan.coverage)[move.position.step].coverage
+    sentence = f"Widened to {words.percent(coverage)} of the audience."
+    return _take(
+        database, held, due, now, Step(move, "ramp", sentence, {"step": move.position.step})
+    )
 
 
-def _expire_if_due(database: Database, held: Held, due: _Due, now: dt.datetime) -> int:
-    experiment, plan = due.experiment, due.plan
-    if experiment.confirm_by is None or now < experiment.confirm_by:
-        return 0
-    with database.write() as session:
-        rows = _locked_as_written(session, held, due)
-        if rows is None:
-            return 0
-        environment, experiment = rows
-        move = lifecycle.expire(position_of(experiment, plan))
-        enact(
-            session,
-            environment,
-            experiment,
-            plan,
-            move,
-            kind="action",
-            sentence=(
-                f"{experiment.winner} was proven, but {plan.customer} did not confirm in time: "
-                f"everybody is back on {plan.control}."
-            ),
-            actor=MACHINE,
-            now=now,
-            body={"do": "expire"},
-        )
-    return 1
+def _expire(database: Database, held: Held, due: Due, now: dt.datetime) -> bool:
+    plan, experiment = due.plan, due.experiment
+    if not _passed(experiment.confirm_by, now):
+        return False
+    sentence = (
+        f"{experiment.winner} was proven, but {plan.customer} did not confirm in time: "
+        f"everybody is back on {plan.control}."
+    )
+    step = Step(lifecycle.expire(due.position), "action", sentence, {"do": "expire"})
+    return _take(database, held, due, now, step)
+
+
+def _lapse(database: Database, held: Held, due: Due, now: dt.datetime) -> bool:
+    plan = due.plan
+    if not _passed(due.experiment.explain_by, now):
+        return False
+    sentence = (
+        f"Nobody explained in time what was wrong with the data, so no number can be trusted: "
+        f"everybody is back on {plan.control}."
+    )
+    step = Step(lifecycle.lapse(due.position), "action", sentence, {"do": "lapse"})
+    return _take(database, held, due, now, step)
+
+
+def _push(database: Database, held: Held, due: Due, now: dt.datetime) -> bool:
+    experiment, position, plan = due.experiment, due.position, due.plan
+    if position.state is not State.SHIPPING or not _passed(experiment.next_ramp_at, now):
+        return False
+    if not due.comparisons or due.comparisons[-1]["holdback"]["step"] < position.ship_step:
+        return False
+    move = lifecycle.push(position)
+    share = plan.policy.ship_steps[move.position.ship_step].share
+    served = words.shipped_sentence(plan, position.winner, share)
+    sentence = f"Since {words.moment(now)} {served}"
+    body = {"ship_step": move.position.ship_step}
+    return _take(database, held, due, now, Step(move, "ramp", sentence, body))
+
+
+def _verify(database: Database, held: Held, due: Due, now: dt.datetime) -> bool:
+    position, plan = due.position, due.plan
+    if position.state is not State.SHIPPING or position.ship_step < position.last_ship_step:
+        return False
+    wait = words.days(plan, plan.policy.verify_seconds)
+    sentence = (
+        f"Since {words.moment(now)} {position.winner} is served to all but the units held back on "
+        f"{plan.control}; for {wait} the two are compared."
+    )
+    step = Step(lifecycle.verify(position), "action", sentence, {"do": "verify"})
+    return _take(database, held, due, now, step)
+
+
+def _passed(at: dt.datetime | None, now: dt.datetime) -> bool:
+    return at is not None and at <= now
+
+
+def _take(database: Database, held: Held, due: Due, now: dt.datetime, step: Step) -> bool:
+    return take_step(database, held, due, now, lambda *_rows: step)

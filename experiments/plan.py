@@ -159,7 +159,11 @@ class OutcomeColumns:
 
 @dataclass(frozen=True)
 class Plan:
-    """A proof contract. Made by :func:`parse_plan` only."""
+    """A proof contract. Made by :func:`parse_plan` only.
+
+    ``extension_seconds`` is the one thing that may come later: given once, by the customer. It is
+    no part of the document that was sealed.
+    """
 
     key: str
     flag: str
@@ -184,6 +188,12 @@ class Plan:
     most_events_per_day: float = MOST_EVENTS_PER_DAY
     value: Value | None = None
     alternatives: tuple[str, ...] = ()
+    extension_seconds: float = 0.0
+
+    @property
+    def deadline_seconds(self) -> float:
+        """Tell when the last look before shipping is: prove_by, and what it was extended by."""
+        return self.prove_by_seconds + self.extension_seconds
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -209,7 +219,7 @@ class Plan:
     def enrol_seconds(self) -> float:
         """Tell when enrolment ends: whoever comes later cannot finish the longest window."""
         windows = [metric.window_seconds for metric in self.metrics]
-        return self.prove_by_seconds - max(windows)
+        return self.deadline_seconds - max(windows)
 
     def metric(self, key: str) -> Metric:
         """Find a metric by its key."""

@@ -15,6 +15,13 @@ from typing import Any
 
 from experiments.document import Reader, format_duration
 from experiments.errors import PlanError
+from experiments.shipping import (
+    DEFAULT_RAMP,
+    HELD_BACK,
+    ShipStep,
+    read_ship_ramp,
+    ship_ramp_document,
+)
 
 MAX_LOOKS = 5000
 
@@ -59,6 +66,12 @@ class Policy:
         A look reads the data as of its instant this much later, when stragglers have arrived.
     stale_seconds : float
         A feed older than this is a quality alarm: nothing ships on it.
+    explain_within_seconds : float
+        How long the owner has to explain what is wrong with the data.
+    ship_ramp : tuple of ShipStep
+        Steps of the winner's share before all but the holdback have it.
+    verify_seconds : float
+        How long it is then compared with the holdback.
     day_seconds : float
         Length of a day in the card's words; a demonstration has short days.
     """
@@ -84,6 +97,9 @@ class Policy:
     beta_futility: float = 0.10
     epsilon: float = 0.1
     srm_threshold: float = 1000.0
+    explain_within_seconds: float = 48 * 3600.0
+    ship_ramp: tuple[ShipStep, ...] = DEFAULT_RAMP
+    verify_seconds: float = 14 * 86400.0
 
     def to_document(self) -> dict[str, Any]:
         """Give the policy as plain data; :func:`parse_policy` reads it back."""
@@ -111,7 +127,24 @@ class Policy:
             "day": format_duration(self.day_seconds),
             **{name: getattr(self, name) for name in _ALPHAS},
             "srm_threshold": self.srm_threshold,
+            **self._later_rules(),
         }
+
+    def _later_rules(self) -> dict[str, Any]:
+        # Not said when they are the house's: the seals of plans from before they existed hold.
+        document: dict[str, Any] = {}
+        if self.explain_within_seconds != PROOF_28D.explain_within_seconds:
+            document["explain_within"] = format_duration(self.explain_within_seconds)
+        if self.ship_ramp != PROOF_28D.ship_ramp:
+            document["ship_ramp"] = ship_ramp_document(self.ship_ramp)
+        if self.verify_seconds != PROOF_28D.verify_seconds:
+            document["verify"] = format_duration(self.verify_seconds)
+        return document
+
+    @property
+    def ship_steps(self) -> tuple[ShipStep, ...]:
+        """Give the steps of the winner's share; the last one is verified."""
+        return (*self.ship_ramp, ShipStep(1 - HELD_BACK, self.verify_seconds))
 
     def ramp_steps(self, coverage: float) -> tuple[RampStep, ...]:
         """Give the steps up to the plan's largest coverage; the last one holds to the end."""
@@ -219,6 +252,9 @@ def parse_policy(document: Any, path: str = "policy") -> Policy:
         day_seconds=reader.duration("day", base.day_seconds, least=0.1),
         **{name: reader.number(name, getattr(base, name), above=0, below=0.5) for name in _ALPHAS},
         srm_threshold=reader.number("srm_threshold", base.srm_threshold, least=20),
+        explain_within_seconds=reader.duration("explain_within", base.explain_within_seconds),
+        ship_ramp=read_ship_ramp(reader),
+        verify_seconds=reader.duration("verify", base.verify_seconds, least=1.0),
     )
     reader.finish()
     if policy.name in BUILT_IN and policy != BUILT_IN[policy.name]:

@@ -215,7 +215,7 @@ def start(
     serving.check_flag(plan, current_flag(session, environment, plan.flag))
     feasibility.check_start(session, experiment, now)
     experiment.started_at = now
-    first_look = plan.policy.next_look(0.0, plan.prove_by_seconds) + plan.policy.settle_seconds
+    first_look = plan.policy.next_look(0.0, plan.deadline_seconds) + plan.policy.settle_seconds
     experiment.next_look_at = now + dt.timedelta(seconds=first_look)
     coverage = plan.policy.ramp_steps(plan.coverage)[0].coverage
     enact(
@@ -296,7 +296,8 @@ def confirm(
     edited = serving.edited_by_hand(plan, flag, experiment.rule or {})
     if edited is not None:
         raise SealBrokenError(f"{edited}: what was proven is not what is served", field="flag")
-    sentence = f"{plan.customer} confirmed. {words.shipped_sentence(plan, experiment.winner)}"
+    shipped = words.shipped_sentence(plan, experiment.winner)
+    sentence = f"{plan.customer} confirmed on {words.moment(now)}. {shipped}"
     enact(
         session,
         environment,
@@ -353,7 +354,16 @@ def list_experiments(
 
 
 def looks(session: Session, experiment: Experiment) -> list[Look]:
-    """Give an experiment's looks, oldest first."""
+    """Give an experiment's looks before anything shipped, oldest first."""
+    return [look for look in _every_look(session, experiment) if "holdback" not in look.data]
+
+
+def comparisons(session: Session, experiment: Experiment) -> list[Look]:
+    """Give the looks that compared what ships with its holdback, oldest first."""
+    return [look for look in _every_look(session, experiment) if "holdback" in look.data]
+
+
+def _every_look(session: Session, experiment: Experiment) -> list[Look]:
     query = select(Look).where(Look.experiment_id == experiment.id).order_by(col(Look.number))
     return list(session.exec(query))
 
@@ -371,12 +381,9 @@ def export_record(session: Session, experiment: Experiment) -> dict[str, Any]:
 def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> Card:
     """Give an experiment's verdict card."""
     plan = plan_of(experiment)
-    newest = session.exec(
-        select(Look)
-        .where(Look.experiment_id == experiment.id)
-        .order_by(col(Look.number).desc())
-        .limit(1)
-    ).first()
+    every = _every_look(session, experiment)
+    newest = next((look for look in reversed(every) if "holdback" not in look.data), None)
+    after = next((look for look in reversed(every) if "holdback" in look.data), None)
     status = CardStatus(
         state=experiment.state,
         verdict=experiment.verdict,
@@ -386,10 +393,19 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         dropped=tuple(experiment.dropped),
         plan_hash=experiment.plan_hash,
         started_at=experiment.started_at,
-        ended_at=experiment.ended_at,
+        ended_at=_settled_at(experiment),
         next_look_at=experiment.next_look_at,
         confirm_by=experiment.confirm_by,
         forecast=_forecast_sentence(session, experiment),
+        decided=tuple(each["verdict"] for each in experiment.verdicts),
+        held_cause=experiment.held_cause,
+        explain_by=experiment.explain_by,
+        compared_since=experiment.compared_since,
+        next_ramp_at=experiment.next_ramp_at,
+        comparison=None if after is None else after.data | {"decision": after.decision},
+        realised=experiment.realised,
+        override=experiment.override,
+        request=experiment.request,
     )
     if newest is None:
         return build_card(plan, status, now=now)
@@ -412,6 +428,14 @@ def _forecast_sentence(session: Session, experiment: Experiment) -> str:
         return "What it can prove is being computed."
     signed = [f"{each['by']} accepts {each['risk']}" for each in row.accepted]
     return " ".join([str(row.document["sentence"]), *(f"{each}." for each in signed)])
+
+
+def _settled_at(experiment: Experiment) -> dt.datetime | None:
+    """Tell since when it stands as it does: it may have been turned back after it ended."""
+    if experiment.ended_at is None:
+        return None
+    told = (experiment.ended_at, experiment.verdict_at, experiment.closed_at)
+    return max(at for at in told if at is not None)
 
 
 def _has_news(experiment: Experiment) -> bool:

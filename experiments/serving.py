@@ -12,14 +12,15 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from experiments.plan import Plan
+from experiments.shipping import HELD_BACK
 from flags.errors import StateError
 from flags.ranges import BUCKETS, ranges_for
 
-HELD_BACK_PERCENT = 5
 BY = "targetingKey"
 HASH = "flagstone"
 
 Rule = dict[str, Any]
+Ranges = list[list[int]]
 
 
 def salt_of(plan: Plan, experiment_id: int) -> str:
@@ -30,6 +31,24 @@ def salt_of(plan: Plan, experiment_id: int) -> str:
 def dropped_rule_id(plan: Plan) -> str:
     """Give the id of the rule that serves control to the users of dropped arms."""
     return f"{plan.rule_id}-dropped"
+
+
+def ship_rule_id(plan: Plan) -> str:
+    """Give the id of the rule that serves a shipping winner.
+
+    Another one than the experiment's: what was met before the decision must not mix in. No
+    experiment's key has a colon, so that no other rule can have this name.
+    """
+    return f"{plan.rule_id}:ship"
+
+
+def waiting_rule_id(plan: Plan) -> str:
+    """Give the id of the rule that serves control to those whom a winner has not reached yet."""
+    return f"{plan.rule_id}:waiting"
+
+
+def _own_ids(plan: Plan) -> list[str]:
+    return [plan.rule_id, dropped_rule_id(plan), ship_rule_id(plan), waiting_rule_id(plan)]
 
 
 def experiment_rules(
@@ -50,11 +69,10 @@ def experiment_rules(
     ]
     gone = [pair for arm in layout if arm["variant"] in dropped for pair in arm["ranges"]]
     if gone:
-        bucket = {"by": BY, "hash": HASH, "salt": salt, "of": BUCKETS, "ranges": gone}
         rules.append(
             {
                 "id": dropped_rule_id(plan),
-                "when": {"all": [_audience(plan), {"bucket": bucket}]},
+                "when": _within(plan, salt, gone),
                 "serve": plan.control,
             }
         )
@@ -66,11 +84,101 @@ def control_rules(plan: Plan) -> list[Rule]:
     return [{"id": plan.rule_id, "when": _audience(plan), "serve": plan.control}]
 
 
-def shipping_rules(plan: Plan, salt: str, winner: str) -> list[Rule]:
-    """Give the winner to 95 %; the 5 % held back are units that were on control all along."""
-    weights = {plan.control: HELD_BACK_PERCENT, winner: 100 - HELD_BACK_PERCENT}
-    split = _split(salt, ranges_for(weights, 1.0))
-    return [{"id": plan.rule_id, "when": _audience(plan), "serve": split, "track": True}]
+def shipping_rules(
+    plan: Plan,
+    salt: str,
+    winner: str,
+    share: float,
+    *,
+    coverage: float,
+    others_on_control: bool,
+) -> list[Rule]:
+    """Give the winner to a share of the audience, from those who have it on.
+
+    The units held back are buckets of control's slot, so that none of them ever met the change:
+    at most 5 %, and fewer where control had fewer. Who belongs to neither is on control until the
+    winner's share reaches them, by a rule without tracking.
+
+    Parameters
+    ----------
+    share : float
+        Share of the audience that gets the winner, at most all but those held back.
+    coverage : float
+        The experiment's own, when it ended.
+    others_on_control : bool
+        Whether those whom the experiment did not cover met control too: the flag's default is it.
+    """
+    rules: list[Rule] = []
+    split, rest = shipping_split(
+        plan, winner, share, coverage=coverage, others_on_control=others_on_control
+    )
+    rules.append(
+        {
+            "id": ship_rule_id(plan),
+            "when": _audience(plan),
+            "serve": _split(salt, split),
+            "track": True,
+        }
+    )
+    if rest:
+        rules.append(
+            {
+                "id": waiting_rule_id(plan),
+                "when": _within(plan, salt, rest),
+                "serve": plan.control,
+            }
+        )
+    return rules
+
+
+def shipping_split(
+    plan: Plan, winner: str, share: float, *, coverage: float, others_on_control: bool
+) -> tuple[list[dict[str, Any]], Ranges]:
+    """Give the split of a shipping winner, and the buckets that belong to neither side yet."""
+    slots = {arm["variant"]: arm["ranges"][0] for arm in ranges_for(plan.weight_of, 1.0)}
+    covered = {arm["variant"]: arm["ranges"][0] for arm in ranges_for(plan.weight_of, coverage)}
+    start, end = (slots if others_on_control else covered)[plan.control]
+    held = min(round(HELD_BACK * BUCKETS), end - start)
+    # First those who have it, last those who are on control: the fewest are moved.
+    queue = [covered[winner], [covered[winner][1], slots[winner][1]]]
+    queue += [slots[arm] for arm in plan.treatments if arm != winner]
+    queue.append([start + held, slots[plan.control][1]])
+    having = covered[winner][1] - covered[winner][0]
+    wanted = max(having, min(round(share * BUCKETS), BUCKETS - held))
+    if share >= 1 - HELD_BACK:
+        wanted = BUCKETS - held
+    served: Ranges = []
+    rest: Ranges = []
+    for low, high in queue:
+        taken = min(wanted, high - low)
+        wanted -= taken
+        served += [[low, low + taken]] if taken else []
+        rest += [[low + taken, high]] if taken < high - low else []
+    split = [
+        {"variant": plan.control, "ranges": [[start, start + held]]},
+        {"variant": winner, "ranges": _joined(served)},
+    ]
+    return split, _joined(rest)
+
+
+def everybody_rules(plan: Plan, winner: str) -> list[Rule]:
+    """Give the winner to everybody in the audience; nothing is tracked any more."""
+    return [{"id": ship_rule_id(plan), "when": _audience(plan), "serve": winner}]
+
+
+def _joined(ranges: Ranges) -> Ranges:
+    joined: Ranges = []
+    for low, high in sorted(ranges):
+        if joined and joined[-1][1] == low:
+            joined[-1][1] = high
+        else:
+            joined.append([low, high])
+    return joined
+
+
+def _within(plan: Plan, salt: str, ranges: Ranges) -> Any:
+    bucket = {"by": BY, "hash": HASH, "salt": salt, "of": BUCKETS, "ranges": ranges}
+    return {"all": [_audience(plan), {"bucket": bucket}]}
 
 
 def _audience(plan: Plan) -> Any:
@@ -85,7 +193,7 @@ def _split(salt: str, to: list[dict[str, Any]]) -> dict[str, Any]:
 
 def own_rules(plan: Plan, flag: Mapping[str, Any]) -> dict[str, Rule]:
     """Give the flag's rules that belong to the experiment, by id."""
-    own = {plan.rule_id, dropped_rule_id(plan)}
+    own = _own_ids(plan)
     return {rule["id"]: rule for rule in flag.get("rules", []) if rule["id"] in own}
 
 
@@ -93,13 +201,15 @@ def instructions_to(plan: Plan, flag: Mapping[str, Any], rules: list[Rule]) -> l
     """Give the instructions that turn the flag's experiment rules into ``rules``."""
     present = own_rules(plan, flag)
     order = [rule["id"] for rule in flag.get("rules", [])]
+    # In the place of its own rules; the first time behind everybody else's.
+    after = max((order.index(rule_id) + 1 for rule_id in present), default=len(order))
     instructions: list[dict[str, Any]] = []
     for rule in rules:
         if rule["id"] not in present:
-            after = order.index(plan.rule_id) + 1 if plan.rule_id in order else len(order)
             instructions.append(
                 {"do": "add_rule", "flag": plan.flag, "rule": rule, "position": after}
             )
+            after += 1
         elif rule != present[rule["id"]]:
             edit = {
                 "id": rule["id"],
@@ -161,7 +271,7 @@ def check_flag(plan: Plan, flag: Mapping[str, Any] | None) -> None:
             hint=f"{'unkill' if flag['killed'] else 'turn_on'} the flag first",
         )
     for rule in flag["rules"]:
-        if rule["id"] in {plan.rule_id, dropped_rule_id(plan)}:
+        if rule["id"] in _own_ids(plan):
             raise StateError(
                 f"flag {plan.flag!r} already has a rule {rule['id']!r}",
                 field="key",

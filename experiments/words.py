@@ -86,8 +86,13 @@ def days(plan: Plan, seconds: float) -> str:
 
 def day_of(plan: Plan, offset: float) -> str:
     """Write where in the experiment an instant lies: ``day 3 of 28``."""
+    return day_within(plan, offset, plan.deadline_seconds)
+
+
+def day_within(plan: Plan, offset: float, length: float) -> str:
+    """Write where in a stretch of time an instant lies."""
     day = plan.policy.day_seconds
-    total = max(1, math.ceil(plan.prove_by_seconds / day - 1e-9))
+    total = max(1, math.ceil(length / day - 1e-9))
     return f"day {max(1, math.ceil(offset / day - 1e-9))} of {total}"
 
 
@@ -211,9 +216,60 @@ def started_sentence(plan: Plan, coverage: float) -> str:
     return f"Started: {percent(coverage)} of the audience take part ({split} of them)."
 
 
-def shipped_sentence(plan: Plan, winner: str | None) -> str:
-    """Say who is served what from now on."""
+def shipped_sentence(plan: Plan, winner: str | None, share: float | None = None) -> str:
+    """Say who is served what from now on; without a share, at the first step of shipping."""
+    steps = plan.policy.ship_steps
+    share = steps[0].share if share is None else share
+    if share < steps[-1].share:
+        return (
+            f"{winner} is served to {percent(share)}; up to 5 % stay on {plan.control}, held back "
+            f"for comparison, and the rest follows."
+        )
     return f"{winner} is served to 95 %; 5 % stay on {plan.control}, held back for comparison."
+
+
+def comparison_sentence(
+    plan: Plan,
+    *,
+    verdict: str | None,
+    offset: float,
+    length: float,
+    look: Mapping[str, Any],
+    decision: Mapping[str, Any],
+    held: bool = False,
+) -> str | None:
+    """Say what a comparison with the holdback led to; ``None`` when it led to nothing."""
+    if verdict is None:
+        return None
+    winner = decision["winner"]
+    on = f"On {day_within(plan, offset, length)} against the units held back"
+    back = f"everybody is back on {plan.control}"
+    if verdict == Outcome.INVALID and held:
+        return f"The rule was edited by hand, so nothing can be compared. {on} {back}."
+    if verdict == Outcome.INVALID:
+        return f"{on} the split was no longer the served one, so no number can be trusted: {back}."
+    if verdict == Outcome.LATE_HARM:
+        cause = listed(harm_causes(plan, decision, look)) or "a harm bound was crossed"
+        met = f"{look['counts'].get(winner, 0):,} met {winner} in that time"
+        return f"{on} {cause}, worse than chance explains: {back}. {met}: an escaped defect."
+    told = realised_text(plan, decision["realised"])
+    if verdict == Outcome.CONFIRMED:
+        return f"{on} the effect is confirmed: {told}. Everybody gets {winner}."
+    return f"{on} the effect is not confirmed: {told}. Everybody gets {winner} all the same."
+
+
+def realised_text(plan: Plan, realised: Sequence[Mapping[str, Any]]) -> str:
+    """Say what the holdback told of every claimed metric: estimate, interval and mark."""
+    return listed([_realised_line(plan, row) for row in realised]) or "nothing was claimed"
+
+
+def _realised_line(plan: Plan, row: Mapping[str, Any]) -> str:
+    metric = plan.metric(row["metric"])
+    if row["estimate"] is None:
+        return f"{metric.key} could not be compared ({row['reason'] or 'too few units'})"
+    low, high = (difference(metric, row[name]) for name in ("low", "high"))
+    text = f"{metric.key} {difference(metric, row['estimate'])} (between {low} and {high}"
+    return f"{text}; mark {difference(metric, row['mark'])})"
 
 
 def look_sentence(

@@ -157,6 +157,16 @@ PROMISES: Mapping[str, tuple[Promise, ...]] = {
 }
 
 
+#: The same table's figures. Looks went on past the deadline there: more was stopped for harm.
+DESIGNED: Mapping[str, Mapping[str, float]] = {
+    "no effect anywhere": {"ship": 0.018, "harm": 0.012, "futile": 0.97, "mean end": 0.48},
+    "success = MDE": {"ship": 0.770},
+    "success = MDE, a guardrail = -margin": {"ship": 0.021, "harm": 0.945},
+    "success = -MDE": {"ship": 0.0, "mean end": 0.26},
+    "a guardrail = -2 margins": {"ship": 0.0, "harm": 1.0, "mean end": 0.24},
+}
+
+
 @cache
 def forecasts(design: Design, replicas: int) -> Mapping[str, Prospect]:
     """Simulate the decision rule alone, with `stats`: what the whole machine should come to."""
@@ -206,7 +216,8 @@ def _report_machine(
     forecast: Prospect,
     print_line: Callable[[str], None],
 ) -> int:
-    ends = [result.by["machine"].end for result in found]
+    ends, designed = [result.by["machine"].end for result in found], DESIGNED[found[0].world]
+    days_planned = Design().days
     verdicts = {
         "ship": Verdict.VALUE_PROVEN,
         "harm": Verdict.HARM,
@@ -217,10 +228,15 @@ def _report_machine(
         foreseen = ""
         if end in verdicts:
             foreseen = f"forecast {_share(forecast.probability(verdicts[end]).value)}"
+        if end in designed:
+            foreseen += f", design {_share(designed[end])}"
         print_line(f"  {end:<30}{_interval(ends.count(end), len(ends))}  {foreseen}")
     days = np.array([result.by["machine"].days for result in found])
     end = f"{days.mean():.1f} days ± {days.std() / math.sqrt(days.size):.1f}"
-    print_line(f"  {'mean end':<30}{end}  forecast {28 * forecast.mean_end.value:.1f}")
+    foreseen = f"forecast {days_planned * forecast.mean_end.value:.1f}"
+    if "mean end" in designed:
+        foreseen += f", design {days_planned * designed['mean end']:.1f}"
+    print_line(f"  {'mean end':<30}{end}  {foreseen}")
     missed = 0
     for promise in promises:
         hits, kept = sum(end in promise.ends for end in ends), True

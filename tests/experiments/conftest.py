@@ -72,6 +72,8 @@ def plan_document(**changes: Any) -> dict[str, Any]:
             "confirm_within": "60s",
             "settle": "0s",
             "day": "10s",
+            "ship_ramp": [],
+            "verify": "50s",
         },
     }
     return document | changes
@@ -126,6 +128,12 @@ class World:
     def looks(self) -> list[Look]:
         with self.database.read() as session:
             return services.looks(session, services.get_experiment(session, *PLACE, "button"))
+
+    @property
+    def compared(self) -> list[Look]:
+        with self.database.read() as session:
+            experiment = services.get_experiment(session, *PLACE, "button")
+            return services.comparisons(session, experiment)
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -227,6 +235,28 @@ class World:
                             name=name,
                         )
                     )
+        for i in range(0, len(events), 1000):
+            self.store.append(events[i : i + 1000])
+
+    def expose(self, units: list[str], second: float) -> None:
+        """Let units meet the flag, and do nothing."""
+        compiled, environment_id = self.compiled(), self.environment_id()
+        time = self.at(second).timestamp()
+        events = []
+        for unit in units:
+            details = compiled.evaluate("checkout", {"targetingKey": unit}, time)
+            events.append(
+                Event(
+                    id=self._id(),
+                    environment_id=environment_id,
+                    time=time,
+                    unit=unit,
+                    flag="checkout",
+                    variant=details.variant,
+                    rule=details.rule_id,
+                    revision=1,
+                )
+            )
         for i in range(0, len(events), 1000):
             self.store.append(events[i : i + 1000])
 

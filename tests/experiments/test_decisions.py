@@ -54,7 +54,7 @@ def test_experiments_end_by_themselves_and_nothing_is_wrong_with_any(machine: Ma
         assert trial.ended <= (DESIGN.days + 4) * DAY
     ends = {result_of(trial, DESIGN).by["machine"].end for trial in machine.trials}
     assert {"ship", "harm", "futile"} <= ends <= {"ship", "harm", "futile", "not proven"}
-    assert machine.looks == sum(trial.looks for trial in machine.trials)
+    assert machine.looks >= sum(trial.looks for trial in machine.trials) > 40
 
 
 def test_who_met_the_treatment_met_it_before_the_end(machine: Machine) -> None:

@@ -50,6 +50,7 @@ class Case:
     found: str | None = None
     plan: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
+    said: str = ""
 
     @property
     def name(self) -> str:
@@ -61,7 +62,63 @@ NO_HARM = {"claim": "no_harm"}
 BROKEN = {"control": 6000, "new": 4000}
 WAITS = {"winner": "new", "confirm_by": START + dt.timedelta(days=7)}
 WON = {"winner": "new"}
+SHIPPED = {"winner": "new", "decided": ("VALUE_PROVEN",), "compared_since": START}
+ROW = {"metric": "purchase", "arm": "new", "estimate": 0.1, "low": -0.02, "high": 0.22}
+REALISED = {
+    "verdict": "CONFIRMED",
+    "units": {"control": 200, "new": 3800},
+    "metrics": [ROW | {"se": 0.06, "mark": 0.0, "beyond_mark": True, "contradicted": False}],
+}
+COMPARED = {
+    "holdback": {"winner": "new"},
+    "look": {"counts": REALISED["units"], "metrics": {}},
+    "decision": {"tests": [], "winner": "new", "realised": REALISED["metrics"]},
+}
+ASKED = {"by": "owner@example.org", "arm": "new", "reason": "legal"}
+OVERRIDE = ASKED | {"predicted": {"text": "purchase +10 %"}}
+AT = "On 2 March 2026, 09:00 UTC owner@example.org shipped new"
 CASES = [
+    Case(
+        "SHIPPING",
+        "OVERRIDE_SHIP",
+        SLIGHT,
+        found="CONTINUE",
+        said=AT,
+        status=SHIPPED | {"override": OVERRIDE},
+    ),
+    Case("VERIFYING", "VALUE_PROVEN", BETTER, found="VALUE_PROVEN", status=SHIPPED),
+    Case(
+        "CLEANUP",
+        "CONFIRMED",
+        BETTER,
+        found="VALUE_PROVEN",
+        said="compared",
+        status=SHIPPED | {"realised": REALISED, "comparison": COMPARED},
+    ),
+    Case(
+        "CLEANUP",
+        "NOT_CONFIRMED",
+        BETTER,
+        found="VALUE_PROVEN",
+        said="compared",
+        status=SHIPPED | {"realised": REALISED, "comparison": COMPARED},
+    ),
+    Case(
+        "CLOSED",
+        "CONFIRMED",
+        BETTER,
+        found="VALUE_PROVEN",
+        said="compared",
+        status=SHIPPED | {"realised": REALISED, "comparison": COMPARED},
+    ),
+    Case(
+        "ROLLED_BACK",
+        "LATE_HARM",
+        BETTER,
+        found="VALUE_PROVEN",
+        said="compared",
+        status=SHIPPED | {"realised": REALISED, "comparison": COMPARED},
+    ),
     Case("DRAFT"),
     Case("SEALED"),
     Case("ABANDONED"),
@@ -150,8 +207,20 @@ def card_of(case: Case, plan: Plan, arms: dict[str, int] | None = None) -> Card:
     if arms is None:
         assert decision.verdict == case.found, "these data no longer lead to the case's verdict"
     seen, decided = look_document(look), decision.to_document()
-    if case.verdict is not None and not sentence:
-        sentence = words.look_sentence(
+    if case.said == "compared":
+        sentence = (
+            words.comparison_sentence(
+                plan,
+                verdict=case.verdict,
+                offset=40,
+                length=50,
+                look=COMPARED["look"],
+                decision=COMPARED["decision"],
+            )
+            or ""
+        )
+    elif case.verdict is not None and not sentence:
+        sentence = case.said or words.look_sentence(
             plan,
             verdict=case.verdict,
             offset=case.offset,
@@ -292,5 +361,22 @@ def test_many_arms_and_metrics_still_fit_into_one_viewport(
     case = Case("RUNNING", rates=SLIGHT)
     text = card_text(card_of(case, plan, dict.fromkeys(plan.arms, 4000)))
     check_shape(text)
+    assert ("(all arms)" in " ".join(text.split())) is (treatments > 2)
     for metric in plan.metrics:
         assert metric.key in " ".join(text.split()) or metric.role == "explore"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.02, 0.01, "between −2 points and +1 points"),
+        (None, -0.03, "at most −3 points"),
+        (0.03, None, "at least +3 points"),
+        (None, None, "without a bound yet"),
+    ],
+)
+def test_an_interval_that_is_open_is_said_by_the_end_it_has(
+    make_plan: Callable[..., Any], low: float | None, high: float | None, said: str
+) -> None:
+    metric = parse_plan(make_plan()).metrics[0]
+    assert words.interval(metric, low, high) == said

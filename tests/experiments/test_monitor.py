@@ -88,8 +88,8 @@ def test_a_change_authorised_in_advance_ships_by_itself(sqlite_world: Any, make_
     for second in range(0, 30, 10):
         world.traffic(second, second + 10, 3000, BETTER)
         world.tick(second + 10)
-    assert world.experiment.state == "SHIPPING"
-    assert world.records[-1]["kind"] == "end"
+    assert world.experiment.state == "VERIFYING"
+    assert "Authorised in advance" in world.records[-2]["sentence"]
 
 
 def test_silence_at_the_deadline_rolls_back(world: Any) -> None:

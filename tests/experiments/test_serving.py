@@ -17,7 +17,9 @@ from flagstone.engine import compile_flag_set, parse_flag_set
 UNITS = [f"unit-{i}" for i in range(400)]
 
 
-def served(plan: Any, rules: list[dict[str, Any]]) -> dict[str, tuple[str | None, bool]]:
+def served(
+    plan: Any, rules: list[dict[str, Any]], others: str = "else"
+) -> dict[str, tuple[str | None, bool]]:
     document = {
         "schema": 1,
         "environment": "production",
@@ -36,7 +38,7 @@ def served(plan: Any, rules: list[dict[str, Any]]) -> dict[str, tuple[str | None
                 "prerequisites": [],
                 "targets": [],
                 "rules": rules,
-                "default": "else",
+                "default": others,
                 "metadata": {},
             }
         },
@@ -94,17 +96,42 @@ def test_widening_and_dropping_move_nobody_who_stays(
             assert after[unit] == wider[unit], "dropping one arm moves nobody else"
 
 
-@settings(max_examples=20, deadline=None)
-@given(plans())
-def test_those_held_back_were_on_control_all_along(plan: Any) -> None:
-    # 5 % fit into every control slot that has at least one part in twenty.
-    if plan.weight_of["control"] * 20 < sum(plan.weight_of.values()):
-        return
-    running = served(plan, serving.experiment_rules(plan, "s", 1.0, ()))
-    shipping = served(plan, serving.shipping_rules(plan, "s", plan.treatments[0]))
-    held_back = {unit for unit, (variant, _track) in shipping.items() if variant == "control"}
-    assert held_back <= {unit for unit, (variant, _t) in running.items() if variant == "control"}
-    assert {variant for variant, _t in shipping.values()} <= {"control", plan.treatments[0]}
+@settings(max_examples=40, deadline=None)
+@given(
+    plans(),
+    st.floats(0.01, 1),
+    st.booleans(),
+    st.lists(st.floats(0.05, 0.95), min_size=1, max_size=3),
+    st.data(),
+)
+def test_those_held_back_never_met_the_change_and_nobody_loses_the_winner(
+    plan: Any, coverage: float, on_control: bool, shares: list[float], data: st.DataObject
+) -> None:
+    winner = data.draw(st.sampled_from(plan.treatments))
+    others = "control" if on_control else "else"
+    before = served(plan, serving.experiment_rules(plan, "s", coverage, ()), others)
+    met = {unit for unit, (variant, _track) in before.items() if variant != "control"}
+    having = {unit for unit, (variant, _track) in before.items() if variant == winner}
+    held_back = None
+    for share in [*sorted(shares), 0.95]:
+        rules = serving.shipping_rules(
+            plan, "s", winner, share, coverage=coverage, others_on_control=on_control
+        )
+        now = served(plan, rules, others)
+        got = {unit for unit, (variant, _track) in now.items() if variant == winner}
+        assert having <= got, "nobody who has the winner loses it"
+        assert set(now.values()) <= {("control", True), (winner, True), ("control", False)}
+        tracked = {unit for unit, seen in now.items() if seen == ("control", True)}
+        assert not tracked & met, "who is held back was on control all along"
+        assert held_back in {None, frozenset(tracked)}, "the same units from first to last"
+        having, held_back = got, frozenset(tracked)
+    assert set(now.values()) <= {("control", True), (winner, True)}
+    split, rest = serving.shipping_split(
+        plan, winner, 0.95, coverage=coverage, others_on_control=on_control
+    )
+    widths = [sum(high - low for low, high in each["ranges"]) for each in split]
+    assert (sum(widths), rest) == (10_000, [])
+    assert widths[0] <= 500
 
 
 def flag(**changes: Any) -> dict[str, Any]:

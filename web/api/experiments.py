@@ -176,7 +176,12 @@ def list_looks(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """List every look, oldest first, with the sums it read and what it decided."""
     with reading() as session:
         experiment = _find(session, project_key, experiment_key)
-        return document(page([_look(k) for k in experiments.looks(session, experiment)], None))
+        every = [
+            *experiments.looks(session, experiment),
+            *experiments.comparisons(session, experiment),
+        ]
+        every.sort(key=lambda look: look.number)
+        return document(page([_look(each) for each in every], None))
 
 
 @blueprint.get(f"{_ITEM}/card.txt")
@@ -280,7 +285,15 @@ def _show(
         "next_ramp_at": experiment.next_ramp_at,
         "verdict_at": experiment.verdict_at,
         "confirm_by": experiment.confirm_by,
+        "explain_by": experiment.explain_by,
         "ended_at": experiment.ended_at,
+        "closed_at": experiment.closed_at,
+        "verdicts": experiment.verdicts,
+        "held_cause": experiment.held_cause,
+        "extension_seconds": experiment.extension_seconds,
+        "override": experiment.override,
+        "request": experiment.request,
+        "realised": experiment.realised,
     }
 
 

@@ -18,7 +18,7 @@ from experiments.forecast_words import (
     traffic_words,
     ways_out_words,
 )
-from experiments.lifecycle import PROVEN, State
+from experiments.lifecycle import PROVEN, WATCHED, State
 from experiments.models import Experiment, Forecast
 from experiments.results import read_results, results_csv, results_document
 from experiments.series import series_of
@@ -87,7 +87,7 @@ def list_experiments(project_key: str, environment_key: str) -> ResponseReturnVa
         experiments=found,
         project_key=project_key,
         environment_key=environment_key,
-        live=any(each.ended_at is None and each.started_at is not None for each in found),
+        live=any(each.state in WATCHED for each in found),
     )
 
 
@@ -250,7 +250,7 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "worth": [(each, axis_of_worth(each)) for each in card.worth_first],
         "charts": [(each, chart_of(each)) for each in series if each.points],
         # A plan that has not started waits for its forecast.
-        "live": experiment.ended_at is None,
+        "live": experiment.state in {*WATCHED, State.DRAFT, State.SEALED},
         "plan": plan,
         "waits": experiment.state == State.RUNNING and experiment.verdict in PROVEN,
         "is_customer": current_caller().actor.name.casefold() == customer,

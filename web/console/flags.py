@@ -8,6 +8,7 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from experiments import services as experiment_services
+from experiments.lifecycle import WATCHED
 from flags import services
 from flags.errors import FlagstoneError
 from flags.revisions import get_revision, load_flag_set
@@ -45,7 +46,7 @@ def list_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
             for each in experiment_services.list_experiments(
                 session, project_key, environment_key=environment_key
             )
-            if each.ended_at is None and each.started_at is not None
+            if each.state in WATCHED
         }
     flags = found[:PAGE]
     values: dict[str, Any] = {

@@ -32,6 +32,8 @@ POLICY: dict[str, Any] = {
     "settle": "2s",
     "stale": "15s",
     "day": "3s",
+    "ship_ramp": [],
+    "verify": "42s",
 }
 PROVE_BY = "60s"
 WINDOW = "2s"

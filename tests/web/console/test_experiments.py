@@ -169,6 +169,12 @@ VERDICTS = [
     ("RUNNING", "VALUE_PROVEN", "good", "VALUE PROVEN"),
     ("SHIPPING", "VALUE_PROVEN", "good", "VALUE PROVEN"),
     ("SHIPPING", "NO_HARM_PROVEN", "good", "NO HARM PROVEN"),
+    ("SHIPPING", "OVERRIDE_SHIP", "attention", "OVERRIDE SHIP"),
+    ("VERIFYING", "VALUE_PROVEN", "good", "VALUE PROVEN"),
+    ("CLEANUP", "CONFIRMED", "good", "CONFIRMED"),
+    ("CLEANUP", "NOT_CONFIRMED", "attention", "NOT CONFIRMED"),
+    ("CLOSED", "CONFIRMED", "good", "CONFIRMED"),
+    ("ROLLED_BACK", "LATE_HARM", "bad", "LATE HARM"),
     ("ROLLED_BACK", "VALUE_PROVEN", "good", "VALUE PROVEN"),
     ("ROLLED_BACK", "HARM", "bad", "HARM"),
     ("ROLLED_BACK", "FUTILE", "attention", "FUTILE"),
@@ -222,7 +228,7 @@ def test_only_the_customer_finds_the_button_that_ships(running: Any) -> None:
     assert refused.status_code == 403
     assert "only the customer" in refused.get_data(as_text=True)
     page = editor.follow(editor.press(PAGE, "Confirm: ship on"))
-    assert "Ship on: it is being served to 95 %" in page.words
+    assert "Ship on: it is being served to 75 %" in page.words
     # What ships can still be stopped.
     assert page.form("Stop the experiment")
 
