@@ -238,7 +238,7 @@ class Console:
     def experiment(self, document: dict[str, Any], *steps: str) -> None:
         with self.database.write() as session:
             experiment_services.create_experiment(
-                session, "shop", document, actor=ACTOR, now=self.clock()
+                session, "shop", stated(document), actor=ACTOR, now=self.clock()
             )
         for step in steps:
             if step == "start":
@@ -348,7 +348,7 @@ def plan(**more: Any) -> dict[str, Any]:
         ],
         **more,
     }
-    return stated(document)
+    return document
 
 
 @pytest.fixture(name="plan", scope="session")

@@ -63,7 +63,6 @@ def shop(small_console: Any, plan: Any) -> Any:
     small_console.change("checkout", {"do": "unkill"})
     document = plan(hypothesis=EVIL, customer=EVIL, owner=f"{EVIL}, the owner")
     document["metrics"][0] |= {"key": EVIL[:60], "event": EVIL[:60]}
-    document["expected"]["metrics"] = {EVIL[:60]: {"baseline": 0.2}}
     small_console.experiment(document, "seal", "start")
     place = ("shop", "production", "one-page")
     with small_console.database.write() as session:
