@@ -6,6 +6,7 @@
     ├── InvalidInputError
     │   ├── PlanError                   a plan or a policy has a fault; ``field`` says where
     │   ├── RowError                    a row of a replayed file cannot be read
+    │   ├── SourceError                 a source cannot be reached or read; ``field`` says where
     │   └── RecordError                 a record file is not one
     ├── StateError
     │   ├── SealBrokenError             the rule in the flag is not the one that was sealed
@@ -42,6 +43,12 @@ class RowError(InvalidInputError):
         self.file, self.line, self.column, self.reason = file, line, column, reason
         place = f"{file}, line {line}" + (f', column "{column}"' if column else "")
         super().__init__(f"{place}: {reason}", field=f"{file}:{line}:{column}")
+
+
+class SourceError(InvalidInputError):
+    """A source cannot be reached, or has not what its document says; ``field`` names the part."""
+
+    code = "source_unusable"
 
 
 class RecordError(InvalidInputError):

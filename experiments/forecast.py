@@ -134,7 +134,9 @@ def _renew(
         session.expunge_all()
     try:
         plan = plan_of(experiment)
-        today = read_today(store, experiment.environment_id, plan, now.timestamp())
+        today = Today()
+        if plan.source is None:
+            today = read_today(store, experiment.environment_id, plan, now.timestamp())
         document = forecast(plan, today, runs=runs)
     except Exception as error:
         # It must neither keep the others from theirs nor be tried again every second.
@@ -303,6 +305,10 @@ def _notes(plan: Plan, today: Today, known: Known, looks: Sequence[float]) -> li
             f"Nobody has met {plan.flag} through a tracked rule yet: units with any recorded event "
             "stand in for its audience."
         )
+    if plan.source is not None:
+        notes.append(
+            f"Source {plan.source} is not read before the start: only what is stated counts."
+        )
     if plan.audience is not None and today.source is not None:
         notes.append("The plan's audience may be a part of this traffic only.")
     planned = len(look_schedule(plan.policy, plan.prove_by_seconds))
@@ -316,7 +322,8 @@ def _notes(plan: Plan, today: Today, known: Known, looks: Sequence[float]) -> li
 
 def _risks(plan: Plan, today: Today, known: Known, deadline: Document | None) -> list[Document]:
     risks = []
-    if known.arrivals is None:
+    # What lies in a source is not read before the start: it is not known, which is no fault.
+    if known.arrivals is None and plan.source is None:
         risks.append(
             _risk(
                 NO_TRAFFIC,
@@ -328,7 +335,7 @@ def _risks(plan: Plan, today: Today, known: Known, deadline: Document | None) ->
     place = {metric.key: f"metrics[{i}]" for i, metric in enumerate(plan.metrics)}
     stated = plan.expected.metrics if plan.expected is not None else {}
     for metric in plan.metrics:
-        if not metric.decides or metric.key in stated:
+        if not metric.decides or metric.key in stated or plan.source is not None:
             continue
         missing = sorted(events_of(metric) & today.unseen)
         proves = metric.role in {"success", "guardrail"}

@@ -20,6 +20,8 @@ from experiments.looks import Quality, build_look, decide, finding_of, look_docu
 from experiments.measure import measure
 from experiments.models import Experiment, Look
 from experiments.plan import Plan
+from experiments.sources.definition import Source
+from experiments.sources.services import source_of
 from experiments.store.base import EventStore
 from flags.database import Database
 from flags.models import Environment
@@ -49,6 +51,7 @@ def look_if_due(
         start=start.timestamp(),
         offset=offset,
         marks=due.marks,
+        source=_source(database, due),
     )
     quality = _quality(plan, start, measured.analysis, offset)
     earlier = tuple(read_look(each["look"]) for each in due.looks)
@@ -161,6 +164,7 @@ def compare_if_due(
         winner=stage.winner,
         # Cut where the proof was cut: the same metric is measured.
         marks=due.marks,
+        source=_source(database, due),
     )
     counts = measured.analysis.counts
     quality = _quality(plan, since, measured.analysis, offset)
@@ -244,6 +248,11 @@ def _store(
         decision=decision,
     )
     session.add(look)
+
+
+def _source(database: Database, due: Due) -> Source | None:
+    with database.read() as session:
+        return source_of(session, due.experiment.project_id, due.plan)
 
 
 def _quality(plan: Plan, start: dt.datetime, analysis: Analysis, offset: float) -> Quality:

@@ -24,6 +24,8 @@ from experiments.aggregate import (
 from experiments.analysis.definitions import Aggregation, sums_names
 from experiments.plan import Metric, Plan
 from experiments.serving import ship_rule_id
+from experiments.sources.definition import Source
+from experiments.sources.reading import analyse_source
 from experiments.store.base import EventStore
 from stats import CovariateMoments, Moments, RatioMoments
 from stats.decision.look import Sums as AnySums
@@ -63,6 +65,7 @@ def measure(
     environment_id: int,
     start: float,
     offset: float,
+    source: Source | None = None,
     marks: Mapping[str, float] = NO_MARKS,
     winner: str | None = None,
 ) -> Measured:
@@ -70,10 +73,14 @@ def measure(
 
     Parameters
     ----------
+    store : EventStore
+        What our SDKs recorded.
     start : float
         When it started, POSIX seconds.
     offset : float
         Seconds from then to the look.
+    source : Source, optional
+        Where the rows are that the store has not.
     marks : mapping of str to float
         What earlier looks have frozen (`Measured.marks`): a mark that is known is never chosen
         anew.
@@ -91,7 +98,10 @@ def measure(
             if chosen is not None:
                 known[metric.key] = chosen
     query = ask(marks=known)
-    analysis = analyse(store, query)
+    if source is None:
+        analysis = analyse(store, query)
+    else:
+        analysis = analyse_source(source, query, metric_sql(plan), store)
     sums = typed_sums(query, analysis)
     missing = {
         metric.key: dict.fromkeys(query.arms, _none(metric))
@@ -131,6 +141,11 @@ def query_of(
         ),
         most_events_per_day=plan.most_events_per_day,
     )
+
+
+def metric_sql(plan: Plan) -> dict[str, str]:
+    """Give the SQL of the metrics that bring their own, by key."""
+    return {metric.key: metric.sql for metric in plan.metrics if metric.sql is not None}
 
 
 def definition_of(metric: Metric, mark: float | None = None) -> MetricDefinition:

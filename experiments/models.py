@@ -181,3 +181,31 @@ class Request(SQLModel, table=True):
     linked_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     resolved_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     version: int | None = Field(default=None, sa_column=_request_version)
+
+
+_source_version = version_column()
+
+
+class SourceRow(SQLModel, table=True):
+    """Where experiments may find their rows; the document holds no secret."""
+
+    __tablename__: ClassVar[Any] = "sources"
+    __table_args__ = (sa.UniqueConstraint("project_id", "key"),)
+    __mapper_args__: ClassVar[Any] = {"version_id_col": _source_version}
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="projects.id", index=True)
+    key: str = Field(max_length=64)
+    document: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+    updated_at: dt.datetime = Field(sa_type=UtcDateTime)
+    version: int | None = Field(default=None, sa_column=_source_version)
+
+
+class SourceCheck(SQLModel, table=True):
+    """What the worker found when it last looked for a sealed experiment's rows in its source."""
+
+    __tablename__: ClassVar[Any] = "source_checks"
+    experiment_id: int = Field(foreign_key="experiments.id", primary_key=True)
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    # ``{"detail", "field", "hint"}``; null when everything is there.
+    problem: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))

@@ -18,12 +18,13 @@ from sqlmodel import Session, col, select
 from experiments import lifecycle, words
 from experiments.closing import close_what_is_gone
 from experiments.due import MACHINE, Due, Step, edited, read_due, take_step
-from experiments.errors import FencedError
+from experiments.errors import FencedError, SourceError
 from experiments.forecast import forecast_due
 from experiments.lease import LEASE_SECONDS, Held, acquire
 from experiments.lifecycle import WATCHED, Hold, State
 from experiments.looking import compare_if_due, look_if_due
 from experiments.models import Experiment
+from experiments.sources.watch import check_sealed
 from experiments.store.base import EventStore
 from flags.database import Database
 from flags.models import Environment
@@ -76,7 +77,7 @@ def tick(
         moves = close_what_is_gone(database, held, now)
     except FencedError:
         return TickResult(False)
-    errors: list[str] = []
+    errors = check_sealed(database, now)
     for experiment_id in _live(database):
         try:
             looked, moved = _serve(database, store, held, experiment_id, now)
@@ -109,19 +110,26 @@ def _serve(
 ) -> tuple[int, int]:
     """Do whatever is due for one experiment, in this order; each step sees the ones before."""
     looks = moves = 0
+    unreadable: SourceError | None = None
     due = read_due(database, experiment_id)
     for step in (_hold_if_edited, None, _widen, _expire, _lapse, _push, _verify):
         if due is None:
             break
         if step is None:
             read = compare_if_due if due.position.shipped else look_if_due
-            taken = read(database, store, held, due, now)
+            try:
+                taken = read(database, store, held, due, now)
+            except SourceError as error:
+                # Somebody else's engine is down: whatever needs no look goes on.
+                taken, unreadable = False, error
             looks += taken
         else:
             taken = step(database, held, due, now)
             moves += taken
         if taken:
             due = read_due(database, experiment_id)
+    if unreadable is not None:
+        raise unreadable
     return looks, moves
 
 

@@ -21,6 +21,7 @@ from experiments.money import Value, read_alternatives, read_value
 from experiments.policy import Policy, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
 from experiments.reading import PLAIN, Reading, read_event, read_reading
+from experiments.sources.definition import read_source_key, read_sql
 from flagstone.engine import FlagSetError, parse_condition
 
 MAX_SUCCESS_METRICS = 3
@@ -57,6 +58,9 @@ class Metric:
         Columns of a replayed file: the outcome, and the same thing before the experiment.
     ratio : Ratio, optional
         What a ratio is divided by.
+    sql : str, optional
+        The metric's own rows in the plan's source: ``unit``, ``time``, ``value``, and ``name`` if
+        it is made of several events.
     reading : Reading
         Steps, marks, caps and the covariate of the time before.
     """
@@ -74,6 +78,7 @@ class Metric:
     column: str | None = None
     covariate: str | None = None
     ratio: Ratio | None = None
+    sql: str | None = None
     reading: Reading = PLAIN
 
     @property
@@ -112,6 +117,7 @@ class Metric:
             "column": self.column,
             "covariate": self.covariate,
             **(self.ratio.to_document() if self.ratio is not None else {}),
+            "sql": self.sql,
             **self.reading.to_document(),
         }
         return {name: value for name, value in document.items() if value is not None}
@@ -188,6 +194,7 @@ class Plan:
     most_events_per_day: float = MOST_EVENTS_PER_DAY
     value: Value | None = None
     alternatives: tuple[str, ...] = ()
+    source: str | None = None
     extension_seconds: float = 0.0
 
     @property
@@ -256,6 +263,8 @@ class Plan:
             document["value"] = self.value.to_document()
         if self.alternatives:
             document["alternatives"] = list(self.alternatives)
+        if self.source is not None:
+            document["source"] = self.source
         if self.exposures is not None:
             document["replay"] = {"exposures": self.exposures.to_document()} | (
                 {} if self.outcomes is None else {"outcomes": self.outcomes.to_document()}
@@ -300,6 +309,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         _read_metric(item, prove_by, replayed=replayed) for item in reader.tables("metrics")
     )
     _check_metrics(reader, claim, metrics)
+    source_key = _read_source(reader, metrics, replayed=replayed)
     value = read_value(reader)
     if value is not None:
         metrics = _priced(reader, metrics, value)
@@ -330,9 +340,27 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         expected=read_expected(reader, {metric.key: metric.binary for metric in metrics}),
         value=value,
         alternatives=read_alternatives(reader),
+        source=source_key,
     )
     reader.finish()
     return plan
+
+
+def _read_source(reader: Reader, metrics: tuple[Metric, ...], *, replayed: bool) -> str | None:
+    """Read which source holds the rows; metrics with SQL of their own need one."""
+    named = reader.has("source") and not replayed
+    for place, metric in enumerate(metrics):
+        if metric.sql is not None and not named:
+            raise reader.fault(
+                f"metrics[{place}].sql", "has no engine to run on", 'name one: source = "warehouse"'
+            )
+        if named and metric.reading.waits_for_past is not None:
+            raise reader.fault(
+                f"metrics[{place}]",
+                "takes a mark from the past, which is not read from a source yet",
+                "write the mark as a number",
+            )
+    return read_source_key(reader, "source") if named else None
 
 
 def _read_arms(reader: Reader) -> tuple[str, tuple[str, ...], tuple[tuple[str, int], ...]]:
@@ -408,7 +436,9 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
     key = item.text("key", hint="a short name, such as purchase")
     role = item.choice("role", ROLES)
     kind = item.choice("kind", KINDS)
-    event, steps = read_event(item, kind, key if replayed else None)
+    sql = None if replayed else read_sql(item, "sql")
+    # Rows of a SELECT need no name, unless several events make the metric.
+    event, steps = read_event(item, kind, key if replayed or sql is not None else None)
     window = item.duration("window", 0.0) if replayed else item.duration("window")
     if not replayed and not 0 < window < prove_by:
         raise item.fault(
@@ -449,6 +479,7 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
             replayed=replayed,
         ),
         covariate=item.text("covariate", None),
+        sql=sql,
     )
     if metric.covariate and metric.binary:
         raise item.fault("covariate", "is for means and counts", None)

@@ -20,6 +20,7 @@ from experiments.feasibility import forecast_body
 from experiments.lifecycle import State
 from experiments.models import Experiment, Look
 from experiments.plan import parse_plan, plan_hash
+from experiments.sources.services import check_before_seal, check_before_start
 from flags import audit
 from flags.actor import Actor
 from flags.errors import (
@@ -123,6 +124,7 @@ def seal(
     """Freeze the plan with its hash; from now on every rule of the decision is fixed."""
     environment, experiment = _locked(session, project_key, environment_key, key)
     plan = plan_of(experiment)
+    check_before_seal(session, experiment.project_id, plan)
     move = lifecycle.seal(position_of(experiment, plan))
     experiment.plan_hash = plan_hash(experiment.plan)
     experiment.sealed_at = now
@@ -211,6 +213,7 @@ def start(
     """
     environment, experiment = _locked(session, project_key, environment_key, key)
     plan = plan_of(experiment)
+    check_before_start(session, experiment, plan)
     move = lifecycle.start(position_of(experiment, plan))
     serving.check_flag(plan, current_flag(session, environment, plan.flag))
     feasibility.check_start(session, experiment, now)

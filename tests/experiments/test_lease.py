@@ -80,11 +80,11 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing(world: Any) -> Non
         """Somebody else is elected, and looks, while this worker is still reading events."""
 
         @contextmanager
-        def relations(self, *args: Any, **options: Any) -> Iterator[Any]:
+        def tables(self, *args: Any, **options: Any) -> Iterator[Any]:
             world.store = store
             assert world.tick(21, holder="quick").looks == 1
-            with store.relations(*args, **options) as connection:
-                yield connection
+            with store.tables(*args, **options) as tables:
+                yield tables
 
     world.store = TakenOverMeanwhile()
     result = world.tick(10, holder="asleep")

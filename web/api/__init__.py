@@ -11,6 +11,7 @@ from web.api import (
     instances,
     members,
     projects,
+    sources,
     tokens,
 )
 from web.api.blueprint import blueprint
@@ -27,5 +28,6 @@ __all__ = [
     "instances",
     "members",
     "projects",
+    "sources",
     "tokens",
 ]

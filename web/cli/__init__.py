@@ -26,6 +26,7 @@ from web.cli import (
     instances,
     local,
     plan,
+    sources,
 )
 from web.cli.context import Invocation
 from web.cli.output import CommandError, Output
@@ -104,4 +105,5 @@ main.add_command(imports.import_flags)
 main.add_command(experiments.experiments)
 main.add_command(instances.instances)
 main.add_command(events.events)
+main.add_command(sources.sources)
 main.add_command(plan.plan_command)

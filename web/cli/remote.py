@@ -70,6 +70,15 @@ class Remote:
             self._request("POST", path, body=body or {}, query=query, headers=headers)
         )
 
+    def put(self, path: str, body: Any, *, if_match: str | None = None) -> dict[str, Any]:
+        """Write a document anew; ``if_match`` is the ETag that it rests upon."""
+        headers = {} if if_match is None else {"If-Match": if_match}
+        return self._document(self._request("PUT", path, body=body, headers=headers))
+
+    def delete(self, path: str) -> None:
+        """Take something away."""
+        self._request("DELETE", path)
+
     def close(self) -> None:
         """Let go of the connection."""
         self._client.close()

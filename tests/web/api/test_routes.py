@@ -113,6 +113,7 @@ def test_every_route_works(service: Any) -> None:
     visits = Visits(service.app)
     people_and_keys(service)
     flags_and_their_past(service.caller("admin"))
+    a_source_from_first_to_last(service.caller("admin"))
     experiment_from_draft_to_shipping(service)
     assert visits.seen == set(routes(service.app))
     with service.database.read() as session:
@@ -284,6 +285,25 @@ def sign_in_ada(service: Any) -> tuple[Any, dict[str, str]]:
         json={"email": "ada@example.org", "password": "correct horse battery!"},
     )
     return client, {"X-CSRF-Token": signed.get_json()["csrf_token"]}
+
+
+def a_source_from_first_to_last(admin: Any) -> None:
+    url = f"{P}/sources/warehouse"
+    tracks = {"table": "events", "name": "event"}
+    body = {"kind": "postgresql", "url_env": "WAREHOUSE_URL", "tracks": tracks}
+    made = admin.call("PUT", url, json=body)
+    assert (made.status_code, made.headers["ETag"]) == (201, '"1"')
+    assert admin.ok("GET", url)["tracks"] == {**tracks, "unit": "unit", "time": "time"}
+    (listed,) = admin.ok("GET", f"{P}/sources")["items"]
+    assert (listed["key"], listed["version"]) == ("warehouse", 1)
+    other = {**body, "kind": "trino"}
+    assert admin.call("PUT", url, json=other, headers={"If-Match": '"7"'}).status_code == 412
+    again = admin.call("PUT", url, json=other, headers={"If-Match": '"1"'})
+    assert (again.status_code, again.headers["ETag"]) == (200, '"2"')
+    refused = admin.call("PUT", url, json={**body, "url_env": "FLAGSTONE_DATABASE_URL"})
+    assert (refused.status_code, refused.get_json()["field"]) == (400, "url_env")
+    assert admin.call("DELETE", url).status_code == 204
+    assert admin.get(url).status_code == 404
 
 
 def experiment_from_draft_to_shipping(service: Any) -> None:

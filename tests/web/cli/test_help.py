@@ -20,6 +20,7 @@ REQUIRED = {
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
     *("experiments forecast", "experiments accept"),
+    *(f"sources {verb}" for verb in ("list", "show", "set", "delete", "check")),
     *(
         "bench eval",
         "bench serve",

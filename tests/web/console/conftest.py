@@ -325,7 +325,7 @@ def editor(request: pytest.FixtureRequest) -> Browser:
 
 def plan(**more: Any) -> dict[str, Any]:
     """Give the plan of an experiment on the flag ``checkout``."""
-    document = {
+    return {
         "key": "one-page",
         "flag": "checkout",
         "environment": "production",
@@ -348,7 +348,6 @@ def plan(**more: Any) -> dict[str, Any]:
         ],
         **more,
     }
-    return document
 
 
 @pytest.fixture(name="plan", scope="session")

@@ -1,0 +1,1 @@
+"""Analysis on the engine that users already have: declared here, opened lazily, read as one."""

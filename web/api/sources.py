@@ -1,0 +1,82 @@
+"""Sources: the engines on which a project's experiments may be analysed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from flask.typing import ResponseReturnValue
+
+from experiments.models import SourceRow
+from experiments.sources import services as sources
+from web.api.blueprint import blueprint
+from web.api.render import document, expected, page
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.body import Query, read_object, read_query
+from web.transactions import now, reading, transaction
+
+_ITEM = "/projects/<project_key>/sources/<source_key>"
+
+
+@blueprint.get("/projects/<project_key>/sources")
+@needs(Role.VIEWER)
+def list_sources(project_key: str) -> ResponseReturnValue:
+    """List a project's sources by key."""
+    read_query(Query)
+    with reading() as session:
+        items = [_show(row) for row in sources.list_sources(session, project_key)]
+    return document(page(items, None))
+
+
+@blueprint.get(_ITEM)
+@needs(Role.VIEWER)
+def get_source(project_key: str, source_key: str) -> ResponseReturnValue:
+    """Return a source; its ETag is its version."""
+    read_query(Query)
+    with reading() as session:
+        row = sources.get_source(session, project_key, source_key)
+        return document(_show(row), etag=row.version)
+
+
+@blueprint.put(_ITEM)
+@needs(Role.ADMIN)
+def put_source(project_key: str, source_key: str) -> ResponseReturnValue:
+    """Declare a source, or write it anew: the body is its document."""
+    body = read_object()
+    with transaction() as session:
+        row, is_new = sources.put_source(
+            session,
+            project_key,
+            source_key,
+            body,
+            expected_version=expected().revision,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return document(_show(row), status=201 if is_new else 200, etag=row.version)
+
+
+@blueprint.delete(_ITEM)
+@needs(Role.ADMIN)
+def delete_source(project_key: str, source_key: str) -> ResponseReturnValue:
+    """Forget a source that no sealed experiment needs."""
+    with transaction() as session:
+        sources.delete_source(
+            session,
+            project_key,
+            source_key,
+            expected_version=expected().revision,
+            actor=current_caller().actor,
+            now=now(),
+        )
+    return Response(status=204)
+
+
+def _show(row: SourceRow) -> dict[str, Any]:
+    return {
+        **row.document,
+        "version": row.version,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
