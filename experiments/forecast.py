@@ -19,12 +19,7 @@ from sqlmodel import col, select
 
 from experiments.enact import plan_of
 from experiments.forecast_words import MDE, NO_DATA, NO_TRAFFIC, sentence_of, unprovable
-from experiments.lease import Held, check_fence
-from experiments.lifecycle import State
-from experiments.models import Experiment, Forecast
-from experiments.plan import Metric, Plan, plan_hash
-from experiments.policy import look_schedule
-from experiments.prospects import (
+from experiments.foretelling import (
     POWER,
     RUNS,
     Known,
@@ -35,6 +30,11 @@ from experiments.prospects import (
     tidy,
     ways_out_of,
 )
+from experiments.lease import Held, check_fence
+from experiments.lifecycle import State
+from experiments.models import Experiment, Forecast
+from experiments.plan import Metric, Plan, plan_hash
+from experiments.policy import look_schedule
 from experiments.store.base import EventStore
 from experiments.today import EXPOSURES, Arrivals, MeasuredBaseline, Today, events_of, read_today
 from flags.database import Database

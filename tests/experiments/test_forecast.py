@@ -15,12 +15,12 @@ from experiments.errors import FencedError, PlanError
 from experiments.feasibility import read_forecast
 from experiments.forecast import FRESH, RETRY, forecast, forecast_due
 from experiments.forecast_words import forecast_lines
+from experiments.foretelling import enrolled, schedule_of, simulated_looks
 from experiments.lease import acquire
 from experiments.looks import Quality, build_look, decide, decision_plan
 from experiments.models import Forecast
 from experiments.plan import parse_plan, plan_hash
 from experiments.policy import look_schedule
-from experiments.prospects import enrolled, schedule_of, simulated_looks
 from experiments.record import verify
 from experiments.today import Arrivals, Today, read_today
 from flags.actor import Actor

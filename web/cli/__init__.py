@@ -20,6 +20,7 @@ from web.cli import (
     compare,
     evaluate,
     events,
+    experiment_verbs,
     experiments,
     flags,
     imports,
@@ -103,6 +104,7 @@ main.add_command(evaluate.evaluate)
 main.add_command(compare.compare)
 main.add_command(imports.import_flags)
 main.add_command(experiments.experiments)
+experiment_verbs.add_to(experiments.experiments)
 main.add_command(instances.instances)
 main.add_command(events.events)
 main.add_command(sources.sources)

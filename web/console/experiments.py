@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
+from werkzeug.datastructures import MultiDict
 
-from experiments import feasibility, services
+from experiments import feasibility, interventions, overrides, services
 from experiments.document import canonical_json
 from experiments.enact import plan_of
 from experiments.forecast_words import (
@@ -20,6 +23,7 @@ from experiments.forecast_words import (
 )
 from experiments.lifecycle import PROVEN, WATCHED, State
 from experiments.models import Experiment, Forecast
+from experiments.places import same_person
 from experiments.results import read_results, results_csv, results_document
 from experiments.series import series_of
 from flags.errors import FlagstoneError, InvalidInputError
@@ -140,28 +144,67 @@ def show_experiment(
     return _page(project_key, environment_key, experiment_key)
 
 
-@blueprint.post(f"{ITEM}/<any(seal, start, accept, confirm, stop):verb>")
+@blueprint.post(
+    f"{ITEM}/<any(seal, start, accept, confirm, stop, explain, extend, override, approve, decline,"
+    " close):verb>"
+)
 @needs(Role.EDITOR)
 def advance(
     project_key: str, environment_key: str, experiment_key: str, verb: str
 ) -> ResponseReturnValue:
-    """Seal, start, confirm or stop; let the customer accept a risk."""
-    steps = {"seal": services.seal, "start": services.start, "confirm": services.confirm}
+    """Do what a person has decided."""
     place_and_key = (project_key, environment_key, experiment_key)
     try:
         with transaction() as session:
+            said = _said(verb, request.form)
             actor = current_caller().actor
-            if verb == "stop":
-                reason = request.form.get("reason", "")
-                services.stop(session, *place_and_key, reason=reason, actor=actor, now=now())
-            elif verb == "accept":
-                risks = request.form.getlist("risks")
-                services.accept(session, *place_and_key, risks=risks, actor=actor, now=now())
-            else:
-                steps[verb](session, *place_and_key, actor=actor, now=now())
+            VERBS[verb](session, *place_and_key, **said, actor=actor, now=now())
     except FlagstoneError as error:
         return _page(*place_and_key, problem=error, form={**request.form.to_dict(), "verb": verb})
     return back_to(_address(*place_and_key))
+
+
+VERBS: dict[str, Callable[..., Experiment]] = {
+    "seal": services.seal,
+    "start": services.start,
+    "accept": services.accept,
+    "confirm": services.confirm,
+    "stop": services.stop,
+    "explain": interventions.explain,
+    "extend": interventions.extend,
+    "close": interventions.close,
+    "override": overrides.override,
+    "approve": overrides.approve,
+    "decline": overrides.decline,
+}
+WORDS = {"stop": "reason", "explain": "text", "extend": "by", "close": "note", "decline": "note"}
+
+
+def _said(verb: str, form: MultiDict[str, str]) -> dict[str, Any]:
+    """Read what a verb's form says."""
+    if verb == "accept":
+        return {"risks": form.getlist("risks")}
+    if verb in WORDS:
+        return {WORDS[verb]: form.get(WORDS[verb], "")}
+    if verb != "override":
+        return {}
+    try:
+        effect = float(form.get("predicted_effect", "")) / 100
+    except ValueError:
+        message = "the predicted effect is a number of per cent"
+        raise InvalidInputError(message, field="predicted_effect", hint="such as 5") from None
+    try:
+        review_at = dt.datetime.fromisoformat(form.get("review_at", ""))
+    except ValueError:
+        message = "the review needs a day"
+        raise InvalidInputError(message, field="review_at", hint="such as 2026-06-01") from None
+    return {
+        "arm": form.get("arm", ""),
+        "reason": form.get("reason", ""),
+        "text": form.get("text", ""),
+        "predicted_effect": effect,
+        "review_at": review_at if review_at.tzinfo else review_at.replace(tzinfo=dt.UTC),
+    }
 
 
 @blueprint.get(f"{ITEM}/record.json")
@@ -234,6 +277,10 @@ def _page(
     )
 
 
+def _asked_by(experiment: Experiment, name: str) -> bool:
+    return experiment.request is not None and same_person(experiment.request["by"], name)
+
+
 def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     card = services.get_card(session, experiment, now=now())
     looks = services.looks(session, experiment)
@@ -253,6 +300,8 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "live": experiment.state in {*WATCHED, State.DRAFT, State.SEALED},
         "plan": plan,
         "waits": experiment.state == State.RUNNING and experiment.verdict in PROVEN,
+        "reasons": overrides.REASONS,
+        "asked_by_me": _asked_by(experiment, current_caller().actor.name),
         "is_customer": current_caller().actor.name.casefold() == customer,
     }
 
