@@ -30,6 +30,7 @@ from experiments.looks import (
 from experiments.measure import measure
 from experiments.models import Experiment, Look
 from experiments.plan import Plan
+from experiments.priors import priors_of
 from experiments.prospects import prospects
 from experiments.sources.definition import Source
 from experiments.sources.services import source_of
@@ -120,7 +121,8 @@ def _judged(
         **frozen,
     }
     at = experiment.started_at + dt.timedelta(seconds=offset)
-    _store(session, experiment, at, seen | {"ramp_step": experiment.ramp_step}, document)
+    kept = {"ramp_step": experiment.ramp_step, "priors": priors_of(session, experiment, plan)}
+    _store(session, experiment, at, seen | kept, document)
     following = policy.next_look(offset, plan.deadline_seconds) + policy.settle_seconds
     experiment.next_look_at = experiment.started_at + dt.timedelta(seconds=following)
     fresh = after.verdict if after.verdict != position.verdict else None

@@ -10,8 +10,10 @@ from web.api import (
     flags,
     imports,
     instances,
+    ledger,
     members,
     projects,
+    requests,
     sources,
     tokens,
 )
@@ -28,8 +30,10 @@ __all__ = [
     "flags",
     "imports",
     "instances",
+    "ledger",
     "members",
     "projects",
+    "requests",
     "sources",
     "tokens",
 ]

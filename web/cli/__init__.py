@@ -25,8 +25,10 @@ from web.cli import (
     flags,
     imports,
     instances,
+    ledger,
     local,
     plan,
+    requests,
     sources,
 )
 from web.cli.context import Invocation
@@ -109,3 +111,6 @@ main.add_command(instances.instances)
 main.add_command(events.events)
 main.add_command(sources.sources)
 main.add_command(plan.plan_command)
+main.add_command(ledger.ledger)
+main.add_command(ledger.outcomes)
+main.add_command(requests.requests)

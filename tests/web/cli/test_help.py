@@ -21,6 +21,7 @@ REQUIRED = {
     *(f"experiments {verb}" for verb in ("explain", "extend", "override", "approve", "decline")),
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
     *("experiments forecast", "experiments accept", "experiments close"),
+    *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
     *(f"sources {verb}" for verb in ("list", "show", "set", "delete", "check")),
     *(
         "bench eval",
