@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlmodel import select
 
 import web.api
 from experiments.ledger import first_fault
-from experiments.models import Experiment
+from experiments.models import Experiment, Look
 from experiments.record import verify
 from flags.audit import verify_chain
 from flags.database import Database
@@ -42,6 +42,7 @@ PLAN: dict[str, Any] = {
             "mde": 0.05,
         }
     ],
+    "expected": {"units_per_day": 900, "metrics": {"purchases": {"baseline": 0.1}}},
 }
 
 
@@ -266,6 +267,29 @@ def flags_and_their_past(admin: Any) -> None:
     assert admin.ok("POST", f"{PROD}/import?preview=true", {"flags": {}})["changed"] is False
 
 
+def forecast_and_accept(service: Any, url: str) -> None:
+    found = service.forecast()
+    assert found == 1
+    editor = service.caller("editor")
+    forecast = editor.ok("GET", f"{url}/forecast")
+    assert (forecast["status"], forecast["deadlines"][-1]["day"]) == ("ready", 28)
+    assert editor.post(f"{url}/accept", {"risks": ["mde"]}).status_code == 403
+    client, headers = sign_in_ada(service)
+    body = {"risks": ["mde"]}
+    accepted = client.post(f"/api/v1{url}/accept", json=body, headers=headers)
+    assert accepted.status_code == 200, accepted.get_data(as_text=True)
+    assert [each["risk"] for each in editor.ok("GET", f"{url}/forecast")["accepted"]] == ["mde"]
+
+
+def sign_in_ada(service: Any) -> tuple[Any, dict[str, str]]:
+    client = service.app.test_client()
+    signed = client.post(
+        "/api/v1/session",
+        json={"email": "ada@example.org", "password": "correct horse battery!"},
+    )
+    return client, {"X-CSRF-Token": signed.get_json()["csrf_token"]}
+
+
 def requests_and_money(editor: Any) -> None:
     asked = {"title": "Pay by invoice", "class": "value", "asker": "a shop"}
     made = editor.post(f"{P}/requests", asked)
@@ -342,13 +366,41 @@ def a_layer_from_first_to_last(editor: Any) -> None:
     assert editor.get(url).status_code == 404
 
 
+def people_step_in(editor: Any, url: str, as_ada: Callable[[str], Any]) -> None:
+    """Override a stop by two people, and close in the end."""
+    said = {"arm": "on", "reason": "legal", "text": "the law", "predicted_effect": 0.05}
+    missing = editor.post(f"{url}/override", said)
+    assert (missing.status_code, missing.get_json()["field"]) == (400, "review_at")
+    said |= {"review_at": "2090-01-01T00:00:00Z"}
+    wrong = editor.post(f"{url}/override", said | {"reason": "because"})
+    assert (wrong.status_code, wrong.get_json()["field"]) == (400, "reason")
+    asked = editor.ok("POST", f"{url}/override", said)
+    assert (asked["state"], asked["request"]["arm"]) == ("ROLLED_BACK", "on")
+    assert editor.post(f"{url}/approve").status_code == 403
+    assert editor.ok("POST", f"{url}/decline", {"note": "not yet"})["request"] is None
+    editor.ok("POST", f"{url}/override", said)
+    shipped = as_ada("approve").get_json()
+    assert (shipped["state"], shipped["verdict"]) == ("SHIPPING", "OVERRIDE_SHIP")
+    assert shipped["override"]["second"] == "ada@example.org"
+    assert editor.post(f"{url}/explain", {"text": "nothing"}).status_code == 409
+    assert editor.post(f"{url}/extend", {"by": "7d"}).status_code == 409
+    editor.ok("POST", f"{url}/stop", {"reason": "the end"})
+    closed = editor.ok("POST", f"{url}/close", {"note": "out of the code"})
+    assert closed["state"] == "CLOSED"
+    assert [each["verdict"] for each in closed["verdicts"]] == [
+        *("OVERRIDE_STOP", "OVERRIDE_SHIP", "OVERRIDE_STOP")
+    ]
+
+
 def experiment_from_draft_to_shipping(service: Any) -> None:
     editor = service.caller("editor")
     url = f"{P}/experiments/checkout"
     rules = {"do": "remove_rule", "flag": PLAN["flag"], "rule": "beta"}
     editor.ok("POST", f"{P}/changes", {"environment": "production", "instructions": [rules]})
     assert editor.ok("POST", f"{P}/experiments", PLAN)["state"] == "DRAFT"
+    assert editor.ok("GET", f"{url}/forecast")["status"] == "pending"
     assert editor.ok("POST", f"{url}/seal")["plan_hash"]
+    forecast_and_accept(service, url)
     assert editor.ok("POST", f"{url}/start", {})["state"] == "RAMPING"
     (listed,) = editor.ok("GET", f"{P}/experiments?environment=production")["items"]
     assert (listed["key"], listed["environment"], listed["looks"]) == ("checkout", "production", 0)
@@ -364,21 +416,30 @@ def experiment_from_draft_to_shipping(service: Any) -> None:
     found = editor.ok("GET", f"{url}/results.json")
     assert (found["format"], found["looks"]) == ("flagstone-results-1", [])
     record = editor.ok("GET", f"{url}/record")
-    assert [each["kind"] for each in record["records"]] == ["seal", "start"]
+    assert [each["kind"] for each in record["records"]] == ["seal", "action", "start"]
     assert verify(record).identical
 
+    with service.database.write() as session:
+        experiment = session.exec(select(Experiment)).one()
+        experiment.state, experiment.held_cause, experiment.held_from = "HELD", "quality", "RUNNING"
+        told = {"offset": 1.0, "prospects": {"by_extension": [[86400.0, 0.7]]}}
+        place = {"experiment_id": experiment.id, "number": 1, "at": experiment.created_at}
+        session.add(Look(**place, verdict="CONTINUE", data=told, decision={}))
+        session.add(experiment)
+    explained = editor.ok("POST", f"{url}/explain", {"text": "testers switched arms"})
+    assert (explained["state"], explained["held_cause"]) == ("RUNNING", None)
+    assert editor.post(f"{url}/extend", {"by": "1d"}).status_code == 403
+    client, headers = sign_in_ada(service)
+    signed_body: dict[str, Any] = {"json": {}, "headers": headers}
+    extended = client.post(f"/api/v1{url}/extend", json={"by": "1d"}, headers=headers)
+    assert extended.get_json()["extension_seconds"] == 86400
     with service.database.write() as session:
         experiment = session.exec(select(Experiment)).one()
         experiment.state, experiment.verdict, experiment.winner = "RUNNING", "VALUE_PROVEN", "on"
         session.add(experiment)
     refused = editor.post(f"{url}/confirm")
     assert refused.status_code == 403
-    client = service.app.test_client()
-    signed = client.post(
-        "/api/v1/session",
-        json={"email": "ada@example.org", "password": "correct horse battery!"},
-    )
-    headers = {"X-CSRF-Token": signed.get_json()["csrf_token"]}
-    confirmed = client.post(f"/api/v1{url}/confirm", json={}, headers=headers)
+    confirmed = client.post(f"/api/v1{url}/confirm", **signed_body)
     assert confirmed.get_json()["state"] == "SHIPPING"
     assert editor.ok("POST", f"{url}/stop", {"reason": "the end"})["state"] == "ROLLED_BACK"
+    people_step_in(editor, url, lambda verb: client.post(f"/api/v1{url}/{verb}", **signed_body))

@@ -20,8 +20,8 @@ REQUIRED = {
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),
     *(f"experiments {verb}" for verb in ("explain", "extend", "override", "approve", "decline")),
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
+    *("experiments forecast", "experiments accept", "experiments close"),
     *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
-    "experiments close",
     *(f"layers {verb}" for verb in ("list", "create", "delete")),
     *(f"sources {verb}" for verb in ("list", "show", "set", "delete", "check")),
     *(
