@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 
 from experiments import serving
 from experiments.enact import current_flag, plan_of
-from experiments.guard import CONDITION, FLAG, HELD, LET_IN, OPEN, held_rule, is_on, with_holdout
+from experiments.guard import CONDITION, FLAG, HELD, LET_IN, OPEN, is_on, with_holdout
 from experiments.guard import current as current_holdout
 from experiments.lanes import BY, HASH
 from experiments.models import Experiment, HoldoutRow

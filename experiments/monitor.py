@@ -25,6 +25,7 @@ from experiments.lifecycle import WATCHED, Hold, State
 from experiments.looking import compare_if_due, look_if_due
 from experiments.models import Experiment
 from experiments.sources.watch import check_sealed
+from experiments.standing import stand_due
 from experiments.store.base import EventStore
 from flags.database import Database
 from flags.models import Environment
@@ -95,6 +96,14 @@ def tick(
         forecast_due(database, store, held, now)
     except FencedError:
         return TickResult(False, looks, moves, tuple(errors))
+    try:
+        stand_due(database, store, held, now)
+    except FencedError:
+        return TickResult(False, looks, moves, tuple(errors))
+    except Exception as error:
+        # It decides nothing about anybody; tomorrow's reading sees what today's would have.
+        log.exception("a standing comparison could not be made")
+        errors.append(f"standing comparison: {error}")
     return TickResult(True, looks, moves, tuple(errors))
 
 
