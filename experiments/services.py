@@ -14,11 +14,12 @@ from sqlmodel import Session, col, select
 
 from experiments import lifecycle, record, serving, words
 from experiments.card import Card, CardStatus, build_card
+from experiments.catalogue.completing import complete
 from experiments.enact import current_flag, enact, plan_of, position_of
 from experiments.errors import SealBrokenError
 from experiments.lifecycle import State
 from experiments.models import Experiment, Look
-from experiments.plan import parse_plan, plan_hash
+from experiments.plan import parse_plan, plan_hash, read_text
 from experiments.sources.services import check_before_seal, check_before_start
 from flags import audit
 from flags.actor import Actor
@@ -50,7 +51,7 @@ def create_experiment(
     AlreadyExistsError
         If the environment has an experiment of that key; keys are never used twice.
     """
-    plan = parse_plan(document)
+    plan = parse_plan(complete(session, project_key, read_text(document)))
     environment = lock_environment(session, project_key, plan.environment)
     if _find(session, environment, plan.key) is not None:
         raise AlreadyExistsError(
@@ -91,7 +92,7 @@ def replace_plan(
             f"the plan is sealed: experiment {key!r} is {experiment.state}",
             hint="stop it and draft another one",
         )
-    plan = parse_plan(document)
+    plan = parse_plan(complete(session, project_key, read_text(document)))
     fixed = (plan.key, plan.flag, plan.environment)
     if fixed != (experiment.key, experiment.flag_key, environment_key):
         raise InvalidInputError("key, flag and environment of a draft stay", field="key")

@@ -19,12 +19,14 @@ from web.cli import (
     calibrate,
     compare,
     evaluate,
+    event_types,
     events,
     experiments,
     flags,
     imports,
     instances,
     local,
+    metrics,
     plan,
     sources,
 )
@@ -106,4 +108,6 @@ main.add_command(experiments.experiments)
 main.add_command(instances.instances)
 main.add_command(events.events)
 main.add_command(sources.sources)
+main.add_command(metrics.metrics)
+main.add_command(event_types.event_types)
 main.add_command(plan.plan_command)
