@@ -216,7 +216,7 @@ def read_long(path: Path, plan: Plan, exposures: Exposures) -> dict[str, LongOut
 
     def outcome(events: tuple[str, ...], denominator: LongOutcome | None = None) -> LongOutcome:
         # One list after the other: what is asked of them does not hang on their order.
-        units, times, values = (sum((wanted[event][k] for event in events), []) for k in range(3))
+        units, times, values = ([x for e in events for x in wanted[e][k]] for k in range(3))
         return LongOutcome(
             unit=np.array(units, dtype=np.int64),
             time=None if time_at is None else np.array(times),

@@ -15,10 +15,11 @@ from sqlmodel import Session, col, select
 from experiments import lifecycle, record, serving, words
 from experiments.card import Card, CardStatus, build_card
 from experiments.catalogue.completing import complete
-from experiments.enact import current_flag, enact, plan_of, position_of
+from experiments.enact import current_flag, plan_of
 from experiments.errors import SealBrokenError
 from experiments.lifecycle import State
 from experiments.models import Experiment, Look
+from experiments.places import find_experiment, open_experiment, required, same_person
 from experiments.plan import parse_plan, plan_hash, read_text
 from experiments.sources.services import check_before_seal, check_before_start
 from flags import audit
@@ -53,7 +54,7 @@ def create_experiment(
     """
     plan = parse_plan(complete(session, project_key, read_text(document)))
     environment = lock_environment(session, project_key, plan.environment)
-    if _find(session, environment, plan.key) is not None:
+    if find_experiment(session, environment, plan.key) is not None:
         raise AlreadyExistsError(
             f"there is an experiment {plan.key!r} in {plan.environment} already",
             field="key",
@@ -86,7 +87,7 @@ def replace_plan(
     now: dt.datetime,
 ) -> Experiment:
     """Write a draft's plan anew. Key, flag and environment stay; a sealed plan cannot change."""
-    _environment, experiment = _locked(session, project_key, environment_key, key)
+    experiment = open_experiment(session, project_key, environment_key, key).experiment
     if experiment.state != State.DRAFT:
         raise StateError(
             f"the plan is sealed: experiment {key!r} is {experiment.state}",
@@ -122,26 +123,14 @@ def seal(
     now: dt.datetime,
 ) -> Experiment:
     """Freeze the plan with its hash; from now on every rule of the decision is fixed."""
-    environment, experiment = _locked(session, project_key, environment_key, key)
-    plan = plan_of(experiment)
+    opened = open_experiment(session, project_key, environment_key, key)
+    experiment, plan = opened.experiment, opened.plan
     check_before_seal(session, experiment.project_id, plan)
-    move = lifecycle.seal(position_of(experiment, plan))
+    move = lifecycle.seal(opened.position)
     experiment.plan_hash = plan_hash(experiment.plan)
     experiment.sealed_at = now
     sentence = f"Sealed for {plan.customer}, run by {plan.owner}: {plan.hypothesis}"
-    enact(
-        session,
-        environment,
-        experiment,
-        plan,
-        move,
-        kind="seal",
-        sentence=sentence,
-        actor=actor,
-        now=now,
-        body={"plan": experiment.plan},
-    )
-    return experiment
+    return opened.act(move, "seal", sentence, actor=actor, now=now, body={"plan": experiment.plan})
 
 
 def start(
@@ -160,27 +149,16 @@ def start(
     StateError
         If the flag cannot carry the experiment, or the plan is not sealed.
     """
-    environment, experiment = _locked(session, project_key, environment_key, key)
-    plan = plan_of(experiment)
+    opened = open_experiment(session, project_key, environment_key, key)
+    experiment, plan = opened.experiment, opened.plan
     check_before_start(session, experiment, plan)
-    move = lifecycle.start(position_of(experiment, plan))
-    serving.check_flag(plan, current_flag(session, environment, plan.flag))
+    move = lifecycle.start(opened.position)
+    serving.check_flag(plan, current_flag(session, opened.environment, plan.flag))
     experiment.started_at = now
     first_look = plan.policy.next_look(0.0, plan.deadline_seconds) + plan.policy.settle_seconds
     experiment.next_look_at = now + dt.timedelta(seconds=first_look)
     coverage = plan.policy.ramp_steps(plan.coverage)[0].coverage
-    enact(
-        session,
-        environment,
-        experiment,
-        plan,
-        move,
-        kind="start",
-        sentence=words.started_sentence(plan, coverage),
-        actor=actor,
-        now=now,
-    )
-    return experiment
+    return opened.act(move, "start", words.started_sentence(plan, coverage), actor=actor, now=now)
 
 
 def stop(
@@ -194,26 +172,12 @@ def stop(
     now: dt.datetime,
 ) -> Experiment:
     """Stop anything that has not ended, with a reason; whoever was served gets control."""
-    reason = reason.strip()
-    if not reason:
-        raise InvalidInputError("a stop needs a reason", field="reason")
-    environment, experiment = _locked(session, project_key, environment_key, key)
-    plan = plan_of(experiment)
-    move = lifecycle.stop(position_of(experiment, plan))
+    reason = required(reason, "reason", "a stop")
+    opened = open_experiment(session, project_key, environment_key, key)
+    move = lifecycle.stop(opened.position)
     sentence = f"Stopped by {actor.name}: {reason}"
-    enact(
-        session,
-        environment,
-        experiment,
-        plan,
-        move,
-        kind="action",
-        sentence=sentence,
-        actor=actor,
-        now=now,
-        body={"do": "stop", "reason": reason},
-    )
-    return experiment
+    body = {"do": "stop", "reason": reason}
+    return opened.act(move, "action", sentence, actor=actor, now=now, body=body)
 
 
 def confirm(
@@ -234,33 +198,21 @@ def confirm(
     SealBrokenError
         If somebody edited the experiment's rule since.
     """
-    environment, experiment = _locked(session, project_key, environment_key, key)
-    plan = plan_of(experiment)
-    move = lifecycle.confirm(position_of(experiment, plan))
-    if actor.name.casefold() != plan.customer.casefold():
+    opened = open_experiment(session, project_key, environment_key, key)
+    experiment, plan = opened.experiment, opened.plan
+    move = lifecycle.confirm(opened.position)
+    if not same_person(actor.name, plan.customer):
         raise NotAllowedError(
             f"only the customer, {plan.customer}, confirms this experiment",
             hint="anybody may stop it, with a reason",
         )
-    flag = current_flag(session, environment, plan.flag)
+    flag = current_flag(session, opened.environment, plan.flag)
     edited = serving.edited_by_hand(plan, flag, experiment.rule or {})
     if edited is not None:
         raise SealBrokenError(f"{edited}: what was proven is not what is served", field="flag")
     shipped = words.shipped_sentence(plan, experiment.winner)
     sentence = f"{plan.customer} confirmed on {words.moment(now)}. {shipped}"
-    enact(
-        session,
-        environment,
-        experiment,
-        plan,
-        move,
-        kind="action",
-        sentence=sentence,
-        actor=actor,
-        now=now,
-        body={"do": "confirm"},
-    )
-    return experiment
+    return opened.act(move, "action", sentence, actor=actor, now=now, body={"do": "confirm"})
 
 
 def get_experiment(
@@ -272,7 +224,7 @@ def get_experiment(
         .join(Project, col(Project.id) == Environment.project_id)
         .where(Project.key == project_key, Environment.key == environment_key)
     ).one_or_none()
-    found = _find(session, environment, key) if environment is not None else None
+    found = find_experiment(session, environment, key) if environment is not None else None
     if found is None:
         raise NotFoundError(f"there is no experiment {key!r} in {environment_key}", field="key")
     return found
@@ -380,24 +332,6 @@ def _settled_at(experiment: Experiment) -> dt.datetime | None:
 def _has_news(experiment: Experiment) -> bool:
     held = experiment.state == State.HELD
     return held or experiment.verdict is not None or experiment.ended_at is not None
-
-
-def _find(session: Session, environment: Environment, key: str) -> Experiment | None:
-    return session.exec(
-        select(Experiment)
-        .where(Experiment.environment_id == environment.id, Experiment.key == key)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
-
-
-def _locked(
-    session: Session, project_key: str, environment_key: str, key: str
-) -> tuple[Environment, Experiment]:
-    environment = lock_environment(session, project_key, environment_key)
-    experiment = _find(session, environment, key)
-    if experiment is None:
-        raise NotFoundError(f"there is no experiment {key!r} in {environment_key}", field="key")
-    return environment, experiment
 
 
 def _audit(

@@ -24,7 +24,7 @@ from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_object, read_query
 from web.transactions import now, reading, transaction
 
-_ITEM = "/projects/<project_key>/experiments/<experiment_key>"
+ITEM = "/projects/<project_key>/experiments/<experiment_key>"
 Key = Annotated[str, Field(max_length=256)]
 
 
@@ -83,18 +83,18 @@ def create_experiment(project_key: str) -> ResponseReturnValue:
         experiment = experiments.create_experiment(
             session, project_key, plan, actor=current_caller().actor, now=now()
         )
-        return _answer(session, project_key, experiment, status=201)
+        return answer(session, project_key, experiment, status=201)
 
 
-@blueprint.get(_ITEM)
+@blueprint.get(ITEM)
 @needs(Role.VIEWER)
 def get_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return an experiment with its plan and where it stands."""
     with reading() as session:
-        return _answer(session, project_key, _find(session, project_key, experiment_key))
+        return answer(session, project_key, _find(session, project_key, experiment_key))
 
 
-@blueprint.post(f"{_ITEM}/<any(seal, start, confirm):verb>")
+@blueprint.post(f"{ITEM}/<any(seal, start, confirm):verb>")
 @needs(Role.EDITOR)
 @idempotent()
 def advance_experiment(project_key: str, experiment_key: str, verb: str) -> ResponseReturnValue:
@@ -102,7 +102,7 @@ def advance_experiment(project_key: str, experiment_key: str, verb: str) -> Resp
     read_body(NoBody)
     step = {"seal": experiments.seal, "start": experiments.start, "confirm": experiments.confirm}
     with transaction() as session:
-        environment_key = _environment_of(session, project_key, experiment_key)
+        environment_key = environment_of(session, project_key, experiment_key)
         experiment = step[verb](
             session,
             project_key,
@@ -111,17 +111,17 @@ def advance_experiment(project_key: str, experiment_key: str, verb: str) -> Resp
             actor=current_caller().actor,
             now=now(),
         )
-        return _answer(session, project_key, experiment)
+        return answer(session, project_key, experiment)
 
 
-@blueprint.post(f"{_ITEM}/stop")
+@blueprint.post(f"{ITEM}/stop")
 @needs(Role.EDITOR)
 @idempotent()
 def stop_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Stop an experiment with a reason; whoever was served gets control."""
     body = read_body(StopBody)
     with transaction() as session:
-        environment_key = _environment_of(session, project_key, experiment_key)
+        environment_key = environment_of(session, project_key, experiment_key)
         experiment = experiments.stop(
             session,
             project_key,
@@ -131,10 +131,10 @@ def stop_experiment(project_key: str, experiment_key: str) -> ResponseReturnValu
             actor=current_caller().actor,
             now=now(),
         )
-        return _answer(session, project_key, experiment)
+        return answer(session, project_key, experiment)
 
 
-@blueprint.get(f"{_ITEM}/looks")
+@blueprint.get(f"{ITEM}/looks")
 @needs(Role.VIEWER)
 def list_looks(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """List every look, oldest first, with the sums it read and what it decided."""
@@ -148,7 +148,7 @@ def list_looks(project_key: str, experiment_key: str) -> ResponseReturnValue:
         return document(page([_look(each) for each in every], None))
 
 
-@blueprint.get(f"{_ITEM}/card.txt")
+@blueprint.get(f"{ITEM}/card.txt")
 @needs(Role.VIEWER)
 def get_card(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return the verdict card as plain text."""
@@ -158,7 +158,7 @@ def get_card(project_key: str, experiment_key: str) -> ResponseReturnValue:
     return Response(card_text(card) + "\n", content_type="text/plain; charset=utf-8")
 
 
-@blueprint.get(f"{_ITEM}/results.csv")
+@blueprint.get(f"{ITEM}/results.csv")
 @needs(Role.VIEWER)
 def get_results_csv(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return one row per look, metric and treatment."""
@@ -166,7 +166,7 @@ def get_results_csv(project_key: str, experiment_key: str) -> ResponseReturnValu
     return Response(text, content_type="text/csv; charset=utf-8")
 
 
-@blueprint.get(f"{_ITEM}/results.json")
+@blueprint.get(f"{ITEM}/results.json")
 @needs(Role.VIEWER)
 def get_results(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return plan, looks, sums, tests and hashes as tables for a notebook."""
@@ -179,7 +179,7 @@ def _results(project_key: str, experiment_key: str) -> Results:
         return read_results(session, experiment, now=now())
 
 
-@blueprint.get(f"{_ITEM}/record")
+@blueprint.get(f"{ITEM}/record")
 @needs(Role.VIEWER)
 def get_record(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return the decision records, for ``flagstone verify``."""
@@ -189,11 +189,11 @@ def get_record(project_key: str, experiment_key: str) -> ResponseReturnValue:
 
 
 def _find(session: Session, project_key: str, experiment_key: str) -> Experiment:
-    environment_key = _environment_of(session, project_key, experiment_key)
+    environment_key = environment_of(session, project_key, experiment_key)
     return experiments.get_experiment(session, project_key, environment_key, experiment_key)
 
 
-def _environment_of(session: Session, project_key: str, experiment_key: str) -> str:
+def environment_of(session: Session, project_key: str, experiment_key: str) -> str:
     """Return the environment that is asked for, or else the only one with such an experiment."""
     query = read_query(ExperimentQuery)
     if query.environment is not None:
@@ -218,9 +218,10 @@ def _environment_names(session: Session, project_key: str) -> dict[int, str]:
     return {e.id or 0: e.key for e in services.list_environments(session, project_key)}
 
 
-def _answer(
+def answer(
     session: Session, project_key: str, experiment: Experiment, *, status: int = 200
 ) -> Response:
+    """Answer with an experiment, its plan and where it stands."""
     names = _environment_names(session, project_key)
     body = _show(experiment, names, count_looks(session, [experiment]))
     body["plan"] = experiment.plan

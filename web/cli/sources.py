@@ -12,7 +12,6 @@ import click
 
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import read_document
-from web.cli.output import CommandError
 
 
 @click.group()

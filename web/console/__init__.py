@@ -1,6 +1,18 @@
 """Pages for owners: server-drawn over the same services as the API, readable without scripts."""
 
-from web.console import access, assets, audit, experiments, flag, flags, keys, report, words
+from web.console import (
+    access,
+    assets,
+    audit,
+    experiments,
+    flag,
+    flags,
+    keys,
+    ledger,
+    report,
+    requests,
+    words,
+)
 from web.console.base import blueprint
 from web.console.problem import render_problem
 
@@ -13,7 +25,9 @@ __all__ = [
     "flag",
     "flags",
     "keys",
+    "ledger",
     "render_problem",
     "report",
+    "requests",
     "words",
 ]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
-from experiments import services
+from experiments import interventions, overrides, services
 from experiments.document import canonical_json
 from experiments.enact import plan_of
 from experiments.lifecycle import PROVEN, WATCHED, State
 from experiments.models import Experiment
+from experiments.places import same_person
 from experiments.results import read_results, results_csv, results_document
 from experiments.series import series_of
 from flags.errors import FlagstoneError, InvalidInputError
@@ -134,25 +137,64 @@ def show_experiment(
     return _page(project_key, environment_key, experiment_key)
 
 
-@blueprint.post(f"{ITEM}/<any(seal, start, confirm, stop):verb>")
+@blueprint.post(
+    f"{ITEM}/<any(seal, start, confirm, stop, explain, extend, override, approve, decline, close)"
+    ":verb>"
+)
 @needs(Role.EDITOR)
 def advance(
     project_key: str, environment_key: str, experiment_key: str, verb: str
 ) -> ResponseReturnValue:
-    """Seal, start, confirm or stop."""
-    steps = {"seal": services.seal, "start": services.start, "confirm": services.confirm}
+    """Do what a person has decided."""
     place_and_key = (project_key, environment_key, experiment_key)
     try:
         with transaction() as session:
+            said = _said(verb, request.form)
             actor = current_caller().actor
-            if verb == "stop":
-                reason = request.form.get("reason", "")
-                services.stop(session, *place_and_key, reason=reason, actor=actor, now=now())
-            else:
-                steps[verb](session, *place_and_key, actor=actor, now=now())
+            VERBS[verb](session, *place_and_key, **said, actor=actor, now=now())
     except FlagstoneError as error:
         return _page(*place_and_key, problem=error, form={**request.form.to_dict(), "verb": verb})
     return back_to(_address(*place_and_key))
+
+
+VERBS: dict[str, Callable[..., Experiment]] = {
+    "seal": services.seal,
+    "start": services.start,
+    "confirm": services.confirm,
+    "stop": services.stop,
+    "explain": interventions.explain,
+    "extend": interventions.extend,
+    "close": interventions.close,
+    "override": overrides.override,
+    "approve": overrides.approve,
+    "decline": overrides.decline,
+}
+WORDS = {"stop": "reason", "explain": "text", "extend": "by", "close": "note", "decline": "note"}
+
+
+def _said(verb: str, form: Mapping[str, str]) -> dict[str, Any]:
+    """Read what a verb's form says."""
+    if verb in WORDS:
+        return {WORDS[verb]: form.get(WORDS[verb], "")}
+    if verb != "override":
+        return {}
+    try:
+        effect = float(form.get("predicted_effect", "")) / 100
+    except ValueError:
+        message = "the predicted effect is a number of per cent"
+        raise InvalidInputError(message, field="predicted_effect", hint="such as 5") from None
+    try:
+        review_at = dt.datetime.fromisoformat(form.get("review_at", ""))
+    except ValueError:
+        message = "the review needs a day"
+        raise InvalidInputError(message, field="review_at", hint="such as 2026-06-01") from None
+    return {
+        "arm": form.get("arm", ""),
+        "reason": form.get("reason", ""),
+        "text": form.get("text", ""),
+        "predicted_effect": effect,
+        "review_at": review_at if review_at.tzinfo else review_at.replace(tzinfo=dt.UTC),
+    }
 
 
 @blueprint.get(f"{ITEM}/record.json")
@@ -224,6 +266,10 @@ def _page(
     )
 
 
+def _asked_by(experiment: Experiment, name: str) -> bool:
+    return experiment.request is not None and same_person(experiment.request["by"], name)
+
+
 def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     card = services.get_card(session, experiment, now=now())
     looks = services.looks(session, experiment)
@@ -242,5 +288,7 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "live": experiment.state in WATCHED,
         "plan": plan,
         "waits": experiment.state == State.RUNNING and experiment.verdict in PROVEN,
+        "reasons": overrides.REASONS,
+        "asked_by_me": _asked_by(experiment, current_caller().actor.name),
         "is_customer": current_caller().actor.name.casefold() == customer,
     }

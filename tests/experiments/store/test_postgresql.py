@@ -214,3 +214,28 @@ def test_a_killed_database_loses_nothing_that_was_acknowledged() -> None:
         inbox.close()
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_batches_with_the_same_ids_in_opposite_order_do_not_block_each_other(
+    store: PostgresStore,
+) -> None:
+    store.append([exposure(0)])
+    failed: list[FullError] = []
+    together = threading.Barrier(2)
+
+    def append(order: int) -> None:
+        for turn in range(1, 6):
+            batch = [exposure(turn * 2_000 + n) for n in range(1_500)][::order]
+            together.wait(30)
+            try:
+                store.append(batch)
+            except FullError as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=append, args=(order,)) for order in (1, -1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failed == []
+    assert len(units_of(store)) == 1 + 5 * 1_500

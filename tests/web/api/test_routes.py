@@ -12,6 +12,7 @@ from flask import Flask, Response, request
 from sqlmodel import select
 
 import web.api
+from experiments.ledger import first_fault
 from experiments.models import Experiment
 from experiments.record import verify
 from flags.audit import verify_chain
@@ -114,6 +115,7 @@ def test_every_route_works(service: Any) -> None:
     flags_and_their_past(service.caller("admin"))
     a_source_from_first_to_last(service.caller("admin"))
     experiment_from_draft_to_shipping(service)
+    requests_and_money(service.caller("editor"))
     assert visits.seen == set(routes(service.app))
     with service.database.read() as session:
         from flags.models import AuditEntry
@@ -261,6 +263,48 @@ def flags_and_their_past(admin: Any) -> None:
     values = {item["flag"]: item["value"] for item in everything["items"]}
     assert values == {flag: True, "list/b": False, "list/c": False}
     assert admin.ok("POST", f"{PROD}/import?preview=true", {"flags": {}})["changed"] is False
+
+
+def requests_and_money(editor: Any) -> None:
+    asked = {"title": "Pay by invoice", "class": "value", "asker": "a shop"}
+    made = editor.post(f"{P}/requests", asked)
+    url = f"{P}/requests/{made.get_json()['id']}"
+    assert (made.status_code, made.headers["ETag"]) == (201, '"1"')
+    edited = editor.ok("PATCH", url, {"title": "Invoices"}, headers={"If-Match": '"1"'})
+    assert (edited["title"], edited["class"], edited["asker"]) == ("Invoices", "value", "a shop")
+    stale = editor.call("PATCH", url, json={"title": "x"}, headers={"If-Match": '"1"'})
+    assert stale.status_code == 412
+    wrong = editor.call("PATCH", url, json={"title": "x"}, headers={"If-Match": '"v1"'})
+    assert wrong.status_code == 400
+    link = {"flag": PLAN["flag"], "relation": "resolves"}
+    assert editor.ok("POST", f"{url}/link", link)["state"] == "linked"
+    assert editor.post(f"{url}/link", {**link, "flag": "nope"}).status_code == 404
+    assert editor.ok("POST", f"{url}/resolve", {"note": "done"})["resolved_at"]
+    assert editor.post(f"{url}/resolve", {}).status_code == 409
+    assert editor.ok("GET", url)["state"] == "resolved"
+    for number in range(3):
+        editor.ok("POST", f"{P}/requests", {"title": f"Broken {number}", "class": "failure"})
+    first = editor.ok("GET", f"{P}/requests?class=failure&limit=2")
+    rest = editor.ok("GET", f"{P}/requests?class=failure&cursor={first['next_cursor']}")
+    titles = [each["title"] for each in first["items"] + rest["items"]]
+    assert titles == ["Broken 2", "Broken 1", "Broken 0"]
+    (found,) = editor.ok("GET", f"{P}/requests?state=resolved&flag={PLAN['flag']}")["items"]
+    assert found["note"] == "done"
+
+    money = {"per_unit": 1, "eligible_units_per_month": 1000, "build": 50}
+    plan = {**PLAN, "key": "priced", "value": money}
+    assert editor.ok("POST", f"{P}/experiments", plan)["plan"]["value"]["build"] == 50
+    editor.ok("POST", f"{P}/experiments/priced/seal")
+    entered = editor.ok("GET", f"{P}/ledger?experiment=priced")
+    assert [(each["kind"], each["amount"]) for each in entered["items"]] == [("BUILD", -5000)]
+    assert entered["balances"][0]["amount"] == -5000
+    assert first_fault(entered["items"]) is None
+    csv = editor.get(f"{P}/ledger.csv").get_data(as_text=True).splitlines()
+    assert csv[0].startswith("number,at,experiment,kind,amount")
+    assert ",priced,BUILD,-50.00," in csv[1]
+    found = {each["key"]: each for each in editor.ok("GET", f"{P}/outcomes")["items"]}
+    assert found["failure_demand"]["text"] == "75 %"
+    assert found["proof_rate"]["value"] is None
 
 
 def a_source_from_first_to_last(admin: Any) -> None:
