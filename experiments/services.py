@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 
 from experiments import lifecycle, record, serving, words
 from experiments.card import Card, CardStatus, build_card
-from experiments.catalogue.completing import complete
+from experiments.catalogue.completing import complete, newer_versions
 from experiments.enact import current_flag, plan_of
 from experiments.errors import SealBrokenError
 from experiments.lifecycle import State
@@ -213,6 +213,13 @@ def confirm(
     shipped = words.shipped_sentence(plan, experiment.winner)
     sentence = f"{plan.customer} confirmed on {words.moment(now)}. {shipped}"
     return opened.act(move, "action", sentence, actor=actor, now=now, body={"do": "confirm"})
+
+
+def newer_metrics(session: Session, experiment: Experiment) -> list[dict[str, Any]]:
+    """List the metrics of a draft that the catalogue defines otherwise by now; else none."""
+    if experiment.state != State.DRAFT:
+        return []
+    return newer_versions(session, experiment.project_id, experiment.plan)
 
 
 def get_experiment(

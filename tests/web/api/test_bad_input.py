@@ -89,6 +89,7 @@ def writing_routes(app: Any) -> Iterator[tuple[str, str]]:
         "environment_key": "production",
         "flag_key": "checkout",
         "experiment_key": "drafted",
+        "metric_key": "purchase",
         "token_id": 1,
         "member_id": 1,
     }

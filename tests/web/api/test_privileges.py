@@ -18,6 +18,7 @@ VALUES = {
     "flag_key": "checkout",
     "segment_key": "eu",
     "experiment_key": "exp",
+    "metric_key": "purchase",
     "number": "1",
     "token_id": "1",
     "member_id": "1",

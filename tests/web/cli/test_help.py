@@ -22,6 +22,8 @@ REQUIRED = {
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
     *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
     "experiments close",
+    *(f"metrics {verb}" for verb in ("list", "show", "set", "archive")),
+    *("event-types list", "event-types set"),
     *(f"sources {verb}" for verb in ("list", "show", "set", "delete", "check")),
     *(
         "bench eval",
