@@ -336,8 +336,8 @@ def _proven_at(session: Session, experiment_id: int) -> dt.datetime | None:
 
 def _promised(experiment: Experiment) -> float | None:
     """Give the relative effect that whoever overrides has put down."""
-    promised = (experiment.override or {}).get("predicted")
-    return float(promised) if isinstance(promised, int | float) else None
+    promised = (experiment.override or {}).get("predicted") or {}
+    return promised.get("relative")
 
 
 def newest_look(session: Session, experiment_id: int) -> Look | None:

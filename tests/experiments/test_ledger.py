@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from experiments import ledger, lifecycle, services
+from experiments import ledger, lifecycle, overrides, services
 from experiments.effects import Effect, effects_at
 from experiments.enact import plan_of, position_of
 from experiments.entries import Facts, entries_for
@@ -303,6 +303,18 @@ def test_the_same_move_is_entered_once(sqlite_world: World) -> None:
             ledger.note_move(*move, None, OWNER, START)
     # The seal's own entry, and one for the move that was made up here: not three.
     assert [row.kind for row in rows_of(sqlite_world)] == ["BUILD", "BUILD"]
+
+
+def test_an_override_enters_what_it_promises(sqlite_world: World) -> None:
+    priced_world(sqlite_world)
+    sqlite_world.traffic(0, 10, 300, {"purchase": {"control": 0.3, "new": 0.3}})
+    sqlite_world.tick(10)
+    asked = {"arm": "new", "reason": "strategy", "text": "A partner needs it."}
+    review = {"predicted_effect": 0.25, "review_at": sqlite_world.at(10**6)}
+    sqlite_world.do(overrides.override, CUSTOMER, now=20, **asked, **review)
+    (entry,) = [row for row in rows_of(sqlite_world) if row.kind == "OVERRIDE"]
+    assert (entry.memo["promised"], entry.adds) == (0.25, False)
+    assert entry.amount > 0
 
 
 def test_what_runs_is_counted_to_date_and_not_entered(sqlite_world: World) -> None:

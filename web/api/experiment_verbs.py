@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from flask.typing import ResponseReturnValue
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from experiments import interventions, overrides
 from experiments.models import Experiment
 from web.api.blueprint import blueprint
 from web.api.experiments import ITEM, answer, environment_of
 from web.api.idempotency import idempotent
+from web.api.times import parse_instant
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
 from web.body import Body, read_body
@@ -47,7 +47,7 @@ class OverrideBody(Body):
     reason: Annotated[str, Field(max_length=64)]
     text: Words
     predicted_effect: float
-    review_at: AwareDatetime
+    review_at: Annotated[str, Field(max_length=64)]
 
 
 class NoBody(Body):
@@ -87,7 +87,6 @@ def close_experiment(project_key: str, experiment_key: str) -> ResponseReturnVal
 def override_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Ship an arm by hand; against a verdict a second person has to approve."""
     body = read_body(OverrideBody)
-    review: dt.datetime = body.review_at
     return _do(
         overrides.override,
         project_key,
@@ -96,7 +95,7 @@ def override_experiment(project_key: str, experiment_key: str) -> ResponseReturn
         reason=body.reason,
         text=body.text,
         predicted_effect=body.predicted_effect,
-        review_at=review,
+        review_at=parse_instant(body.review_at, field="review_at"),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlmodel import select
 
 import web.api
 from experiments.ledger import first_fault
-from experiments.models import Experiment
+from experiments.models import Experiment, Look
 from experiments.record import verify
 from flags.audit import verify_chain
 from flags.database import Database
@@ -361,6 +361,32 @@ def a_source_from_first_to_last(admin: Any) -> None:
     assert admin.get(url).status_code == 404
 
 
+def people_step_in(editor: Any, url: str, as_ada: Callable[[str], Any]) -> None:
+    """Override a stop by two people, and close in the end."""
+    said = {"arm": "on", "reason": "legal", "text": "the law", "predicted_effect": 0.05}
+    missing = editor.post(f"{url}/override", said)
+    assert (missing.status_code, missing.get_json()["field"]) == (400, "review_at")
+    said |= {"review_at": "2090-01-01T00:00:00Z"}
+    wrong = editor.post(f"{url}/override", said | {"reason": "because"})
+    assert (wrong.status_code, wrong.get_json()["field"]) == (400, "reason")
+    asked = editor.ok("POST", f"{url}/override", said)
+    assert (asked["state"], asked["request"]["arm"]) == ("ROLLED_BACK", "on")
+    assert editor.post(f"{url}/approve").status_code == 403
+    assert editor.ok("POST", f"{url}/decline", {"note": "not yet"})["request"] is None
+    editor.ok("POST", f"{url}/override", said)
+    shipped = as_ada("approve").get_json()
+    assert (shipped["state"], shipped["verdict"]) == ("SHIPPING", "OVERRIDE_SHIP")
+    assert shipped["override"]["second"] == "ada@example.org"
+    assert editor.post(f"{url}/explain", {"text": "nothing"}).status_code == 409
+    assert editor.post(f"{url}/extend", {"by": "7d"}).status_code == 409
+    editor.ok("POST", f"{url}/stop", {"reason": "the end"})
+    closed = editor.ok("POST", f"{url}/close", {"note": "out of the code"})
+    assert closed["state"] == "CLOSED"
+    assert [each["verdict"] for each in closed["verdicts"]] == [
+        *("OVERRIDE_STOP", "OVERRIDE_SHIP", "OVERRIDE_STOP")
+    ]
+
+
 def experiment_from_draft_to_shipping(service: Any) -> None:
     editor = service.caller("editor")
     url = f"{P}/experiments/checkout"
@@ -388,16 +414,30 @@ def experiment_from_draft_to_shipping(service: Any) -> None:
 
     with service.database.write() as session:
         experiment = session.exec(select(Experiment)).one()
-        experiment.state, experiment.verdict, experiment.winner = "RUNNING", "VALUE_PROVEN", "on"
+        experiment.state, experiment.held_cause, experiment.held_from = "HELD", "quality", "RUNNING"
+        told = {"offset": 1.0, "prospects": {"by_extension": [[86400.0, 0.7]]}}
+        place = {"experiment_id": experiment.id, "number": 1, "at": experiment.created_at}
+        session.add(Look(**place, verdict="CONTINUE", data=told, decision={}))
         session.add(experiment)
-    refused = editor.post(f"{url}/confirm")
-    assert refused.status_code == 403
+    explained = editor.ok("POST", f"{url}/explain", {"text": "testers switched arms"})
+    assert (explained["state"], explained["held_cause"]) == ("RUNNING", None)
+    assert editor.post(f"{url}/extend", {"by": "1d"}).status_code == 403
     client = service.app.test_client()
     signed = client.post(
         "/api/v1/session",
         json={"email": "ada@example.org", "password": "correct horse battery!"},
     )
     headers = {"X-CSRF-Token": signed.get_json()["csrf_token"]}
-    confirmed = client.post(f"/api/v1{url}/confirm", json={}, headers=headers)
+    signed_body: dict[str, Any] = {"json": {}, "headers": headers}
+    extended = client.post(f"/api/v1{url}/extend", json={"by": "1d"}, headers=headers)
+    assert extended.get_json()["extension_seconds"] == 86400
+    with service.database.write() as session:
+        experiment = session.exec(select(Experiment)).one()
+        experiment.state, experiment.verdict, experiment.winner = "RUNNING", "VALUE_PROVEN", "on"
+        session.add(experiment)
+    refused = editor.post(f"{url}/confirm")
+    assert refused.status_code == 403
+    confirmed = client.post(f"/api/v1{url}/confirm", **signed_body)
     assert confirmed.get_json()["state"] == "SHIPPING"
     assert editor.ok("POST", f"{url}/stop", {"reason": "the end"})["state"] == "ROLLED_BACK"
+    people_step_in(editor, url, lambda verb: client.post(f"/api/v1{url}/{verb}", **signed_body))
