@@ -19,6 +19,8 @@ VALUES = {
     "segment_key": "eu",
     "experiment_key": "exp",
     "metric_key": "purchase",
+    "source_key": "warehouse",
+    "request_id": "1",
     "number": "1",
     "token_id": "1",
     "member_id": "1",
