@@ -7,16 +7,17 @@ lock before it reads what it will change. Statistics stay in the worker: nothing
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlmodel import Session, col, select
 
-from experiments import lifecycle, record, serving, words
+from experiments import feasibility, lifecycle, record, serving, words
 from experiments.card import Card, CardStatus, build_card
 from experiments.catalogue.completing import complete, newer_versions
 from experiments.enact import current_flag, plan_of
 from experiments.errors import SealBrokenError
+from experiments.feasibility import forecast_body
 from experiments.lifecycle import State
 from experiments.models import Experiment, Look
 from experiments.places import find_experiment, open_experiment, required, same_person
@@ -130,7 +131,58 @@ def seal(
     experiment.plan_hash = plan_hash(experiment.plan)
     experiment.sealed_at = now
     sentence = f"Sealed for {plan.customer}, run by {plan.owner}: {plan.hypothesis}"
-    return opened.act(move, "seal", sentence, actor=actor, now=now, body={"plan": experiment.plan})
+    body = {"plan": experiment.plan, "forecast": forecast_body(session, experiment)}
+    return opened.act(move, "seal", sentence, actor=actor, now=now, body=body)
+
+
+def accept(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    key: str,
+    *,
+    risks: Sequence[str],
+    actor: Actor,
+    now: dt.datetime,
+) -> Experiment:
+    """Sign for risks of the sealed plan, so that it may start in spite of them.
+
+    Only the plan's customer can, signed in; what was signed is kept with the forecast that it was
+    signed on.
+
+    Raises
+    ------
+    NotAllowedError
+        If the actor is anybody else, or a key.
+    StateError
+        If the plan is not sealed, or has started.
+    """
+    experiment = open_experiment(session, project_key, environment_key, key).experiment
+    if experiment.state != State.SEALED:
+        raise StateError(
+            f"a risk is accepted for a sealed plan: experiment {key!r} is {experiment.state}",
+            hint="seal it first; once started there is nothing to sign",
+        )
+    plan = plan_of(experiment)
+    row = feasibility.sign(session, experiment, plan, risks, actor=actor, now=now)
+    sentence = f"{plan.customer} accepts the risk: {', '.join(dict.fromkeys(risks))}."
+    record.append_record(
+        session,
+        experiment,
+        "action",
+        {
+            "do": "accept",
+            "risks": list(dict.fromkeys(risks)),
+            "forecast": forecast_body(session, experiment),
+            "state": experiment.state,
+            "verdict": experiment.verdict,
+        },
+        actor=str(actor),
+        now=now,
+        sentence=sentence,
+    )
+    _audit(session, experiment, "experiment_accept", actor, now, after={"accepted": row.accepted})
+    return experiment
 
 
 def start(
@@ -147,18 +199,27 @@ def start(
     Raises
     ------
     StateError
-        If the flag cannot carry the experiment, or the plan is not sealed.
+        If the flag cannot carry the experiment, or the plan is not sealed; if its forecast is
+        still being computed, or speaks against it and the customer has not signed.
     """
     opened = open_experiment(session, project_key, environment_key, key)
     experiment, plan = opened.experiment, opened.plan
     check_before_start(session, experiment, plan)
     move = lifecycle.start(opened.position)
     serving.check_flag(plan, current_flag(session, opened.environment, plan.flag))
+    feasibility.check_start(session, experiment, now)
     experiment.started_at = now
     first_look = plan.policy.next_look(0.0, plan.deadline_seconds) + plan.policy.settle_seconds
     experiment.next_look_at = now + dt.timedelta(seconds=first_look)
     coverage = plan.policy.ramp_steps(plan.coverage)[0].coverage
-    return opened.act(move, "start", words.started_sentence(plan, coverage), actor=actor, now=now)
+    return opened.act(
+        move,
+        "start",
+        words.started_sentence(plan, coverage),
+        actor=actor,
+        now=now,
+        body={"forecast": forecast_body(session, experiment)},
+    )
 
 
 def stop(
@@ -305,6 +366,7 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         ended_at=_settled_at(experiment),
         next_look_at=experiment.next_look_at,
         confirm_by=experiment.confirm_by,
+        forecast=_forecast_sentence(session, experiment),
         decided=tuple(each["verdict"] for each in experiment.verdicts),
         held_cause=experiment.held_cause,
         explain_by=experiment.explain_by,
@@ -326,6 +388,16 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         offset=newest.data["offset"],
         now=now,
     )
+
+
+def _forecast_sentence(session: Session, experiment: Experiment) -> str:
+    if experiment.started_at is not None or experiment.ended_at is not None:
+        return ""
+    row = feasibility.read_forecast(session, experiment)
+    if row is None:
+        return "What it can prove is being computed."
+    signed = [f"{each['by']} accepts {each['risk']}" for each in row.accepted]
+    return " ".join([str(row.document["sentence"]), *(f"{each}." for each in signed)])
 
 
 def _settled_at(experiment: Experiment) -> dt.datetime | None:

@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 from sqlmodel import Session
 
+from experiments import feasibility
 from experiments import services as experiments
 from experiments.card import card_text
 from experiments.models import Experiment, Look
@@ -49,6 +50,12 @@ class StopBody(Body):
     """Why it is stopped."""
 
     reason: Annotated[str, Field(max_length=2000)]
+
+
+class AcceptBody(Body):
+    """Which risks the customer signs for."""
+
+    risks: Annotated[list[Key], Field(min_length=1, max_length=10)]
 
 
 @blueprint.get("/projects/<project_key>/experiments")
@@ -128,6 +135,35 @@ def stop_experiment(project_key: str, experiment_key: str) -> ResponseReturnValu
             environment_key,
             experiment_key,
             reason=body.reason,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return answer(session, project_key, experiment)
+
+
+@blueprint.get(f"{ITEM}/forecast")
+@needs(Role.VIEWER)
+def get_forecast(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Return what the plan can prove and how often it errs; ``pending`` until the worker knows."""
+    with reading() as session:
+        experiment = _find(session, project_key, experiment_key)
+        return document(feasibility.forecast_document(session, experiment))
+
+
+@blueprint.post(f"{ITEM}/accept")
+@needs(Role.EDITOR)
+@idempotent()
+def accept_risks(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Let the customer, signed in, start a sealed plan in spite of a risk."""
+    body = read_body(AcceptBody)
+    with transaction() as session:
+        environment_key = environment_of(session, project_key, experiment_key)
+        experiment = experiments.accept(
+            session,
+            project_key,
+            environment_key,
+            experiment_key,
+            risks=body.risks,
             actor=current_caller().actor,
             now=now(),
         )

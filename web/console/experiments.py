@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
+from werkzeug.datastructures import MultiDict
 
-from experiments import interventions, overrides, services
+from experiments import feasibility, interventions, overrides, services
 from experiments.document import canonical_json
 from experiments.enact import plan_of
+from experiments.forecast_words import (
+    baseline_words,
+    operating_rows,
+    traffic_words,
+    ways_out_words,
+)
 from experiments.lifecycle import PROVEN, WATCHED, State
-from experiments.models import Experiment
+from experiments.models import Experiment, Forecast
 from experiments.places import same_person
 from experiments.results import read_results, results_csv, results_document
 from experiments.series import series_of
@@ -138,8 +145,8 @@ def show_experiment(
 
 
 @blueprint.post(
-    f"{ITEM}/<any(seal, start, confirm, stop, explain, extend, override, approve, decline, close)"
-    ":verb>"
+    f"{ITEM}/<any(seal, start, accept, confirm, stop, explain, extend, override, approve, decline,"
+    " close):verb>"
 )
 @needs(Role.EDITOR)
 def advance(
@@ -160,6 +167,7 @@ def advance(
 VERBS: dict[str, Callable[..., Experiment]] = {
     "seal": services.seal,
     "start": services.start,
+    "accept": services.accept,
     "confirm": services.confirm,
     "stop": services.stop,
     "explain": interventions.explain,
@@ -172,8 +180,10 @@ VERBS: dict[str, Callable[..., Experiment]] = {
 WORDS = {"stop": "reason", "explain": "text", "extend": "by", "close": "note", "decline": "note"}
 
 
-def _said(verb: str, form: Mapping[str, str]) -> dict[str, Any]:
+def _said(verb: str, form: MultiDict[str, str]) -> dict[str, Any]:
     """Read what a verb's form says."""
+    if verb == "accept":
+        return {"risks": form.getlist("risks")}
     if verb in WORDS:
         return {WORDS[verb]: form.get(WORDS[verb], "")}
     if verb != "override":
@@ -250,10 +260,11 @@ def _page(
     with reading() as session:
         place(session, project_key, environment_key)
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
-        version = version_of(experiment.version, experiment.state)
+        forecast = feasibility.read_forecast(session, experiment)
+        version = version_of(experiment.version, experiment.state, *_stands_at(forecast))
         if unchanged(version):
             return "", 204
-        values = _values(session, experiment)
+        values = _values(session, experiment) | _forecast_values(forecast)
     return show(
         "experiments/_body.html" if wants_fragment() else "experiments/page.html",
         status=status_of(problem),
@@ -286,10 +297,36 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "records": services.records(session, experiment),
         "worth": [(each, axis_of_worth(each)) for each in card.worth_first],
         "charts": [(each, chart_of(each)) for each in series if each.points],
-        "live": experiment.state in WATCHED,
+        # A plan that has not started waits for its forecast.
+        "live": experiment.state in {*WATCHED, State.DRAFT, State.SEALED},
         "plan": plan,
         "waits": experiment.state == State.RUNNING and experiment.verdict in PROVEN,
         "reasons": overrides.REASONS,
         "asked_by_me": _asked_by(experiment, current_caller().actor.name),
         "is_customer": current_caller().actor.name.casefold() == customer,
+    }
+
+
+def _stands_at(forecast: Forecast | None) -> tuple[object, ...]:
+    return ("",) if forecast is None else (forecast.computed_at.timestamp(), len(forecast.accepted))
+
+
+def _forecast_values(forecast: Forecast | None) -> dict[str, Any]:
+    if forecast is None:
+        return {"forecast": None}
+    found = forecast.document
+    operating = found["operating"]
+    return {
+        "forecast": {
+            "computed_at": forecast.computed_at,
+            "accepted": forecast.accepted,
+            "open_risks": feasibility.open_risks(forecast),
+            "document": found,
+        },
+        "ways": [] if found["ways_out"] is None else list(ways_out_words(found)),
+        "chances": [] if operating is None else list(operating_rows(operating)),
+        "rests_on": [
+            traffic_words(found["traffic"]),
+            *(baseline_words(key, each) for key, each in found["baselines"].items()),
+        ],
     }

@@ -42,6 +42,7 @@ PLAN: dict[str, Any] = {
             "mde": 0.05,
         }
     ],
+    "expected": {"units_per_day": 900, "metrics": {"purchases": {"baseline": 0.1}}},
 }
 
 
@@ -266,6 +267,29 @@ def flags_and_their_past(admin: Any) -> None:
     assert admin.ok("POST", f"{PROD}/import?preview=true", {"flags": {}})["changed"] is False
 
 
+def forecast_and_accept(service: Any, url: str) -> None:
+    found = service.forecast()
+    assert found == 1
+    editor = service.caller("editor")
+    forecast = editor.ok("GET", f"{url}/forecast")
+    assert (forecast["status"], forecast["deadlines"][-1]["day"]) == ("ready", 28)
+    assert editor.post(f"{url}/accept", {"risks": ["mde"]}).status_code == 403
+    client, headers = sign_in_ada(service)
+    body = {"risks": ["mde"]}
+    accepted = client.post(f"/api/v1{url}/accept", json=body, headers=headers)
+    assert accepted.status_code == 200, accepted.get_data(as_text=True)
+    assert [each["risk"] for each in editor.ok("GET", f"{url}/forecast")["accepted"]] == ["mde"]
+
+
+def sign_in_ada(service: Any) -> tuple[Any, dict[str, str]]:
+    client = service.app.test_client()
+    signed = client.post(
+        "/api/v1/session",
+        json={"email": "ada@example.org", "password": "correct horse battery!"},
+    )
+    return client, {"X-CSRF-Token": signed.get_json()["csrf_token"]}
+
+
 def requests_and_money(editor: Any) -> None:
     asked = {"title": "Pay by invoice", "class": "value", "asker": "a shop"}
     made = editor.post(f"{P}/requests", asked)
@@ -393,7 +417,9 @@ def experiment_from_draft_to_shipping(service: Any) -> None:
     rules = {"do": "remove_rule", "flag": PLAN["flag"], "rule": "beta"}
     editor.ok("POST", f"{P}/changes", {"environment": "production", "instructions": [rules]})
     assert editor.ok("POST", f"{P}/experiments", PLAN)["state"] == "DRAFT"
+    assert editor.ok("GET", f"{url}/forecast")["status"] == "pending"
     assert editor.ok("POST", f"{url}/seal")["plan_hash"]
+    forecast_and_accept(service, url)
     assert editor.ok("POST", f"{url}/start", {})["state"] == "RAMPING"
     (listed,) = editor.ok("GET", f"{P}/experiments?environment=production")["items"]
     assert (listed["key"], listed["environment"], listed["looks"]) == ("checkout", "production", 0)
@@ -409,7 +435,7 @@ def experiment_from_draft_to_shipping(service: Any) -> None:
     found = editor.ok("GET", f"{url}/results.json")
     assert (found["format"], found["looks"]) == ("flagstone-results-1", [])
     record = editor.ok("GET", f"{url}/record")
-    assert [each["kind"] for each in record["records"]] == ["seal", "start"]
+    assert [each["kind"] for each in record["records"]] == ["seal", "action", "start"]
     assert verify(record).identical
 
     with service.database.write() as session:
@@ -422,12 +448,7 @@ def experiment_from_draft_to_shipping(service: Any) -> None:
     explained = editor.ok("POST", f"{url}/explain", {"text": "testers switched arms"})
     assert (explained["state"], explained["held_cause"]) == ("RUNNING", None)
     assert editor.post(f"{url}/extend", {"by": "1d"}).status_code == 403
-    client = service.app.test_client()
-    signed = client.post(
-        "/api/v1/session",
-        json={"email": "ada@example.org", "password": "correct horse battery!"},
-    )
-    headers = {"X-CSRF-Token": signed.get_json()["csrf_token"]}
+    client, headers = sign_in_ada(service)
     signed_body: dict[str, Any] = {"json": {}, "headers": headers}
     extended = client.post(f"/api/v1{url}/extend", json={"by": "1d"}, headers=headers)
     assert extended.get_json()["extension_seconds"] == 86400

@@ -39,6 +39,9 @@ kind = "conversion"
 event = "purchase"
 window = "7d"
 mde = 0.05
+[expected]
+units_per_day = 90000
+metrics = { purchases = { baseline = 0.1 } }
 """
 
 
@@ -54,6 +57,11 @@ def test_an_experiment_goes_from_its_draft_to_its_end(console: Any) -> None:
     assert "on checkout , draft" in " ".join(page.words.split()).replace("checkout,", "checkout ,")
     page = editor.follow(editor.press(PAGE, "Seal the plan"))
     assert "Start when ready." in page.words
+    early = editor.press(PAGE, "Start")
+    assert early.status_code == 409
+    assert "the forecast of this plan is being computed" in early.get_data(as_text=True)
+    assert console.forecast() == 1
+    assert "90,000 new units a day, stated, not measured" in editor.page(PAGE).words
     page = editor.follow(editor.press(PAGE, "Start"))
     assert "Wait: nothing is decided yet." in page.words
     assert "None yet; the first is in" in " ".join(page.words.split())
