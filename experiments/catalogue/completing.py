@@ -55,7 +55,8 @@ def complete(session: Session, project_key: str, document: Document) -> Document
     wanted = document.get("failure_demand")
     guard = None
     if wanted is not False and "replay" not in document:
-        guard = _guard(session, project_id, wanted, metrics, longest)
+        named = document.get("source") is not None
+        guard = _guard(session, project_id, wanted, metrics, longest, source=named)
     whole = {**document, "metrics": metrics if guard is None else [*metrics, guard]}
     if wanted is not False:
         # From here on the plan's metrics say it.
@@ -175,6 +176,8 @@ def _guard(
     wanted: Any,
     metrics: Sequence[Document],
     longest: float | None,
+    *,
+    source: bool,
 ) -> Document | None:
     """Give the failure-demand metric to add, if there is one to add."""
     if wanted not in (None, True, "safety", "guardrail"):
@@ -184,6 +187,9 @@ def _guard(
             hint="false, safety (watched for harm; the default) or guardrail (must be shown safe)",
         )
     if any(FAILURE_DEMAND in (each.get("metric"), each.get("key")) for each in metrics):
+        return None
+    if source and wanted is None:
+        # Another system's events need not have our names: it watches them when it is asked to.
         return None
     row = find_metric(session, project_id, FAILURE_DEMAND)
     if row is None or row.archived:
