@@ -18,6 +18,7 @@ from experiments.catalogue.reference import Reference, read_failure_demand, read
 from experiments.document import Reader, format_duration, sha256_of
 from experiments.errors import PlanError
 from experiments.expected import Expected, read_expected
+from experiments.lanes import LayerShare, read_layer_share
 from experiments.money import Value, read_alternatives, read_value
 from experiments.policy import Policy, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
@@ -210,6 +211,7 @@ class Plan:
     alternatives: tuple[str, ...] = ()
     source: str | None = None
     failure_demand: bool = True
+    layer: LayerShare | None = None
     extension_seconds: float = 0.0
 
     @property
@@ -282,6 +284,8 @@ class Plan:
             document["source"] = self.source
         if not self.failure_demand:
             document["failure_demand"] = False
+        if self.layer is not None:
+            document |= self.layer.to_document()
         if self.exposures is not None:
             document["replay"] = {"exposures": self.exposures.to_document()} | (
                 {} if self.outcomes is None else {"outcomes": self.outcomes.to_document()}
@@ -370,6 +374,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         alternatives=read_alternatives(reader),
         source=source_key,
         failure_demand=read_failure_demand(reader),
+        layer=read_layer_share(reader),
     )
     reader.finish()
     return plan

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from experiments import feasibility, lifecycle, record, serving, words
+from experiments import feasibility, layers, lifecycle, record, serving, words
 from experiments.card import Card, CardStatus, build_card
 from experiments.catalogue.completing import complete, newer_versions
 from experiments.enact import current_flag, plan_of
@@ -127,6 +127,7 @@ def seal(
     opened = open_experiment(session, project_key, environment_key, key)
     experiment, plan = opened.experiment, opened.plan
     check_before_seal(session, experiment.project_id, plan)
+    layers.check_layer(session, opened.environment, plan)
     move = lifecycle.seal(opened.position)
     experiment.plan_hash = plan_hash(experiment.plan)
     experiment.sealed_at = now
@@ -206,7 +207,9 @@ def start(
     experiment, plan = opened.experiment, opened.plan
     check_before_start(session, experiment, plan)
     move = lifecycle.start(opened.position)
-    serving.check_flag(plan, current_flag(session, opened.environment, plan.flag))
+    lane = layers.reserve(session, opened.environment, plan)
+    serving.check_flag(plan, current_flag(session, opened.environment, plan.flag), lane)
+    experiment.lane = None if lane is None else lane.to_document()
     feasibility.check_start(session, experiment, now)
     experiment.started_at = now
     first_look = plan.policy.next_look(0.0, plan.deadline_seconds) + plan.policy.settle_seconds
@@ -271,6 +274,7 @@ def confirm(
     edited = serving.edited_by_hand(plan, flag, experiment.rule or {})
     if edited is not None:
         raise SealBrokenError(f"{edited}: what was proven is not what is served", field="flag")
+    layers.check_ships_alone(session, experiment, plan)
     shipped = words.shipped_sentence(plan, experiment.winner)
     sentence = f"{plan.customer} confirmed on {words.moment(now)}. {shipped}"
     return opened.act(move, "action", sentence, actor=actor, now=now, body={"do": "confirm"})

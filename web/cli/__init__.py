@@ -26,6 +26,7 @@ from web.cli import (
     flags,
     imports,
     instances,
+    layers,
     ledger,
     local,
     metrics,
@@ -111,6 +112,7 @@ main.add_command(experiments.experiments)
 experiment_verbs.add_to(experiments.experiments)
 main.add_command(instances.instances)
 main.add_command(events.events)
+main.add_command(layers.layers)
 main.add_command(sources.sources)
 main.add_command(metrics.metrics)
 main.add_command(event_types.event_types)

@@ -116,6 +116,7 @@ def test_every_route_works(service: Any) -> None:
     flags_and_their_past(service.caller("admin"))
     a_source_from_first_to_last(service.caller("admin"))
     a_metric_and_its_events(service.caller("editor"))
+    a_layer_from_first_to_last(service.caller("editor"))
     experiment_from_draft_to_shipping(service)
     requests_and_money(service.caller("editor"))
     assert visits.seen == set(routes(service.app))
@@ -383,6 +384,21 @@ def a_source_from_first_to_last(admin: Any) -> None:
     assert (refused.status_code, refused.get_json()["field"]) == (400, "url_env")
     assert admin.call("DELETE", url).status_code == 204
     assert admin.get(url).status_code == 404
+
+
+def a_layer_from_first_to_last(editor: Any) -> None:
+    url = f"{PROD}/layers/till"
+    made = editor.call("PUT", url, json={"description": "The way to the till."})
+    assert (made.status_code, made.get_json()["free_share"]) == (201, 1.0)
+    assert editor.call("PUT", url, json={}, headers={"If-Match": '"7"'}).status_code == 412
+    again = editor.call("PUT", url, json={"description": "Till."}, headers={"If-Match": '"1"'})
+    assert (again.status_code, again.get_json()["version"]) == (200, 2)
+    assert editor.ok("GET", url)["description"] == "Till."
+    (listed,) = editor.ok("GET", f"{PROD}/layers")["items"]
+    assert (listed["key"], listed["experiments"], listed["free"]) == ("till", [], [[0, 10000]])
+    assert editor.call("PUT", f"{PROD}/layers/Not%20A%20Key", json={}).status_code == 400
+    assert editor.call("DELETE", url).status_code == 204
+    assert editor.get(url).status_code == 404
 
 
 def people_step_in(editor: Any, url: str, as_ada: Callable[[str], Any]) -> None:

@@ -24,6 +24,7 @@ REQUIRED = {
     *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
     *(f"metrics {verb}" for verb in ("list", "show", "set", "archive")),
     *("event-types list", "event-types set"),
+    *(f"layers {verb}" for verb in ("list", "create", "delete")),
     *(f"sources {verb}" for verb in ("list", "show", "set", "delete", "check")),
     *(
         "bench eval",
