@@ -178,13 +178,14 @@ def events_of(metric: Metric) -> set[str]:
 def unrecorded(metric: Metric, unseen: Collection[str]) -> str | None:
     """Name what a metric cannot do without and was never recorded, if there is something.
 
-    Of events that count as one it takes one; failure demand may be none yet.
+    Of events that count as one it takes one. Failure demand comes to a plan by itself: that there
+    is none yet keeps nothing from starting.
     """
+    if metric.reference is not None and metric.reference.is_failure_demand:
+        return None
     halves = [metric.events, *((step,) for step in metric.reading.steps)]
     if metric.ratio is not None:
         halves.append(metric.ratio.denominator_events)
-    if metric.reference is not None and metric.reference.is_failure_demand:
-        halves = halves[1:]
     return next((named(each) for each in halves if set(each) <= set(unseen)), None)
 
 
