@@ -27,6 +27,7 @@ from stats import Baseline, DecisionPlan, MetricSpec, Role, Schedule, World, out
 ANN = Actor("user", "ann@example.org")
 DAY = 86_400.0
 UNITS = 700
+PURCHASES = 0.7
 METRICS: dict[str, dict[str, Any]] = {
     "buyers": {"kind": "conversion", "event": "purchase", "window": "7d"},
     "revenue": {"kind": "mean", "event": "purchase", "window": "7d"},
@@ -55,12 +56,12 @@ def events_of(world: Any, days: float = 60) -> list[Event]:
     now, environment_id = world.at(0).timestamp(), world.environment_id()
     found = []
     for i in range(UNITS):
-        size = math.exp(rng.gauss(2.0, 1.0))
+        size = math.exp(rng.gauss(2.0, 0.8))
         time = now - days * DAY
-        while (time := time + rng.expovariate(1 / (4 * DAY))) < now:
+        while (time := time + rng.expovariate(1 / (3 * DAY))) < now:
             name, value = ("visit", None)
-            if rng.random() < 0.4:
-                name, value = "purchase", size * math.exp(rng.gauss(0, 0.3))
+            if rng.random() < PURCHASES:
+                name, value = "purchase", size * math.exp(rng.gauss(0, 0.1))
             key = uuid.UUID(int=rng.getrandbits(128)).bytes
             found.append(Event(key, environment_id, time, f"u{i}", name=name, value=value))
     return found
@@ -149,7 +150,7 @@ def test_what_a_metric_can_show_is_what_the_rule_says_of_recorded_events(
     x, before = moments(past)
     shared = sum((v - mean) * (p - x) for v, p in zip(values, past, strict=True))
     rho2 = (shared / (len(values) - 1)) ** 2 / (variance * before)
-    assert 0.05 < rho2 < 0.95
+    assert 0.1 < rho2 < 0.95
     for key, used in (("revenue", False), ("adjusted", True)):
         assert found[key]["covariate"]["variance_ratio"] == pytest.approx(1 - rho2, rel=1e-5)
         assert found[key]["covariate"]["used"] is used
@@ -277,7 +278,7 @@ def test_failure_demand_has_its_sensitivity_too(sqlite_world: Any) -> None:
             demand.set_event_type(session, "shop", name, its, actor=ANN, now=world.at(0))
     sense(world)
     found = found_of(world)["failure-demand"]
-    assert found["mean"] == pytest.approx(0.4, abs=0.03)
+    assert found["mean"] == pytest.approx(PURCHASES, abs=0.03)
     assert found["provable"] is not None
 
 
