@@ -19,6 +19,7 @@ from web.cli import (
     calibrate,
     compare,
     evaluate,
+    event_types,
     events,
     experiment_verbs,
     experiments,
@@ -29,6 +30,7 @@ from web.cli import (
     layers,
     ledger,
     local,
+    metrics,
     plan,
     requests,
     sources,
@@ -114,6 +116,8 @@ main.add_command(events.events)
 main.add_command(layers.layers)
 main.add_command(holdout.holdout)
 main.add_command(sources.sources)
+main.add_command(metrics.metrics)
+main.add_command(event_types.event_types)
 main.add_command(plan.plan_command)
 main.add_command(ledger.ledger)
 main.add_command(ledger.outcomes)

@@ -23,6 +23,8 @@ REQUIRED = {
     *("experiments forecast", "experiments accept", "experiments close"),
     *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
     *(f"holdout {verb}" for verb in ("show", "set", "end")),
+    *(f"metrics {verb}" for verb in ("list", "show", "set", "archive")),
+    *("event-types list", "event-types set"),
     *(f"layers {verb}" for verb in ("list", "create", "delete")),
     *(f"sources {verb}" for verb in ("list", "show", "set", "delete", "check")),
     *(
