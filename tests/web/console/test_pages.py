@@ -19,6 +19,7 @@ PAGES = {
     "console.list_requests": f"{HERE}/requests",
     "console.show_ledger": f"{HERE}/ledger",
     "console.show_outcomes": f"{HERE}/outcomes",
+    "console.list_layers": f"{HERE}/layers",
     "console.list_keys": f"{HERE}/keys",
     "console.show_audit": f"{HERE}/audit",
 }
@@ -42,6 +43,8 @@ POSTS = {
     "console.advance": f"{HERE}/experiments/one-page/seal",
     "console.create_request": f"{HERE}/requests",
     "console.move_request": f"{HERE}/requests/1",
+    "console.create_layer": f"{HERE}/layers",
+    "console.change_holdout": f"{HERE}/holdout",
     "console.create_key": f"{HERE}/keys",
     "console.revoke_key": f"{HERE}/keys/1/revoke",
 }
