@@ -20,6 +20,8 @@ class CardStatus:
         What was stored with the newest look at the holdback, with its ``decision``.
     realised, override, request : mapping, optional
         What the holdback told in the end, what was shipped by hand, what waits for approval.
+    release : mapping, optional
+        Where a release stands among its steps (`release_state.release_facts`).
     """
 
     state: str
@@ -43,3 +45,4 @@ class CardStatus:
     realised: Mapping[str, Any] | None = None
     override: Mapping[str, Any] | None = None
     request: Mapping[str, Any] | None = None
+    release: Mapping[str, Any] | None = None

@@ -12,13 +12,14 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from experiments import lifecycle, record, serving, words
+from experiments import lifecycle, record, release_words, serving, words
 from experiments.card import Card, CardStatus, build_card
 from experiments.enact import current_flag, enact, plan_of, position_of
 from experiments.errors import SealBrokenError
 from experiments.lifecycle import State
 from experiments.models import Experiment, Look
 from experiments.plan import parse_plan, plan_hash
+from experiments.release_state import release_facts
 from experiments.sources.services import check_before_seal, check_before_start
 from flags import audit
 from flags.actor import Actor
@@ -162,12 +163,17 @@ def start(
     environment, experiment = _locked(session, project_key, environment_key, key)
     plan = plan_of(experiment)
     check_before_start(session, experiment, plan)
-    move = lifecycle.start(position_of(experiment, plan))
-    serving.check_flag(plan, current_flag(session, environment, plan.flag))
+    rollout = serving.check_flag(plan, current_flag(session, environment, plan.flag))
+    step = 0 if rollout is None else rollout.first_step(plan)
+    move = lifecycle.start(position_of(experiment, plan), step)
     experiment.started_at = now
     first_look = plan.policy.next_look(0.0, plan.deadline_seconds) + plan.policy.settle_seconds
     experiment.next_look_at = now + dt.timedelta(seconds=first_look)
-    coverage = plan.policy.ramp_steps(plan.coverage)[0].coverage
+    sentence = words.started_sentence(plan, plan.ramp_steps[0].coverage)
+    body = None
+    if plan.release is not None:
+        sentence = release_words.started_sentence(plan, rollout)
+        body = {"started_by": actor.name, "took_over": rollout and rollout.rule_id}
     enact(
         session,
         environment,
@@ -175,9 +181,10 @@ def start(
         plan,
         move,
         kind="start",
-        sentence=words.started_sentence(plan, coverage),
+        sentence=sentence,
         actor=actor,
         now=now,
+        body=body,
     )
     return experiment
 
@@ -354,6 +361,7 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         realised=experiment.realised,
         override=experiment.override,
         request=experiment.request,
+        release=release_facts(session, experiment, newest and newest.data, now),
     )
     if newest is None:
         return build_card(plan, status, now=now)
