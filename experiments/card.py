@@ -203,7 +203,10 @@ def _standing_sentence(plan: Plan, status: CardStatus, now: dt.datetime | None) 
         return release_words.standing_sentence(plan, status)
     if status.started_at is None:
         stage = "Sealed" if status.plan_hash else "Drafted"
-        return f"{stage}, not yet started: nobody has met it. The claim: {plan.hypothesis}"
+        return (
+            f"{stage}, not yet started: nobody has met it. The claim: "
+            f"{plan.hypothesis} {status.forecast}".rstrip()
+        )
     where = ""
     if now is not None:
         where = f" It is {words.day_of(plan, (now - status.started_at).total_seconds())}."

@@ -36,6 +36,7 @@ class CardStatus:
     next_look_at: dt.datetime | None = None
     confirm_by: dt.datetime | None = None
     replayed: bool = False
+    forecast: str = ""
     decided: tuple[str, ...] = ()
     held_cause: str | None = None
     explain_by: dt.datetime | None = None

@@ -323,8 +323,8 @@ def _set_next_ramp(
     if plan.release is not None and after.state in LIVE:
         # The hold of a step begins with it; a hold of the machine does not begin it anew.
         if after.step != before.step:
-            held_for = plan.release.steps[after.step].hold_seconds
-            experiment.next_ramp_at = now + dt.timedelta(seconds=held_for)
+            hold = dt.timedelta(seconds=plan.release.steps[after.step].hold_seconds)
+            experiment.next_ramp_at = now + hold
         return
     experiment.next_ramp_at = None
     if after.state is State.RAMPING and experiment.started_at is not None:

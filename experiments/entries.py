@@ -181,7 +181,7 @@ class _Writer:
         if since is None:
             return
         self._run(since)
-        if effect is None:
+        if effect is None or self.verdict == "INVALID":
             return
         memo = self._flow(effect, since) | {"holdback": self.facts.holdback is not None}
         if self.verdict == "LATE_HARM":

@@ -9,7 +9,9 @@
     │   ├── SourceError                 a source cannot be reached or read; ``field`` says where
     │   └── RecordError                 a record file is not one
     ├── StateError
-    │   └── SealBrokenError             the rule in the flag is not the one that was sealed
+    │   ├── SealBrokenError             the rule in the flag is not the one that was sealed
+    │   ├── ForecastPendingError        the worker has not forecast the present plan yet
+    │   └── NotFeasibleError            the forecast speaks against the start; ``field`` says why
     └── FencedError                     another worker took the lease over
 """
 
@@ -59,6 +61,26 @@ class SealBrokenError(StateError):
     """The rule in the flag is not the one that the experiment wrote."""
 
     code = "seal_broken"
+
+
+class ForecastPendingError(StateError):
+    """The worker has not forecast the present plan yet; it does so within seconds."""
+
+    code = "forecast_pending"
+    retry_after_seconds = 1
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the forecast of this plan is being computed",
+            hint="try again in a few seconds; if it stays away, no worker is running, and nothing "
+            "starts unprotected",
+        )
+
+
+class NotFeasibleError(StateError):
+    """The forecast speaks against the start, and the customer has not signed for it."""
+
+    code = "not_feasible"
 
 
 class FencedError(FlagstoneError):

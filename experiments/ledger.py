@@ -7,9 +7,12 @@ it to date for whoever reads: nothing is lost with a worker, and no entry depend
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +20,7 @@ from sqlmodel import Session, col, select
 
 from experiments import words
 from experiments.costs import running_costs
-from experiments.document import sha256_of
+from experiments.document import canonical_json, sha256_of
 from experiments.effects import Effect, effects_at
 from experiments.entries import Facts, entries_for
 from experiments.errors import PlanError
@@ -86,7 +89,7 @@ def note_move(
     plan: Plan,
     before: Position,
     after: Position,
-    body: Mapping[str, Any] | None,
+    body: Mapping[str, Any] | None,  # noqa: ARG001  see the docstring
     actor: Actor,
     now: dt.datetime,
 ) -> list[LedgerEntry]:
@@ -95,7 +98,7 @@ def note_move(
     Parameters
     ----------
     body : mapping, optional
-        What led to the move; ``predicted_effect`` and ``holdback`` are read, if they are there.
+        What led to the move. What counts of it is read from the rows that it was stored in.
 
     Notes
     -----
@@ -110,7 +113,7 @@ def note_move(
         return []
     if after == before and any(row.kind == Kind.PREDICTED for row in rows):
         return []
-    facts = _facts(session, experiment, plan, body or {}, now)
+    facts = _facts(session, experiment, plan, now)
     if before.waits_for_customer:
         facts = replace(facts, proven_at=_proven_at(session, experiment.id))
     found = entries_for(plan, before, after, facts, [_entry(row) for row in rows])
@@ -124,14 +127,15 @@ def entries(
     session: Session,
     project_id: int,
     *,
-    experiment_id: int | None = None,
+    experiment_key: str | None = None,
     before_number: int | None = None,
     limit: int | None = 100,
 ) -> list[LedgerEntry]:
     """Give a project's entries, newest first."""
     query = select(LedgerEntry).where(LedgerEntry.project_id == project_id)
-    if experiment_id is not None:
-        query = query.where(LedgerEntry.experiment_id == experiment_id)
+    if experiment_key is not None:
+        query = query.join(Experiment, col(Experiment.id) == col(LedgerEntry.experiment_id))
+        query = query.where(Experiment.key == experiment_key)
     if before_number is not None:
         query = query.where(col(LedgerEntry.number) < before_number)
     return list(session.exec(query.order_by(col(LedgerEntry.number).desc()).limit(limit)))
@@ -193,7 +197,10 @@ def waterfalls(session: Session, project_id: int) -> list[Waterfall]:
 
 
 def accrued(experiment: Experiment, plan: Plan, now: dt.datetime) -> int:
-    """Compute the running costs to date of an experiment that has not ended, in cents, negative."""
+    """Compute the running costs to date of an experiment that goes on, in cents, negative.
+
+    From shipping on the net benefit has them.
+    """
     if plan.value is None or experiment.started_at is None or experiment.ended_at is not None:
         return 0
     seconds = (now - experiment.started_at).total_seconds()
@@ -222,6 +229,36 @@ def entry_document(
         "previous_hash": row.previous_hash,
         "hash": row.hash,
     }
+
+
+def documents(session: Session, rows: Sequence[LedgerEntry]) -> list[dict[str, Any]]:
+    """Give entries complete, with the keys of their project and experiments."""
+    projects = dict(session.exec(select(Project.id, Project.key)).all())
+    keys = dict(
+        session.exec(
+            select(Experiment.id, Experiment.key).where(
+                col(Experiment.id).in_({row.experiment_id for row in rows})
+            )
+        ).all()
+    )
+    return [entry_document(r, projects[r.project_id], keys.get(r.experiment_id)) for r in rows]
+
+
+def as_csv(found: Iterable[Mapping[str, Any]]) -> str:
+    """Write entries as CSV, amounts in units of the currency, the memo as JSON."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    columns = ("number", "at", "experiment", "kind", "amount", "low", "high", "currency", "adds")
+    writer.writerow([*columns, "actor", "memo", "hash"])
+    for entry in found:
+        amounts = [
+            "" if entry[name] is None else f"{Decimal(entry[name]) / 100:.2f}"
+            for name in ("amount", "low", "high")
+        ]
+        head = [entry[name] for name in columns[:4]]
+        tail = [entry["currency"], "yes" if entry["adds"] else "no", entry["actor"]]
+        writer.writerow([*head, *amounts, *tail, canonical_json(entry["memo"]), entry["hash"]])
+    return text.getvalue()
 
 
 def hash_of(document: Mapping[str, Any]) -> str:
@@ -297,18 +334,22 @@ def _proven_at(session: Session, experiment_id: int) -> dt.datetime | None:
     return session.exec(proofs).one()
 
 
-def _facts(
-    session: Session,
-    experiment: Experiment,
-    plan: Plan,
-    body: Mapping[str, Any],
-    now: dt.datetime,
-) -> Facts:
-    looks = session.exec(
-        select(Look).where(Look.experiment_id == experiment.id).order_by(col(Look.number).desc())
-    )
-    # What the units held back tell stands beside the proof, and does not replace it.
-    newest = next((look for look in looks if "holdback" not in look.data), None)
+def _promised(experiment: Experiment) -> float | None:
+    """Give the relative effect that whoever overrides has put down."""
+    promised = (experiment.override or {}).get("predicted") or {}
+    return promised.get("relative")
+
+
+def newest_look(session: Session, experiment_id: int) -> Look | None:
+    """Give the newest look at the experiment itself, not at its holdback."""
+    query = select(Look).where(Look.experiment_id == experiment_id)
+    rows = session.exec(query.order_by(col(Look.number).desc()))
+    return next((row for row in rows if "holdback" not in row.data), None)
+
+
+def _facts(session: Session, experiment: Experiment, plan: Plan, now: dt.datetime) -> Facts:
+    assert experiment.id is not None
+    newest = newest_look(session, experiment.id)
     effects: Mapping[str, Effect] = {}
     baseline = look = None
     if newest is not None:
@@ -322,7 +363,7 @@ def _facts(
         baseline=baseline,
         look=look,
         holdback=_realised(experiment, plan),
-        predicted=body.get("predicted_effect"),
+        predicted=_promised(experiment),
     )
 
 

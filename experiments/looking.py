@@ -7,19 +7,31 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlmodel import Session
 
 from experiments import holdback, lifecycle, serving, words
 from experiments.aggregate import Analysis
+from experiments.alarms import unexplained
 from experiments.due import Due, Step, take_step
 from experiments.lease import Held
-from experiments.lifecycle import PROVEN, Position, State
-from experiments.looks import Quality, build_look, decide, finding_of, look_document, read_look
+from experiments.lifecycle import PROVEN, Hold, Position, State
+from experiments.looks import (
+    Quality,
+    build_look,
+    decide,
+    finding_of,
+    imbalance_p,
+    look_document,
+    read_look,
+)
 from experiments.measure import measure
 from experiments.models import Experiment, Look
 from experiments.plan import Plan
+from experiments.priors import priors_of
+from experiments.prospects import prospects
 from experiments.sources.definition import Source
 from experiments.sources.services import source_of
 from experiments.store.base import EventStore
@@ -53,7 +65,10 @@ def look_if_due(
         marks=due.marks,
         source=_source(database, due),
     )
-    quality = _quality(plan, start, measured.analysis, offset)
+    quality = replace(
+        _quality(plan, start, measured.analysis, offset),
+        imbalance_p=imbalance_p(measured.sums, plan.control),
+    )
     earlier = tuple(read_look(each["look"]) for each in due.looks)
     look = build_look(
         plan,
@@ -64,6 +79,7 @@ def look_if_due(
         quality=quality,
         earlier=earlier,
         waits_for_customer=waits,
+        explained=experiment.explained,
     )
     decision = decide(plan, (*earlier, look), experiment.dropped)
 
@@ -88,9 +104,11 @@ def _judged(
     assert experiment.started_at is not None
     plan, position = due.plan, due.position
     policy = plan.policy
-    move = lifecycle.look(position, finding_of(decision, look))
+    alarm = quality.alarm(look.counts, experiment.explained)
+    alarms = quality.alarms(look.counts)
+    hold = _hold(plan, quality, alarms, experiment.explained, offset)
+    move = lifecycle.look(position, finding_of(decision, look, hold))
     after = move.position
-    alarm = quality.alarm(look.counts)
     document, data = decision.to_document(), look_document(look)
     seen = {
         "offset": offset,
@@ -98,10 +116,13 @@ def _judged(
         "quality": quality.to_document(),
         "alarm": alarm,
         "dropped": list(experiment.dropped),
+        "alarms": alarms,
+        "prospects": prospects(plan, look, decision),
         **frozen,
     }
     at = experiment.started_at + dt.timedelta(seconds=offset)
-    _store(session, experiment, at, seen | {"ramp_step": experiment.ramp_step}, document)
+    kept = {"ramp_step": experiment.ramp_step, "priors": priors_of(session, experiment, plan)}
+    _store(session, experiment, at, seen | kept, document)
     following = policy.next_look(offset, plan.deadline_seconds) + policy.settle_seconds
     experiment.next_look_at = experiment.started_at + dt.timedelta(seconds=following)
     fresh = after.verdict if after.verdict != position.verdict else None
@@ -114,14 +135,43 @@ def _judged(
         winner=after.winner,
         newly_dropped=sorted(after.dropped - position.dropped),
         alarm=alarm,
-        held=position.state is State.HELD,
+        held=position.hold is Hold.SEAL,
+        unexplained=position.hold is Hold.QUALITY or hold is Hold.QUALITY,
     )
-    if fresh in PROVEN:
+    if after.hold is not None and after.hold is not position.hold:
+        sentence = _held_sentence(plan, after.hold, alarm, offset)
+    elif fresh in PROVEN:
         sentence += " " + _what_follows(plan, after)
     elif after == position and (position.waits_for_customer or position.state is State.HELD):
         # What waits for somebody stays the news until that person has spoken.
         sentence = experiment.note
     return Step(move, "look", sentence, seen | {"policy": policy.name, "decision": document})
+
+
+def _hold(
+    plan: Plan,
+    quality: Quality,
+    alarms: Mapping[str, float],
+    explained: Mapping[str, float],
+    offset: float,
+) -> Hold | None:
+    if unexplained(alarms, explained):
+        return Hold.QUALITY
+    # A feed is not stale before it could be: at first nobody has come yet.
+    age = quality.newest_event_age_seconds
+    silent = offset if age is None else age
+    return Hold.STALE if silent > plan.policy.stale_seconds else None
+
+
+def _held_sentence(plan: Plan, hold: Hold, alarm: str | None, offset: float) -> str:
+    on = f"Held on {words.day_of(plan, offset)}"
+    if hold is Hold.STALE:
+        return f"{on}: {alarm}. It goes on by itself when events arrive; the deadline stays."
+    wait = words.days(plan, plan.policy.explain_within_seconds)
+    return (
+        f"{on}: {alarm}. No more people are let in; {plan.owner} has {wait} to explain it, else "
+        f"everybody goes back to {plan.control}."
+    )
 
 
 def _what_follows(plan: Plan, position: Position) -> str:

@@ -6,11 +6,13 @@ that verifies was decided by the very same code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from experiments.lifecycle import Finding, Outcome
+from experiments.alarms import IMBALANCE, SEVERAL_ARMS, alarms_of, unexplained
+from experiments.lifecycle import Finding, Hold, Outcome
 from experiments.plan import Metric, Plan
 from stats import (
     CovariateMoments,
@@ -28,7 +30,10 @@ from stats.sums.consecutive import ConsecutiveSums
 from stats.sums.moments import AdditiveSums
 from stats.sums.ratio import RatioCovariateMoments, RatioMoments
 
-MOST_QUARANTINED = 0.01
+MIN_UNITS = 100
+EVENTS_OF_A_RELEASE = 2.0
+"""Prior strength of a release's event test: nine crashes to none act, where 20 needs sixteen."""
+NOTHING_EXPLAINED: Mapping[str, float] = {}
 
 Sums = Mapping[str, Mapping[str, AnySums]]
 
@@ -47,25 +52,63 @@ class Quality:
         Whether the feed is older than the policy allows.
     bots : int
         Units with more events than any person, of all arms; they count nowhere.
+    imbalance_p : float, optional
+        Chance that the arms differ before the experiment as much as they do; ``None`` where nothing
+        is known of that time.
     """
 
     quarantined: int = 0
     newest_event_age_seconds: float | None = None
     stale: bool = False
     bots: int = 0
+    imbalance_p: float | None = None
 
-    def alarm(self, counts: Mapping[str, int]) -> str | None:
+    def alarms(self, counts: Mapping[str, int]) -> dict[str, float]:
+        """Give every alarm of the data that rings, each with its loudness."""
+        return alarms_of(self.quarantined, counts, self.imbalance_p)
+
+    def alarm(
+        self, counts: Mapping[str, int], explained: Mapping[str, float] = NOTHING_EXPLAINED
+    ) -> str | None:
         """Say in words why nothing may ship on these data, or ``None``."""
-        seen = sum(counts.values()) + self.quarantined
-        if self.quarantined > MOST_QUARANTINED * seen:
+        ringing = unexplained(self.alarms(counts), explained)
+        if SEVERAL_ARMS in ringing:
+            seen = sum(counts.values()) + self.quarantined
             return f"{self.quarantined} of {seen} units met several arms"
+        if IMBALANCE in ringing:
+            return "the arms differed before the experiment already"
         if self.stale:
             return "no fresh events"
         return None
 
     def to_document(self) -> dict[str, Any]:
         """Give the quality facts as plain data."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        document = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.imbalance_p is None:
+            del document["imbalance_p"]
+        return document
+
+
+def imbalance_p(sums: Sums, control: str) -> float | None:
+    """Give the chance of the largest difference between the arms before the experiment.
+
+    Over every metric with a covariate and every treatment; the smallest two-sided p-value, times
+    their number (Bonferroni). ``None`` without covariates, or with too few units.
+    """
+    found = []
+    for arms in sums.values():
+        base = arms.get(control)
+        for arm, other in arms.items():
+            if arm == control or not isinstance(base, CovariateMoments):
+                continue
+            if not isinstance(other, CovariateMoments) or min(base.n, other.n) < MIN_UNITS:
+                continue
+            before, after = base.covariate, other.covariate
+            spread = before.variance / before.n + after.variance / after.n
+            if spread > 0:
+                z = (after.mean - before.mean) / math.sqrt(spread)
+                found.append(math.erfc(abs(z) / math.sqrt(2)))
+    return min(1.0, min(found) * len(found)) if found else None
 
 
 def decision_plan(plan: Plan) -> DecisionPlan:
@@ -78,9 +121,14 @@ def decision_plan(plan: Plan) -> DecisionPlan:
 
 
 def decision_policy(plan: Plan) -> Policy:
-    """Give the error rates that a plan was sealed with."""
+    """Give the error rates that a plan was sealed with.
+
+    The events of a release are weighed for a change that breaks something, not for a few per cent.
+    """
     policy = plan.policy
+    concentration = {} if plan.release is None else {"event_concentration": EVENTS_OF_A_RELEASE}
     return Policy(
+        **concentration,
         alpha_ship=policy.alpha_ship,
         alpha_guardrail=policy.alpha_guardrail,
         alpha_harm=policy.alpha_harm,
@@ -114,6 +162,7 @@ def build_look(
     quality: Quality,
     earlier: Sequence[LookData] = (),
     waits_for_customer: bool = False,
+    explained: Mapping[str, float] = NOTHING_EXPLAINED,
 ) -> LookData:
     """Build one look at a scheduled instant.
 
@@ -127,6 +176,8 @@ def build_look(
         The looks before it, for a spending time that never runs backwards.
     waits_for_customer : bool
         Whether a proven change waits: such a look can find harm only.
+    explained : mapping of str to float
+        Alarms that were explained, and how loud they were: they keep nothing from shipping.
 
     Notes
     -----
@@ -145,7 +196,7 @@ def build_look(
         over = over or (time >= 1.0 and ship_instant)
     if earlier:
         time = max(time, earlier[-1].spending_time)
-    trusted = quality.alarm(counts) is None
+    trusted = quality.alarm(counts, explained) is None
     return LookData(
         number=number,
         spending_time=time,
@@ -167,13 +218,14 @@ def decide(plan: Plan, looks: Sequence[LookData], dropped: Sequence[str] = ()) -
     return stats_decide(looks, decision_plan(plan), decision_policy(plan), dropped=tuple(dropped))
 
 
-def finding_of(decision: Decision, look: LookData) -> Finding:
-    """Give a decision in the words of the lifecycle."""
+def finding_of(decision: Decision, look: LookData, alarm: Hold | None = None) -> Finding:
+    """Give a decision, and what is wrong with the data, in the words of the lifecycle."""
     return Finding(
         verdict=Outcome(decision.verdict.value),
         winner=decision.winner,
         harmed=decision.harmed,
         is_final=look.is_final,
+        alarm=alarm,
     )
 
 

@@ -98,6 +98,25 @@ class DecisionRecord(SQLModel, table=True):
     hash: str = Field(max_length=64)
 
 
+class Forecast(SQLModel, table=True):
+    """What a draft or a sealed plan can prove, as the worker last found it; one per experiment.
+
+    ``plan_hash`` and ``experiment_version`` say for which plan, ``renew_at`` until when.
+    ``accepted`` holds what the customer signed for: ``{"risk", "by", "at"}``.
+    """
+
+    __tablename__: ClassVar[Any] = "forecasts"
+    experiment_id: int = Field(foreign_key="experiments.id", primary_key=True)
+    plan_hash: str = Field(max_length=64)
+    experiment_version: int
+    computed_at: dt.datetime = Field(sa_type=UtcDateTime)
+    renew_at: dt.datetime = Field(sa_type=UtcDateTime)
+    document: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    accepted: list[dict[str, Any]] = Field(
+        default_factory=list, sa_column=sa.Column(sa.JSON, nullable=False)
+    )
+
+
 class Lease(SQLModel, table=True):
     """Who may run the worker's ticks; ``fence`` grows with every new holder."""
 

@@ -19,6 +19,7 @@ from experiments import lifecycle, words
 from experiments.closing import close_what_is_gone
 from experiments.due import MACHINE, Due, Step, edited, read_due, take_step
 from experiments.errors import FencedError, SourceError
+from experiments.forecast import forecast_due
 from experiments.lease import LEASE_SECONDS, Held, acquire
 from experiments.lifecycle import WATCHED, Hold, State
 from experiments.looking import compare_if_due, look_if_due
@@ -90,6 +91,11 @@ def tick(
         else:
             looks += looked
             moves += moved
+    try:
+        # After the looks: protection does not wait for a plan that nobody has met yet.
+        forecast_due(database, store, held, now)
+    except FencedError:
+        return TickResult(False, looks, moves, tuple(errors))
     return TickResult(True, looks, moves, tuple(errors))
 
 

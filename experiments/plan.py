@@ -16,6 +16,7 @@ from typing import Any
 from experiments.analysis.definitions import MOST_EVENTS_PER_DAY
 from experiments.document import Reader, format_duration, sha256_of
 from experiments.errors import PlanError
+from experiments.expected import Expected, read_expected
 from experiments.money import Value, read_alternatives, read_value
 from experiments.policy import PROOF_28D, RELEASE_1D, Policy, RampStep, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
@@ -198,6 +199,7 @@ class Plan:
     policy: Policy
     exposures: ExposureColumns | None = None
     outcomes: OutcomeColumns | None = None
+    expected: Expected | None = None
     most_events_per_day: float = MOST_EVENTS_PER_DAY
     value: Value | None = None
     alternatives: tuple[str, ...] = ()
@@ -279,6 +281,8 @@ class Plan:
             document["most_events_per_day"] = self.most_events_per_day
         if self.audience is not None:
             document["audience"] = self.audience
+        if self.expected is not None:
+            document["expected"] = self.expected.to_document()
         if self.value is not None:
             document["value"] = self.value.to_document()
         if self.alternatives:
@@ -373,6 +377,7 @@ def _read_plan(source: Mapping[str, Any]) -> Plan:
         policy=policy,
         exposures=exposures,
         outcomes=outcomes,
+        expected=read_expected(reader, {metric.key: metric.binary for metric in metrics}),
         value=value,
         alternatives=read_alternatives(reader),
         source=source_key,

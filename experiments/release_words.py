@@ -88,7 +88,7 @@ def instruction(plan: Plan, status: CardStatus) -> str | None:
     if state in LIVE and state is not State.HELD:
         waiting = [] if status.release is None else status.release["waits_for"]
         if [each["kind"] for each in waiting] == ["approval"]:
-            return f"Approve the step, or stop it: everything else is as it should be."
+            return "Approve the step, or stop it: everything else is as it should be."
         return "Wait: no harm is seen, and the next step comes by itself."
     if state is not State.ROLLED_BACK:
         return None
@@ -113,7 +113,8 @@ def next_step(plan: Plan, status: CardStatus) -> tuple[str, str, str, dt.datetim
     if state not in LIVE or state is State.HELD or status.release is None:
         return None
     told, release = status.release, plan.release
-    assert release is not None and status.started_at is not None
+    assert release is not None
+    assert status.started_at is not None
     last = told["step"] + 1 == len(release.steps)
     following = f"everybody gets {variant}" if last else step_text(plan, told["step"] + 1)
     waiting = told["waits_for"]

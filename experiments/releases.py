@@ -13,10 +13,11 @@ from typing import Any
 from sqlmodel import Session
 
 from experiments import services
-from experiments.enact import current_flag, enact, plan_of, position_of
+from experiments.enact import current_flag
 from experiments.errors import PlanError
 from experiments.lifecycle import LIVE, Move, State
 from experiments.models import Experiment
+from experiments.places import open_experiment, same_person
 from experiments.release import RELEASE
 from experiments.release_state import is_release, standing_of
 from experiments.release_words import approved_sentence
@@ -95,43 +96,38 @@ def approve(
     Raises
     ------
     NotAllowedError
-        If it is who started the release.
+        If it is who started the release, or no person.
     StateError
         If there is nothing to approve.
     """
-    environment = lock_environment(session, project_key, environment_key)
-    experiment = find(session, project_key, environment_key, key)
-    plan = plan_of(experiment)
-    position = position_of(experiment, plan)
+    find(session, project_key, environment_key, key)
+    opened = open_experiment(session, project_key, environment_key, key)
+    plan, position = opened.plan, opened.position
     assert plan.release is not None
     if position.state not in LIVE:
         raise StateError(
             f"a release that is {position.state} has no step to approve",
             hint="only from HELD, RAMPING, RUNNING",
         )
-    standing = standing_of(session, experiment, plan)
+    standing = standing_of(session, opened.experiment, plan)
     step = position.step
     if not plan.release.steps[step].approval or step in standing.approved:
         why = "is approved already" if step in standing.approved else "needs no approval"
         raise StateError(f"step {step + 1} {why}")
-    if actor.name.strip().casefold() == standing.started_by.strip().casefold():
+    if actor.kind != "user":
+        raise NotAllowedError("a program approves nothing", hint="sign in and approve it yourself")
+    if same_person(actor.name, standing.started_by):
         raise NotAllowedError(
-            f"{actor.name} started this release",
-            hint="somebody else approves its steps",
+            f"{actor.name} started this release", hint="somebody else approves its steps"
         )
-    enact(
-        session,
-        environment,
-        experiment,
-        plan,
+    return opened.act(
         Move(position),
-        kind="action",
-        sentence=approved_sentence(plan, step, actor.name),
+        "action",
+        approved_sentence(plan, step, actor.name),
         actor=actor,
         now=now,
         body={"do": "approve", "step": step, "by": actor.name},
     )
-    return experiment
 
 
 def find(session: Session, project_key: str, environment_key: str, key: str) -> Experiment:

@@ -7,17 +7,19 @@ lock before it reads what it will change. Statistics stay in the worker: nothing
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlmodel import Session, col, select
 
-from experiments import lifecycle, record, release_words, serving, words
+from experiments import feasibility, lifecycle, record, release_words, serving, words
 from experiments.card import Card, CardStatus, build_card
-from experiments.enact import current_flag, enact, plan_of, position_of
+from experiments.enact import current_flag, plan_of
 from experiments.errors import SealBrokenError
+from experiments.feasibility import forecast_body
 from experiments.lifecycle import State
 from experiments.models import Experiment, Look
+from experiments.places import find_experiment, open_experiment, required, same_person
 from experiments.plan import parse_plan, plan_hash
 from experiments.release_state import release_facts
 from experiments.sources.services import check_before_seal, check_before_start
@@ -53,7 +55,7 @@ def create_experiment(
     """
     plan = parse_plan(document)
     environment = lock_environment(session, project_key, plan.environment)
-    if _find(session, environment, plan.key) is not None:
+    if find_experiment(session, environment, plan.key) is not None:
         raise AlreadyExistsError(
             f"there is an experiment {plan.key!r} in {plan.environment} already",
             field="key",
@@ -86,7 +88,7 @@ def replace_plan(
     now: dt.datetime,
 ) -> Experiment:
     """Write a draft's plan anew. Key, flag and environment stay; a sealed plan cannot change."""
-    _environment, experiment = _locked(session, project_key, environment_key, key)
+    experiment = open_experiment(session, project_key, environment_key, key).experiment
     if experiment.state != State.DRAFT:
         raise StateError(
             f"the plan is sealed: experiment {key!r} is {experiment.state}",
@@ -122,25 +124,64 @@ def seal(
     now: dt.datetime,
 ) -> Experiment:
     """Freeze the plan with its hash; from now on every rule of the decision is fixed."""
-    environment, experiment = _locked(session, project_key, environment_key, key)
-    plan = plan_of(experiment)
+    opened = open_experiment(session, project_key, environment_key, key)
+    experiment, plan = opened.experiment, opened.plan
     check_before_seal(session, experiment.project_id, plan)
-    move = lifecycle.seal(position_of(experiment, plan))
+    move = lifecycle.seal(opened.position)
     experiment.plan_hash = plan_hash(experiment.plan)
     experiment.sealed_at = now
     sentence = f"Sealed for {plan.customer}, run by {plan.owner}: {plan.hypothesis}"
-    enact(
+    body = {"plan": experiment.plan, "forecast": forecast_body(session, experiment)}
+    return opened.act(move, "seal", sentence, actor=actor, now=now, body=body)
+
+
+def accept(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    key: str,
+    *,
+    risks: Sequence[str],
+    actor: Actor,
+    now: dt.datetime,
+) -> Experiment:
+    """Sign for risks of the sealed plan, so that it may start in spite of them.
+
+    Only the plan's customer can, signed in; what was signed is kept with the forecast that it was
+    signed on.
+
+    Raises
+    ------
+    NotAllowedError
+        If the actor is anybody else, or a key.
+    StateError
+        If the plan is not sealed, or has started.
+    """
+    experiment = open_experiment(session, project_key, environment_key, key).experiment
+    if experiment.state != State.SEALED:
+        raise StateError(
+            f"a risk is accepted for a sealed plan: experiment {key!r} is {experiment.state}",
+            hint="seal it first; once started there is nothing to sign",
+        )
+    plan = plan_of(experiment)
+    row = feasibility.sign(session, experiment, plan, risks, actor=actor, now=now)
+    sentence = f"{plan.customer} accepts the risk: {', '.join(dict.fromkeys(risks))}."
+    record.append_record(
         session,
-        environment,
         experiment,
-        plan,
-        move,
-        kind="seal",
-        sentence=sentence,
-        actor=actor,
+        "action",
+        {
+            "do": "accept",
+            "risks": list(dict.fromkeys(risks)),
+            "forecast": forecast_body(session, experiment),
+            "state": experiment.state,
+            "verdict": experiment.verdict,
+        },
+        actor=str(actor),
         now=now,
-        body={"plan": experiment.plan},
+        sentence=sentence,
     )
+    _audit(session, experiment, "experiment_accept", actor, now, after={"accepted": row.accepted})
     return experiment
 
 
@@ -158,35 +199,29 @@ def start(
     Raises
     ------
     StateError
-        If the flag cannot carry the experiment, or the plan is not sealed.
+        If the flag cannot carry the experiment, or the plan is not sealed; if its forecast is
+        still being computed, or speaks against it and the customer has not signed.
     """
-    environment, experiment = _locked(session, project_key, environment_key, key)
-    plan = plan_of(experiment)
+    opened = open_experiment(session, project_key, environment_key, key)
+    experiment, plan = opened.experiment, opened.plan
     check_before_start(session, experiment, plan)
-    rollout = serving.check_flag(plan, current_flag(session, environment, plan.flag))
-    step = 0 if rollout is None else rollout.first_step(plan)
-    move = lifecycle.start(position_of(experiment, plan), step)
+    move = lifecycle.start(opened.position)
+    rollout = serving.check_flag(plan, current_flag(session, opened.environment, plan.flag))
+    if rollout is not None:
+        move = lifecycle.start(opened.position, rollout.first_step(plan))
+    if plan.release is None:
+        # A release promises no effect that could be out of reach.
+        feasibility.check_start(session, experiment, now)
     experiment.started_at = now
     first_look = plan.policy.next_look(0.0, plan.deadline_seconds) + plan.policy.settle_seconds
     experiment.next_look_at = now + dt.timedelta(seconds=first_look)
     sentence = words.started_sentence(plan, plan.ramp_steps[0].coverage)
-    body = None
+    body: dict[str, Any] = {"forecast": forecast_body(session, experiment)}
     if plan.release is not None:
         sentence = release_words.started_sentence(plan, rollout)
-        body = {"started_by": actor.name, "took_over": rollout and rollout.rule_id}
-    enact(
-        session,
-        environment,
-        experiment,
-        plan,
-        move,
-        kind="start",
-        sentence=sentence,
-        actor=actor,
-        now=now,
-        body=body,
-    )
-    return experiment
+        taken = None if rollout is None else rollout.rule_id
+        body = {"started_by": actor.name, "took_over": taken}
+    return opened.act(move, "start", sentence, actor=actor, now=now, body=body)
 
 
 def stop(
@@ -200,26 +235,12 @@ def stop(
     now: dt.datetime,
 ) -> Experiment:
     """Stop anything that has not ended, with a reason; whoever was served gets control."""
-    reason = reason.strip()
-    if not reason:
-        raise InvalidInputError("a stop needs a reason", field="reason")
-    environment, experiment = _locked(session, project_key, environment_key, key)
-    plan = plan_of(experiment)
-    move = lifecycle.stop(position_of(experiment, plan))
+    reason = required(reason, "reason", "a stop")
+    opened = open_experiment(session, project_key, environment_key, key)
+    move = lifecycle.stop(opened.position)
     sentence = f"Stopped by {actor.name}: {reason}"
-    enact(
-        session,
-        environment,
-        experiment,
-        plan,
-        move,
-        kind="action",
-        sentence=sentence,
-        actor=actor,
-        now=now,
-        body={"do": "stop", "reason": reason},
-    )
-    return experiment
+    body = {"do": "stop", "reason": reason}
+    return opened.act(move, "action", sentence, actor=actor, now=now, body=body)
 
 
 def confirm(
@@ -240,33 +261,21 @@ def confirm(
     SealBrokenError
         If somebody edited the experiment's rule since.
     """
-    environment, experiment = _locked(session, project_key, environment_key, key)
-    plan = plan_of(experiment)
-    move = lifecycle.confirm(position_of(experiment, plan))
-    if actor.name.casefold() != plan.customer.casefold():
+    opened = open_experiment(session, project_key, environment_key, key)
+    experiment, plan = opened.experiment, opened.plan
+    move = lifecycle.confirm(opened.position)
+    if not same_person(actor.name, plan.customer):
         raise NotAllowedError(
             f"only the customer, {plan.customer}, confirms this experiment",
             hint="anybody may stop it, with a reason",
         )
-    flag = current_flag(session, environment, plan.flag)
+    flag = current_flag(session, opened.environment, plan.flag)
     edited = serving.edited_by_hand(plan, flag, experiment.rule or {})
     if edited is not None:
         raise SealBrokenError(f"{edited}: what was proven is not what is served", field="flag")
     shipped = words.shipped_sentence(plan, experiment.winner)
     sentence = f"{plan.customer} confirmed on {words.moment(now)}. {shipped}"
-    enact(
-        session,
-        environment,
-        experiment,
-        plan,
-        move,
-        kind="action",
-        sentence=sentence,
-        actor=actor,
-        now=now,
-        body={"do": "confirm"},
-    )
-    return experiment
+    return opened.act(move, "action", sentence, actor=actor, now=now, body={"do": "confirm"})
 
 
 def get_experiment(
@@ -278,7 +287,7 @@ def get_experiment(
         .join(Project, col(Project.id) == Environment.project_id)
         .where(Project.key == project_key, Environment.key == environment_key)
     ).one_or_none()
-    found = _find(session, environment, key) if environment is not None else None
+    found = find_experiment(session, environment, key) if environment is not None else None
     if found is None:
         raise NotFoundError(f"there is no experiment {key!r} in {environment_key}", field="key")
     return found
@@ -352,6 +361,7 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         ended_at=_settled_at(experiment),
         next_look_at=experiment.next_look_at,
         confirm_by=experiment.confirm_by,
+        forecast=_forecast_sentence(session, experiment),
         decided=tuple(each["verdict"] for each in experiment.verdicts),
         held_cause=experiment.held_cause,
         explain_by=experiment.explain_by,
@@ -361,7 +371,7 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         realised=experiment.realised,
         override=experiment.override,
         request=experiment.request,
-        release=release_facts(session, experiment, newest and newest.data, now),
+        release=release_facts(session, experiment, newest.data if newest else None, now),
     )
     if newest is None:
         return build_card(plan, status, now=now)
@@ -376,6 +386,16 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
     )
 
 
+def _forecast_sentence(session: Session, experiment: Experiment) -> str:
+    if experiment.started_at is not None or experiment.ended_at is not None:
+        return ""
+    row = feasibility.read_forecast(session, experiment)
+    if row is None:
+        return "What it can prove is being computed."
+    signed = [f"{each['by']} accepts {each['risk']}" for each in row.accepted]
+    return " ".join([str(row.document["sentence"]), *(f"{each}." for each in signed)])
+
+
 def _settled_at(experiment: Experiment) -> dt.datetime | None:
     """Tell since when it stands as it does: it may have been turned back after it ended."""
     if experiment.ended_at is None:
@@ -387,24 +407,6 @@ def _settled_at(experiment: Experiment) -> dt.datetime | None:
 def _has_news(experiment: Experiment) -> bool:
     held = experiment.state == State.HELD
     return held or experiment.verdict is not None or experiment.ended_at is not None
-
-
-def _find(session: Session, environment: Environment, key: str) -> Experiment | None:
-    return session.exec(
-        select(Experiment)
-        .where(Experiment.environment_id == environment.id, Experiment.key == key)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
-
-
-def _locked(
-    session: Session, project_key: str, environment_key: str, key: str
-) -> tuple[Environment, Experiment]:
-    environment = lock_environment(session, project_key, environment_key)
-    experiment = _find(session, environment, key)
-    if experiment is None:
-        raise NotFoundError(f"there is no experiment {key!r} in {environment_key}", field="key")
-    return environment, experiment
 
 
 def _audit(

@@ -283,6 +283,7 @@ def look_sentence(
     newly_dropped: Sequence[str] = (),
     alarm: str | None = None,
     held: bool = False,
+    unexplained: bool = False,
     replayed: bool = False,
     timeless: bool = False,
 ) -> str:
@@ -306,6 +307,8 @@ def look_sentence(
     if verdict == Outcome.INVALID:
         if held:
             return f"The rule was edited by hand, so nothing can be proven. {on} {back}."
+        if unexplained and decision["verdict"] != Outcome.INVALID:
+            return f"{on} nobody had explained what is wrong with the data: {back}."
         return (
             f"{on} the split was no longer the planned one "
             f"({_counts(plan, look)}), so no number can be trusted: {back}."

@@ -38,6 +38,7 @@ from benchmarks.trials.worlds import (
 )
 from experiments import services
 from experiments.enact import position_of
+from experiments.forecast_words import RISKS
 from experiments.lifecycle import State
 from experiments.models import Experiment
 from experiments.monitor import tick
@@ -103,6 +104,11 @@ class Machine:
             _create_flag(session, document["flag"])
             services.create_experiment(session, PROJECT, document, actor=_owner(), now=START)
             services.seal(session, *place, actor=_owner(), now=START)
+        # The worker forecasts; what it says is no part of the trial, and the customer signs.
+        tick(self.database, self.store, holder="worker", now=START)
+        with self.database.write() as session:
+            customer = Actor("user", CUSTOMER)
+            services.accept(session, *place, risks=RISKS, actor=customer, now=START)
             started = services.start(session, *place, actor=_owner(), now=START)
             trial = Trial(world, key, visitors, plan=services.plan_of(started), state=started.state)
             assert trial.plan is not None

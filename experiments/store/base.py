@@ -13,6 +13,7 @@ Errors::
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -100,6 +101,8 @@ class Event(NamedTuple):
         What the unit met; ``None`` in a tracking event.
     name, value
         What the unit did, and an optional number; ``None`` in an exposure.
+    attributes : str, optional
+        Of an exposure: what its sender says of the unit, as :func:`attributes_text` writes it.
     """
 
     id: bytes
@@ -112,6 +115,17 @@ class Event(NamedTuple):
     revision: int | None = None
     name: str | None = None
     value: float | None = None
+    attributes: str | None = None
+
+
+def attributes_text(values: Mapping[str, str]) -> str | None:
+    """Write attributes as every store keeps them: one JSON object of texts, by name.
+
+    Equal attributes are equal texts, so that a column of them has few different values.
+    """
+    if not values:
+        return None
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def date_of_day(day: int) -> dt.date:
@@ -277,7 +291,7 @@ class EventStore(Protocol):
 
         The two tables are exposures, then tracking events::
 
-            environment_id, unit, flag, variant, rule, revision, time
+            environment_id, unit, flag, variant, rule, revision, attributes, time
             environment_id, unit, name, value, time
 
         ``time`` is POSIX seconds. ``since`` and ``until`` let the store skip whole days that lie

@@ -259,20 +259,21 @@ class EmbeddedStore:
 
 def _view(kind: Kind, paths: Sequence[Path], environment_id: int) -> str:
     """Write the SQL of a view over files and waiting rows."""
-    columns = ", ".join(kind.columns)
-    sources = [f"SELECT {columns} FROM waiting_{kind.name}"]  # noqa: S608
+    sources = [f"SELECT * FROM waiting_{kind.name}"]  # noqa: S608
     if paths:
         # DuckDB takes each path for a pattern; a folder may be called "a[1]" or "it's".
         literals = ", ".join("'" + glob.escape(str(p)).replace("'", "''") + "'" for p in paths)
         sources.append(
-            f"SELECT {columns} FROM read_parquet([{literals}], hive_partitioning = false) "  # noqa: S608
+            # Files of older releases have fewer columns.
+            f"SELECT * FROM read_parquet([{literals}], hive_partitioning = false, "  # noqa: S608
+            "union_by_name = true) "
             f"WHERE environment_id = {int(environment_id)}"
         )
     shown = ", ".join(column for column in kind.columns if column != "time_us")
     return (
         f"CREATE VIEW {kind.name} AS "  # noqa: S608
         f"SELECT {shown}, time_us / {MICROSECONDS}::DOUBLE AS time "
-        f"FROM ({' UNION ALL '.join(sources)})"
+        f"FROM ({' UNION ALL BY NAME '.join(sources)})"
     )
 
 

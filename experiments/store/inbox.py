@@ -36,8 +36,9 @@ _MAX_EVENTS_PER_COMMIT = 20_000
 # The generation is an integer of ours, written into the text: bound, it would cost 5 % more.
 _INSERT = """
 INSERT INTO inbox (id, environment_id, time_us, unit, flag, variant, rule, revision, name, value,
-                   generation)
-SELECT ?1, ?2, CAST(round(?3 * 1000000.0) AS INTEGER), ?4, ?5, ?6, ?7, ?8, ?9, ?10, {generation}
+                   attributes, generation)
+SELECT ?1, ?2, CAST(round(?3 * 1000000.0) AS INTEGER), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
+       {generation}
 WHERE NOT EXISTS (SELECT 1 FROM seen WHERE id = ?1 AND environment_id = ?2)
 ON CONFLICT DO NOTHING
 """

@@ -63,10 +63,11 @@ EXPOSURES = Kind(
             pa.field("variant", pa.string(), nullable=False),
             pa.field("rule", pa.string()),
             pa.field("revision", pa.int64()),
+            pa.field("attributes", pa.string()),
         ]
     ),
     ("environment_id", "flag", "time_us"),
-    ("environment_id", "flag", "variant", "rule", "revision"),
+    ("environment_id", "flag", "variant", "rule", "revision", "attributes"),
 )
 TRACKS = Kind(
     "tracks",
@@ -159,8 +160,19 @@ def merge_files(directory: Path, kind: Kind, files: Iterable[EventFile]) -> Even
     """Write the rows of several files of one day into a new one; the old ones stay."""
     chosen = list(files)
     tables = [pq.ParquetFile(directory / file.path).read() for file in chosen]
-    table = pa.concat_tables([t.select(list(kind.columns)).cast(kind.schema) for t in tables])
+    table = pa.concat_tables([_whole(kind, t) for t in tables])
     return write_file(directory, kind, chosen[0].day, table)
+
+
+def _whole(kind: Kind, table: pa.Table) -> pa.Table:
+    """Give a file's rows with every column; what an older release did not write is null."""
+    columns = [
+        table[field.name] if field.name in table.column_names else pa.nulls(len(table), field.type)
+        for field in kind.schema
+    ]
+    return pa.table(columns, schema=pa.schema([f.with_nullable(True) for f in kind.schema])).cast(
+        kind.schema
+    )
 
 
 def _date(day: int) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from experiments.store.connections import Connection
 
-FORMAT = 1
+FORMAT = 2
 SCHEMA = "flagstone_events"
 KINDS = ("exposures", "tracks")
 DAY_US = SECONDS_PER_DAY * MICROSECONDS
@@ -51,7 +51,8 @@ CREATE TABLE flagstone_events.exposures (
     flag text NOT NULL,
     variant text NOT NULL,
     rule text,
-    revision bigint
+    revision bigint,
+    attributes text
 ) PARTITION BY RANGE (time_us);
 CREATE TABLE flagstone_events.tracks (
     environment_id bigint NOT NULL,
@@ -72,7 +73,13 @@ CREATE TABLE flagstone_events.state (
     format integer NOT NULL,
     cleaned_day integer NOT NULL
 );
-INSERT INTO flagstone_events.state VALUES (true, 1, 0)
+INSERT INTO flagstone_events.state VALUES (true, 2, 0)
+"""
+# Old rows say nothing. Nobody waits long behind it: rather it is tried again.
+_FROM_FORMAT_1 = """
+SET LOCAL lock_timeout = '2s';
+ALTER TABLE flagstone_events.exposures ADD COLUMN attributes text;
+UPDATE flagstone_events.state SET format = 2
 """
 
 _MAKE_DAY: tuple[LiteralString, ...] = (
@@ -99,10 +106,16 @@ def prepare(connection: Connection) -> None:
             # Another process may have made them while this one waited for the lock.
             if not _exists(connection, "state"):
                 connection.execute(_TABLES.encode())
-    found = connection.execute("SELECT format FROM flagstone_events.state").fetchone()
-    if found is None or found[0] != FORMAT:
+    found = _format(connection)
+    if found == 1:
+        with _making(connection):
+            # Another process may have done it while this one waited for the lock.
+            if _format(connection) == 1:
+                connection.execute(_FROM_FORMAT_1.encode())
+        found = _format(connection)
+    if found != FORMAT:
         raise StoreError(
-            f"the event tables have format {found and found[0]}; this release reads {FORMAT}",
+            f"the event tables have format {found}; this release reads {FORMAT}",
             hint="Use the release that wrote them, or another database.",
         )
 
@@ -233,6 +246,11 @@ def _detached(connection: Connection, kind: str) -> list[str]:
         (SCHEMA, f"^{kind}_[0-9]{{8}}$"),
     )
     return [name for (name,) in rows]
+
+
+def _format(connection: Connection) -> int | None:
+    row = connection.execute("SELECT format FROM flagstone_events.state").fetchone()
+    return None if row is None else int(row[0])
 
 
 def _exists(connection: Connection, name: str) -> bool:

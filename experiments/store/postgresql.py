@@ -117,6 +117,10 @@ class PostgresStore:
                 prepare(connection)
                 connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
                 connection.read_only = True
+                # Units meet all their events: of fresh days the planner knows nothing, and a nested
+                # loop over two large tables would take minutes.
+                connection.execute("SET enable_nestloop = off")
+                connection.execute("SET jit = off")
                 with connection.transaction():
                     # From here on no day can be detached, only marked for it.
                     connection.execute(

@@ -36,7 +36,7 @@ _APPEND = """
 WITH given AS (
     SELECT * FROM json_to_recordset(%s::json) AS given (
         id uuid, environment_id bigint, time_us bigint, unit text, flag text, variant text,
-        rule text, revision bigint, name text, value double precision)
+        rule text, revision bigint, name text, value double precision, attributes text)
 ), fresh AS (
     INSERT INTO flagstone_events.ids SELECT id, environment_id, time_us / 86400000000 FROM given
     ON CONFLICT DO NOTHING RETURNING id, environment_id
@@ -44,7 +44,7 @@ WITH given AS (
     SELECT given.* FROM given JOIN fresh USING (id, environment_id)
 ), exposed AS (
     INSERT INTO flagstone_events.exposures
-    SELECT environment_id, time_us, unit, flag, variant, rule, revision FROM taken
+    SELECT environment_id, time_us, unit, flag, variant, rule, revision, attributes FROM taken
     WHERE flag IS NOT NULL
 ), tracked AS (
     INSERT INTO flagstone_events.tracks
@@ -208,7 +208,7 @@ def _rows(events: Iterable[Event]) -> list[dict[str, Any]]:
         key = (event.id, event.environment_id)
         if key in found:
             continue
-        number, environment_id, time, unit, flag, variant, rule, revision, name, value = event
+        number, environment_id, time, unit, flag, variant, rule, revision, name, value, told = event
         time_us = math.floor(time * MICROSECONDS + 0.5)
         if (
             (flag is None) == (name is None)
@@ -229,6 +229,7 @@ def _rows(events: Iterable[Event]) -> list[dict[str, Any]]:
             "revision": revision,
             "name": name,
             "value": value,
+            "attributes": told,
         }
     return [found[key] for key in sorted(found)]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from experiments.store.base import EventError, FullError, StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_SECONDS = 10.0
 
 _SCHEMA = """
@@ -35,6 +35,7 @@ CREATE TABLE inbox (
     revision INTEGER,
     name TEXT,
     value REAL,
+    attributes TEXT,
     PRIMARY KEY (id, environment_id),
     CHECK (length(id) = 16),
     CHECK (time_us BETWEEN 0 AND 253402300799999999),
@@ -109,8 +110,11 @@ def open_inbox(
                 if found == 0:
                     for statement in _SCHEMA.split(";"):
                         connection.execute(statement)
-                if found < SCHEMA_VERSION:
+                if found < 2:
                     connection.execute(_QUALITY)
+                if 0 < found < SCHEMA_VERSION:
+                    connection.execute("ALTER TABLE inbox ADD COLUMN attributes TEXT")
+                if found < SCHEMA_VERSION:
                     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         version = _version(connection)
         if version != SCHEMA_VERSION:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -21,6 +21,7 @@ from experiments.store.base import (
     Event,
     EventError,
     EventTimeError,
+    attributes_text,
     whole_microseconds,
 )
 from experiments.store.quality import refused_times
@@ -32,6 +33,8 @@ MAX_NAME_CHARACTERS = 256
 # Sums of cubes are taken of values; past this they would lose their meaning, then overflow.
 MAX_VALUE = 1e15
 MAX_AHEAD_SECONDS = 3_600.0
+MAX_ATTRIBUTES = 8
+MAX_ATTRIBUTE_CHARACTERS = 64
 
 _Unit = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_UNIT_CHARACTERS)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
@@ -49,6 +52,8 @@ class _Exposure(
     variant: _Name
     rule: _Name | None = None
     revision: _Revision | None = None
+    # Looked through below, so that a fault is named with the attribute.
+    attributes: dict[str, Any] | None = None
 
 
 class _Track(msgspec.Struct, tag="track", tag_field="type", forbid_unknown_fields=True, gc=False):
@@ -139,6 +144,9 @@ def parse_batch(
                     item.variant,
                     item.rule,
                     item.revision,
+                    None,
+                    None,
+                    _attributes(item.attributes, index) if item.attributes else None,
                 )
             )
             continue
@@ -164,6 +172,48 @@ def parse_batch(
             )
         )
     return events
+
+
+def _attributes(given: Mapping[str, Any], index: int) -> str | None:
+    """Write an exposure's attributes as they are kept: as texts, an empty one not at all."""
+    if len(given) > MAX_ATTRIBUTES:
+        raise EventError(
+            f"there are {len(given)} attributes; at most {MAX_ATTRIBUTES} are taken",
+            field=f"events[{index}].attributes",
+            hint="Send those by which results are to be seen, and no others.",
+        )
+    texts = {}
+    for name, value in given.items():
+        if not 1 <= len(name) <= MAX_ATTRIBUTE_CHARACTERS or not name.isprintable():
+            raise EventError(
+                f"an attribute's name has 1 to {MAX_ATTRIBUTE_CHARACTERS} printable characters",
+                field=f"events[{index}].attributes",
+            )
+        text = _attribute_text(value)
+        if text is None:
+            raise EventError(
+                f"an attribute is a text of at most {MAX_ATTRIBUTE_CHARACTERS} characters, "
+                "a number between -1e15 and 1e15, true or false",
+                field=f"events[{index}].attributes.{name}",
+                hint="Send what people are grouped by, such as a country or a plan.",
+            )
+        if text:
+            texts[name] = text
+    return attributes_text(texts)
+
+
+def _attribute_text(value: object) -> str | None:
+    """Give a value as text, ``None`` if it is none that is taken."""
+    if isinstance(value, str):
+        # A text of PostgreSQL cannot hold U+0000, and no country is called so.
+        text = value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return text if len(text) <= MAX_ATTRIBUTE_CHARACTERS else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, int | float) or not -MAX_VALUE <= value <= MAX_VALUE:
+        return None
+    # 3 and 3.0 are one number, whichever language sent it.
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _posix(time: _Time) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from flagstone.errors import ConfigurationError
+from flagstone.events import MAX_ATTRIBUTE_CHARACTERS, MAX_ATTRIBUTES
 
 
 def server_key(key: object) -> str:
@@ -46,6 +47,26 @@ def attributes(name: str, mapping: object) -> dict[str, Any]:
     if not isinstance(mapping, Mapping):
         raise ConfigurationError(f"{name} must be a mapping, not {type(mapping).__name__}")
     return dict(mapping)
+
+
+def attribute_names(name: str, names: object) -> tuple[str, ...]:
+    """Return names of context attributes, at most eight."""
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise ConfigurationError(f"{name} must be a sequence of names, not {names!r}")
+    given = tuple(dict.fromkeys(names))
+    if len(given) > MAX_ATTRIBUTES:
+        raise ConfigurationError(f"{name} holds {len(given)} names; at most {MAX_ATTRIBUTES}")
+    for each in given:
+        if not isinstance(each, str) or not 1 <= len(each) <= MAX_ATTRIBUTE_CHARACTERS:
+            longest = MAX_ATTRIBUTE_CHARACTERS
+            raise ConfigurationError(
+                f"{name} must hold names of 1 to {longest} characters, not {each!r}"
+            )
+        if not each.isprintable():
+            raise ConfigurationError(f"{name} holds a name that is not printable: {each!r}")
+        if each == "targetingKey":
+            raise ConfigurationError(f"{name} must not hold targetingKey: that is the unit")
+    return given
 
 
 def path_of(name: str, path: object) -> Path | None:

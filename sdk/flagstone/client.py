@@ -10,13 +10,20 @@ import socket
 import threading
 import time as clock
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from flagstone import process, snapshot, substitute
-from flagstone.arguments import attributes, path_of, positive, seconds_of, server_key
+from flagstone.arguments import (
+    attribute_names,
+    attributes,
+    path_of,
+    positive,
+    seconds_of,
+    server_key,
+)
 from flagstone.defaults import Defaults
 from flagstone.errors import SnapshotError
 from flagstone.events import MEMORY_EXPOSURES, ExposureMemory, Outbox
@@ -64,6 +71,10 @@ class Client(Getters):
         processes may share it.
     spool_bytes : int, default 64 MiB
         As much as may lie there; what does not fit stays in memory while there is room.
+    exposure_attributes : sequence of str, default ()
+        Names of context attributes, at most eight, whose values go along with exposures, for
+        results by segment: text of up to 64 characters, numbers and booleans. Nothing of a context
+        leaves the process unless it is named here.
     host_name : bool, default False
         Tell the service the name of this machine, to be shown in its list of instances.
     timing : Timing, optional
@@ -97,6 +108,7 @@ class Client(Getters):
         context: Mapping[str, Any] | None = None,
         spool_path: str | PathLike[str] | None = None,
         spool_bytes: int = SPOOL_BYTES,
+        exposure_attributes: Iterable[str] = (),
         host_name: bool = False,
         timing: Timing | None = None,
     ) -> None:
@@ -107,6 +119,7 @@ class Client(Getters):
         self._flush_seconds = seconds_of("flush_seconds", flush_seconds)
         self._queue_size = positive("queue_size", queue_size)
         own_attributes = attributes("context", context)
+        told = attribute_names("exposure_attributes", exposure_attributes)
         self._snapshot_path = path_of("snapshot_path", snapshot_path)
         self._spool_path = path_of("spool_path", spool_path)
         self._spool_bytes = positive("spool_bytes", spool_bytes)
@@ -117,7 +130,7 @@ class Client(Getters):
         self._exit_seconds = timing.exit_seconds
         self._transport = Transport(endpoint, key, timing)
         self._own_store = FlagStore()
-        self._memory = ExposureMemory(MEMORY_EXPOSURES, timing.exposure_window_seconds)
+        self._memory = ExposureMemory(MEMORY_EXPOSURES, timing.exposure_window_seconds, told)
         self._closing = threading.RLock()
         self._closed = False
 

@@ -14,17 +14,20 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 BATCH_EVENTS = 500
 # What the service takes; refused here, an event costs no round trip.
 MAX_UNIT_CHARACTERS = 512
 MAX_NAME_CHARACTERS = 256
 MAX_VALUE = 1e15
+MAX_ATTRIBUTES = 8
+MAX_ATTRIBUTE_CHARACTERS = 64
 MEMORY_EXPOSURES = 50_000
 
-# flag key, unit as the caller gave it, variant, rule, revision; the last is no part of identity
-Met: TypeAlias = tuple[str, object, str, str | None, int]
+# flag key, unit as the caller gave it, variant, rule; and, no part of identity, revision and what
+# of the context goes along
+Met: TypeAlias = tuple[str, object, str, str | None, int, Mapping[str, object] | None]
 
 
 _NOTHING_YET: Mapping[object, float] = {}
@@ -44,7 +47,8 @@ class Outbox(NamedTuple):
 
     ``expose`` takes what was met and when, ``put`` an event, ``refuse`` counts one that could
     never be sent. What stands in ``recent`` (flag, unit, variant, rule → POSIX seconds) and is
-    younger than ``window_seconds`` need not be exposed again.
+    younger than ``window_seconds`` need not be exposed again. ``attributes`` names what of a
+    context goes along with an exposure: nothing, unless somebody asked for it.
     """
 
     expose: Callable[[Met, float], object]
@@ -52,6 +56,7 @@ class Outbox(NamedTuple):
     refuse: Callable[[], object]
     recent: Mapping[object, float] = _NOTHING_YET
     window_seconds: float = 0.0
+    attributes: tuple[str, ...] = ()
 
 
 class EventQueue:
@@ -142,8 +147,9 @@ class ExposureMemory:
     :meth:`record` looks again.
     """
 
-    def __init__(self, size: int, window_seconds: float) -> None:
+    def __init__(self, size: int, window_seconds: float, attributes: tuple[str, ...] = ()) -> None:
         self._size = size
+        self._attributes = attributes
         self.window_seconds = window_seconds
         self.recent: OrderedDict[object, float] = OrderedDict()
         self._lock = threading.RLock()
@@ -156,6 +162,7 @@ class ExposureMemory:
             queue.refuse,
             self.recent,
             self.window_seconds,
+            self._attributes,
         )
 
     def record(self, queue: EventQueue, met: Met, now: float) -> None:
@@ -196,14 +203,32 @@ def unit_text(unit: object) -> str | None:
 
 def exposure(met: Met, now: float) -> Event | None:
     """Return the event that says: this unit met this variant; None if the unit is no unit."""
-    flag_key, raw_unit, variant, rule_id, revision = met
+    flag_key, raw_unit, variant, rule_id, revision, attributes = met
     unit = unit_text(raw_unit)
     if not unit:
         return None
     fields: dict[str, object] = {"flag": flag_key, "variant": variant, "revision": revision}
     if rule_id is not None:
         fields["rule"] = rule_id
+    if attributes:
+        fields["attributes"] = attributes
     return Event("exposure", now, unit, fields)
+
+
+def chosen(names: tuple[str, ...], context: Mapping[str, Any]) -> dict[str, object]:
+    """Return what ``context`` says of ``names``, as far as the service takes it.
+
+    Text of 1 to 64 characters, finite numbers and booleans; all else says nothing.
+    """
+    found: dict[str, object] = {}
+    for name in names:
+        value = context.get(name)
+        if isinstance(value, str):
+            if value and _sendable(value, MAX_ATTRIBUTE_CHARACTERS):
+                found[name] = value
+        elif isinstance(value, (bool, int, float)) and -MAX_VALUE <= value <= MAX_VALUE:
+            found[name] = value
+    return found
 
 
 def tracking_event(

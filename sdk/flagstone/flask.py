@@ -37,6 +37,7 @@ _OPTIONS: Final = (
     "FLUSH_SECONDS",
     "QUEUE_SIZE",
     "CONTEXT",
+    "EXPOSURE_ATTRIBUTES",
     "TIMING",
 )
 

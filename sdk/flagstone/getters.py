@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 from flagstone import values
 from flagstone.defaults import Defaults
 from flagstone.engine import CompiledFlagSet, ErrorCode, EvaluationDetails, Reason
-from flagstone.events import Outbox, tracking_event
+from flagstone.events import Outbox, chosen, tracking_event
 
 LOG = logging.getLogger("flagstone")
 _T = TypeVar("_T")
@@ -298,7 +298,9 @@ class Getters:
                 return
             if unit is None or variant is None:
                 return
-            outbox.expose((flag_key, unit, variant, rule_id, compiled.flag_set.version), now)
+            names = outbox.attributes
+            told = chosen(names, context) if names else None
+            outbox.expose((flag_key, unit, variant, rule_id, compiled.flag_set.version, told), now)
         except Exception as error:  # noqa: BLE001  the value is right, whatever the unit is
             self._complain("an exposure", error)
 

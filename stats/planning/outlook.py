@@ -9,7 +9,7 @@ factors.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -190,7 +190,8 @@ class _Question:
 
     def signal(self, target: float) -> Signal:
         if self.metric.role is Role.SUCCESS:
-            return Signal.of_difference(self.baseline, self.metric.sign * target)
+            signal = Signal.of_difference(self.baseline, self.metric.sign * target)
+            return replace(signal, value=signal.value - self.metric.superiority_margin)
         return Signal.of_noninferiority(self.baseline, target, sign=self.metric.sign)
 
     def statistic(self, target: float) -> float:
@@ -229,6 +230,10 @@ def _questions(
 
 def _outlook(question: _Question, power: float) -> MetricOutlook:
     units, alpha = question.units, question.spending.alpha
+    if not question.signal(question.target).value > 0:
+        raise PlanError(
+            f"metric {question.metric.key}: its MDE is not above its superiority margin"
+        )
     needed = _needed_drift(question.design, question.spending, power)
     inflation = (needed / fixed_drift(alpha, power)) ** 2
     required = sample_size(
@@ -238,7 +243,9 @@ def _outlook(question: _Question, power: float) -> MetricOutlook:
         power=power,
         inflation=inflation,
     )
-    if question.metric.role is Role.SUCCESS:
+    if question.metric.superiority_margin:
+        detectable = _smallest_effect(question, needed)
+    elif question.metric.role is Role.SUCCESS:
         detectable = smallest_detectable_lift(
             question.baseline,
             units.control,
@@ -260,6 +267,21 @@ def _outlook(question: _Question, power: float) -> MetricOutlook:
         question.power(),
         inflation,
     )
+
+
+def _smallest_effect(question: _Question, drift: float) -> float:
+    """Solve for the effect whose part beyond the superiority margin is shown."""
+
+    def excess(logarithm: float) -> float:
+        return question.statistic(math.exp(logarithm)) - drift
+
+    baseline, sign = question.baseline, question.metric.sign
+    limit = 1 - 1e-9 if sign < 0 else 1e6
+    if sign > 0 and baseline.binary:
+        limit = (1 / baseline.mean - 1) * (1 - 1e-9)
+    if excess(math.log(limit)) < 0:
+        return math.inf
+    return math.exp(optimize.brentq(excess, math.log(1e-12), math.log(limit), xtol=1e-12))
 
 
 def _smallest_margin(question: _Question, drift: float) -> float:

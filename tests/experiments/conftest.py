@@ -23,6 +23,7 @@ from flags.changes import apply_change, parse_change
 from flags.database import Database
 from flags.revisions import load_flag_set
 from flagstone.engine import CompiledFlagSet, compile_flag_set, parse_flag_set
+from tests.forecasting import forecast_now, stated
 
 START = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 OWNER = Actor("user", "owner@example.org")
@@ -93,12 +94,15 @@ class World:
     def create(self, document: Mapping[str, Any] | None = None, now: float = 0) -> None:
         with self.database.write() as session:
             services.create_experiment(
-                session, "shop", document or plan_document(), actor=OWNER, now=self.at(now)
+                session, "shop", stated(document or plan_document()), actor=OWNER, now=self.at(now)
             )
 
     def do(self, what: Callable[..., Experiment], actor: Actor = OWNER, **extra: Any) -> Experiment:
         now = self.at(extra.pop("now", 0))
         key = extra.pop("key", "button")
+        if what is services.start:
+            # Nothing starts without a forecast; here no worker has been awake to make it.
+            forecast_now(self.database, now)
         with self.database.write() as session:
             return what(session, *PLACE, key, actor=actor, now=now, **extra)
 
@@ -107,6 +111,10 @@ class World:
         self.create(document)
         self.do(services.seal)
         self.do(services.start)
+
+    def forecast(self, seconds: float = 0, **extra: Any) -> int:
+        """Do the worker's forecasts, without any event unless a store is given."""
+        return forecast_now(self.database, self.at(seconds), **extra)
 
     def tick(self, seconds: float, holder: str = "worker-1") -> TickResult:
         return tick(self.database, self.store, holder=holder, now=self.at(seconds))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import random
+import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -14,14 +15,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from experiments import ledger, lifecycle, services
-from experiments.effects import Effect
+from experiments import ledger, lifecycle, overrides, services
+from experiments.effects import Effect, effects_at
 from experiments.enact import plan_of, position_of
 from experiments.entries import Facts, entries_for
 from experiments.formulas import Entry, compute
 from experiments.ledger import entry_document, first_fault
-from experiments.lifecycle import Finding, Outcome, Position, State
+from experiments.lifecycle import Comparison, Finding, Outcome, Position, State
+from experiments.models import Look
 from experiments.plan import Plan, parse_plan
+from experiments.priors import priors_of
 from flags import services as flag_services
 
 from .conftest import CUSTOMER, OWNER, START, World, plan_document
@@ -302,6 +305,18 @@ def test_the_same_move_is_entered_once(sqlite_world: World) -> None:
     assert [row.kind for row in rows_of(sqlite_world)] == ["BUILD", "BUILD"]
 
 
+def test_an_override_enters_what_it_promises(sqlite_world: World) -> None:
+    priced_world(sqlite_world)
+    sqlite_world.traffic(0, 10, 300, {"purchase": {"control": 0.3, "new": 0.3}})
+    sqlite_world.tick(10)
+    asked = {"arm": "new", "reason": "strategy", "text": "A partner needs it."}
+    review = {"predicted_effect": 0.25, "review_at": sqlite_world.at(10**6)}
+    sqlite_world.do(overrides.override, CUSTOMER, now=20, **asked, **review)
+    (entry,) = [row for row in rows_of(sqlite_world) if row.kind == "OVERRIDE"]
+    assert (entry.memo["promised"], entry.adds) == (0.25, False)
+    assert entry.amount > 0
+
+
 def test_what_runs_is_counted_to_date_and_not_entered(sqlite_world: World) -> None:
     priced_world(sqlite_world)
     with sqlite_world.database.read() as session:
@@ -354,6 +369,70 @@ def test_an_amount_that_its_memo_does_not_give_is_found_behind_a_good_hash(
     assert "cannot be computed" in (first_fault([document]) or "")
 
 
+def past_experiment(world: World, number: int, lift: float, **changes: Any) -> None:
+    """Store an experiment that has ended, with what its last look said."""
+    document = plan_document(key=f"past-{number}")
+    document["metrics"][0] |= changes.pop("metric", {})
+    world.create(document)
+    with world.database.write() as session:
+        row = services.get_experiment(session, "shop", "production", f"past-{number}")
+        row.state, row.verdict, row.ended_at = "ROLLED_BACK", "FUTILE", START
+        for name, each in changes.items():
+            setattr(row, name, each)
+        session.add(row)
+        assert row.id is not None
+        test = {"kind": "ship", "metric": "purchase", "arm": "new", "low": None, "high": None}
+        sums = {"n": 1000.0, "s1": 200.0, "s2": 200.0, "s3": 200.0}
+        look = {
+            "counts": {"control": 1000, "new": 1000},
+            "metrics": {"purchase": {"control": sums}},
+        }
+        session.add(
+            Look(
+                experiment_id=row.id,
+                number=1,
+                at=START,
+                verdict="FUTILE",
+                data={"look": look},
+                decision={"tests": [test | {"estimate": 0.2 * lift, "se": 0.2 * 0.02}]},
+            )
+        )
+
+
+def test_eight_past_experiments_of_the_metric_make_the_prior(sqlite_world: World) -> None:
+    lifts = (0.01, -0.02, 0.03, 0.08, -0.05, 0.02, 0.0)
+    for number, lift in enumerate(lifts):
+        past_experiment(sqlite_world, number, lift)
+    past_experiment(sqlite_world, 91, 5.0, verdict="INVALID")
+    past_experiment(sqlite_world, 92, 5.0, ended_at=None, state="SEALED")
+    past_experiment(sqlite_world, 93, 5.0, metric={"event": "refund"})
+    priced_world(sqlite_world)
+
+    def priors() -> dict[str, Any]:
+        with sqlite_world.database.read() as session:
+            experiment = services.get_experiment(session, "shop", "production", "button")
+            return priors_of(session, experiment, plan_of(experiment))
+
+    assert priors() == {}
+    past_experiment(sqlite_world, 8, 0.05)
+    (found,) = priors().values()
+    assert found["experiments"] == 8
+    assert found["mean"] == pytest.approx(statistics.mean([*lifts, 0.05]), abs=1e-9)
+    assert 0.0 < found["sd"] < 0.1
+    sqlite_world.traffic(0, 10, 300, {"purchase": {"control": 0.3, "new": 0.2}})
+    sqlite_world.tick(10)
+    look = sqlite_world.looks[0]
+    assert look.data["priors"] == {"purchase": found}
+    effects = effects_at(
+        parse_plan(sqlite_world.experiment.plan),
+        look.data["look"],
+        look.decision,
+        look.data["priors"],
+    )
+    assert effects["new"].experiments == 8
+    assert effects["new"].prior_sd == pytest.approx(found["sd"] * 0.3, rel=0.1)
+
+
 # --- ten thousand lives
 
 
@@ -396,6 +475,12 @@ def possible_moves(position: Any, rng: random.Random) -> Iterator[Callable[[], A
     harmed = tuple(arm for arm in ("new", "third") if rng.random() < 0.2)
     verdict = rng.choice(list(Outcome))
     finding = Finding(verdict, rng.choice(["new", "third"]), harmed, is_final=rng.random() < 0.1)
+    comparison = Comparison(
+        harm=rng.random() < 0.2,
+        invalid=rng.random() < 0.1,
+        is_final=rng.random() < 0.4,
+        confirmed=rng.random() < 0.5,
+    )
     yield lambda: lifecycle.seal(position)
     yield lambda: lifecycle.start(position)
     yield lambda: lifecycle.widen(position)
@@ -404,28 +489,15 @@ def possible_moves(position: Any, rng: random.Random) -> Iterator[Callable[[], A
     yield lambda: lifecycle.confirm(position)
     yield lambda: lifecycle.expire(position)
     yield lambda: lifecycle.stop(position)
-    for name in ("hold", "push", "verify", "close", "ship"):
-        if hasattr(lifecycle, name):
-            yield lambda name=name: getattr(lifecycle, name)(position)
-
-
-def beyond_the_lifecycle(position: Any, rng: random.Random) -> Any:
-    """Give where the machine may lead after a shipping or a roll-back, verdicts of people too."""
-    state = str(position.state)
-    if state in {"SHIPPING", "VERIFYING"}:
-        return rng.choice(
-            [
-                replace(position, state=named("VERIFYING")),
-                replace(position, state=named("CLEANUP"), verdict=named("CONFIRMED")),
-                replace(position, state=named("CLEANUP"), verdict=named("NOT_CONFIRMED")),
-                replace(position, state=State.ROLLED_BACK, verdict=named("LATE_HARM")),
-            ]
-        )
-    if state == "ROLLED_BACK" and rng.random() < 0.3:
-        return replace(position, state=State.SHIPPING, verdict=named("OVERRIDE_SHIP"), winner="new")
-    if state in {"ROLLED_BACK", "CLEANUP"}:
-        return replace(position, state=named("CLOSED"))
-    return None
+    yield lambda: lifecycle.hold(position)
+    yield lambda: lifecycle.explain(position)
+    yield lambda: lifecycle.lapse(position)
+    yield lambda: lifecycle.push(position)
+    yield lambda: lifecycle.verify(position)
+    yield lambda: lifecycle.close(position)
+    yield lambda: lifecycle.override_ship(position, "new")
+    for _often in range(3):
+        yield lambda: lifecycle.compare(position, comparison)
 
 
 def random_life(plan: Plan, rng: random.Random) -> Story:
@@ -433,7 +505,7 @@ def random_life(plan: Plan, rng: random.Random) -> Story:
     story = Story(plan=plan)
     story.position = position
     months, proven_at = 0.0, None
-    for _move in range(40):
+    for _move in range(60):
         months += rng.expovariate(2)
         look = rng.random() < 0.8
         story.know(
@@ -444,13 +516,11 @@ def random_life(plan: Plan, rng: random.Random) -> Story:
             predicted=rng.choice([None, 0.1]),
             proven_at=proven_at,
         )
-        after = beyond_the_lifecycle(story.position, rng) if rng.random() < 0.5 else None
-        if after is None:
-            moves = list(possible_moves(story.position, rng))
-            try:
-                after = rng.choice(moves)().position
-            except Exception:  # noqa: BLE001  a move that is refused here is no move
-                continue
+        moves = list(possible_moves(story.position, rng))
+        try:
+            after = rng.choice(moves)().position
+        except Exception:  # noqa: BLE001  a move that is refused here is no move
+            continue
         story.go(after)
         if after.waits_for_customer and proven_at is None:
             proven_at = story.facts.now

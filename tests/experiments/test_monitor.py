@@ -137,18 +137,18 @@ def test_a_split_that_is_not_the_planned_one_invalidates(sqlite_world: Any) -> N
     assert card.harm == ()
 
 
-def _exposures(world: Any, units: list[str], variant: str) -> list[Any]:
+def _exposures(world: Any, units: list[str], variant: str, second: float = 5) -> list[Any]:
     environment_id = world.environment_id()
-    return [_exposure(world, environment_id, unit, variant) for unit in units]
+    return [_exposure(world, environment_id, unit, variant, second) for unit in units]
 
 
-def _exposure(world: Any, environment_id: int, unit: str, variant: str) -> Any:
+def _exposure(world: Any, environment_id: int, unit: str, variant: str, second: float = 5) -> Any:
     from experiments.store.base import Event
 
     return Event(
         id=world._id(),
         environment_id=environment_id,
-        time=world.at(5).timestamp(),
+        time=world.at(second).timestamp(),
         unit=unit,
         flag="checkout",
         variant=variant,

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from experiments import services
+from experiments import holdback, services
 from experiments.plan import parse_plan
 from experiments.record import verify
 from flags.actor import Actor
+from stats import Moments
+from tests.experiments.test_monitor import _exposures
 
 CUSTOMER = Actor("user", "customer@example.org")
 SAME = {"purchase": {"control": 0.2, "new": 0.2}, "error": {"control": 0.1, "new": 0.1}}
@@ -227,3 +229,54 @@ def test_a_ramp_that_leaves_no_holdback_is_refused(make_plan: Any, ramp: Any, fi
     with pytest.raises(PlanError) as caught:
         parse_plan(make_plan(policy=make_plan()["policy"] | {"ship_ramp": ramp}))
     assert str(caught.value.field).endswith(field)
+
+
+def test_a_late_report_of_what_was_met_before_shipping_counts_nowhere(sqlite_world: Any) -> None:
+    """An SDK that has not heard of the decision yet still reports the experiment's own rule."""
+    world = sqlite_world
+    prove(world)
+    world.tick(40)
+    units = [f"slow{i}" for i in range(400)]
+    world.store.append(_exposures(world, units, "control", second=45))
+    world.expose(units, 46)
+    world.tick(50)
+    look = world.compared[-1].data
+    assert sum(look["look"]["counts"].values()) == 400
+    assert look["quality"]["quarantined"] == 0
+
+
+@pytest.mark.parametrize(
+    ("rates", "trusted", "confirmed"),
+    [
+        (((0.2, 0.3), (0.2, 0.3)), True, True),
+        (((0.2, 0.3), (0.2, 0.19)), True, False),
+        (((0.2, 0.3), (0.2, 0.3)), False, False),
+    ],
+)
+def test_every_claim_has_to_hold_on_data_that_can_be_trusted(
+    make_plan: Any, rates: Any, trusted: bool, confirmed: bool
+) -> None:
+    document = make_plan()
+    second = document["metrics"][0] | {"key": "sign-up", "event": "sign-up"}
+    plan = parse_plan(document | {"metrics": [*document["metrics"], second]})
+    since, claimed = "2026-03-02T09:00:00+00:00", ("purchase", "sign-up")
+    stage = holdback.Stage(0, since, "new", (500, 9500), claimed)
+    sums = {
+        key: {
+            "control": Moments.conversions(100, round(100 * before)),
+            "new": Moments.conversions(1900, round(1900 * after)),
+        }
+        for key, (before, after) in zip(("purchase", "sign-up"), rates, strict=True)
+    }
+    look = holdback.build_comparison(
+        number=1,
+        offset=50,
+        length=50,
+        counts={"control": 100, "new": 1900},
+        sums=sums,
+        trusted=trusted,
+        verifies=True,
+    )
+    found, told = holdback.compare(plan, stage, [look])
+    assert (found.is_final, found.confirmed) == (True, confirmed)
+    assert told["verdict"] == ("CONFIRMED" if confirmed else "NOT_CONFIRMED")

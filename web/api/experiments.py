@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 from sqlmodel import Session
 
+from experiments import feasibility
 from experiments import services as experiments
 from experiments.card import card_text
 from experiments.models import Experiment, Look
@@ -24,7 +25,7 @@ from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_object, read_query
 from web.transactions import now, reading, transaction
 
-_ITEM = "/projects/<project_key>/experiments/<experiment_key>"
+ITEM = "/projects/<project_key>/experiments/<experiment_key>"
 Key = Annotated[str, Field(max_length=256)]
 
 
@@ -51,13 +52,19 @@ class StopBody(Body):
     reason: Annotated[str, Field(max_length=2000)]
 
 
+class AcceptBody(Body):
+    """Which risks the customer signs for."""
+
+    risks: Annotated[list[Key], Field(min_length=1, max_length=10)]
+
+
 @blueprint.get("/projects/<project_key>/experiments")
 @needs(Role.VIEWER)
 def list_experiments(project_key: str) -> ResponseReturnValue:
     """List a project's experiments, newest first."""
     query = read_query(ListQuery)
     with reading() as session:
-        names = _environment_names(session, project_key)
+        names = environment_names(session, project_key)
         if query.environment is not None:
             services.get_environment(session, project_key, query.environment)
         found = experiments.list_experiments(
@@ -68,7 +75,7 @@ def list_experiments(project_key: str) -> ResponseReturnValue:
             state=query.state,
         )
         counts = count_looks(session, found)
-    items = [_show(each, names, counts) for each in found]
+    items = [show_experiment(each, names, counts) for each in found]
     return document(page(items, None))
 
 
@@ -83,18 +90,18 @@ def create_experiment(project_key: str) -> ResponseReturnValue:
         experiment = experiments.create_experiment(
             session, project_key, plan, actor=current_caller().actor, now=now()
         )
-        return _answer(session, project_key, experiment, status=201)
+        return answer(session, project_key, experiment, status=201)
 
 
-@blueprint.get(_ITEM)
+@blueprint.get(ITEM)
 @needs(Role.VIEWER)
 def get_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return an experiment with its plan and where it stands."""
     with reading() as session:
-        return _answer(session, project_key, _find(session, project_key, experiment_key))
+        return answer(session, project_key, _find(session, project_key, experiment_key))
 
 
-@blueprint.post(f"{_ITEM}/<any(seal, start, confirm):verb>")
+@blueprint.post(f"{ITEM}/<any(seal, start, confirm):verb>")
 @needs(Role.EDITOR)
 @idempotent()
 def advance_experiment(project_key: str, experiment_key: str, verb: str) -> ResponseReturnValue:
@@ -102,7 +109,7 @@ def advance_experiment(project_key: str, experiment_key: str, verb: str) -> Resp
     read_body(NoBody)
     step = {"seal": experiments.seal, "start": experiments.start, "confirm": experiments.confirm}
     with transaction() as session:
-        environment_key = _environment_of(session, project_key, experiment_key)
+        environment_key = environment_of(session, project_key, experiment_key)
         experiment = step[verb](
             session,
             project_key,
@@ -111,17 +118,17 @@ def advance_experiment(project_key: str, experiment_key: str, verb: str) -> Resp
             actor=current_caller().actor,
             now=now(),
         )
-        return _answer(session, project_key, experiment)
+        return answer(session, project_key, experiment)
 
 
-@blueprint.post(f"{_ITEM}/stop")
+@blueprint.post(f"{ITEM}/stop")
 @needs(Role.EDITOR)
 @idempotent()
 def stop_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Stop an experiment with a reason; whoever was served gets control."""
     body = read_body(StopBody)
     with transaction() as session:
-        environment_key = _environment_of(session, project_key, experiment_key)
+        environment_key = environment_of(session, project_key, experiment_key)
         experiment = experiments.stop(
             session,
             project_key,
@@ -131,10 +138,39 @@ def stop_experiment(project_key: str, experiment_key: str) -> ResponseReturnValu
             actor=current_caller().actor,
             now=now(),
         )
-        return _answer(session, project_key, experiment)
+        return answer(session, project_key, experiment)
 
 
-@blueprint.get(f"{_ITEM}/looks")
+@blueprint.get(f"{ITEM}/forecast")
+@needs(Role.VIEWER)
+def get_forecast(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Return what the plan can prove and how often it errs; ``pending`` until the worker knows."""
+    with reading() as session:
+        experiment = _find(session, project_key, experiment_key)
+        return document(feasibility.forecast_document(session, experiment))
+
+
+@blueprint.post(f"{ITEM}/accept")
+@needs(Role.EDITOR)
+@idempotent()
+def accept_risks(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Let the customer, signed in, start a sealed plan in spite of a risk."""
+    body = read_body(AcceptBody)
+    with transaction() as session:
+        environment_key = environment_of(session, project_key, experiment_key)
+        experiment = experiments.accept(
+            session,
+            project_key,
+            environment_key,
+            experiment_key,
+            risks=body.risks,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return answer(session, project_key, experiment)
+
+
+@blueprint.get(f"{ITEM}/looks")
 @needs(Role.VIEWER)
 def list_looks(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """List every look, oldest first, with the sums it read and what it decided."""
@@ -148,7 +184,7 @@ def list_looks(project_key: str, experiment_key: str) -> ResponseReturnValue:
         return document(page([_look(each) for each in every], None))
 
 
-@blueprint.get(f"{_ITEM}/card.txt")
+@blueprint.get(f"{ITEM}/card.txt")
 @needs(Role.VIEWER)
 def get_card(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return the verdict card as plain text."""
@@ -158,7 +194,7 @@ def get_card(project_key: str, experiment_key: str) -> ResponseReturnValue:
     return Response(card_text(card) + "\n", content_type="text/plain; charset=utf-8")
 
 
-@blueprint.get(f"{_ITEM}/results.csv")
+@blueprint.get(f"{ITEM}/results.csv")
 @needs(Role.VIEWER)
 def get_results_csv(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return one row per look, metric and treatment."""
@@ -166,7 +202,7 @@ def get_results_csv(project_key: str, experiment_key: str) -> ResponseReturnValu
     return Response(text, content_type="text/csv; charset=utf-8")
 
 
-@blueprint.get(f"{_ITEM}/results.json")
+@blueprint.get(f"{ITEM}/results.json")
 @needs(Role.VIEWER)
 def get_results(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return plan, looks, sums, tests and hashes as tables for a notebook."""
@@ -179,7 +215,7 @@ def _results(project_key: str, experiment_key: str) -> Results:
         return read_results(session, experiment, now=now())
 
 
-@blueprint.get(f"{_ITEM}/record")
+@blueprint.get(f"{ITEM}/record")
 @needs(Role.VIEWER)
 def get_record(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return the decision records, for ``flagstone verify``."""
@@ -189,16 +225,16 @@ def get_record(project_key: str, experiment_key: str) -> ResponseReturnValue:
 
 
 def _find(session: Session, project_key: str, experiment_key: str) -> Experiment:
-    environment_key = _environment_of(session, project_key, experiment_key)
+    environment_key = environment_of(session, project_key, experiment_key)
     return experiments.get_experiment(session, project_key, environment_key, experiment_key)
 
 
-def _environment_of(session: Session, project_key: str, experiment_key: str) -> str:
+def environment_of(session: Session, project_key: str, experiment_key: str) -> str:
     """Return the environment that is asked for, or else the only one with such an experiment."""
     query = read_query(ExperimentQuery)
     if query.environment is not None:
         return services.get_environment(session, project_key, query.environment).key
-    names = _environment_names(session, project_key)
+    names = environment_names(session, project_key)
     found = [
         names[each.environment_id]
         for each in experiments.list_experiments(session, project_key)
@@ -214,22 +250,25 @@ def _environment_of(session: Session, project_key: str, experiment_key: str) -> 
     return found[0]
 
 
-def _environment_names(session: Session, project_key: str) -> dict[int, str]:
+def environment_names(session: Session, project_key: str) -> dict[int, str]:
+    """Give the key of every environment by its id."""
     return {e.id or 0: e.key for e in services.list_environments(session, project_key)}
 
 
-def _answer(
+def answer(
     session: Session, project_key: str, experiment: Experiment, *, status: int = 200
 ) -> Response:
-    names = _environment_names(session, project_key)
-    body = _show(experiment, names, count_looks(session, [experiment]))
+    """Answer with an experiment, its plan and where it stands."""
+    names = environment_names(session, project_key)
+    body = show_experiment(experiment, names, count_looks(session, [experiment]))
     body["plan"] = experiment.plan
     return document(body, status=status, etag=experiment.version)
 
 
-def _show(
+def show_experiment(
     experiment: Experiment, names: dict[int, str], look_counts: dict[int, int]
 ) -> dict[str, Any]:
+    """Give an experiment as it is listed: where it stands, without its plan."""
     return {
         "key": experiment.key,
         "flag": experiment.flag_key,

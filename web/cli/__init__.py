@@ -20,12 +20,16 @@ from web.cli import (
     compare,
     evaluate,
     events,
+    experiment_verbs,
     experiments,
     flags,
     imports,
     instances,
+    ledger,
     local,
     plan,
+    releases,
+    requests,
     sources,
 )
 from web.cli.context import Invocation
@@ -103,7 +107,13 @@ main.add_command(evaluate.evaluate)
 main.add_command(compare.compare)
 main.add_command(imports.import_flags)
 main.add_command(experiments.experiments)
+experiment_verbs.add_to(experiments.experiments)
+main.add_command(releases.release)
+main.add_command(releases.releases)
 main.add_command(instances.instances)
 main.add_command(events.events)
 main.add_command(sources.sources)
 main.add_command(plan.plan_command)
+main.add_command(ledger.ledger)
+main.add_command(ledger.outcomes)
+main.add_command(requests.requests)

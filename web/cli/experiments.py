@@ -11,10 +11,11 @@ import click
 
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_json, read_text
+from web.cli.forecasts import forecast_text, wait_for_forecast
 from web.cli.options import which_environment_option
 from web.cli.output import EXIT_FALSE, CommandError, moment
 
-_PROVEN = {"VALUE_PROVEN", "NO_HARM_PROVEN"}
+_PROVEN = {"VALUE_PROVEN", "NO_HARM_PROVEN", "CONFIRMED"}
 
 
 @click.group()
@@ -89,9 +90,66 @@ def _step(verb: str, text: str, said: str) -> None:
         invocation.output.document(answer, said.format(**answer))
 
 
-_step("seal", "Freeze the plan with its hash.", "{key} is sealed as {plan_hash}.")
-_step("start", "Start: the ramp begins, looks are scheduled.", "{key} has started.")
 _step("confirm", "Ship what was proven (for the customer).", "{key} ships {winner}.")
+
+
+@experiments.command()
+@click.argument("experiment")
+@which_environment_option
+@pass_invocation
+def seal(invocation: Invocation, experiment: str, environment: str | None) -> None:
+    """Freeze the plan with its hash, and say what it can prove."""
+    remote = invocation.remote
+    answer = remote.post(
+        remote.project_path("experiments", experiment, "seal"), environment=environment
+    )
+    found = wait_for_forecast(remote, experiment, environment)
+    said = f"{answer['key']} is sealed as {answer['plan_hash']}.\n{forecast_text(found)}"
+    invocation.output.document({**answer, "forecast": found}, said)
+
+
+@experiments.command()
+@click.argument("experiment")
+@which_environment_option
+@pass_invocation
+def start(invocation: Invocation, experiment: str, environment: str | None) -> None:
+    """Start: the ramp begins, looks are scheduled."""
+    remote = invocation.remote
+    wait_for_forecast(remote, experiment, environment)
+    answer = remote.post(
+        remote.project_path("experiments", experiment, "start"), environment=environment
+    )
+    invocation.output.document(answer, f"{answer['key']} has started.")
+
+
+@experiments.command()
+@click.argument("experiment")
+@which_environment_option
+@pass_invocation
+def forecast(invocation: Invocation, experiment: str, environment: str | None) -> None:
+    """Say what the plan can prove by when, how often it errs, and what keeps it from starting."""
+    found = wait_for_forecast(invocation.remote, experiment, environment)
+    invocation.output.document(found, forecast_text(found))
+
+
+@experiments.command()
+@click.argument("experiment")
+@click.option("-r", "--risk", "risks", multiple=True, required=True, help="mde, no_traffic, …")
+@which_environment_option
+@pass_invocation
+def accept(
+    invocation: Invocation, experiment: str, risks: tuple[str, ...], environment: str | None
+) -> None:
+    """Sign for a risk of the sealed plan (for the customer, signed in)."""
+    remote = invocation.remote
+    answer = remote.post(
+        remote.project_path("experiments", experiment, "accept"),
+        {"risks": list(risks)},
+        environment=environment,
+    )
+    invocation.output.document(
+        answer, f"{answer['key']} may start in spite of: {', '.join(risks)}."
+    )
 
 
 @experiments.command()

@@ -1,6 +1,19 @@
 """Pages for owners: server-drawn over the same services as the API, readable without scripts."""
 
-from web.console import access, assets, audit, experiments, flag, flags, keys, report, words
+from web.console import (
+    access,
+    assets,
+    audit,
+    experiments,
+    flag,
+    flags,
+    keys,
+    ledger,
+    releases,
+    report,
+    requests,
+    words,
+)
 from web.console.base import blueprint
 from web.console.problem import render_problem
 
@@ -13,7 +26,10 @@ __all__ = [
     "flag",
     "flags",
     "keys",
+    "ledger",
+    "releases",
     "render_problem",
     "report",
+    "requests",
     "words",
 ]

@@ -27,6 +27,9 @@ LARGEST_NUMBER = 2**31 - 1
 _TABS = {
     "flags": "console.list_flags",
     "experiments": "console.list_experiments",
+    "requests": "console.list_requests",
+    "ledger": "console.show_ledger",
+    "outcomes": "console.show_outcomes",
     "keys": "console.list_keys",
     "audit": "console.show_audit",
 }

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
+from werkzeug.datastructures import MultiDict
 
-from experiments import services
+from experiments import feasibility, interventions, overrides, services
 from experiments.document import canonical_json
 from experiments.enact import plan_of
+from experiments.forecast_words import (
+    baseline_words,
+    operating_rows,
+    traffic_words,
+    ways_out_words,
+)
 from experiments.lifecycle import PROVEN, WATCHED, State
-from experiments.models import Experiment
+from experiments.models import Experiment, Forecast
+from experiments.places import same_person
+from experiments.release_state import release_facts
 from experiments.results import read_results, results_csv, results_document
 from experiments.series import series_of
 from flags.errors import FlagstoneError, InvalidInputError
@@ -33,8 +44,8 @@ from web.console.charts import axis_of_worth
 from web.console.intervals import chart_of
 from web.transactions import now, reading, transaction
 
-_PLACE = "/projects/<project_key>/environments/<environment_key>"
-ITEM = f"{_PLACE}/experiments/<experiment_key>"
+PLACE = "/projects/<project_key>/environments/<environment_key>"
+ITEM = f"{PLACE}/experiments/<experiment_key>"
 
 
 TEMPLATE = """key = "checkout-one-page"
@@ -69,7 +80,7 @@ margin = 0.05                      # tolerated loss, relative
 """
 
 
-@blueprint.get(f"{_PLACE}/experiments")
+@blueprint.get(f"{PLACE}/experiments")
 @needs(Role.VIEWER)
 def list_experiments(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List the environment's experiments, newest first."""
@@ -85,7 +96,7 @@ def list_experiments(project_key: str, environment_key: str) -> ResponseReturnVa
     )
 
 
-@blueprint.get(f"{_PLACE}/new-experiment")
+@blueprint.get(f"{PLACE}/new-experiment")
 @needs(Role.EDITOR)
 def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Ask for a plan."""
@@ -98,7 +109,7 @@ def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValu
     return show("experiments/new.html", text=text, problem=None)
 
 
-@blueprint.post(f"{_PLACE}/new-experiment")
+@blueprint.post(f"{PLACE}/new-experiment")
 @needs(Role.EDITOR)
 def create_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Draft an experiment from the plan's text."""
@@ -131,28 +142,72 @@ def show_experiment(
     project_key: str, environment_key: str, experiment_key: str
 ) -> ResponseReturnValue:
     """Show the verdict card, then everything that it rests on."""
-    return _page(project_key, environment_key, experiment_key)
+    return show_page(project_key, environment_key, experiment_key)
 
 
-@blueprint.post(f"{ITEM}/<any(seal, start, confirm, stop):verb>")
+@blueprint.post(
+    f"{ITEM}/<any(seal, start, accept, confirm, stop, explain, extend, override, approve, decline,"
+    " close):verb>"
+)
 @needs(Role.EDITOR)
 def advance(
     project_key: str, environment_key: str, experiment_key: str, verb: str
 ) -> ResponseReturnValue:
-    """Seal, start, confirm or stop."""
-    steps = {"seal": services.seal, "start": services.start, "confirm": services.confirm}
+    """Do what a person has decided."""
     place_and_key = (project_key, environment_key, experiment_key)
     try:
         with transaction() as session:
+            said = _said(verb, request.form)
             actor = current_caller().actor
-            if verb == "stop":
-                reason = request.form.get("reason", "")
-                services.stop(session, *place_and_key, reason=reason, actor=actor, now=now())
-            else:
-                steps[verb](session, *place_and_key, actor=actor, now=now())
+            VERBS[verb](session, *place_and_key, **said, actor=actor, now=now())
     except FlagstoneError as error:
-        return _page(*place_and_key, problem=error, form={**request.form.to_dict(), "verb": verb})
+        return show_page(
+            *place_and_key, problem=error, form={**request.form.to_dict(), "verb": verb}
+        )
     return back_to(_address(*place_and_key))
+
+
+VERBS: dict[str, Callable[..., Experiment]] = {
+    "seal": services.seal,
+    "start": services.start,
+    "accept": services.accept,
+    "confirm": services.confirm,
+    "stop": services.stop,
+    "explain": interventions.explain,
+    "extend": interventions.extend,
+    "close": interventions.close,
+    "override": overrides.override,
+    "approve": overrides.approve,
+    "decline": overrides.decline,
+}
+WORDS = {"stop": "reason", "explain": "text", "extend": "by", "close": "note", "decline": "note"}
+
+
+def _said(verb: str, form: MultiDict[str, str]) -> dict[str, Any]:
+    """Read what a verb's form says."""
+    if verb == "accept":
+        return {"risks": form.getlist("risks")}
+    if verb in WORDS:
+        return {WORDS[verb]: form.get(WORDS[verb], "")}
+    if verb != "override":
+        return {}
+    try:
+        effect = float(form.get("predicted_effect", "")) / 100
+    except ValueError:
+        message = "the predicted effect is a number of per cent"
+        raise InvalidInputError(message, field="predicted_effect", hint="such as 5") from None
+    try:
+        review_at = dt.datetime.fromisoformat(form.get("review_at", ""))
+    except ValueError:
+        message = "the review needs a day"
+        raise InvalidInputError(message, field="review_at", hint="such as 2026-06-01") from None
+    return {
+        "arm": form.get("arm", ""),
+        "reason": form.get("reason", ""),
+        "text": form.get("text", ""),
+        "predicted_effect": effect,
+        "review_at": review_at if review_at.tzinfo else review_at.replace(tzinfo=dt.UTC),
+    }
 
 
 @blueprint.get(f"{ITEM}/record.json")
@@ -197,7 +252,7 @@ def _address(project_key: str, environment_key: str, experiment_key: str) -> str
     )
 
 
-def _page(
+def show_page(
     project_key: str,
     environment_key: str,
     experiment_key: str,
@@ -205,13 +260,15 @@ def _page(
     problem: FlagstoneError | None = None,
     form: dict[str, str] | None = None,
 ) -> ResponseReturnValue:
+    """Show an experiment's page, with what was wrong with a form."""
     with reading() as session:
         place(session, project_key, environment_key)
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
-        version = version_of(experiment.version, experiment.state)
+        forecast = feasibility.read_forecast(session, experiment)
+        version = version_of(experiment.version, experiment.state, *_stands_at(forecast))
         if unchanged(version):
             return "", 204
-        values = _values(session, experiment)
+        values = _values(session, experiment) | _forecast_values(forecast)
     return show(
         "experiments/_body.html" if wants_fragment() else "experiments/page.html",
         status=status_of(problem),
@@ -224,6 +281,10 @@ def _page(
     )
 
 
+def _asked_by(experiment: Experiment, name: str) -> bool:
+    return experiment.request is not None and same_person(experiment.request["by"], name)
+
+
 def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     card = services.get_card(session, experiment, now=now())
     looks = services.looks(session, experiment)
@@ -231,7 +292,10 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     # While effects are hidden in words, they are in pictures too.
     series = () if card.worth_hidden else series_of(plan_of(experiment), looks)
     customer = str(plan["customer"]).casefold()
+    newest = looks[-1].data if looks else None
     return {
+        "release": release_facts(session, experiment, newest, now()),
+        "me": current_caller().actor.name,
         "experiment": experiment,
         "card": card,
         "word": card.word,
@@ -239,8 +303,36 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "records": services.records(session, experiment),
         "worth": [(each, axis_of_worth(each)) for each in card.worth_first],
         "charts": [(each, chart_of(each)) for each in series if each.points],
-        "live": experiment.state in WATCHED,
+        # A plan that has not started waits for its forecast.
+        "live": experiment.state in {*WATCHED, State.DRAFT, State.SEALED},
         "plan": plan,
         "waits": experiment.state == State.RUNNING and experiment.verdict in PROVEN,
+        "reasons": overrides.REASONS,
+        "asked_by_me": _asked_by(experiment, current_caller().actor.name),
         "is_customer": current_caller().actor.name.casefold() == customer,
+    }
+
+
+def _stands_at(forecast: Forecast | None) -> tuple[object, ...]:
+    return ("",) if forecast is None else (forecast.computed_at.timestamp(), len(forecast.accepted))
+
+
+def _forecast_values(forecast: Forecast | None) -> dict[str, Any]:
+    if forecast is None:
+        return {"forecast": None}
+    found = forecast.document
+    operating = found["operating"]
+    return {
+        "forecast": {
+            "computed_at": forecast.computed_at,
+            "accepted": forecast.accepted,
+            "open_risks": feasibility.open_risks(forecast),
+            "document": found,
+        },
+        "ways": [] if found["ways_out"] is None else list(ways_out_words(found)),
+        "chances": [] if operating is None else list(operating_rows(operating)),
+        "rests_on": [
+            traffic_words(found["traffic"]),
+            *(baseline_words(key, each) for key, each in found["baselines"].items()),
+        ],
     }

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
+from web.cli.forecasts import wait_for_forecast
 from web.cli.output import CommandError
 from web.cli.remote import REQUEST_TIMEOUT_SECONDS, Remote
 from web.demo import scenario
@@ -26,6 +27,7 @@ from web.demo.story import Story
 SHOP_PROCESSES = 2
 # Of --seconds, kept for summing up and for ending every process.
 END_SECONDS = 12.0
+FORECAST_SECONDS = 30.0
 EMAIL = "owner@shop.example"
 
 _INTRODUCTION = """\
@@ -159,10 +161,14 @@ def _open_shop(remote: Remote) -> str:
 
 
 def _start_experiments(remote: Remote) -> None:
-    for plan in scenario.plans():
+    plans = scenario.plans()
+    for plan in plans:
         remote.post(remote.project_path("experiments"), plan)
-        for step in ("seal", "start"):
-            remote.post(remote.project_path("experiments", plan["key"], step))
+        remote.post(remote.project_path("experiments", plan["key"], "seal"))
+    for plan in plans:
+        # Nothing starts before the worker has said what it can prove; all three take a second.
+        wait_for_forecast(remote, plan["key"], seconds=FORECAST_SECONDS)
+        remote.post(remote.project_path("experiments", plan["key"], "start"))
 
 
 def _end(console: Console, story: Story, started: Processes) -> None:

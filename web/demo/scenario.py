@@ -37,6 +37,16 @@ POLICY: dict[str, Any] = {
 }
 PROVE_BY = "60s"
 WINDOW = "2s"
+# A shop that has just opened has no past to measure: its plans say what they expect. Two processes
+# bring 240 visitors a second, who behave as below; a day has three seconds.
+UNITS_PER_DAY = 700
+TODAY = {
+    "purchases": 0.245,
+    "checkout errors": 0.005,
+    "baskets": 0.30,
+    "support contacts": 0.20,
+    "sign-ups": 0.30,
+}
 
 
 def flags() -> list[dict[str, Any]]:
@@ -91,7 +101,7 @@ def plans() -> list[dict[str, Any]]:
         "prove_by": PROVE_BY,
         "policy": POLICY,
     }
-    return [
+    plans: list[dict[str, Any]] = [
         {
             **common,
             "key": BROKEN,
@@ -124,6 +134,12 @@ def plans() -> list[dict[str, Any]]:
             "metrics": [_metric("sign-ups", "signup", "success", mde=0.20)],
         },
     ]
+    return [plan | {"expected": _expected(plan["metrics"])} for plan in plans]
+
+
+def _expected(metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    rates = {metric["key"]: {"baseline": TODAY[metric["key"]]} for metric in metrics}
+    return {"units_per_day": UNITS_PER_DAY, "metrics": rates}
 
 
 @dataclass(frozen=True, slots=True)

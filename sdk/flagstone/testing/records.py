@@ -73,7 +73,7 @@ class Records:
         ]
 
     def _expose(self, met: Met, now: float) -> None:
-        flag, _, variant, rule, _ = met
+        flag, _, variant, rule, *_ = met
         event = exposure(met, now)
         if event is None:
             self._refuse()

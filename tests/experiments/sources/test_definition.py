@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
-from experiments.errors import PlanError
+import experiments.sources
+from experiments.errors import PlanError, SourceError
 from experiments.plan import parse_plan
-from experiments.sources.definition import parse_source
+from experiments.sources.connect import saying
+from experiments.sources.definition import KINDS, parse_source
 from tests.experiments.conftest import plan_document
-from tests.experiments.sources.conftest import document
+from tests.experiments.sources.conftest import document, source
 
 
 def test_a_document_is_read_back_as_it_was() -> None:
@@ -29,6 +34,18 @@ def test_toml_is_read_and_columns_have_plain_defaults() -> None:
     assert source.tracks is not None
     assert source.tracks.sql == "-- all of them\nselect * from events"
     assert source.tracks.column_of == {"unit": "unit", "name": "name", "time": "time"}
+
+
+def test_the_example_of_the_readme_is_a_source() -> None:
+    text = (Path(experiments.sources.__file__).parent / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    source = parse_source('key = "warehouse"\n' + example)
+    assert (source.kind, source.url_env) == ("postgresql", "WAREHOUSE_URL")
+    assert source.exposures is not None
+    assert source.exposures.table == ("analytics", "exposures")
+    assert source.tracks is not None
+    for kind in KINDS:
+        assert f"`{kind}`" in text or f"{kind}://" in text, kind
 
 
 @pytest.mark.parametrize(
@@ -74,3 +91,15 @@ def test_a_plan_names_its_source_and_a_metric_its_sql() -> None:
     with pytest.raises(PlanError) as caught:
         parse_plan(plain | {"source": "no such key"})
     assert caught.value.field == "source"
+
+
+@pytest.mark.parametrize("where", ["url_env", None])
+def test_what_an_engine_says_is_told_without_address_and_password(where: str | None) -> None:
+    address = "postgresql://me:hunter2@db.internal/shop"
+    with (
+        pytest.raises(SourceError, match="no route") as caught,
+        saying(source("postgresql"), address, where, "cannot be opened"),
+    ):
+        raise duckdb.IOException(f"no route to {address}: me:hunter2@db.internal, hunter2")
+    assert "hunter2" not in caught.value.message
+    assert "db.internal" not in caught.value.message

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from experiments.store import manifest
@@ -141,6 +142,29 @@ def test_files_are_cut_by_kind_and_by_day_of_the_event(store: EmbeddedStore) -> 
     assert store.drain(NOW) == DrainResult(events=4, files=3)
     folders = sorted(p.parent.relative_to(store.directory).as_posix() for p in files_of(store))
     assert folders == ["exposures/2024-10-03", "exposures/2024-10-04", "tracks/2024-10-04"]
+
+
+def test_files_of_an_older_release_are_read_and_merged_with_new_ones(
+    store: EmbeddedStore,
+) -> None:
+    store.append([exposure(1)])
+    store.drain(NOW)
+    for path in store.directory.glob("exposures/*/*.parquet"):
+        pq.write_table(pq.ParquetFile(path).read().drop_columns(["attributes"]), path)
+
+    def seen() -> list[Row]:
+        with store.relations(1) as connection:
+            query = "SELECT unit, attributes FROM exposures ORDER BY unit"
+            return connection.execute(query).fetchall()
+
+    assert seen() == [("u1", None)]
+    store.append([exposure(2)._replace(attributes='{"country":"DE"}')])
+    told = [("u1", None), ("u2", '{"country":"DE"}')]
+    assert seen() == told
+    store.drain(NOW)
+    assert seen() == told
+    assert store.compact().merged == 2
+    assert seen() == told
 
 
 def test_an_idle_drain_writes_nothing(store: EmbeddedStore) -> None:

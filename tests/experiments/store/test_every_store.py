@@ -93,6 +93,23 @@ def test_events_come_back_as_they_went_in_waiting_and_drained(any_store: EventSt
     )
 
 
+def test_attributes_come_back_as_they_went_in(any_store: EventStore) -> None:
+    texts = [None, '{"country":"DE","plan":"\\"p\\\\ro\\n"}', '{"Ω":"𝔘\'\\t"}']
+    for number, text in enumerate(texts):
+        any_store.append([exposure(number)._replace(attributes=text)])
+        if number == 1:
+            any_store.drain(NOW)
+
+    def seen() -> list[str | None]:
+        with any_store.tables(1) as (exposures, _):
+            rows = exposures.select("unit", "attributes").to_pyarrow().to_pylist()
+        return [row["attributes"] for row in sorted(rows, key=lambda row: row["unit"])]
+
+    assert seen() == texts
+    any_store.drain(NOW + DAY)
+    assert seen() == texts
+
+
 def test_a_repetition_changes_nothing_whatever_it_says(any_store: EventStore) -> None:
     first = exposure(1)
     other_words = [first._replace(time=NOW - 3 * DAY, variant="off"), track(1)]

@@ -160,6 +160,22 @@ def test_a_file_that_stays_locked_is_reported_as_busy_not_as_a_crash(
     assert inbox.append([event(1)]) == AppendResult(1, 0)
 
 
+def test_a_file_of_an_older_release_is_brought_up_to_date_with_what_waits_in_it(
+    path: Path,
+) -> None:
+    inbox = Inbox(path)
+    inbox.append([event(1)])
+    inbox.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE inbox DROP COLUMN attributes")
+        connection.execute("PRAGMA user_version=2")
+    for _ in range(2):
+        inbox = Inbox(path)
+        assert inbox.waiting() == 1
+        assert inbox.append([event(1)]) == AppendResult(0, 1)
+        inbox.close()
+
+
 def test_a_file_of_another_version_is_refused(path: Path) -> None:
     Inbox(path).close()
     with closing(sqlite3.connect(path)) as connection:

@@ -111,6 +111,22 @@ def test_a_character_that_text_cannot_hold_does_not_refuse_its_batch(store: Post
     assert units_of(store) == ["a\N{REPLACEMENT CHARACTER}b", "u2"]
 
 
+def test_tables_of_an_older_release_are_brought_up_to_date_while_it_goes_on(
+    store: PostgresStore, postgresql_url: str
+) -> None:
+    store.append([exposure(1)])
+    with connect(postgresql_url) as connection:
+        connection.execute("ALTER TABLE flagstone_events.exposures DROP COLUMN attributes")
+        connection.execute("UPDATE flagstone_events.state SET format = 1")
+    newer = PostgresStore(postgresql_url)
+    newer.append([exposure(2)._replace(attributes='{"country":"DE"}')])
+    newer.append([exposure(3, time=NOW + DAY)._replace(attributes='{"country":"FR"}')])
+    with newer.tables(1) as (exposures, _):
+        told = {row["unit"]: row["attributes"] for row in exposures.to_pyarrow().to_pylist()}
+    assert told == {"u1": None, "u2": '{"country":"DE"}', "u3": '{"country":"FR"}'}
+    newer.close()
+
+
 def test_only_one_cleans_up_at_a_time(store: PostgresStore, postgresql_url: str) -> None:
     store.drain(NOW)
     with (
@@ -214,3 +230,28 @@ def test_a_killed_database_loses_nothing_that_was_acknowledged() -> None:
         inbox.close()
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_batches_with_the_same_ids_in_opposite_order_do_not_block_each_other(
+    store: PostgresStore,
+) -> None:
+    store.append([exposure(0)])
+    failed: list[FullError] = []
+    together = threading.Barrier(2)
+
+    def append(order: int) -> None:
+        for turn in range(1, 6):
+            batch = [exposure(turn * 2_000 + n) for n in range(1_500)][::order]
+            together.wait(30)
+            try:
+                store.append(batch)
+            except FullError as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=append, args=(order,)) for order in (1, -1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failed == []
+    assert len(units_of(store)) == 1 + 5 * 1_500

@@ -123,6 +123,53 @@ def test_a_bad_field_is_named_with_its_place_in_the_batch(
     assert error.code == "invalid_event"
 
 
+@pytest.mark.parametrize(
+    ("attributes", "kept"),
+    [
+        ({"plan": "pro", "country": "DE"}, '{"country":"DE","plan":"pro"}'),
+        ({"a": 3, "b": 3.0, "c": 2.5, "d": -0.0}, '{"a":"3","b":"3","c":"2.5","d":"0"}'),
+        ({"a": True, "b": False}, '{"a":"true","b":"false"}'),
+        ({"Ω": "ü" * 64}, '{"Ω":"' + "ü" * 64 + '"}'),
+        ({"a": "x\0y"}, '{"a":"x\N{REPLACEMENT CHARACTER}y"}'),
+        ({"a": ""}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_attributes_are_kept_as_texts_in_the_order_of_their_names(
+    attributes: object, kept: str | None
+) -> None:
+    (event,) = parse({"events": [EXPOSURE | {"attributes": attributes}]})
+    assert event.attributes == kept
+
+
+@pytest.mark.parametrize(
+    ("attributes", "field"),
+    [
+        ({"country": "D" * 65}, "attributes.country"),
+        ({"ok": 1, "plan": None}, "attributes.plan"),
+        ({"plan": ["pro"]}, "attributes.plan"),
+        ({"plan": {"tier": 1}}, "attributes.plan"),
+        ({"spent": 1.1e15}, "attributes.spent"),
+        ({"spent": 10**400}, "attributes.spent"),
+        ({"": "x"}, "attributes"),
+        ({"n" * 65: "x"}, "attributes"),
+        ({"a\0b": "x"}, "attributes"),
+        ({str(n): n for n in range(9)}, "attributes"),
+        ("country=DE", "attributes"),
+        ([["country", "DE"]], "attributes"),
+    ],
+)
+def test_a_bad_attribute_is_named_with_its_place(attributes: object, field: str) -> None:
+    error = refusal({"events": [EXPOSURE, EXPOSURE | {"attributes": attributes}]})
+    assert error.field == f"events[1].{field}"
+
+
+def test_what_a_unit_did_has_no_attributes() -> None:
+    error = refusal({"events": [TRACK | {"attributes": {"country": "DE"}}]})
+    assert error.field == "events[0].attributes"
+
+
 @pytest.mark.parametrize("field", ["id", "type", "time", "unit", "flag", "variant"])
 def test_a_missing_field_is_named(field: str) -> None:
     event = {key: value for key, value in EXPOSURE.items() if key != field}

@@ -62,6 +62,35 @@ def test_an_exposure_arrives_as_the_wire_says(service: Any, connect: Connect, to
     }
 
 
+def test_nothing_of_a_context_goes_along_unless_it_is_named(
+    service: Any, connect: Connect, tools: Any
+) -> None:
+    service.publish(17, tools.flag("checkout", "new", track=True))
+    context = {"targetingKey": "u1", "country": "DE", "plan": "pro", "age": 33}
+    for options in ({}, {"exposure_attributes": ("country", "age", "city")}):
+        with connect(**options) as client:
+            client.get_string("checkout", context, "old")
+            assert client.flush(10)
+    plain, told = service.stored.values()
+    assert "attributes" not in plain
+    assert told["attributes"] == {"country": "DE", "age": 33}
+
+
+def test_an_attribute_that_the_service_would_refuse_stays_here(
+    service: Any, connect: Connect, tools: Any
+) -> None:
+    service.publish(17, tools.flag("checkout", "new", track=True))
+    odd = {"a": "x" * 65, "b": float("nan"), "c": [1], "d": "", "e": "\ud800", "f": 1e16}
+    good = {"g": False, "h": "y" * 64}
+    client = connect(exposure_attributes=tuple("abcdefgh"), context={"h": "client's own"})
+    client.get_string("checkout", {"targetingKey": "u1", **odd, **good}, "old")
+    client.get_string("checkout", {"targetingKey": "u2"}, "old")
+    assert client.flush(10)
+    first, second = service.stored.values()
+    assert first["attributes"] == good
+    assert second["attributes"] == {"h": "client's own"}
+
+
 def test_only_units_that_met_a_tracked_rule_are_exposed(
     service: Any, connect: Connect, tools: Any
 ) -> None:
@@ -481,7 +510,7 @@ def test_an_exposure_is_forgotten_after_its_window_and_when_room_is_needed() -> 
 
     def record(unit: str, now: float, revision: int = 1) -> bool:
         before = queue.accepted
-        memory.record(queue, ("f", unit, "on", "r", revision), now)
+        memory.record(queue, ("f", unit, "on", "r", revision, None), now)
         return queue.accepted > before
 
     assert record("a", 0.0)
@@ -504,5 +533,5 @@ def test_the_queue_may_be_entered_again_while_it_is_entered() -> None:
         assert queue.put(event)
     memory = ExposureMemory(10, 1.0)
     with memory._lock:
-        memory.record(queue, ("f", "u", "on", None, 1), 0.0)
+        memory.record(queue, ("f", "u", "on", None, 1, None), 0.0)
     assert queue.unsettled == 2

@@ -17,6 +17,7 @@ from flags import services
 from flags.actor import Actor
 from flags.database import Database
 from flags.models import AuditEntry, Revision
+from tests.forecasting import forecast_now
 from web.app import create_flask_app
 from web.auth import service as auth
 from web.settings import Settings
@@ -97,6 +98,10 @@ class Service:
         with self.database.write() as session:
             now = self.clock()
             services.create_project(session, key=key, name=key.title(), actor=ACTOR, now=now)
+
+    def forecast(self) -> int:
+        """Do the worker's forecasts."""
+        return forecast_now(self.database, self.clock())
 
     def written(self) -> tuple[int, int]:
         """Count revisions and audit entries: equal counts mean that nothing was written."""

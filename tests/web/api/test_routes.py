@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from flask import Flask, Response, request
 from sqlmodel import select
 
 import web.api
-from experiments.models import Experiment
+from experiments.ledger import first_fault
+from experiments.models import Experiment, Look
 from experiments.record import verify
 from flags.audit import verify_chain
 from flags.database import Database
@@ -41,6 +42,7 @@ PLAN: dict[str, Any] = {
             "mde": 0.05,
         }
     ],
+    "expected": {"units_per_day": 900, "metrics": {"purchases": {"baseline": 0.1}}},
 }
 
 
@@ -114,6 +116,8 @@ def test_every_route_works(service: Any) -> None:
     flags_and_their_past(service.caller("admin"))
     a_source_from_first_to_last(service.caller("admin"))
     experiment_from_draft_to_shipping(service)
+    requests_and_money(service.caller("editor"))
+    a_release_from_first_to_last(service)
     assert visits.seen == set(routes(service.app))
     with service.database.read() as session:
         from flags.models import AuditEntry
@@ -263,6 +267,71 @@ def flags_and_their_past(admin: Any) -> None:
     assert admin.ok("POST", f"{PROD}/import?preview=true", {"flags": {}})["changed"] is False
 
 
+def forecast_and_accept(service: Any, url: str) -> None:
+    found = service.forecast()
+    assert found == 1
+    editor = service.caller("editor")
+    forecast = editor.ok("GET", f"{url}/forecast")
+    assert (forecast["status"], forecast["deadlines"][-1]["day"]) == ("ready", 28)
+    assert editor.post(f"{url}/accept", {"risks": ["mde"]}).status_code == 403
+    client, headers = sign_in_ada(service)
+    body = {"risks": ["mde"]}
+    accepted = client.post(f"/api/v1{url}/accept", json=body, headers=headers)
+    assert accepted.status_code == 200, accepted.get_data(as_text=True)
+    assert [each["risk"] for each in editor.ok("GET", f"{url}/forecast")["accepted"]] == ["mde"]
+
+
+def sign_in_ada(service: Any) -> tuple[Any, dict[str, str]]:
+    client = service.app.test_client()
+    signed = client.post(
+        "/api/v1/session",
+        json={"email": "ada@example.org", "password": "correct horse battery!"},
+    )
+    return client, {"X-CSRF-Token": signed.get_json()["csrf_token"]}
+
+
+def requests_and_money(editor: Any) -> None:
+    asked = {"title": "Pay by invoice", "class": "value", "asker": "a shop"}
+    made = editor.post(f"{P}/requests", asked)
+    url = f"{P}/requests/{made.get_json()['id']}"
+    assert (made.status_code, made.headers["ETag"]) == (201, '"1"')
+    edited = editor.ok("PATCH", url, {"title": "Invoices"}, headers={"If-Match": '"1"'})
+    assert (edited["title"], edited["class"], edited["asker"]) == ("Invoices", "value", "a shop")
+    stale = editor.call("PATCH", url, json={"title": "x"}, headers={"If-Match": '"1"'})
+    assert stale.status_code == 412
+    wrong = editor.call("PATCH", url, json={"title": "x"}, headers={"If-Match": '"v1"'})
+    assert wrong.status_code == 400
+    link = {"flag": PLAN["flag"], "relation": "resolves"}
+    assert editor.ok("POST", f"{url}/link", link)["state"] == "linked"
+    assert editor.post(f"{url}/link", {**link, "flag": "nope"}).status_code == 404
+    assert editor.ok("POST", f"{url}/resolve", {"note": "done"})["resolved_at"]
+    assert editor.post(f"{url}/resolve", {}).status_code == 409
+    assert editor.ok("GET", url)["state"] == "resolved"
+    for number in range(3):
+        editor.ok("POST", f"{P}/requests", {"title": f"Broken {number}", "class": "failure"})
+    first = editor.ok("GET", f"{P}/requests?class=failure&limit=2")
+    rest = editor.ok("GET", f"{P}/requests?class=failure&cursor={first['next_cursor']}")
+    titles = [each["title"] for each in first["items"] + rest["items"]]
+    assert titles == ["Broken 2", "Broken 1", "Broken 0"]
+    (found,) = editor.ok("GET", f"{P}/requests?state=resolved&flag={PLAN['flag']}")["items"]
+    assert found["note"] == "done"
+
+    money = {"per_unit": 1, "eligible_units_per_month": 1000, "build": 50}
+    plan = {**PLAN, "key": "priced", "value": money}
+    assert editor.ok("POST", f"{P}/experiments", plan)["plan"]["value"]["build"] == 50
+    editor.ok("POST", f"{P}/experiments/priced/seal")
+    entered = editor.ok("GET", f"{P}/ledger?experiment=priced")
+    assert [(each["kind"], each["amount"]) for each in entered["items"]] == [("BUILD", -5000)]
+    assert entered["balances"][0]["amount"] == -5000
+    assert first_fault(entered["items"]) is None
+    csv = editor.get(f"{P}/ledger.csv").get_data(as_text=True).splitlines()
+    assert csv[0].startswith("number,at,experiment,kind,amount")
+    assert ",priced,BUILD,-50.00," in csv[1]
+    found = {each["key"]: each for each in editor.ok("GET", f"{P}/outcomes")["items"]}
+    assert found["failure_demand"]["text"] == "75 %"
+    assert found["proof_rate"]["value"] is None
+
+
 def a_source_from_first_to_last(admin: Any) -> None:
     url = f"{P}/sources/warehouse"
     tracks = {"table": "events", "name": "event"}
@@ -282,13 +351,41 @@ def a_source_from_first_to_last(admin: Any) -> None:
     assert admin.get(url).status_code == 404
 
 
+def people_step_in(editor: Any, url: str, as_ada: Callable[[str], Any]) -> None:
+    """Override a stop by two people, and close in the end."""
+    said = {"arm": "on", "reason": "legal", "text": "the law", "predicted_effect": 0.05}
+    missing = editor.post(f"{url}/override", said)
+    assert (missing.status_code, missing.get_json()["field"]) == (400, "review_at")
+    said |= {"review_at": "2090-01-01T00:00:00Z"}
+    wrong = editor.post(f"{url}/override", said | {"reason": "because"})
+    assert (wrong.status_code, wrong.get_json()["field"]) == (400, "reason")
+    asked = editor.ok("POST", f"{url}/override", said)
+    assert (asked["state"], asked["request"]["arm"]) == ("ROLLED_BACK", "on")
+    assert editor.post(f"{url}/approve").status_code == 403
+    assert editor.ok("POST", f"{url}/decline", {"note": "not yet"})["request"] is None
+    editor.ok("POST", f"{url}/override", said)
+    shipped = as_ada("approve").get_json()
+    assert (shipped["state"], shipped["verdict"]) == ("SHIPPING", "OVERRIDE_SHIP")
+    assert shipped["override"]["second"] == "ada@example.org"
+    assert editor.post(f"{url}/explain", {"text": "nothing"}).status_code == 409
+    assert editor.post(f"{url}/extend", {"by": "7d"}).status_code == 409
+    editor.ok("POST", f"{url}/stop", {"reason": "the end"})
+    closed = editor.ok("POST", f"{url}/close", {"note": "out of the code"})
+    assert closed["state"] == "CLOSED"
+    assert [each["verdict"] for each in closed["verdicts"]] == [
+        *("OVERRIDE_STOP", "OVERRIDE_SHIP", "OVERRIDE_STOP")
+    ]
+
+
 def experiment_from_draft_to_shipping(service: Any) -> None:
     editor = service.caller("editor")
     url = f"{P}/experiments/checkout"
     rules = {"do": "remove_rule", "flag": PLAN["flag"], "rule": "beta"}
     editor.ok("POST", f"{P}/changes", {"environment": "production", "instructions": [rules]})
     assert editor.ok("POST", f"{P}/experiments", PLAN)["state"] == "DRAFT"
+    assert editor.ok("GET", f"{url}/forecast")["status"] == "pending"
     assert editor.ok("POST", f"{url}/seal")["plan_hash"]
+    forecast_and_accept(service, url)
     assert editor.ok("POST", f"{url}/start", {})["state"] == "RAMPING"
     (listed,) = editor.ok("GET", f"{P}/experiments?environment=production")["items"]
     assert (listed["key"], listed["environment"], listed["looks"]) == ("checkout", "production", 0)
@@ -304,21 +401,65 @@ def experiment_from_draft_to_shipping(service: Any) -> None:
     found = editor.ok("GET", f"{url}/results.json")
     assert (found["format"], found["looks"]) == ("flagstone-results-1", [])
     record = editor.ok("GET", f"{url}/record")
-    assert [each["kind"] for each in record["records"]] == ["seal", "start"]
+    assert [each["kind"] for each in record["records"]] == ["seal", "action", "start"]
     assert verify(record).identical
 
+    with service.database.write() as session:
+        experiment = session.exec(select(Experiment)).one()
+        experiment.state, experiment.held_cause, experiment.held_from = "HELD", "quality", "RUNNING"
+        told = {"offset": 1.0, "prospects": {"by_extension": [[86400.0, 0.7]]}}
+        place = {"experiment_id": experiment.id, "number": 1, "at": experiment.created_at}
+        session.add(Look(**place, verdict="CONTINUE", data=told, decision={}))
+        session.add(experiment)
+    explained = editor.ok("POST", f"{url}/explain", {"text": "testers switched arms"})
+    assert (explained["state"], explained["held_cause"]) == ("RUNNING", None)
+    assert editor.post(f"{url}/extend", {"by": "1d"}).status_code == 403
+    client, headers = sign_in_ada(service)
+    signed_body: dict[str, Any] = {"json": {}, "headers": headers}
+    extended = client.post(f"/api/v1{url}/extend", json={"by": "1d"}, headers=headers)
+    assert extended.get_json()["extension_seconds"] == 86400
     with service.database.write() as session:
         experiment = session.exec(select(Experiment)).one()
         experiment.state, experiment.verdict, experiment.winner = "RUNNING", "VALUE_PROVEN", "on"
         session.add(experiment)
     refused = editor.post(f"{url}/confirm")
     assert refused.status_code == 403
-    client = service.app.test_client()
-    signed = client.post(
-        "/api/v1/session",
-        json={"email": "ada@example.org", "password": "correct horse battery!"},
-    )
-    headers = {"X-CSRF-Token": signed.get_json()["csrf_token"]}
-    confirmed = client.post(f"/api/v1{url}/confirm", json={}, headers=headers)
+    confirmed = client.post(f"/api/v1{url}/confirm", **signed_body)
     assert confirmed.get_json()["state"] == "SHIPPING"
     assert editor.ok("POST", f"{url}/stop", {"reason": "the end"})["state"] == "ROLLED_BACK"
+    people_step_in(editor, url, lambda verb: client.post(f"/api/v1{url}/{verb}", **signed_body))
+
+
+def a_release_from_first_to_last(service: Any) -> None:
+    editor = service.caller("editor")
+    flag = {"key": "paint", "type": "string", "default": "old", "off": "old"}
+    editor.ok(
+        "POST", f"{P}/flags", flag | {"variants": {"old": {"value": "1"}, "new": {"value": "2"}}}
+    )
+    on = {"do": "turn_on", "flag": "paint"}
+    editor.ok("POST", f"{P}/changes", {"environment": "production", "instructions": [on]})
+    body = {
+        "flag": "paint",
+        "variant": "new",
+        "guards": ["crash"],
+        "steps": [{"share": 0.01, "approval": True}, 50, 100],
+        "customer": "ada@example.org",
+    }
+    drafted = editor.ok("POST", f"{P}/releases", body)
+    assert (drafted["key"], drafted["state"], drafted["release"]) == ("paint-new", "DRAFT", None)
+    url = f"{P}/releases/paint-new"
+    started = editor.ok("POST", f"{url}/start")
+    assert (started["state"], started["release"]["share"]) == ("RAMPING", 0.01)
+    refused = editor.post(f"{url}/approve")
+    assert refused.status_code == 403
+    client, headers = sign_in_ada(service)
+    approved = client.post(f"/api/v1{url}/approve", json={}, headers=headers).get_json()
+    assert approved["release"]["approved"] == [0]
+    (listed,) = editor.ok("GET", f"{P}/releases?environment=production&flag=paint")["items"]
+    kinds = [each["kind"] for each in listed["release"]["waits_for"]]
+    assert (listed["release"]["steps"], kinds) == (3, ["hold", "sample"])
+    assert editor.ok("GET", url)["plan"]["claim"] == "release"
+    assert "ada@example.org" in editor.get(f"{url}/card.txt").get_data(as_text=True)
+    assert editor.get(f"{P}/releases/checkout/card.txt").status_code == 404
+    assert editor.ok("POST", f"{url}/stop", {"reason": "enough"})["verdict"] == "OVERRIDE_STOP"
+    assert verify(editor.ok("GET", f"{url}/record")).identical

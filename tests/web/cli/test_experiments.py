@@ -29,6 +29,10 @@ event = "purchase"
 window = "1s"
 mde = 0.1
 
+[expected]
+units_per_day = 100
+metrics = {{ purchases = {{ baseline = 0.2 }} }}
+
 [policy]
 name = "quick"
 looks = [{{ every = "1s" }}]

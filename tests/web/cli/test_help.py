@@ -18,7 +18,12 @@ REQUIRED = {
     *(f"flags {verb}" for verb in ("list", "show", "create", "on", "off", "kill", "unkill")),
     *("flags set", "flags history", "import"),
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),
+    *(f"experiments {verb}" for verb in ("explain", "extend", "override", "approve", "decline")),
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
+    *("experiments forecast", "experiments accept", "experiments close"),
+    *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
+    *("release", *(f"releases {verb}" for verb in ("list", "create", "start", "approve"))),
+    *("releases stop", "releases card"),
     *(f"sources {verb}" for verb in ("list", "show", "set", "delete", "check")),
     *(
         "bench eval",

@@ -25,6 +25,7 @@ from flags import changes, services
 from flags.actor import Actor
 from flags.database import Database
 from flags.models import AuditEntry, Revision
+from tests.forecasting import forecast_now, stated
 from web.app import create_flask_app
 from web.auth import service as auth
 from web.auth.guard import SESSION_COOKIE
@@ -237,12 +238,19 @@ class Console:
     def experiment(self, document: dict[str, Any], *steps: str) -> None:
         with self.database.write() as session:
             experiment_services.create_experiment(
-                session, "shop", document, actor=ACTOR, now=self.clock()
+                session, "shop", stated(document), actor=ACTOR, now=self.clock()
             )
-            for step in steps:
+        for step in steps:
+            if step == "start":
+                self.forecast()
+            with self.database.write() as session:
                 getattr(experiment_services, step)(
                     session, "shop", "production", document["key"], actor=ACTOR, now=self.clock()
                 )
+
+    def forecast(self) -> int:
+        """Do the worker's forecasts."""
+        return forecast_now(self.database, self.clock())
 
     def state_of(self, key: str) -> str:
         with self.database.read() as session:

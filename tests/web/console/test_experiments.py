@@ -39,6 +39,9 @@ kind = "conversion"
 event = "purchase"
 window = "7d"
 mde = 0.05
+[expected]
+units_per_day = 90000
+metrics = { purchases = { baseline = 0.1 } }
 """
 
 
@@ -54,6 +57,11 @@ def test_an_experiment_goes_from_its_draft_to_its_end(console: Any) -> None:
     assert "on checkout , draft" in " ".join(page.words.split()).replace("checkout,", "checkout ,")
     page = editor.follow(editor.press(PAGE, "Seal the plan"))
     assert "Start when ready." in page.words
+    early = editor.press(PAGE, "Start")
+    assert early.status_code == 409
+    assert "the forecast of this plan is being computed" in early.get_data(as_text=True)
+    assert console.forecast() == 1
+    assert "90,000 new units a day, stated, not measured" in editor.page(PAGE).words
     page = editor.follow(editor.press(PAGE, "Start"))
     assert "Wait: nothing is decided yet." in page.words
     assert "None yet; the first is in" in " ".join(page.words.split())
@@ -367,3 +375,41 @@ def test_pictures_stand_any_numbers(plan: Any) -> None:
                     assert "nan" not in svg
                     assert "inf" not in svg
                     assert "<b>" not in svg
+
+
+def test_people_step_in_with_forms_that_keep_what_was_said(running: Any) -> None:
+    console = running(looks=9, state="RUNNING")
+    editor, admin = console.person("editor"), console.person("admin")
+    said = {
+        "text": "the authority wants it",
+        "predicted_effect": "five",
+        "review_at": "2090-01-01",
+        "arm": "on",
+        "reason": "legal",
+    }
+    refused = editor.press(PAGE, "Ship by override", said)
+    assert refused.status_code == 400
+    text = refused.get_data(as_text=True)
+    assert "the authority wants it" in text
+    assert "number of per cent" in text
+    editor.follow(editor.press(PAGE, "Stop the experiment", {"reason": "enough"}))
+    page = editor.follow(editor.press(PAGE, "Ship by override", said | {"predicted_effect": "5"}))
+    assert "Waits for a second person to approve" in page.words
+    assert "approve or decline the override" in page.words
+    shipped = admin.follow(admin.press(PAGE, "Approve: ship on"))
+    assert "on ships by override, without proof" in shipped.words
+    assert "Predicted" in shipped.words
+    assert "purchases +5 %" in shipped.words or "+5 %" in shipped.words
+    admin.follow(admin.press(PAGE, "Stop the experiment", {"reason": "enough"}))
+    closed = admin.follow(admin.press(PAGE, "Close it", {"note": "out of the code"}))
+    assert "Nothing left to do" in closed.words
+
+
+def test_a_held_experiment_asks_for_an_explanation(running: Any) -> None:
+    console = running(looks=3, state="HELD", held_cause="quality", held_from="RUNNING")
+    editor = console.person("editor")
+    assert "Explain what is wrong with the data" in editor.page(PAGE).words
+    page = editor.follow(editor.press(PAGE, "Explain it", {"text": "testers switched arms"}))
+    assert "Explained by editor@example.org" in page.words
+    viewer = console.person("viewer")
+    assert "Override" not in [word for form in viewer.page(PAGE).forms for word in form.buttons]

@@ -16,6 +16,9 @@ PAGES = {
     "console.list_experiments": f"{HERE}/experiments",
     "console.new_experiment": f"{HERE}/new-experiment",
     "console.show_experiment": f"{HERE}/experiments/one-page",
+    "console.list_requests": f"{HERE}/requests",
+    "console.show_ledger": f"{HERE}/ledger",
+    "console.show_outcomes": f"{HERE}/outcomes",
     "console.list_keys": f"{HERE}/keys",
     "console.show_audit": f"{HERE}/audit",
 }
@@ -26,6 +29,7 @@ OTHERS = {
     "console.setup": "/setup",
     "console.login": "/login",
     "console.static": "/static/console.css",
+    "console.download_ledger": f"{HERE}/ledger.csv",
     "console.download_record": f"{HERE}/experiments/one-page/record.json",
     "console.download_results": f"{HERE}/experiments/one-page/results.csv",
     "console.show_report": f"{HERE}/experiments/one-page/report",
@@ -36,6 +40,8 @@ POSTS = {
     "console.change_flag": f"{HERE}/do/checkout/change",
     "console.create_experiment": f"{HERE}/new-experiment",
     "console.advance": f"{HERE}/experiments/one-page/seal",
+    "console.create_request": f"{HERE}/requests",
+    "console.move_request": f"{HERE}/requests/1",
     "console.create_key": f"{HERE}/keys",
     "console.revoke_key": f"{HERE}/keys/1/revoke",
 }

@@ -23,6 +23,7 @@ from flags import changes, services
 from flags.actor import Actor
 from flags.database import Database
 from flags.models import Revision
+from tests.forecasting import forecast_now
 from web.auth import service as auth
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -60,6 +61,7 @@ PLAN: dict[str, Any] = {
             "mde": 0.1,
         }
     ],
+    "expected": {"units_per_day": 100, "metrics": {"purchases": {"baseline": 0.2}}},
 }
 
 
@@ -85,6 +87,8 @@ def seed(database: Database) -> tuple[str, int]:
         place = ("shop", "production", "checkout")
         experiment_services.create_experiment(session, "shop", PLAN, actor=ACTOR, now=now())
         experiment_services.seal(session, *place, actor=ACTOR, now=now())
+    forecast_now(database, now())
+    with database.write() as session:
         experiment_services.start(session, *place, actor=ACTOR, now=now())
         environment = services.get_environment(session, "shop", "production")
         assert environment.id is not None

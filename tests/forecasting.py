@@ -1,0 +1,61 @@
+"""The worker's forecast without a worker: a plan that is started in a test needs one."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+import ibis
+
+from experiments.forecast import forecast_due
+from experiments.lease import acquire, release
+from flags.database import Database
+
+# Enough to be a forecast; what it says of chances is tested where it matters.
+FEW_RUNS = 20
+
+
+def stated(document: Mapping[str, Any], units_per_day: float = 1e7) -> dict[str, Any]:
+    """State in a plan that states nothing what makes every promise provable."""
+    if document.get("expected") is not None:
+        return dict(document)
+    binary = {"conversion", "retention", "funnel"}
+    metrics = {
+        metric["key"]: {"baseline": 0.2} if metric["kind"] in binary else {"baseline": 1, "sd": 1}
+        for metric in document["metrics"]
+    }
+    return {**document, "expected": {"units_per_day": units_per_day, "metrics": metrics}}
+
+
+class NoEvents:
+    """A store that nothing was ever recorded in."""
+
+    @contextmanager
+    def tables(self, *_: Any, **__: Any) -> Iterator[tuple[ibis.Table, ibis.Table]]:
+        with duckdb.connect() as connection:
+            connection.execute(
+                "CREATE VIEW exposures AS SELECT 1::BIGINT AS environment_id, '' AS unit,"
+                " '' AS flag, '' AS rule, '' AS variant, 1::BIGINT AS revision, 1.0::DOUBLE AS time"
+                " WHERE false"
+            )
+            connection.execute(
+                "CREATE VIEW tracks AS SELECT 1::BIGINT AS environment_id, '' AS unit, '' AS name,"
+                " 1.0::DOUBLE AS value, 1.0::DOUBLE AS time WHERE false"
+            )
+            backend = ibis.duckdb.from_connection(connection)
+            yield backend.table("exposures"), backend.table("tracks")
+
+
+def forecast_now(
+    database: Database, now: dt.datetime, store: Any = None, *, runs: int = FEW_RUNS
+) -> int:
+    """Forecast whatever is due, as a worker of its own that then lets go of its lease."""
+    held = acquire(database, "forecaster", now=now, is_gone=lambda _holder: True)
+    assert held is not None
+    try:
+        return forecast_due(database, store or NoEvents(), held, now, runs=runs, budget_seconds=1e9)
+    finally:
+        release(database, held, now=now)

@@ -1,0 +1,199 @@
+"""The inbox: what people ask for or complain about, linked to flags."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from flask.typing import ResponseReturnValue
+from pydantic import ConfigDict, Field
+
+from experiments import requests
+from experiments.models import Request
+from flags.errors import InvalidInputError
+from web.api.blueprint import blueprint
+from web.api.idempotency import idempotent
+from web.api.render import PageQuery, document, expected, page
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.body import Body, read_body, read_query
+from web.transactions import now, reading, transaction
+
+_LIST = "/projects/<project_key>/requests"
+_ITEM = f"{_LIST}/<int(max=2147483647):request_id>"
+Demand = Literal["value", "failure"]
+
+
+class RequestQuery(PageQuery):
+    """Which requests."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    state: Literal["open", "linked", "resolved", "declined"] | None = None
+    demand: Annotated[Demand | None, Field(alias="class")] = None
+    flag: Annotated[str, Field(max_length=256)] | None = None
+
+
+class NewRequest(Body):
+    """What is asked for."""
+
+    title: str
+    demand: Annotated[Demand, Field(alias="class")]
+    text: str = ""
+    asker: str = ""
+
+
+class RequestEdit(Body):
+    """What is to be said differently."""
+
+    title: str | None = None
+    demand: Annotated[Demand | None, Field(alias="class")] = None
+    text: str | None = None
+    asker: str | None = None
+
+
+class RequestLink(Body):
+    """Which flag causes or resolves it."""
+
+    flag: Annotated[str, Field(max_length=256)]
+    relation: Literal["causes", "resolves"]
+
+
+class RequestEnd(Body):
+    """How it ended."""
+
+    state: Literal["resolved", "declined"] = "resolved"
+    note: str = ""
+
+
+@blueprint.get(_LIST)
+@needs(Role.VIEWER)
+def list_requests(project_key: str) -> ResponseReturnValue:
+    """List a project's requests, newest first."""
+    query = read_query(RequestQuery)
+    with reading() as session:
+        found = requests.list_requests(
+            session,
+            project_key,
+            state=query.state,
+            demand=query.demand,
+            flag_key=query.flag,
+            before_id=query.after_number(),
+            limit=query.limit + 1,
+        )
+    shown = found[: query.limit]
+    more = shown[-1].id if len(found) > query.limit else None
+    return document(page([_show(each) for each in shown], more))
+
+
+@blueprint.post(_LIST)
+@needs(Role.EDITOR)
+@idempotent()
+def create_request(project_key: str) -> ResponseReturnValue:
+    """Take in a request."""
+    body = read_body(NewRequest)
+    with transaction() as session:
+        made = requests.create_request(
+            session,
+            project_key,
+            title=body.title,
+            demand=body.demand,
+            text=body.text,
+            asker=body.asker,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return document(_show(made), status=201, etag=made.version)
+
+
+@blueprint.get(_ITEM)
+@needs(Role.VIEWER)
+def get_request(project_key: str, request_id: int) -> ResponseReturnValue:
+    """Return one request."""
+    with reading() as session:
+        found = requests.get_request(session, project_key, request_id)
+    return document(_show(found), etag=found.version)
+
+
+@blueprint.patch(_ITEM)
+@needs(Role.EDITOR)
+def edit_request(project_key: str, request_id: int) -> ResponseReturnValue:
+    """Change title, text, class or asker."""
+    body, version = read_body(RequestEdit), _expected_version()
+    changes = body.model_dump(by_alias=True, exclude_none=True)
+    with transaction() as session:
+        edited = requests.edit_request(
+            session,
+            project_key,
+            request_id,
+            changes=changes,
+            version=version,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return document(_show(edited), etag=edited.version)
+
+
+@blueprint.post(f"{_ITEM}/link")
+@needs(Role.EDITOR)
+@idempotent()
+def link_request(project_key: str, request_id: int) -> ResponseReturnValue:
+    """Say which flag causes the request, or will resolve it."""
+    body, version = read_body(RequestLink), _expected_version()
+    with transaction() as session:
+        linked = requests.link_request(
+            session,
+            project_key,
+            request_id,
+            flag_key=body.flag,
+            relation=body.relation,
+            version=version,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return document(_show(linked), etag=linked.version)
+
+
+@blueprint.post(f"{_ITEM}/resolve")
+@needs(Role.EDITOR)
+@idempotent()
+def resolve_request(project_key: str, request_id: int) -> ResponseReturnValue:
+    """Close a request: resolved, or declined with a note."""
+    body, version = read_body(RequestEnd), _expected_version()
+    with transaction() as session:
+        ended = requests.resolve_request(
+            session,
+            project_key,
+            request_id,
+            state=body.state,
+            note=body.note,
+            version=version,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return document(_show(ended), etag=ended.version)
+
+
+def _expected_version() -> int | None:
+    given = expected()
+    if given.flag_version is not None:
+        message = "If-Match must be the ETag of the request"
+        raise InvalidInputError(message, field="If-Match", hint='such as "3"')
+    return given.revision
+
+
+def _show(request: Request) -> dict[str, Any]:
+    return {
+        "id": request.id,
+        "title": request.title,
+        "text": request.text,
+        "class": request.demand,
+        "asker": request.asker,
+        "state": request.state,
+        "flag": request.flag_key,
+        "relation": request.relation,
+        "note": request.note,
+        "created_at": request.created_at,
+        "created_by": request.created_by,
+        "linked_at": request.linked_at,
+        "resolved_at": request.resolved_at,
+        "version": request.version,
+    }
