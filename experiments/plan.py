@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.analysis.definitions import MOST_EVENTS_PER_DAY
+from experiments.catalogue.reference import Reference, read_failure_demand, read_reference
 from experiments.document import Reader, format_duration, sha256_of
 from experiments.errors import PlanError
 from experiments.expected import Expected, read_expected
+from experiments.lanes import LayerShare, read_layer_share
 from experiments.money import Value, read_alternatives, read_value
 from experiments.policy import PROOF_28D, RELEASE_1D, Policy, RampStep, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
-from experiments.reading import PLAIN, Reading, read_event, read_reading
+from experiments.reading import PLAIN, Reading, as_named, named, read_event, read_reading
 from experiments.release import (
     RELEASE,
     Release,
@@ -53,6 +55,8 @@ class Metric:
         ``conversion`` (did the event happen), ``count`` (how often), ``mean`` (sum of its values),
         ``ratio`` (of two sums: see ``ratio``), ``retention`` (did it happen again, later),
         ``funnel`` (did the steps happen in order), ``quantile`` (the share above a mark).
+    events : tuple of str
+        Names of the tracked events that count, mostly one.
     window_seconds : float
         What happens later after a unit's first exposure does not count.
     mde : float, optional
@@ -72,12 +76,14 @@ class Metric:
         it is made of several events.
     reading : Reading
         Steps, marks, caps and the covariate of the time before.
+    reference : Reference, optional
+        The entry of the metric catalogue that all this was copied from.
     """
 
     key: str
     role: str
     kind: str
-    event: str
+    events: tuple[str, ...]
     window_seconds: float
     direction: str = "up"
     mde: float | None = None
@@ -89,10 +95,18 @@ class Metric:
     ratio: Ratio | None = None
     sql: str | None = None
     reading: Reading = PLAIN
+    reference: Reference | None = None
+
+    @property
+    def event(self) -> str:
+        """Name what counts, for people: several events by ``or``."""
+        return named(self.events)
 
     @property
     def unit(self) -> str:
         """Name the unit in which the metric is measured."""
+        if self.reference is not None and self.reference.is_failure_demand:
+            return "failures per demand"
         if self.ratio is not None:
             return self.ratio.unit(self.event)
         if self.kind == "quantile":
@@ -115,7 +129,7 @@ class Metric:
             "key": self.key,
             "role": self.role,
             "kind": self.kind,
-            "event": self.event,
+            "event": as_named(self.events),
             "window": format_duration(self.window_seconds),
             "direction": self.direction,
             "mde": self.mde,
@@ -128,6 +142,7 @@ class Metric:
             **(self.ratio.to_document() if self.ratio is not None else {}),
             "sql": self.sql,
             **self.reading.to_document(),
+            **(self.reference.to_document() if self.reference is not None else {}),
         }
         return {name: value for name, value in document.items() if value is not None}
 
@@ -205,6 +220,8 @@ class Plan:
     alternatives: tuple[str, ...] = ()
     source: str | None = None
     release: Release | None = None
+    failure_demand: bool = True
+    layer: LayerShare | None = None
     extension_seconds: float = 0.0
 
     @property
@@ -291,6 +308,10 @@ class Plan:
             document["source"] = self.source
         if self.release is not None:
             document["release"] = self.release.to_document()
+        if not self.failure_demand:
+            document["failure_demand"] = False
+        if self.layer is not None:
+            document |= self.layer.to_document()
         if self.exposures is not None:
             document["replay"] = {"exposures": self.exposures.to_document()} | (
                 {} if self.outcomes is None else {"outcomes": self.outcomes.to_document()}
@@ -303,6 +324,22 @@ def plan_hash(document: Mapping[str, Any]) -> str:
     return sha256_of(document)
 
 
+def read_text(source: Mapping[str, Any] | str) -> Mapping[str, Any]:
+    """Read TOML text as a mapping; a mapping is given back.
+
+    Raises
+    ------
+    PlanError
+        If the text is not TOML.
+    """
+    if not isinstance(source, str):
+        return source
+    try:
+        return tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"the plan is not TOML: {error}") from error
+
+
 def parse_plan(source: Mapping[str, Any] | str) -> Plan:
     """Read a plan from TOML text or from a mapping of the same shape.
 
@@ -311,18 +348,13 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
     PlanError
         At the first fault, with the field's path and what to write instead.
     """
-    if isinstance(source, str):
-        try:
-            source = tomllib.loads(source)
-        except tomllib.TOMLDecodeError as error:
-            raise PlanError(f"the plan is not TOML: {error}") from error
-    if isinstance(source, Mapping) and is_short_form(source):
-        plan = expand_release(source)
-        try:
-            return _read_plan(plan)
-        except PlanError as error:
-            raise in_short_words(error) from None
-    return _read_plan(source)
+    source = read_text(source)
+    if not is_short_form(source):
+        return _read_plan(source)
+    try:
+        return _read_plan(expand_release(source))
+    except PlanError as error:
+        raise in_short_words(error) from None
 
 
 def _read_plan(source: Mapping[str, Any]) -> Plan:
@@ -343,7 +375,7 @@ def _read_plan(source: Mapping[str, Any]) -> Plan:
     control, treatments, weights = _read_arms(reader)
     customer, owner = _read_people(reader)
     metrics = tuple(
-        _read_metric(item, prove_by, replayed=replayed) for item in reader.tables("metrics")
+        read_metric(item, prove_by, replayed=replayed) for item in reader.tables("metrics")
     )
     _check_metrics(reader, claim, metrics)
     if release is not None:
@@ -382,6 +414,8 @@ def _read_plan(source: Mapping[str, Any]) -> Plan:
         alternatives=read_alternatives(reader),
         source=source_key,
         release=release,
+        failure_demand=read_failure_demand(reader),
+        layer=read_layer_share(reader),
     )
     reader.finish()
     if release is not None and (plan.coverage < 1 or plan.authorised_in_advance):
@@ -489,13 +523,15 @@ def _read_people(reader: Reader) -> tuple[str, str]:
     return customer, owner
 
 
-def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
+def read_metric(item: Reader, prove_by: float, *, replayed: bool = False) -> Metric:
+    """Read one metric's table; nothing may be left in it."""
+    reference = read_reference(item)
     key = item.text("key", hint="a short name, such as purchase")
     role = item.choice("role", ROLES)
     kind = item.choice("kind", KINDS)
     sql = None if replayed else read_sql(item, "sql")
     # Rows of a SELECT need no name, unless several events make the metric.
-    event, steps = read_event(item, kind, key if replayed or sql is not None else None)
+    events, steps = read_event(item, kind, key if replayed or sql is not None else None)
     window = item.duration("window", 0.0) if replayed else item.duration("window")
     if not replayed and not 0 < window < prove_by:
         raise item.fault(
@@ -517,7 +553,7 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
         key=key,
         role=role,
         kind=kind,
-        event=event,
+        events=events,
         window_seconds=window,
         direction=item.choice("direction", ("up", "down"), "up"),
         mde=mde,
@@ -525,7 +561,7 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
         superiority_margin=superiority_margin,
         rare=rare,
         column=item.text("column", None),
-        ratio=read_ratio(item, kind, event),
+        ratio=read_ratio(item, kind, events),
         reading=read_reading(
             item,
             kind=kind,
@@ -537,6 +573,7 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
         ),
         covariate=item.text("covariate", None),
         sql=sql,
+        reference=reference,
     )
     if metric.covariate and metric.binary:
         raise item.fault("covariate", "is for means and counts", None)

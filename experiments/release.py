@@ -98,6 +98,7 @@ def read_release(reader: Reader, claim: str) -> Release | None:
         ("value", "a release claims no worth: that is an experiment"),
         ("alternatives", "a release claims no worth: that is an experiment"),
         ("replay", "a release is for living traffic"),
+        ("layer", "a release is for its whole audience"),
     ):
         if reader.has(field):
             raise reader.fault(field, "is not for releases", hint)
@@ -194,9 +195,16 @@ def expand_release(document: Mapping[str, Any]) -> dict[str, Any]:
     }
     for field in ("environment", "customer", "owner", "audience", "policy", "source"):
         plan[field] = reader.take(field, None)
-    plan["most_events_per_day"] = reader.take("most_events_per_day", None)
+    for field in ("most_events_per_day", "failure_demand"):
+        plan[field] = reader.take(field, None)
     reader.finish()
     return {field: value for field, value in plan.items() if value is not None}
+
+
+def whole_form(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the plan of a release in its short form; whatever else is given back."""
+    short = isinstance(document, Mapping) and is_short_form(document)
+    return expand_release(document) if short else document
 
 
 def in_short_words(error: PlanError) -> PlanError:
@@ -242,6 +250,9 @@ def _guard(reader: Reader, guard: Any, place: int, window: float) -> dict[str, A
         raise reader.fault(f"guards[{place}]", "must be an event's name, or a table", None)
     given = {name: value for name, value in guard.items() if value is not None}
     role = "guardrail" if "margin" in given else "safety"
+    if "metric" in given:
+        # The catalogue says all else.
+        return {"role": role} | given
     if given.get("rare"):
         # A rare metric must say which way is harm, like anywhere.
         del plain["direction"]

@@ -52,11 +52,16 @@ def approved_sentence(plan: Plan, step: int, by: str) -> str:
 def released_sentence(plan: Plan, *, shown: bool, look: Mapping[str, Any], now: dt.datetime) -> str:
     """Say that everybody has it, and no more than was seen."""
     (variant,) = plan.treatments
-    guards = words.listed([metric.key for metric in plan.metrics if metric.decides])
+    tolerant = [metric.key for metric in plan.metrics if metric.role == "guardrail"]
+    watched = [metric.key for metric in plan.metrics if metric.decides]
+    told = []
+    if shown:
+        told.append(f"{words.listed(tolerant)} shown to stay within what is tolerated")
+        watched = [key for key in watched if key not in tolerant]
+    if watched:
+        told.append(f"no harm seen in {words.listed(watched)}")
     met = words.listed([f"{look['counts'].get(arm, 0):,} met {arm}" for arm in plan.arms])
-    seen = (
-        f"{guards} shown to stay within what is tolerated" if shown else f"no harm seen in {guards}"
-    )
+    seen = words.listed(told)
     return f"On {words.moment(now)} everybody got {variant}: {seen} ({met})."
 
 

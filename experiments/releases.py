@@ -6,7 +6,6 @@ Everything else (stop, card, record, looks) is done to a release as to any exper
 from __future__ import annotations
 
 import datetime as dt
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +17,8 @@ from experiments.errors import PlanError
 from experiments.lifecycle import LIVE, Move, State
 from experiments.models import Experiment
 from experiments.places import open_experiment, same_person
-from experiments.release import RELEASE
+from experiments.plan import read_text
+from experiments.release import RELEASE, in_short_words, is_short_form
 from experiments.release_state import is_release, standing_of
 from experiments.release_words import approved_sentence
 from flags.actor import Actor
@@ -41,12 +41,7 @@ def create(
     PlanError
         At the first fault.
     """
-    if isinstance(document, str):
-        try:
-            document = tomllib.loads(document)
-        except tomllib.TOMLDecodeError as error:
-            raise PlanError(f"the release is not TOML: {error}") from error
-    given = {"claim": RELEASE, **document}
+    given = {"claim": RELEASE, **read_text(document)}
     if given["claim"] != RELEASE:
         raise PlanError("this is no release", field="claim", hint='claim = "release", or none')
     given.setdefault("owner", actor.name)
@@ -57,7 +52,10 @@ def create(
         flag = current_flag(session, environment, str(given.get("flag")))
         if flag is not None:
             given["control"] = flag["default"]
-    return services.create_experiment(session, project_key, given, actor=actor, now=now)
+    try:
+        return services.create_experiment(session, project_key, given, actor=actor, now=now)
+    except PlanError as error:
+        raise in_short_words(error) if is_short_form(given) else error from None
 
 
 def start(

@@ -6,7 +6,7 @@ Only facts that were stored count: the newest look's sums, the step's hold, who 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,20 +94,14 @@ def matured_units(plan: Plan, newest: Mapping[str, Any] | None) -> float:
 
 
 def all_shown_safe(plan: Plan, decision: Mapping[str, Any] | None) -> bool:
-    """Tell whether every guard has a tolerance and was shown to keep it."""
-    watched = {metric.key for metric in plan.metrics if metric.decides}
+    """Tell whether there are guards with a tolerance, and all of them were shown to keep it."""
+    wanted = {metric.key for metric in plan.metrics if metric.role == "guardrail"}
     shown = {
         test["metric"]
         for test in (decision or {}).get("tests", [])
         if test["kind"] == "noninferiority" and test["passed"]
     }
-    return watched <= shown
-
-
-def approvals_needed(plan: Plan) -> Collection[int]:
-    """Name the steps that somebody must approve."""
-    assert plan.release is not None
-    return [place for place, step in enumerate(plan.release.steps) if step.approval]
+    return bool(wanted) and wanted <= shown
 
 
 def _step(plan: Plan, standing: Standing) -> ReleaseStep:

@@ -12,14 +12,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from experiments import release_rules
+from experiments.lanes import BY, HASH, Lane, lane_of_rule, overlap
 from experiments.plan import Plan
 from experiments.release_rules import Rollout, Served
 from experiments.shipping import HELD_BACK
 from flags.errors import StateError
 from flags.ranges import BUCKETS, ranges_for
-
-BY = "targetingKey"
-HASH = "flagstone"
 
 Rule = dict[str, Any]
 Ranges = list[list[int]]
@@ -49,7 +47,8 @@ def waiting_rule_id(plan: Plan) -> str:
     return f"{plan.rule_id}:waiting"
 
 
-def _own_ids(plan: Plan) -> list[str]:
+def own_ids(plan: Plan) -> list[str]:
+    """Give the ids that rules of the experiment can have."""
     return [plan.rule_id, dropped_rule_id(plan), ship_rule_id(plan), waiting_rule_id(plan)]
 
 
@@ -201,7 +200,7 @@ def _split(salt: str, to: list[dict[str, Any]]) -> dict[str, Any]:
 
 def own_rules(plan: Plan, flag: Mapping[str, Any]) -> dict[str, Rule]:
     """Give the flag's rules that belong to the experiment, by id."""
-    own = _own_ids(plan)
+    own = own_ids(plan)
     return {rule["id"]: rule for rule in flag.get("rules", []) if rule["id"] in own}
 
 
@@ -259,8 +258,15 @@ def edited_by_hand(
     return None
 
 
-def check_flag(plan: Plan, flag: Mapping[str, Any] | None) -> Rollout | None:
+def check_flag(
+    plan: Plan, flag: Mapping[str, Any] | None, lane: Lane | None = None
+) -> Rollout | None:
     """Refuse to start on a flag that could not carry the experiment.
+
+    Parameters
+    ----------
+    lane : Lane, optional
+        The buckets of its layer that it will have: others of that layer may share the flag.
 
     Returns
     -------
@@ -299,7 +305,7 @@ def check_flag(plan: Plan, flag: Mapping[str, Any] | None) -> Rollout | None:
     for rule in flag["rules"]:
         if rollout is not None and rule["id"] == rollout.rule_id:
             continue
-        if rule["id"] in _own_ids(plan):
+        if rule["id"] in own_ids(plan):
             raise StateError(
                 f"flag {plan.flag!r} already has a rule {rule['id']!r}",
                 field="key",
@@ -311,13 +317,22 @@ def check_flag(plan: Plan, flag: Mapping[str, Any] | None) -> Rollout | None:
                 field="flag",
                 hint="remove it: the experiment's rule comes last",
             )
-        if rule.get("track"):
+        if rule.get("track") and not _is_apart(rule, lane):
             raise StateError(
                 f"flag {plan.flag!r} already carries a tracked rule, {rule['id']!r}",
                 field="flag",
-                hint="one experiment at a time: end that one, and remove its rule",
+                hint="one experiment at a time, unless both are in one layer: end that one, and "
+                "remove its rule",
             )
     return rollout
+
+
+def _is_apart(rule: Mapping[str, Any], lane: Lane | None) -> bool:
+    """Tell whether a rule can never meet the lane's units."""
+    if lane is None:
+        return False
+    theirs = lane_of_rule(rule, lane.salt)
+    return theirs is not None and not overlap(theirs, lane.ranges)
 
 
 def _scheduled(rule: Mapping[str, Any]) -> bool:

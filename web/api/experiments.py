@@ -262,7 +262,11 @@ def answer(
     names = environment_names(session, project_key)
     body = show_experiment(experiment, names, count_looks(session, [experiment]))
     body["plan"] = experiment.plan
-    return document(body, status=status, etag=experiment.version)
+    newer = experiments.newer_metrics(session, experiment)
+    body["newer_metrics"] = newer
+    # The catalogue moves while the draft does not.
+    moved = "".join(f"-{each['metric']}.{each['newest']}" for each in newer)
+    return document(body, status=status, etag=f"{experiment.version}{moved}")
 
 
 def show_experiment(

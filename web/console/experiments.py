@@ -297,6 +297,7 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "release": release_facts(session, experiment, newest, now()),
         "me": current_caller().actor.name,
         "experiment": experiment,
+        "newer_metrics": services.newer_metrics(session, experiment),
         "card": card,
         "word": card.word,
         "looks": looks,

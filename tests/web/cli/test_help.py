@@ -24,6 +24,9 @@ REQUIRED = {
     *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
     *("release", *(f"releases {verb}" for verb in ("list", "create", "start", "approve"))),
     *("releases stop", "releases card"),
+    *(f"metrics {verb}" for verb in ("list", "show", "set", "archive")),
+    *("event-types list", "event-types set"),
+    *(f"layers {verb}" for verb in ("list", "create", "delete")),
     *(f"sources {verb}" for verb in ("list", "show", "set", "delete", "check")),
     *(
         "bench eval",
