@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments import releases, services
-from experiments.card import card_text
+from experiments.card import CardStatus, build_card, card_text
 from experiments.models import Experiment
 from experiments.plan import parse_plan
 from experiments.record import verify
@@ -17,7 +17,7 @@ from experiments.release_rules import Served, grown
 from experiments.release_state import release_facts
 from flags.actor import Actor
 from flags.errors import InvalidInputError, NotAllowedError, NotFoundError, StateError
-from tests.experiments.conftest import CUSTOMER, OWNER, PLACE, World
+from tests.experiments.conftest import CUSTOMER, OWNER, PLACE, START, World
 
 SECOND = Actor("user", "second@example.org")
 CALM = {"crash": {"control": 0.02, "new": 0.02}}
@@ -415,3 +415,48 @@ def test_a_release_is_not_found_among_experiments_nor_one_among_releases(
     world.create()
     with pytest.raises(NotFoundError, match="not a release"):
         world.do(releases.start)
+
+
+# --- the card
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict", "instruction", "who"),
+    [
+        ("DRAFT", None, "Start when ready.", OWNER.name),
+        ("SEALED", None, "Start when ready.", OWNER.name),
+        ("RAMPING", None, "Wait: no harm is seen", "the machine, by itself"),
+        ("RUNNING", None, "Wait: no harm is seen", "the machine, by itself"),
+        ("HELD", None, "Stop it or let it run out", "the machine, by itself"),
+        ("CLEANUP", "RELEASED", "Everybody has new: take the flag", OWNER.name),
+        ("CLEANUP", "NO_HARM_PROVEN", "Everybody has new: take the flag", OWNER.name),
+        ("CLOSED", "RELEASED", "Nothing left to do: new stays", OWNER.name),
+        ("CLOSED", "HARM", "Nothing left to do: control stays", OWNER.name),
+        ("ROLLED_BACK", "HARM", "Keep control: new does harm.", OWNER.name),
+        ("ROLLED_BACK", "INVALID", "Keep control and repair the release", OWNER.name),
+        ("ROLLED_BACK", "NOT_PROVEN_IN_TIME", "Keep control: the release waited", OWNER.name),
+        ("ROLLED_BACK", "OVERRIDE_STOP", "Keep control: the release was stopped", OWNER.name),
+        ("ABANDONED", None, "Nothing to do", OWNER.name),
+    ],
+)
+def test_every_card_of_a_release_says_what_to_do_and_who_is_next_and_accountable(
+    state: str, verdict: str | None, instruction: str, who: str
+) -> None:
+    plan = parse_plan(release_document(control="control", owner=OWNER.name))
+    told = {"step": 1, "share": 0.05, "started_by": "x", "waits_for": []}
+    begun = state not in {"DRAFT", "SEALED", "ABANDONED"}
+    status = CardStatus(
+        state=state,
+        verdict=verdict,
+        winner="new" if verdict in {"RELEASED", "NO_HARM_PROVEN"} else None,
+        started_at=START if begun else None,
+        release=told if begun else None,
+    )
+    card = build_card(plan, status)
+    assert card.instruction.startswith(instruction)
+    assert card.next.who == who
+    text = card_text(card)
+    assert f"for {CUSTOMER.name} (customer)" in text
+    assert "Release button on flag checkout" in text
+    if state in {"RAMPING", "RUNNING"}:
+        assert "step 3 of 5 (25 %)" in " ".join(text.split())
