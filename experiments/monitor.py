@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from sqlmodel import Session, col, select
 
 from experiments import lifecycle, words
+from experiments.catalogue.sensitivity import sense_due
 from experiments.closing import close_what_is_gone
 from experiments.due import MACHINE, Due, Step, edited, read_due, take_step
 from experiments.errors import FencedError, SourceError
@@ -94,6 +95,7 @@ def tick(
     try:
         # After the looks: protection does not wait for a plan that nobody has met yet.
         forecast_due(database, store, held, now)
+        sense_due(database, store, held, now)
     except FencedError:
         return TickResult(False, looks, moves, tuple(errors))
     return TickResult(True, looks, moves, tuple(errors))
