@@ -302,7 +302,8 @@ def _update_row(
     experiment.verdict = after.verdict.value if after.verdict else None
     if after.verdict is not None and after.verdict != before.verdict:
         experiment.verdict_at = now
-        given = {"verdict": after.verdict.value, "at": now.astimezone(dt.UTC).isoformat()}
+        at = now.astimezone(dt.UTC).isoformat()
+        given = {"verdict": after.verdict.value, "at": at, "sentence": sentence}
         experiment.verdicts = [*experiment.verdicts, given]
     if (after.state, after.verdict) != (before.state, before.verdict):
         # A request to override was made in another situation.
