@@ -21,6 +21,7 @@ from experiments.money import Value, read_alternatives, read_value
 from experiments.policy import Policy, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
 from experiments.reading import PLAIN, Reading, read_event, read_reading
+from experiments.segments import read_segments
 from experiments.sources.definition import read_source_key, read_sql
 from flagstone.engine import FlagSetError, parse_condition
 
@@ -195,6 +196,7 @@ class Plan:
     value: Value | None = None
     alternatives: tuple[str, ...] = ()
     source: str | None = None
+    segments: tuple[str, ...] = ()
     extension_seconds: float = 0.0
 
     @property
@@ -265,6 +267,8 @@ class Plan:
             document["alternatives"] = list(self.alternatives)
         if self.source is not None:
             document["source"] = self.source
+        if self.segments:
+            document["segments"] = list(self.segments)
         if self.exposures is not None:
             document["replay"] = {"exposures": self.exposures.to_document()} | (
                 {} if self.outcomes is None else {"outcomes": self.outcomes.to_document()}
@@ -341,6 +345,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         value=value,
         alternatives=read_alternatives(reader),
         source=source_key,
+        segments=read_segments(reader, replayed=replayed),
     )
     reader.finish()
     return plan

@@ -397,6 +397,9 @@ def experiment_from_draft_to_shipping(service: Any) -> None:
     table = editor.get(f"{url}/results.csv")
     assert table.content_type == "text/csv; charset=utf-8"
     assert table.get_data(as_text=True).startswith("look,at,day,")
+    segments = editor.get(f"{url}/results.csv?by=segment").get_data(as_text=True)
+    assert segments.startswith("look,attribute,what,value,metric,arm,")
+    assert editor.get(f"{url}/results.csv?by=country").status_code in {400, 422}
     found = editor.ok("GET", f"{url}/results.json")
     assert (found["format"], found["looks"]) == ("flagstone-results-1", [])
     record = editor.ok("GET", f"{url}/record")
