@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from experiments import ledger, serving
+from experiments import layers, ledger, serving
+from experiments.lanes import read_lane
 from experiments.lifecycle import FINISHED, SHIPPED, Action, Hold, Move, Outcome, Position, State
 from experiments.models import DecisionRecord, Experiment
 from experiments.plan import Plan, parse_plan
@@ -172,6 +173,15 @@ def _change_flag(
     wanted = serving.instructions_to(plan, flag, _rules_for(experiment, plan, move, flag))
     if not wanted:
         return said | {"before": flag["version"], "after": flag["version"]}
+    wanted += layers.arrangement(
+        session,
+        experiment,
+        plan,
+        flag,
+        wanted,
+        serving.own_ids(plan),
+        is_for_all=not _splits(experiment, move),
+    )
     project = session.get_one(Project, experiment.project_id)
     change = parse_change({"comment": f"{plan.rule_id}: {sentence}", "instructions": wanted})
     try:
@@ -198,6 +208,9 @@ def _rules_for(
     assert experiment.id is not None, "only a stored experiment is served"
     salt = serving.salt_of(plan, experiment.id)
     position = move.position
+    # What ships, and what is turned back after it shipped, is the whole audience's.
+    lane = read_lane(experiment.lane) if _splits(experiment, move) else None
+    plan = layers.within(plan, lane)
     match move.action:
         case Action.CONTROL:
             return serving.control_rules(plan)
@@ -213,6 +226,11 @@ def _rules_for(
         case Action.EVERYBODY:
             return serving.everybody_rules(plan, _winner(position))
     return serving.experiment_rules(plan, salt, _coverage(plan, position), position.dropped)
+
+
+def _splits(experiment: Experiment, move: Move) -> bool:
+    """Tell whether the rules are those of the experiment's own lane, and not of the audience."""
+    return experiment.lane is not None and move.action not in {Action.SHIP, Action.EVERYBODY}
 
 
 def _winner(position: Position) -> str:
@@ -278,6 +296,7 @@ def _set_clocks(
     if after.state in FINISHED | SHIPPED:
         # What follows the decision is aftercare: the experiment itself has ended.
         experiment.ended_at = experiment.ended_at or now
+        experiment.lane = None
     if after.state is State.CLOSED:
         experiment.closed_at = now
     if after.state in FINISHED:

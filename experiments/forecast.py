@@ -36,7 +36,7 @@ from experiments.models import Experiment, Forecast
 from experiments.plan import Metric, Plan, plan_hash
 from experiments.policy import look_schedule
 from experiments.store.base import EventStore
-from experiments.today import EXPOSURES, Arrivals, MeasuredBaseline, Today, events_of, read_today
+from experiments.today import EXPOSURES, Arrivals, MeasuredBaseline, Today, read_today, unrecorded
 from flags.database import Database
 from flags.models import Environment, Project
 from flags.revisions import lock_environment
@@ -337,11 +337,11 @@ def _risks(plan: Plan, today: Today, known: Known, deadline: Document | None) ->
     for metric in plan.metrics:
         if not metric.decides or metric.key in stated or plan.source is not None:
             continue
-        missing = sorted(events_of(metric) & today.unseen)
+        missing = unrecorded(metric, today.unseen)
         proves = metric.role in {"success", "guardrail"}
         if missing or (proves and metric.key not in known.baselines):
             found = today.baselines.get(metric.key)
-            reason = f"no event {missing[0]!r} has been recorded" if missing else _reason(found)
+            reason = f"no event {missing!r} has been recorded" if missing else _reason(found)
             risks.append(
                 _risk(
                     NO_DATA,

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from experiments import holdback, lifecycle, serving, words
+from experiments import holdback, layers, lifecycle, serving, words
 from experiments.aggregate import Analysis
 from experiments.alarms import unexplained
 from experiments.due import Due, Step, take_step
@@ -119,6 +119,9 @@ def _judged(
     assert experiment.started_at is not None
     plan, position = due.plan, due.position
     policy = plan.policy
+    if plan.layer is not None and layers.ships_already(session, experiment) is not None:
+        # Two winners of one flag were never compared: a person has to say what shall happen.
+        position = replace(position, authorised=False)
     alarm = quality.alarm(look.counts, experiment.explained)
     alarms = quality.alarms(look.counts)
     hold = _hold(plan, quality, alarms, experiment.explained, offset)

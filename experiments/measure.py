@@ -162,14 +162,16 @@ def definition_of(metric: Metric, mark: float | None = None) -> MetricDefinition
     if ratio is not None:
         halves = {
             "numerator": cast("Adds", ratio.numerator),
-            "denominator_event": ratio.denominator_event,
+            "denominator_event": ratio.denominator_events[0],
+            "denominator_also": ratio.denominator_events[1:],
             "denominator": cast("Adds", ratio.denominator),
         }
     return MetricDefinition(
         metric.key,
         cast("MetricKind", metric.kind),
-        metric.event,
+        metric.events[0],
         metric.window_seconds,
+        also=metric.events[1:],
         **halves,
         from_seconds=reading.from_seconds,
         steps=reading.steps,
@@ -191,8 +193,9 @@ def _choose_mark(store: EventStore, query: AnalysisQuery, metric: Metric) -> flo
     past = MetricDefinition(
         metric.key,
         "count" if counts else "mean",
-        metric.event,
+        metric.events[0],
         metric.window_seconds,
+        also=metric.events[1:],
         aggregation=cast("Aggregation", metric.reading.aggregation),
         covariate_seconds=metric.window_seconds,
     )

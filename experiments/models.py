@@ -53,6 +53,8 @@ class Experiment(SQLModel, table=True):
     request: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
     # What the holdback told about the shipped change.
     realised: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
+    # The buckets of its layer that are its own while it splits users: `experiments.lanes`.
+    lane: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
     created_at: dt.datetime = Field(sa_type=UtcDateTime)
     sealed_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     started_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -209,3 +211,21 @@ class SourceCheck(SQLModel, table=True):
     at: dt.datetime = Field(sa_type=UtcDateTime)
     # ``{"detail", "field", "hint"}``; null when everything is there.
     problem: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
+
+
+_layer_version = version_column()
+
+
+class LayerRow(SQLModel, table=True):
+    """Experiments that share units exclusively; who has which buckets stands in their lanes."""
+
+    __tablename__: ClassVar[Any] = "layers"
+    __table_args__ = (sa.UniqueConstraint("environment_id", "key"),)
+    __mapper_args__: ClassVar[Any] = {"version_id_col": _layer_version}
+    id: int | None = Field(default=None, primary_key=True)
+    environment_id: int = Field(foreign_key="environments.id", index=True)
+    key: str = Field(max_length=64)
+    description: str = Field(default="", sa_column=sa.Column(sa.Text, nullable=False))
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+    updated_at: dt.datetime = Field(sa_type=UtcDateTime)
+    version: int | None = Field(default=None, sa_column=_layer_version)

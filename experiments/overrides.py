@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from experiments import lifecycle, words
+from experiments import layers, lifecycle, words
 from experiments.enact import current_flag
 from experiments.models import Experiment
 from experiments.places import Opened, open_experiment, required, same_person
@@ -209,6 +209,7 @@ def _check_flag(opened: Opened) -> None:
             field="flag",
             hint="turn it on first: else nobody would get what ships",
         )
+    layers.check_ships_alone(opened.session, opened.experiment, opened.plan)
 
 
 def _ship(

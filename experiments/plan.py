@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.analysis.definitions import MOST_EVENTS_PER_DAY
+from experiments.catalogue.reference import Reference, read_failure_demand, read_reference
 from experiments.document import Reader, format_duration, sha256_of
 from experiments.errors import PlanError
 from experiments.expected import Expected, read_expected
+from experiments.lanes import LayerShare, read_layer_share
 from experiments.money import Value, read_alternatives, read_value
 from experiments.policy import Policy, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
-from experiments.reading import PLAIN, Reading, read_event, read_reading
+from experiments.reading import PLAIN, Reading, as_named, named, read_event, read_reading
 from experiments.segments import read_segments
 from experiments.sources.definition import read_source_key, read_sql
 from flagstone.engine import FlagSetError, parse_condition
@@ -45,6 +47,8 @@ class Metric:
         ``conversion`` (did the event happen), ``count`` (how often), ``mean`` (sum of its values),
         ``ratio`` (of two sums: see ``ratio``), ``retention`` (did it happen again, later),
         ``funnel`` (did the steps happen in order), ``quantile`` (the share above a mark).
+    events : tuple of str
+        Names of the tracked events that count, mostly one.
     window_seconds : float
         What happens later after a unit's first exposure does not count.
     mde : float, optional
@@ -64,12 +68,14 @@ class Metric:
         it is made of several events.
     reading : Reading
         Steps, marks, caps and the covariate of the time before.
+    reference : Reference, optional
+        The entry of the metric catalogue that all this was copied from.
     """
 
     key: str
     role: str
     kind: str
-    event: str
+    events: tuple[str, ...]
     window_seconds: float
     direction: str = "up"
     mde: float | None = None
@@ -81,10 +87,18 @@ class Metric:
     ratio: Ratio | None = None
     sql: str | None = None
     reading: Reading = PLAIN
+    reference: Reference | None = None
+
+    @property
+    def event(self) -> str:
+        """Name what counts, for people: several events by ``or``."""
+        return named(self.events)
 
     @property
     def unit(self) -> str:
         """Name the unit in which the metric is measured."""
+        if self.reference is not None and self.reference.is_failure_demand:
+            return "failures per demand"
         if self.ratio is not None:
             return self.ratio.unit(self.event)
         if self.kind == "quantile":
@@ -107,7 +121,7 @@ class Metric:
             "key": self.key,
             "role": self.role,
             "kind": self.kind,
-            "event": self.event,
+            "event": as_named(self.events),
             "window": format_duration(self.window_seconds),
             "direction": self.direction,
             "mde": self.mde,
@@ -120,6 +134,7 @@ class Metric:
             **(self.ratio.to_document() if self.ratio is not None else {}),
             "sql": self.sql,
             **self.reading.to_document(),
+            **(self.reference.to_document() if self.reference is not None else {}),
         }
         return {name: value for name, value in document.items() if value is not None}
 
@@ -197,6 +212,8 @@ class Plan:
     alternatives: tuple[str, ...] = ()
     source: str | None = None
     segments: tuple[str, ...] = ()
+    failure_demand: bool = True
+    layer: LayerShare | None = None
     extension_seconds: float = 0.0
 
     @property
@@ -269,6 +286,10 @@ class Plan:
             document["source"] = self.source
         if self.segments:
             document["segments"] = list(self.segments)
+        if not self.failure_demand:
+            document["failure_demand"] = False
+        if self.layer is not None:
+            document |= self.layer.to_document()
         if self.exposures is not None:
             document["replay"] = {"exposures": self.exposures.to_document()} | (
                 {} if self.outcomes is None else {"outcomes": self.outcomes.to_document()}
@@ -281,6 +302,22 @@ def plan_hash(document: Mapping[str, Any]) -> str:
     return sha256_of(document)
 
 
+def read_text(source: Mapping[str, Any] | str) -> Mapping[str, Any]:
+    """Read TOML text as a mapping; a mapping is given back.
+
+    Raises
+    ------
+    PlanError
+        If the text is not TOML.
+    """
+    if not isinstance(source, str):
+        return source
+    try:
+        return tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"the plan is not TOML: {error}") from error
+
+
 def parse_plan(source: Mapping[str, Any] | str) -> Plan:
     """Read a plan from TOML text or from a mapping of the same shape.
 
@@ -289,12 +326,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
     PlanError
         At the first fault, with the field's path and what to write instead.
     """
-    if isinstance(source, str):
-        try:
-            source = tomllib.loads(source)
-        except tomllib.TOMLDecodeError as error:
-            raise PlanError(f"the plan is not TOML: {error}") from error
-    reader = Reader(source)
+    reader = Reader(read_text(source))
     key = reader.text("key", hint="a short name, such as checkout-button")
     if not _KEY.fullmatch(key):
         raise reader.fault(
@@ -310,7 +342,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
     customer, owner = _read_people(reader)
     claim = reader.choice("claim", CLAIMS, "value")
     metrics = tuple(
-        _read_metric(item, prove_by, replayed=replayed) for item in reader.tables("metrics")
+        read_metric(item, prove_by, replayed=replayed) for item in reader.tables("metrics")
     )
     _check_metrics(reader, claim, metrics)
     source_key = _read_source(reader, metrics, replayed=replayed)
@@ -346,6 +378,8 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         alternatives=read_alternatives(reader),
         source=source_key,
         segments=read_segments(reader, replayed=replayed),
+        failure_demand=read_failure_demand(reader),
+        layer=read_layer_share(reader),
     )
     reader.finish()
     return plan
@@ -437,13 +471,15 @@ def _read_people(reader: Reader) -> tuple[str, str]:
     return customer, owner
 
 
-def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
+def read_metric(item: Reader, prove_by: float, *, replayed: bool = False) -> Metric:
+    """Read one metric's table; nothing may be left in it."""
+    reference = read_reference(item)
     key = item.text("key", hint="a short name, such as purchase")
     role = item.choice("role", ROLES)
     kind = item.choice("kind", KINDS)
     sql = None if replayed else read_sql(item, "sql")
     # Rows of a SELECT need no name, unless several events make the metric.
-    event, steps = read_event(item, kind, key if replayed or sql is not None else None)
+    events, steps = read_event(item, kind, key if replayed or sql is not None else None)
     window = item.duration("window", 0.0) if replayed else item.duration("window")
     if not replayed and not 0 < window < prove_by:
         raise item.fault(
@@ -465,7 +501,7 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
         key=key,
         role=role,
         kind=kind,
-        event=event,
+        events=events,
         window_seconds=window,
         direction=item.choice("direction", ("up", "down"), "up"),
         mde=mde,
@@ -473,7 +509,7 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
         superiority_margin=superiority_margin,
         rare=rare,
         column=item.text("column", None),
-        ratio=read_ratio(item, kind, event),
+        ratio=read_ratio(item, kind, events),
         reading=read_reading(
             item,
             kind=kind,
@@ -485,6 +521,7 @@ def _read_metric(item: Reader, prove_by: float, *, replayed: bool) -> Metric:
         ),
         covariate=item.text("covariate", None),
         sql=sql,
+        reference=reference,
     )
     if metric.covariate and metric.binary:
         raise item.fault("covariate", "is for means and counts", None)

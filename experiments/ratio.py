@@ -7,8 +7,10 @@ all numerators over the sum of all denominators, so that a busy unit weighs more
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from experiments.document import Reader
+from experiments.reading import as_named, named, read_events
 
 ADDS = ("count", "value")
 
@@ -21,22 +23,27 @@ class Ratio:
     ----------
     numerator, denominator : {"count", "value"}
         Whether a half adds up the unit's events, or their values (an event without one adds 0).
-    denominator_event : str
-        Name of the event below the line; it may be the one above it.
+    denominator_events : tuple of str
+        Names of the events below the line; they may be those above it.
     denominator_column : str, optional
         Column of a replayed file with one row per unit.
     """
 
     numerator: str
-    denominator_event: str
+    denominator_events: tuple[str, ...]
     denominator: str
     denominator_column: str | None = None
 
-    def to_document(self) -> dict[str, str]:
+    @property
+    def denominator_event(self) -> str:
+        """Name what is below the line."""
+        return named(self.denominator_events)
+
+    def to_document(self) -> dict[str, Any]:
         """Give the fields of the metric's table that describe the ratio."""
-        document = {
+        document: dict[str, Any] = {
             "numerator": self.numerator,
-            "denominator_event": self.denominator_event,
+            "denominator_event": as_named(self.denominator_events),
             "denominator": self.denominator,
         }
         if self.denominator_column is not None:
@@ -53,7 +60,7 @@ class Ratio:
         return f"{self.numerator_of(event)} per {below}"
 
 
-def read_ratio(item: Reader, kind: str, event: str) -> Ratio | None:
+def read_ratio(item: Reader, kind: str, events: tuple[str, ...]) -> Ratio | None:
     """Read the halves of a ratio; other kinds have none, and may not name any.
 
     Raises
@@ -66,11 +73,12 @@ def read_ratio(item: Reader, kind: str, event: str) -> Ratio | None:
     hint = "the event that it is divided by, such as session"
     ratio = Ratio(
         numerator=item.choice("numerator", ADDS, "count"),
-        denominator_event=item.text("denominator_event", hint=hint),
+        denominator_events=read_events(item, "denominator_event", hint),
         denominator=item.choice("denominator", ADDS, "count"),
         denominator_column=item.text("denominator_column", None),
     )
-    if (ratio.numerator, event) == (ratio.denominator, ratio.denominator_event):
+    same = set(events) == set(ratio.denominator_events)
+    if same and ratio.numerator == ratio.denominator:
         raise item.fault(
             "denominator_event",
             "divides the event by itself: that is always 1",

@@ -11,6 +11,8 @@ from typing import Any
 from experiments.document import Reader, format_duration
 
 AGGREGATIONS = ("sum", "max")
+MAX_EVENTS = 200
+MOST_NAMED = 3
 LONGEST_PAST_SECONDS = 90 * 86_400.0
 _PAST = "it is chosen once, from what units did before their first exposure, and then stays"
 
@@ -78,8 +80,40 @@ PLAIN = Reading()
 """Nothing was said: sums of all events in the window."""
 
 
-def read_event(item: Reader, kind: str, default: str | None) -> tuple[str, tuple[str, ...]]:
-    """Read the event of a metric and, of a funnel, the steps that lead to it.
+def named(events: tuple[str, ...]) -> str:
+    """Name events that count as one: ``refund or ticket``."""
+    if len(events) > MOST_NAMED:
+        return f"{', '.join(events[:2])} or {len(events) - 2} others"
+    return " or ".join(events)
+
+
+def as_named(events: tuple[str, ...]) -> str | list[str]:
+    """Give events as a table has them: a list if there are several."""
+    return events[0] if len(events) == 1 else list(events)
+
+
+def read_events(item: Reader, field: str, hint: str, default: str | None = None) -> tuple[str, ...]:
+    """Read the name of an event, or a list of names that count as one."""
+    if default is not None and not item.has(field):
+        return (default,)
+    names = item.take(field, hint=hint)
+    if isinstance(names, str):
+        names = [names]
+    if not isinstance(names, list | tuple) or not names or len(names) > MAX_EVENTS:
+        raise item.fault(field, f"must be a name, or a list of at most {MAX_EVENTS}", hint)
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise item.fault(field, "must be a text that is not empty", hint)
+    found = tuple(name.strip() for name in names)
+    if len(set(found)) < len(found):
+        raise item.fault(field, "repeats an event", None)
+    return found
+
+
+def read_event(
+    item: Reader, kind: str, default: str | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Read the events of a metric and, of a funnel, the steps that lead to its event.
 
     Raises
     ------
@@ -87,9 +121,7 @@ def read_event(item: Reader, kind: str, default: str | None) -> tuple[str, tuple
         If there is none (without a default), or the steps are no funnel.
     """
     if kind != "funnel":
-        if default is not None:
-            return item.text("event", default), ()
-        return item.text("event", hint="the name of a tracked event"), ()
+        return read_events(item, "event", "the name of a tracked event", default), ()
     hint = 'its events in order, such as steps = ["view", "cart", "purchase"]'
     steps = item.take("steps", hint=hint)
     if (
@@ -104,7 +136,7 @@ def read_event(item: Reader, kind: str, default: str | None) -> tuple[str, tuple
     event = item.text("event", steps[-1])
     if event != steps[-1]:
         raise item.fault("event", "is not the last step", "leave it out: the steps say it")
-    return event, steps
+    return (event,), steps
 
 
 def read_reading(

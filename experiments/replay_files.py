@@ -199,10 +199,7 @@ def read_long(path: Path, plan: Plan, exposures: Exposures) -> dict[str, LongOut
     wanted: dict[str, tuple[list[int], list[float], list[float]]] = {
         event: ([], [], [])
         for metric in plan.metrics
-        for event in (
-            metric.event,
-            metric.ratio.denominator_event if metric.ratio else metric.event,
-        )
+        for event in (*metric.events, *(metric.ratio.denominator_events if metric.ratio else ()))
     }
     for line, row in table.rows():
         time = 0.0 if time_at is None else _time(path, line, str(columns.time), row[time_at])
@@ -217,8 +214,9 @@ def read_long(path: Path, plan: Plan, exposures: Exposures) -> dict[str, LongOut
         found[1].append(time)
         found[2].append(value)
 
-    def outcome(event: str, denominator: LongOutcome | None = None) -> LongOutcome:
-        units, times, values = wanted[event]
+    def outcome(events: tuple[str, ...], denominator: LongOutcome | None = None) -> LongOutcome:
+        # One list after the other: what is asked of them does not hang on their order.
+        units, times, values = ([x for e in events for x in wanted[e][k]] for k in range(3))
         return LongOutcome(
             unit=np.array(units, dtype=np.int64),
             time=None if time_at is None else np.array(times),
@@ -228,7 +226,7 @@ def read_long(path: Path, plan: Plan, exposures: Exposures) -> dict[str, LongOut
 
     return {
         metric.key: outcome(
-            metric.event, outcome(metric.ratio.denominator_event) if metric.ratio else None
+            metric.events, outcome(metric.ratio.denominator_events) if metric.ratio else None
         )
         for metric in plan.metrics
     }

@@ -12,15 +12,16 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from experiments import feasibility, lifecycle, record, serving, words
+from experiments import feasibility, layers, lifecycle, record, serving, words
 from experiments.card import Card, CardStatus, build_card
+from experiments.catalogue.completing import complete, newer_versions
 from experiments.enact import current_flag, plan_of
 from experiments.errors import SealBrokenError
 from experiments.feasibility import forecast_body
 from experiments.lifecycle import State
 from experiments.models import Experiment, Look
 from experiments.places import find_experiment, open_experiment, required, same_person
-from experiments.plan import parse_plan, plan_hash
+from experiments.plan import parse_plan, plan_hash, read_text
 from experiments.sources.services import check_before_seal, check_before_start
 from flags import audit
 from flags.actor import Actor
@@ -52,7 +53,7 @@ def create_experiment(
     AlreadyExistsError
         If the environment has an experiment of that key; keys are never used twice.
     """
-    plan = parse_plan(document)
+    plan = parse_plan(complete(session, project_key, read_text(document)))
     environment = lock_environment(session, project_key, plan.environment)
     if find_experiment(session, environment, plan.key) is not None:
         raise AlreadyExistsError(
@@ -93,7 +94,7 @@ def replace_plan(
             f"the plan is sealed: experiment {key!r} is {experiment.state}",
             hint="stop it and draft another one",
         )
-    plan = parse_plan(document)
+    plan = parse_plan(complete(session, project_key, read_text(document)))
     fixed = (plan.key, plan.flag, plan.environment)
     if fixed != (experiment.key, experiment.flag_key, environment_key):
         raise InvalidInputError("key, flag and environment of a draft stay", field="key")
@@ -126,6 +127,7 @@ def seal(
     opened = open_experiment(session, project_key, environment_key, key)
     experiment, plan = opened.experiment, opened.plan
     check_before_seal(session, experiment.project_id, plan)
+    layers.check_layer(session, opened.environment, plan)
     move = lifecycle.seal(opened.position)
     experiment.plan_hash = plan_hash(experiment.plan)
     experiment.sealed_at = now
@@ -205,7 +207,9 @@ def start(
     experiment, plan = opened.experiment, opened.plan
     check_before_start(session, experiment, plan)
     move = lifecycle.start(opened.position)
-    serving.check_flag(plan, current_flag(session, opened.environment, plan.flag))
+    lane = layers.reserve(session, opened.environment, plan)
+    serving.check_flag(plan, current_flag(session, opened.environment, plan.flag), lane)
+    experiment.lane = None if lane is None else lane.to_document()
     feasibility.check_start(session, experiment, now)
     experiment.started_at = now
     first_look = plan.policy.next_look(0.0, plan.deadline_seconds) + plan.policy.settle_seconds
@@ -270,9 +274,17 @@ def confirm(
     edited = serving.edited_by_hand(plan, flag, experiment.rule or {})
     if edited is not None:
         raise SealBrokenError(f"{edited}: what was proven is not what is served", field="flag")
+    layers.check_ships_alone(session, experiment, plan)
     shipped = words.shipped_sentence(plan, experiment.winner)
     sentence = f"{plan.customer} confirmed on {words.moment(now)}. {shipped}"
     return opened.act(move, "action", sentence, actor=actor, now=now, body={"do": "confirm"})
+
+
+def newer_metrics(session: Session, experiment: Experiment) -> list[dict[str, Any]]:
+    """List the metrics of a draft that the catalogue defines otherwise by now; else none."""
+    if experiment.state != State.DRAFT:
+        return []
+    return newer_versions(session, experiment.project_id, experiment.plan)
 
 
 def get_experiment(

@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from experiments.lanes import BY, HASH, Lane, lane_of_rule, overlap
 from experiments.plan import Plan
 from experiments.shipping import HELD_BACK
 from flags.errors import StateError
 from flags.ranges import BUCKETS, ranges_for
-
-BY = "targetingKey"
-HASH = "flagstone"
 
 Rule = dict[str, Any]
 Ranges = list[list[int]]
@@ -47,7 +45,8 @@ def waiting_rule_id(plan: Plan) -> str:
     return f"{plan.rule_id}:waiting"
 
 
-def _own_ids(plan: Plan) -> list[str]:
+def own_ids(plan: Plan) -> list[str]:
+    """Give the ids that rules of the experiment can have."""
     return [plan.rule_id, dropped_rule_id(plan), ship_rule_id(plan), waiting_rule_id(plan)]
 
 
@@ -193,7 +192,7 @@ def _split(salt: str, to: list[dict[str, Any]]) -> dict[str, Any]:
 
 def own_rules(plan: Plan, flag: Mapping[str, Any]) -> dict[str, Rule]:
     """Give the flag's rules that belong to the experiment, by id."""
-    own = _own_ids(plan)
+    own = own_ids(plan)
     return {rule["id"]: rule for rule in flag.get("rules", []) if rule["id"] in own}
 
 
@@ -242,8 +241,13 @@ def edited_by_hand(
     return None
 
 
-def check_flag(plan: Plan, flag: Mapping[str, Any] | None) -> None:
+def check_flag(plan: Plan, flag: Mapping[str, Any] | None, lane: Lane | None = None) -> None:
     """Refuse to start on a flag that could not carry the experiment.
+
+    Parameters
+    ----------
+    lane : Lane, optional
+        The buckets of its layer that it will have: others of that layer may share the flag.
 
     Raises
     ------
@@ -271,7 +275,7 @@ def check_flag(plan: Plan, flag: Mapping[str, Any] | None) -> None:
             hint=f"{'unkill' if flag['killed'] else 'turn_on'} the flag first",
         )
     for rule in flag["rules"]:
-        if rule["id"] in _own_ids(plan):
+        if rule["id"] in own_ids(plan):
             raise StateError(
                 f"flag {plan.flag!r} already has a rule {rule['id']!r}",
                 field="key",
@@ -283,12 +287,21 @@ def check_flag(plan: Plan, flag: Mapping[str, Any] | None) -> None:
                 field="flag",
                 hint="remove it: the experiment's rule comes last",
             )
-        if rule.get("track"):
+        if rule.get("track") and not _is_apart(rule, lane):
             raise StateError(
                 f"flag {plan.flag!r} already carries a tracked rule, {rule['id']!r}",
                 field="flag",
-                hint="one experiment at a time: end that one, and remove its rule",
+                hint="one experiment at a time, unless both are in one layer: end that one, and "
+                "remove its rule",
             )
+
+
+def _is_apart(rule: Mapping[str, Any], lane: Lane | None) -> bool:
+    """Tell whether a rule can never meet the lane's units."""
+    if lane is None:
+        return False
+    theirs = lane_of_rule(rule, lane.salt)
+    return theirs is not None and not overlap(theirs, lane.ranges)
 
 
 def _scheduled(rule: Mapping[str, Any]) -> bool:

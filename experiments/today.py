@@ -9,7 +9,7 @@ window.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -21,6 +21,7 @@ from experiments.aggregate import AnalysisQuery, analyse_tables
 from experiments.document import format_duration
 from experiments.measure import definition_of, typed_sums
 from experiments.plan import Metric, Plan
+from experiments.reading import named
 from experiments.store.base import MAX_AGE_SECONDS, EventStore
 from stats import Baseline, CovariateMoments, Moments, RatioMoments, StatsError
 
@@ -171,9 +172,21 @@ def _first_events(plan: Plan, exposures: ibis.Table, tracks: ibis.Table) -> ibis
 
 def events_of(metric: Metric) -> set[str]:
     """Name the events that a metric is made of."""
-    definition = definition_of(metric)
-    named = {definition.event, definition.denominator_event, *definition.steps}
-    return {name for name in named if name}
+    return set(definition_of(metric).events)
+
+
+def unrecorded(metric: Metric, unseen: Collection[str]) -> str | None:
+    """Name what a metric cannot do without and was never recorded, if there is something.
+
+    Of events that count as one it takes one. Failure demand comes to a plan by itself: that there
+    is none yet keeps nothing from starting.
+    """
+    if metric.reference is not None and metric.reference.is_failure_demand:
+        return None
+    halves = [metric.events, *((step,) for step in metric.reading.steps)]
+    if metric.ratio is not None:
+        halves.append(metric.ratio.denominator_events)
+    return next((named(each) for each in halves if set(each) <= set(unseen)), None)
 
 
 def _arrivals(counts: Mapping[int, int], age: float, day: float) -> Arrivals:

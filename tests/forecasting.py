@@ -26,6 +26,8 @@ def stated(document: Mapping[str, Any], units_per_day: float = 1e7) -> dict[str,
     metrics = {
         metric["key"]: {"baseline": 0.2} if metric["kind"] in binary else {"baseline": 1, "sd": 1}
         for metric in document["metrics"]
+        # What the catalogue says is not in the plan yet.
+        if "kind" in metric
     }
     return {**document, "expected": {"units_per_day": units_per_day, "metrics": metrics}}
 

@@ -38,6 +38,8 @@ class MetricDefinition:
         ``threshold``.
     event : str
         Name of the tracking event.
+    also, denominator_also : tuple of str
+        Names of further events that count as the event, or as the denominator's.
     window_seconds : float
         How long after its first exposure a unit is watched.
     binary : bool, optional
@@ -82,6 +84,8 @@ class MetricDefinition:
     of_units: bool = False
     covariate_seconds: float | None = None
     last_seconds: float | None = None
+    also: tuple[str, ...] = ()
+    denominator_also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -103,8 +107,9 @@ class MetricDefinition:
     def events(self) -> tuple[str, ...]:
         """Give the names of all events that are read for it."""
         if self.denominator_event is not None:
-            return self.event, self.denominator_event
-        return self.steps or (self.event,)
+            below = (self.denominator_event, *self.denominator_also)
+            return tuple(dict.fromkeys((self.event, *self.also, *below)))
+        return self.steps or (self.event, *self.also)
 
 
 def _problem(metric: MetricDefinition) -> str | None:
@@ -127,6 +132,15 @@ def _problem(metric: MetricDefinition) -> str | None:
         and (len(set(metric.steps)) < len(metric.steps) or metric.event != metric.steps[-1]),
         "has a threshold if it is a quantile, and only then": (
             (kind == "quantile") != (metric.threshold is not None)
+        ),
+        "counts further events where it cannot": bool(
+            (metric.also and kind == "funnel")
+            or (metric.denominator_also and metric.denominator_event is None)
+        ),
+        "names an event twice": (
+            len({metric.event, *metric.also}) <= len(metric.also)
+            or len({metric.denominator_event, *metric.denominator_also})
+            <= len(metric.denominator_also)
         ),
         "cannot be of units": metric.of_units and kind != "quantile",
         "cannot take the largest value": metric.aggregation != "sum"

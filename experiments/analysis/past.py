@@ -42,7 +42,8 @@ def compile_past(
     counted = units.filter(units.status == COUNTED).select("unit", "entered")
     rows, _ = events_of_units(events, counted, query, [metric], instants)
     if of_events:
-        rows = rows.filter(rows.name == metric.event, rows.time < rows.entered)
+        now, _ = parts(metric)
+        rows = rows.filter(now.counts(rows.name), rows.time < rows.entered)
         found = rows.select("value")
     else:
         _, before = parts(metric)

@@ -29,7 +29,8 @@ class Part:
     """One number of a unit, of the events from ``low`` to just before ``high`` after it entered.
 
     ``above`` counts only events whose value is larger; ``valued`` only those that have a value;
-    ``last`` only those of so many seconds before the look.
+    ``last`` only those of so many seconds before the look. ``also`` names further events that
+    count like ``event``.
     """
 
     event: str
@@ -39,6 +40,11 @@ class Part:
     above: float | None = None
     valued: bool = False
     last: float | None = None
+    also: tuple[str, ...] = ()
+
+    def counts(self, name: ibis.Value) -> ibis.Value:
+        """Tell whether an event of that name counts."""
+        return name.isin((self.event, *self.also)) if self.also else name == self.event
 
 
 def parts(metric: MetricDefinition) -> tuple[Part, ...]:
@@ -51,16 +57,16 @@ def parts(metric: MetricDefinition) -> tuple[Part, ...]:
         return ()
     if metric.denominator_event is not None:
         halves = [
-            Part(event, "sum" if adds == "value" else "count", low, high)
-            for event, adds in (
-                (metric.event, metric.numerator),
-                (metric.denominator_event, metric.denominator),
+            Part(event, "sum" if adds == "value" else "count", low, high, also=also)
+            for event, also, adds in (
+                (metric.event, metric.also, metric.numerator),
+                (metric.denominator_event, metric.denominator_also, metric.denominator),
             )
         ]
     elif metric.kind == "quantile" and not metric.of_units:
         halves = [
-            Part(metric.event, "count", low, high, above=metric.threshold),
-            Part(metric.event, "count", low, high, valued=True),
+            Part(metric.event, "count", low, high, above=metric.threshold, also=metric.also),
+            Part(metric.event, "count", low, high, valued=True, also=metric.also),
         ]
     else:
         how: How = metric.aggregation
@@ -69,11 +75,12 @@ def parts(metric: MetricDefinition) -> tuple[Part, ...]:
         elif metric.kind == "count":
             how = "count"
         if metric.last_seconds is not None:
-            return (Part(metric.event, how, low, _ANY_TIME, last=metric.last_seconds),)
-        halves = [Part(metric.event, how, low, high)]
+            last = metric.last_seconds
+            return (Part(metric.event, how, low, _ANY_TIME, last=last, also=metric.also),)
+        halves = [Part(metric.event, how, low, high, also=metric.also)]
     before = metric.covariate_seconds
     if before is not None:
-        halves += [Part(half.event, half.how, -before, 0.0) for half in halves]
+        halves += [Part(half.event, half.how, -before, 0.0, also=half.also) for half in halves]
     return tuple(halves)
 
 
@@ -209,7 +216,7 @@ def aggregate_part(
     events: ibis.Table, part: Part, add: Add, *, has_past: bool, look_at: Any = None
 ) -> ibis.Value:
     """Make one number of the events of each unit."""
-    counts = events.name == part.event
+    counts = part.counts(events.name)
     if part.low != 0:
         counts &= events.time >= _later(events.entered, part.low)
     elif has_past:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import asdict
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-from flask import current_app
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ConfigDict, Field
 
-from experiments.store.base import EventInbox
-from experiments.store.opening import open_front
 from experiments.store.quality import QualityHour
 from flags import services
 from web.api.blueprint import blueprint
@@ -19,10 +16,9 @@ from web.api.render import document
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import read_query
-from web.settings import Settings
+from web.event_store import event_front
 from web.transactions import now, reading
 
-_FRONT = "flagstone.events"
 RECENT = dt.timedelta(hours=1)
 
 
@@ -43,7 +39,7 @@ def show_events(project_key: str, environment_key: str) -> ResponseReturnValue:
     assert environment_id is not None
     recent_since = now() - RECENT
     since = now() - dt.timedelta(hours=query.hours)
-    front = _front()
+    front = event_front()
     return document(
         {
             "recent_since": recent_since,
@@ -60,11 +56,3 @@ def show_events(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 def _hour(found: QualityHour) -> dict[str, Any]:
     return asdict(found) | {"hour": dt.datetime.fromtimestamp(found.hour * 3_600, dt.UTC)}
-
-
-def _front() -> EventInbox:
-    """Open the front of the event store once per process, when it is first asked for."""
-    if _FRONT not in current_app.extensions:
-        settings = cast("Settings", current_app.extensions["flagstone.settings"])
-        current_app.extensions.setdefault(_FRONT, open_front(settings.events_place))
-    return cast("EventInbox", current_app.extensions[_FRONT])

@@ -285,7 +285,11 @@ def answer(
     names = _environment_names(session, project_key)
     body = _show(experiment, names, count_looks(session, [experiment]))
     body["plan"] = experiment.plan
-    return document(body, status=status, etag=experiment.version)
+    newer = experiments.newer_metrics(session, experiment)
+    body["newer_metrics"] = newer
+    # The catalogue moves while the draft does not.
+    moved = "".join(f"-{each['metric']}.{each['newest']}" for each in newer)
+    return document(body, status=status, etag=f"{experiment.version}{moved}")
 
 
 def _show(

@@ -19,14 +19,17 @@ from web.cli import (
     calibrate,
     compare,
     evaluate,
+    event_types,
     events,
     experiment_verbs,
     experiments,
     flags,
     imports,
     instances,
+    layers,
     ledger,
     local,
+    metrics,
     plan,
     requests,
     sources,
@@ -109,7 +112,10 @@ main.add_command(experiments.experiments)
 experiment_verbs.add_to(experiments.experiments)
 main.add_command(instances.instances)
 main.add_command(events.events)
+main.add_command(layers.layers)
 main.add_command(sources.sources)
+main.add_command(metrics.metrics)
+main.add_command(event_types.event_types)
 main.add_command(plan.plan_command)
 main.add_command(ledger.ledger)
 main.add_command(ledger.outcomes)

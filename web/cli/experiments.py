@@ -191,6 +191,11 @@ def _standing(document: dict[str, Any]) -> str:
         lines.append(document["sentence"])
     if document["next_look_at"]:
         lines.append(f"Next look: {moment(document['next_look_at'])}")
+    for newer in document["newer_metrics"]:
+        now = "archived" if newer["archived"] else f"at version {newer['newest']}"
+        lines.append(
+            f"{newer['metric']}: the plan has version {newer['version']}; the catalogue's is {now}."
+        )
     return "\n".join(lines)
 
 

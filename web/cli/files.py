@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +40,18 @@ def parse_option(text: str, name: str, *, hint: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CommandError(f"{name} must be a JSON object", hint=hint, exit_code=EXIT_USAGE)
     return value
+
+
+def read_document(path: str) -> dict[str, Any]:
+    """Read a table from a JSON file (``.json``), or from a TOML file (any other name)."""
+    text = read_text(path)
+    if path.endswith(".json"):
+        document = parse_json(text, path)
+    else:
+        try:
+            document = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise CommandError(f"{path} is not TOML: {error}") from error
+    if not isinstance(document, dict):
+        raise CommandError(f"{path} holds no table")
+    return document

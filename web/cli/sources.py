@@ -5,15 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import time
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 
 from web.cli.context import Invocation, pass_invocation
-from web.cli.files import parse_json, read_text
-from web.cli.output import CommandError
+from web.cli.files import read_document
 
 
 @click.group()
@@ -67,7 +65,7 @@ def show(invocation: Invocation, source: str) -> None:
 def set_source(invocation: Invocation, source: str, file: str) -> None:
     """Declare a source from a document (TOML or JSON), or write it anew."""
     remote = invocation.remote
-    answer = remote.put(remote.project_path("sources", source), _read_document(file))
+    answer = remote.put(remote.project_path("sources", source), read_document(file))
     invocation.output.document(
         answer, f"{source} is declared. See whether it will do: flagstone sources check {source}"
     )
@@ -99,14 +97,14 @@ def check(invocation: Invocation, source: str, plan_file: str | None) -> None:
     from experiments.sources.definition import parse_source
 
     if source.endswith((".toml", ".json")) and Path(source).is_file():
-        document = _read_document(source)
+        document = read_document(source)
         document.setdefault("key", Path(source).stem)
     else:
         remote = invocation.remote
         document = remote.get(remote.project_path("sources", source))
         for stamp in ("version", "created_at", "updated_at"):
             document.pop(stamp, None)
-    plan = None if plan_file is None else parse_plan(_read_document(plan_file))
+    plan = None if plan_file is None else parse_plan(read_document(plan_file))
     report = check_source(parse_source(document), now=time.time(), plan=plan).to_document()
     invocation.output.document(report, _said(document["key"], report))
 
@@ -134,17 +132,3 @@ def _moment(seconds: float) -> str:
     except (OverflowError, ValueError, OSError):
         return json.dumps(seconds)
     return f"{moment:%Y-%m-%d %H:%M:%S}Z"
-
-
-def _read_document(path: str) -> dict[str, Any]:
-    text = read_text(path)
-    if path.endswith(".json"):
-        document = parse_json(text, path)
-    else:
-        try:
-            document = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise CommandError(f"{path} is not TOML: {error}") from error
-    if not isinstance(document, dict):
-        raise CommandError(f"{path} holds no table")
-    return document

@@ -294,6 +294,7 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     customer = str(plan["customer"]).casefold()
     return {
         "experiment": experiment,
+        "newer_metrics": services.newer_metrics(session, experiment),
         "card": card,
         "word": card.word,
         "looks": looks,

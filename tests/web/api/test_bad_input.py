@@ -89,6 +89,8 @@ def writing_routes(app: Any) -> Iterator[tuple[str, str]]:
         "environment_key": "production",
         "flag_key": "checkout",
         "experiment_key": "drafted",
+        "metric_key": "purchase",
+        "request_id": 1,
         "token_id": 1,
         "member_id": 1,
     }

@@ -115,6 +115,8 @@ def test_every_route_works(service: Any) -> None:
     people_and_keys(service)
     flags_and_their_past(service.caller("admin"))
     a_source_from_first_to_last(service.caller("admin"))
+    a_metric_and_its_events(service.caller("editor"))
+    a_layer_from_first_to_last(service.caller("editor"))
     experiment_from_draft_to_shipping(service)
     requests_and_money(service.caller("editor"))
     assert visits.seen == set(routes(service.app))
@@ -331,6 +333,40 @@ def requests_and_money(editor: Any) -> None:
     assert found["proof_rate"]["value"] is None
 
 
+def a_metric_and_its_events(editor: Any) -> None:
+    url = f"{P}/metrics/purchase"
+    body = {"kind": "conversion", "event": "purchase", "window": "7d", "owner": "ada@example.org"}
+    made = editor.call("PUT", url, json=body)
+    assert (made.status_code, made.headers["ETag"]) == (201, '"1"')
+    found = editor.get(url)
+    assert editor.get(url, headers={"If-None-Match": found.headers["ETag"]}).status_code == 304
+    longer = {**body, "window": "14d"}
+    assert editor.call("PUT", url, json=longer, headers={"If-Match": '"7"'}).status_code == 412
+    again = editor.call("PUT", url, json=longer, headers={"If-Match": '"1"'})
+    assert (again.status_code, again.headers["ETag"]) == (200, '"2"')
+    refused = editor.call("PUT", url, json={**body, "mde": 0.1})
+    assert (refused.status_code, refused.get_json()["field"]) == (400, "mde")
+    document = editor.ok("GET", url)
+    assert [each["definition"]["window"] for each in document["history"]] == ["14d", "7d"]
+    assert document["measures"].startswith("Share of units with purchase within 14 days")
+    assert editor.ok("GET", f"{url}/use") == {"experiments": [], "sensitivity": None}
+    (listed,) = editor.ok("GET", f"{P}/metrics")["items"]
+    assert (listed["key"], listed["experiments"], listed["sensitivity"]) == ("purchase", 0, None)
+    assert editor.ok("POST", f"{url}/archive")["archived"] is True
+    assert editor.ok("GET", f"{P}/metrics")["items"] == []
+    assert len(editor.ok("GET", f"{P}/metrics?archived=true")["items"]) == 1
+    assert editor.ok("POST", f"{url}/unarchive")["version"] == 4
+
+    types = f"{P}/event-types"
+    assert editor.ok("GET", types) == {"items": [], "next_cursor": None, "unclassified": []}
+    first = editor.call("PUT", types, json={"name": "refund", "demand": "failure"})
+    assert (first.status_code, first.headers["ETag"]) == (201, '"1"')
+    refused = editor.call("PUT", types, json={"name": "refund", "demand": "bad"})
+    assert (refused.status_code, refused.get_json()["field"]) == (400, "demand")
+    (listed,) = editor.ok("GET", types)["items"]
+    assert (listed["name"], listed["demand"]) == ("refund", "failure")
+
+
 def a_source_from_first_to_last(admin: Any) -> None:
     url = f"{P}/sources/warehouse"
     tracks = {"table": "events", "name": "event"}
@@ -348,6 +384,21 @@ def a_source_from_first_to_last(admin: Any) -> None:
     assert (refused.status_code, refused.get_json()["field"]) == (400, "url_env")
     assert admin.call("DELETE", url).status_code == 204
     assert admin.get(url).status_code == 404
+
+
+def a_layer_from_first_to_last(editor: Any) -> None:
+    url = f"{PROD}/layers/till"
+    made = editor.call("PUT", url, json={"description": "The way to the till."})
+    assert (made.status_code, made.get_json()["free_share"]) == (201, 1.0)
+    assert editor.call("PUT", url, json={}, headers={"If-Match": '"7"'}).status_code == 412
+    again = editor.call("PUT", url, json={"description": "Till."}, headers={"If-Match": '"1"'})
+    assert (again.status_code, again.get_json()["version"]) == (200, 2)
+    assert editor.ok("GET", url)["description"] == "Till."
+    (listed,) = editor.ok("GET", f"{PROD}/layers")["items"]
+    assert (listed["key"], listed["experiments"], listed["free"]) == ("till", [], [[0, 10000]])
+    assert editor.call("PUT", f"{PROD}/layers/Not%20A%20Key", json={}).status_code == 400
+    assert editor.call("DELETE", url).status_code == 204
+    assert editor.get(url).status_code == 404
 
 
 def people_step_in(editor: Any, url: str, as_ada: Callable[[str], Any]) -> None:

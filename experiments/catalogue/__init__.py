@@ -1,0 +1,1 @@
+"""What is measured, said once for all plans: metrics, demand classes, the failure-demand ratio."""

@@ -1,0 +1,77 @@
+"""Event types: what kind of demand each event is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from flask.typing import ResponseReturnValue
+from pydantic import Field
+
+from experiments.catalogue import demand
+from experiments.catalogue.models import EventType
+from flags import services
+from web.api.blueprint import blueprint
+from web.api.render import document, expected, page
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.body import Body, Query, read_body, read_query
+from web.event_store import seen_events
+from web.transactions import now, reading, transaction
+
+
+class EventTypeBody(Body):
+    """What kind of demand an event is; without a description the present one stays."""
+
+    name: Annotated[str, Field(max_length=256)]
+    demand: Annotated[str, Field(max_length=64)]
+    description: Annotated[str, Field(max_length=2000)] | None = None
+
+
+@blueprint.get("/projects/<project_key>/event-types")
+@needs(Role.VIEWER)
+def list_event_types(project_key: str) -> ResponseReturnValue:
+    """List demand classes by event, and the events that have come in without one."""
+    read_query(Query)
+    with reading() as session:
+        found = demand.list_event_types(session, project_key)
+        environments = services.list_environments(session, project_key)
+    seen = seen_events([each.id for each in environments if each.id is not None], now=now())
+    known = {each.name for each in found}
+    unclassified = None
+    if seen is not None:
+        unclassified = [
+            {"name": name, "events": events} for name, events in seen.items() if name not in known
+        ]
+    body = page([show_event_type(each) for each in found], None)
+    return document({**body, "unclassified": unclassified})
+
+
+@blueprint.put("/projects/<project_key>/event-types")
+@needs(Role.EDITOR)
+def put_event_type(project_key: str) -> ResponseReturnValue:
+    """Say what kind of demand an event is."""
+    body = read_body(EventTypeBody)
+    with transaction() as session:
+        row, is_new = demand.set_event_type(
+            session,
+            project_key,
+            body.name,
+            body.demand,
+            description=body.description,
+            expected_version=expected().revision,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return document(show_event_type(row), status=201 if is_new else 200, etag=row.version)
+
+
+def show_event_type(row: EventType) -> dict[str, Any]:
+    """Give an event type as the API shows it."""
+    return {
+        "name": row.name,
+        "demand": row.demand,
+        "description": row.description,
+        "changed_at": row.changed_at,
+        "changed_by": row.changed_by,
+        "version": row.version,
+    }

@@ -1,0 +1,117 @@
+"""The metric catalogue: what is measured, said once for all plans."""
+
+from __future__ import annotations
+
+from flask.typing import ResponseReturnValue
+
+from experiments.catalogue import services as catalogue
+from experiments.catalogue.models import MetricRow
+from experiments.catalogue.usage import counts_of_use, uses_of
+from experiments.catalogue.views import (
+    metric_document,
+    sensitivity_document,
+    version_document,
+)
+from web.api.blueprint import blueprint
+from web.api.idempotency import idempotent
+from web.api.render import document, expected, page
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.body import Body, Query, read_body, read_object, read_query
+from web.transactions import now, reading, transaction
+
+_ITEM = "/projects/<project_key>/metrics/<metric_key>"
+
+
+class ListQuery(Query):
+    """Which metrics: those in use, or those that were archived."""
+
+    archived: bool = False
+
+
+class NoBody(Body):
+    """Nothing to say."""
+
+
+@blueprint.get("/projects/<project_key>/metrics")
+@needs(Role.VIEWER)
+def list_metrics(project_key: str) -> ResponseReturnValue:
+    """List the catalogue by key."""
+    query = read_query(ListQuery)
+    with reading() as session:
+        rows = catalogue.list_metrics(session, project_key, archived=query.archived)
+        found = catalogue.sensitivities(session, rows)
+        uses = counts_of_use(session, project_key)
+        items = [
+            {
+                **metric_document(row),
+                "experiments": uses.get(row.key, 0),
+                "sensitivity": sensitivity_document(found.get(row.key)),
+            }
+            for row in rows
+        ]
+    return document(page(items, None))
+
+
+@blueprint.get(_ITEM)
+@needs(Role.VIEWER)
+def get_metric(project_key: str, metric_key: str) -> ResponseReturnValue:
+    """Return a metric with all its versions; its ETag is the newest one."""
+    read_query(Query)
+    with reading() as session:
+        row = catalogue.get_metric(session, project_key, metric_key)
+        history = [version_document(each) for each in catalogue.metric_history(session, row)]
+        return document({**metric_document(row), "history": history}, etag=row.version)
+
+
+@blueprint.get(f"{_ITEM}/use")
+@needs(Role.VIEWER)
+def get_use(project_key: str, metric_key: str) -> ResponseReturnValue:
+    """Return the experiments that used a metric with what they found, and how sensitive it is."""
+    read_query(Query)
+    with reading() as session:
+        row = catalogue.get_metric(session, project_key, metric_key)
+        found = catalogue.sensitivities(session, [row]).get(row.key)
+        uses = [use.to_document() for use in uses_of(session, row)]
+    return document({"experiments": uses, "sensitivity": sensitivity_document(found)})
+
+
+@blueprint.put(_ITEM)
+@needs(Role.EDITOR)
+def put_metric(project_key: str, metric_key: str) -> ResponseReturnValue:
+    """Add a metric, or write its next version: the body is its document."""
+    body = read_object()
+    with transaction() as session:
+        row, is_new = catalogue.put_metric(
+            session,
+            project_key,
+            metric_key,
+            body,
+            expected_version=expected().revision,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return _answer(row, status=201 if is_new else 200)
+
+
+@blueprint.post(f"{_ITEM}/<any(archive, unarchive):verb>")
+@needs(Role.EDITOR)
+@idempotent()
+def archive_metric(project_key: str, metric_key: str, verb: str) -> ResponseReturnValue:
+    """Take a metric out of use for new plans, or back."""
+    read_body(NoBody)
+    with transaction() as session:
+        row = catalogue.set_archived(
+            session,
+            project_key,
+            metric_key,
+            archived=verb == "archive",
+            expected_version=expected().revision,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return _answer(row)
+
+
+def _answer(row: MetricRow, *, status: int = 200) -> ResponseReturnValue:
+    return document(metric_document(row), status=status, etag=row.version)
