@@ -230,11 +230,12 @@ def _baselines(
         control = arms[plan.control]
         # Control is what everybody has; only where few were on it do all arms stand for today.
         chosen = control if control.n >= FEWEST_UNITS else reduce(add, arms.values())
-        found[metric.key] = _baseline(metric, chosen)
+        found[metric.key] = baseline_of(metric, chosen)
     return found
 
 
-def _baseline(metric: Metric, sums: Any) -> MeasuredBaseline:
+def baseline_of(metric: Metric, sums: Any) -> MeasuredBaseline:
+    """Describe a metric by the sums of its units, or say what is lacking."""
     units = int(sums.n)
     if units < FEWEST_UNITS:
         window = format_duration(metric.window_seconds)
