@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from experiments import layers, ledger, serving
+from experiments import guard, layers, ledger, serving
 from experiments.lanes import read_lane
 from experiments.lifecycle import (
     FINISHED,
@@ -183,7 +183,7 @@ def _change_flag(
         # Somebody took the rule away: nobody gets the change, there is nothing to turn back.
         return said | {"skipped": "the flag no longer carries the experiment's rule"}
     rollout = _taken_over(plan, move, flag)
-    rules = _rules_for(experiment, plan, move, flag, rollout)
+    rules = _rules_for(session, environment, experiment, plan, move, flag, rollout)
     instead_of = None if rollout is None else rollout.rule_id
     wanted = serving.instructions_to(plan, flag, rules, instead_of)
     if not wanted:
@@ -224,6 +224,22 @@ def _taken_over(plan: Plan, move: Move, flag: Document) -> Rollout | None:
 
 
 def _rules_for(
+    session: Session,
+    environment: Environment,
+    experiment: Experiment,
+    plan: Plan,
+    move: Move,
+    flag: Document,
+    rollout: Rollout | None,
+) -> list[serving.Rule]:
+    rules = _own_rules(experiment, plan, move, flag, rollout)
+    if not guard.is_on(session, environment):
+        return rules
+    by_id = {rule["id"]: rule for rule in rules}
+    return list(guard.with_holdout(plan, by_id, held=True).values())
+
+
+def _own_rules(
     experiment: Experiment, plan: Plan, move: Move, flag: Document, rollout: Rollout | None
 ) -> list[serving.Rule]:
     assert experiment.id is not None, "only a stored experiment is served"

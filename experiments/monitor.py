@@ -28,6 +28,7 @@ from experiments.models import Experiment
 from experiments.release_monitor import advance_release
 from experiments.rest import AtRest, watched
 from experiments.sources.watch import check_sealed
+from experiments.standing import stand_due
 from experiments.store.base import EventStore
 from flags.database import Database
 from flags.models import Environment
@@ -106,6 +107,14 @@ def tick(
         sense_due(database, store, held, now)
     except FencedError:
         return TickResult(False, looks, moves, tuple(errors))
+    try:
+        stand_due(database, store, held, now)
+    except FencedError:
+        return TickResult(False, looks, moves, tuple(errors))
+    except Exception as error:
+        # It decides nothing about anybody; tomorrow's reading sees what today's would have.
+        log.exception("a standing comparison could not be made")
+        errors.append(f"standing comparison: {error}")
     return TickResult(True, looks, moves, tuple(errors))
 
 

@@ -32,6 +32,7 @@ from experiments.release import (
     is_short_form,
     read_release,
 )
+from experiments.segments import read_segments
 from experiments.sources.definition import read_source_key, read_sql
 from flagstone.engine import FlagSetError, parse_condition
 
@@ -220,6 +221,7 @@ class Plan:
     alternatives: tuple[str, ...] = ()
     source: str | None = None
     release: Release | None = None
+    segments: tuple[str, ...] = ()
     failure_demand: bool = True
     layer: LayerShare | None = None
     extension_seconds: float = 0.0
@@ -308,6 +310,8 @@ class Plan:
             document["source"] = self.source
         if self.release is not None:
             document["release"] = self.release.to_document()
+        if self.segments:
+            document["segments"] = list(self.segments)
         if not self.failure_demand:
             document["failure_demand"] = False
         if self.layer is not None:
@@ -414,6 +418,7 @@ def _read_plan(source: Mapping[str, Any]) -> Plan:
         alternatives=read_alternatives(reader),
         source=source_key,
         release=release,
+        segments=read_segments(reader, replayed=replayed),
         failure_demand=read_failure_demand(reader),
         layer=read_layer_share(reader),
     )

@@ -24,6 +24,7 @@ REQUIRED = {
     *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
     *("release", *(f"releases {verb}" for verb in ("list", "create", "start", "approve"))),
     *("releases stop", "releases card"),
+    *(f"holdout {verb}" for verb in ("show", "set", "end")),
     *(f"metrics {verb}" for verb in ("list", "show", "set", "archive")),
     *("event-types list", "event-types set"),
     *(f"layers {verb}" for verb in ("list", "create", "delete")),
