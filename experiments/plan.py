@@ -308,14 +308,13 @@ class Plan:
             document["alternatives"] = list(self.alternatives)
         if self.source is not None:
             document["source"] = self.source
-        if self.release is not None:
-            document["release"] = self.release.to_document()
         if self.segments:
             document["segments"] = list(self.segments)
         if not self.failure_demand:
             document["failure_demand"] = False
         if self.layer is not None:
             document |= self.layer.to_document()
+        document |= {} if self.release is None else {"release": self.release.to_document()}
         if self.exposures is not None:
             document["replay"] = {"exposures": self.exposures.to_document()} | (
                 {} if self.outcomes is None else {"outcomes": self.outcomes.to_document()}
