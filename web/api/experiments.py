@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from flask import Response
 from flask.typing import ResponseReturnValue
@@ -13,7 +13,13 @@ from experiments import feasibility
 from experiments import services as experiments
 from experiments.card import card_text
 from experiments.models import Experiment, Look
-from experiments.results import Results, read_results, results_csv, results_document
+from experiments.results import (
+    Results,
+    read_results,
+    results_csv,
+    results_document,
+    segments_csv,
+)
 from flags import services
 from flags.errors import InvalidInputError, NotFoundError
 from web.api.blueprint import blueprint
@@ -33,6 +39,12 @@ class ExperimentQuery(Query):
     """Whose experiment: keys are unique within an environment."""
 
     environment: Key | None = None
+
+
+class ResultsQuery(ExperimentQuery):
+    """Whose results, and whether by segment."""
+
+    by: Literal["segment"] | None = None
 
 
 class ListQuery(ExperimentQuery):
@@ -64,7 +76,7 @@ def list_experiments(project_key: str) -> ResponseReturnValue:
     """List a project's experiments, newest first."""
     query = read_query(ListQuery)
     with reading() as session:
-        names = _environment_names(session, project_key)
+        names = environment_names(session, project_key)
         if query.environment is not None:
             services.get_environment(session, project_key, query.environment)
         found = experiments.list_experiments(
@@ -75,7 +87,7 @@ def list_experiments(project_key: str) -> ResponseReturnValue:
             state=query.state,
         )
         counts = count_looks(session, found)
-    items = [_show(each, names, counts) for each in found]
+    items = [show_experiment(each, names, counts) for each in found]
     return document(page(items, None))
 
 
@@ -197,8 +209,10 @@ def get_card(project_key: str, experiment_key: str) -> ResponseReturnValue:
 @blueprint.get(f"{ITEM}/results.csv")
 @needs(Role.VIEWER)
 def get_results_csv(project_key: str, experiment_key: str) -> ResponseReturnValue:
-    """Return one row per look, metric and treatment."""
-    text = results_csv(_results(project_key, experiment_key))
+    """Return one row per look, metric and treatment; with ``by=segment`` also per segment."""
+    query = read_query(ResultsQuery)
+    write = results_csv if query.by is None else segments_csv
+    text = write(_results(project_key, experiment_key, query))
     return Response(text, content_type="text/csv; charset=utf-8")
 
 
@@ -209,9 +223,14 @@ def get_results(project_key: str, experiment_key: str) -> ResponseReturnValue:
     return document(results_document(_results(project_key, experiment_key)))
 
 
-def _results(project_key: str, experiment_key: str) -> Results:
+def _results(
+    project_key: str, experiment_key: str, query: ExperimentQuery | None = None
+) -> Results:
     with reading() as session:
-        experiment = _find(session, project_key, experiment_key)
+        environment_key = environment_of(session, project_key, experiment_key, query)
+        experiment = experiments.get_experiment(
+            session, project_key, environment_key, experiment_key
+        )
         return read_results(session, experiment, now=now())
 
 
@@ -229,12 +248,17 @@ def _find(session: Session, project_key: str, experiment_key: str) -> Experiment
     return experiments.get_experiment(session, project_key, environment_key, experiment_key)
 
 
-def environment_of(session: Session, project_key: str, experiment_key: str) -> str:
+def environment_of(
+    session: Session,
+    project_key: str,
+    experiment_key: str,
+    query: ExperimentQuery | None = None,
+) -> str:
     """Return the environment that is asked for, or else the only one with such an experiment."""
-    query = read_query(ExperimentQuery)
+    query = query or read_query(ExperimentQuery)
     if query.environment is not None:
         return services.get_environment(session, project_key, query.environment).key
-    names = _environment_names(session, project_key)
+    names = environment_names(session, project_key)
     found = [
         names[each.environment_id]
         for each in experiments.list_experiments(session, project_key)
@@ -250,7 +274,8 @@ def environment_of(session: Session, project_key: str, experiment_key: str) -> s
     return found[0]
 
 
-def _environment_names(session: Session, project_key: str) -> dict[int, str]:
+def environment_names(session: Session, project_key: str) -> dict[int, str]:
+    """Give the key of every environment by its id."""
     return {e.id or 0: e.key for e in services.list_environments(session, project_key)}
 
 
@@ -258,8 +283,8 @@ def answer(
     session: Session, project_key: str, experiment: Experiment, *, status: int = 200
 ) -> Response:
     """Answer with an experiment, its plan and where it stands."""
-    names = _environment_names(session, project_key)
-    body = _show(experiment, names, count_looks(session, [experiment]))
+    names = environment_names(session, project_key)
+    body = show_experiment(experiment, names, count_looks(session, [experiment]))
     body["plan"] = experiment.plan
     newer = experiments.newer_metrics(session, experiment)
     body["newer_metrics"] = newer
@@ -268,9 +293,10 @@ def answer(
     return document(body, status=status, etag=f"{experiment.version}{moved}")
 
 
-def _show(
+def show_experiment(
     experiment: Experiment, names: dict[int, str], look_counts: dict[int, int]
 ) -> dict[str, Any]:
+    """Give an experiment as it is listed: where it stands, without its plan."""
     return {
         "key": experiment.key,
         "flag": experiment.flag_key,

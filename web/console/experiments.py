@@ -15,6 +15,7 @@ from werkzeug.datastructures import MultiDict
 from experiments import feasibility, interventions, overrides, services
 from experiments.document import canonical_json
 from experiments.enact import plan_of
+from experiments.explored import explored
 from experiments.forecast_words import (
     baseline_words,
     operating_rows,
@@ -24,7 +25,8 @@ from experiments.forecast_words import (
 from experiments.lifecycle import PROVEN, WATCHED, State
 from experiments.models import Experiment, Forecast
 from experiments.places import same_person
-from experiments.results import read_results, results_csv, results_document
+from experiments.release_state import release_facts
+from experiments.results import read_results, results_csv, results_document, segments_csv
 from experiments.series import series_of
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import current_caller, needs
@@ -43,8 +45,8 @@ from web.console.charts import axis_of_worth
 from web.console.intervals import chart_of
 from web.transactions import now, reading, transaction
 
-_PLACE = "/projects/<project_key>/environments/<environment_key>"
-ITEM = f"{_PLACE}/experiments/<experiment_key>"
+PLACE = "/projects/<project_key>/environments/<environment_key>"
+ITEM = f"{PLACE}/experiments/<experiment_key>"
 
 
 TEMPLATE = """key = "checkout-one-page"
@@ -79,7 +81,7 @@ margin = 0.05                      # tolerated loss, relative
 """
 
 
-@blueprint.get(f"{_PLACE}/experiments")
+@blueprint.get(f"{PLACE}/experiments")
 @needs(Role.VIEWER)
 def list_experiments(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List the environment's experiments, newest first."""
@@ -95,7 +97,7 @@ def list_experiments(project_key: str, environment_key: str) -> ResponseReturnVa
     )
 
 
-@blueprint.get(f"{_PLACE}/new-experiment")
+@blueprint.get(f"{PLACE}/new-experiment")
 @needs(Role.EDITOR)
 def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Ask for a plan."""
@@ -108,7 +110,7 @@ def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValu
     return show("experiments/new.html", text=text, problem=None)
 
 
-@blueprint.post(f"{_PLACE}/new-experiment")
+@blueprint.post(f"{PLACE}/new-experiment")
 @needs(Role.EDITOR)
 def create_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Draft an experiment from the plan's text."""
@@ -141,7 +143,7 @@ def show_experiment(
     project_key: str, environment_key: str, experiment_key: str
 ) -> ResponseReturnValue:
     """Show the verdict card, then everything that it rests on."""
-    return _page(project_key, environment_key, experiment_key)
+    return show_page(project_key, environment_key, experiment_key)
 
 
 @blueprint.post(
@@ -160,7 +162,9 @@ def advance(
             actor = current_caller().actor
             VERBS[verb](session, *place_and_key, **said, actor=actor, now=now())
     except FlagstoneError as error:
-        return _page(*place_and_key, problem=error, form={**request.form.to_dict(), "verb": verb})
+        return show_page(
+            *place_and_key, problem=error, form={**request.form.to_dict(), "verb": verb}
+        )
     return back_to(_address(*place_and_key))
 
 
@@ -228,6 +232,9 @@ def download_results(
     with reading() as session:
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
         found = read_results(session, experiment, now=now())
+    if form == "csv" and request.args.get("by") == "segment":
+        text = segments_csv(found)
+        return _file(f"{experiment.key}-segments.csv", text, "text/csv; charset=utf-8")
     if form == "csv":
         return _file(f"{experiment.key}.csv", results_csv(found), "text/csv; charset=utf-8")
     text = canonical_json(results_document(found))
@@ -249,7 +256,7 @@ def _address(project_key: str, environment_key: str, experiment_key: str) -> str
     )
 
 
-def _page(
+def show_page(
     project_key: str,
     environment_key: str,
     experiment_key: str,
@@ -257,6 +264,7 @@ def _page(
     problem: FlagstoneError | None = None,
     form: dict[str, str] | None = None,
 ) -> ResponseReturnValue:
+    """Show an experiment's page, with what was wrong with a form."""
     with reading() as session:
         place(session, project_key, environment_key)
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
@@ -288,7 +296,10 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     # While effects are hidden in words, they are in pictures too.
     series = () if card.worth_hidden else series_of(plan_of(experiment), looks)
     customer = str(plan["customer"]).casefold()
+    newest = looks[-1].data if looks else None
     return {
+        "release": release_facts(session, experiment, newest, now()),
+        "me": current_caller().actor.name,
         "experiment": experiment,
         "newer_metrics": services.newer_metrics(session, experiment),
         "card": card,
@@ -297,6 +308,7 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "records": services.records(session, experiment),
         "worth": [(each, axis_of_worth(each)) for each in card.worth_first],
         "charts": [(each, chart_of(each)) for each in series if each.points],
+        "found": None if card.worth_hidden else explored(plan_of(experiment), looks),
         # A plan that has not started waits for its forecast.
         "live": experiment.state in {*WATCHED, State.DRAFT, State.SEALED},
         "plan": plan,
