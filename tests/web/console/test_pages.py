@@ -16,6 +16,8 @@ PAGES = {
     "console.list_experiments": f"{HERE}/experiments",
     "console.new_experiment": f"{HERE}/new-experiment",
     "console.show_experiment": f"{HERE}/experiments/one-page",
+    "console.list_metrics": f"{HERE}/metrics",
+    "console.show_metric": f"{HERE}/metrics/buyers",
     "console.list_requests": f"{HERE}/requests",
     "console.show_ledger": f"{HERE}/ledger",
     "console.show_outcomes": f"{HERE}/outcomes",
@@ -40,6 +42,7 @@ POSTS = {
     "console.change_flag": f"{HERE}/do/checkout/change",
     "console.create_experiment": f"{HERE}/new-experiment",
     "console.advance": f"{HERE}/experiments/one-page/seal",
+    "console.classify_event": f"{HERE}/metrics",
     "console.create_request": f"{HERE}/requests",
     "console.move_request": f"{HERE}/requests/1",
     "console.create_key": f"{HERE}/keys",
@@ -50,6 +53,7 @@ PUBLIC_POSTS = {"console.complete_setup", "console.do_login", "console.logout"}
 
 @pytest.fixture
 def shop(small_console: Any, plan: Any) -> Any:
+    small_console.metric("buyers")
     small_console.experiment(plan())
     return small_console
 
