@@ -19,14 +19,16 @@ The expression is in :mod:`experiments.analysis`; here it is run over an event s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 import duckdb
 import ibis
 
+from experiments.analysis.days import DaySums, analyse_days, compile_days, read_days
 from experiments.analysis.definitions import (
     Adds,
     Analysis,
@@ -36,6 +38,13 @@ from experiments.analysis.definitions import (
     Sums,
 )
 from experiments.analysis.past import compile_past
+from experiments.analysis.segments import (
+    SegmentSums,
+    analyse_segments,
+    compile_segments,
+    read_segments,
+    with_segments,
+)
 from experiments.analysis.statement import analyse_tables, compile_analysis, read_sums
 from experiments.analysis.units import Instants
 from experiments.store.base import EventStore
@@ -50,6 +59,8 @@ __all__ = [
     "Sums",
     "analyse",
     "analyse_tables",
+    "by_day",
+    "by_segment",
     "compile_analysis",
     "open_relations",
     "past_values",
@@ -76,24 +87,60 @@ def analyse(source: EventStore | duckdb.DuckDBPyConnection, query: AnalysisQuery
     """
     if isinstance(source, duckdb.DuckDBPyConnection):
         return _on_duckdb(source, query)
-    environment_id, since, until = query.environment_id, query.read_since, query.look_at
-    with source.tables(environment_id, since=since, until=until) as (exposures, tracks):
+    with _opened(source, query) as (exposures, tracks):
         backend = exposures.get_backend()
         if backend.name == "duckdb":
             return _on_duckdb(backend.con, query)
         return analyse_tables(exposures, tracks, query)
 
 
+def by_segment(
+    source: EventStore, query: AnalysisQuery, attributes: Sequence[str]
+) -> tuple[SegmentSums, ...]:
+    """Read raw events once more and sum them up by what units are (see `analysis.segments`)."""
+    chosen = tuple(attributes)
+    with _opened(source, query) as (exposures, tracks):
+        backend = exposures.get_backend()
+        if backend.name == "duckdb":
+            rows = _rows_on_duckdb(backend.con, query, partial(_segments, attributes=chosen))
+            return read_segments(rows, query, chosen)
+        return analyse_segments(with_segments(exposures, chosen), tracks, query, chosen)
+
+
+def by_day(source: EventStore, query: AnalysisQuery, day_seconds: float) -> DaySums:
+    """Read what units did on the last day, by days since their first exposure."""
+    with _opened(source, query) as (exposures, tracks):
+        backend = exposures.get_backend()
+        if backend.name == "duckdb":
+            rows = _rows_on_duckdb(backend.con, query, partial(_days, day_seconds=day_seconds))
+            return read_days(rows, query)
+        return analyse_days(exposures, tracks, query, day_seconds)
+
+
+def _opened(
+    source: EventStore, query: AnalysisQuery
+) -> AbstractContextManager[tuple[ibis.Table, ibis.Table]]:
+    return source.tables(query.environment_id, since=query.read_since, until=query.look_at)
+
+
 def _on_duckdb(connection: duckdb.DuckDBPyConnection, query: AnalysisQuery) -> Analysis:
+    return read_sums(_rows_on_duckdb(connection, query, _statement), query)
+
+
+def _rows_on_duckdb(
+    connection: duckdb.DuckDBPyConnection,
+    query: AnalysisQuery,
+    statement: Callable[[AnalysisQuery], str],
+) -> list[dict[str, Any]]:
     # Looks of one plan differ in nothing but their times: the statement is written once.
     timeless = replace(
         query, start=0.0, look_at=0.0, enrol_until=None if query.enrol_until is None else 0.0
     )
     for name, time in _times(query).items():
         connection.execute(f"SET VARIABLE {name} = $1::DOUBLE", [time])
-    found = connection.execute(_statement(timeless))
+    found = connection.execute(statement(timeless))
     names = [column[0] for column in found.description or ()]
-    return read_sums([dict(zip(names, row, strict=True)) for row in found.fetchall()], query)
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def past_values(source: EventStore, query: AnalysisQuery, *, of_events: bool) -> LogHistogram:
@@ -109,8 +156,7 @@ def past_values(source: EventStore, query: AnalysisQuery, *, of_events: bool) ->
     LogHistogram
         Of the values above 0, of units or of their events.
     """
-    environment_id, since, until = query.environment_id, query.read_since, query.look_at
-    with source.tables(environment_id, since=since, until=until) as (exposures, tracks):
+    with _opened(source, query) as (exposures, tracks):
         past = compile_past(exposures, tracks, query, of_events=of_events)
         rows = exposures.get_backend().to_pyarrow(past).to_pylist()
     return LogHistogram(positive=tuple(sorted((row["bucket"], row["values"]) for row in rows)))
@@ -130,18 +176,43 @@ def getvariable(variable: str) -> float:
 @lru_cache(maxsize=256)
 def _statement(query: AnalysisQuery) -> str:
     """Write DuckDB's SQL for a query whose times are variables of the session."""
-    events = {"environment_id": "int64", "unit": "string", "time": "float64"}
-    met = {"flag": "string", "rule": "string", "variant": "string"}
     expression = compile_analysis(
-        ibis.table(events | met, name="exposures"),
-        ibis.table(events | {"name": "string", "value": "float64"}, name="tracks"),
-        query,
-        dialect="duckdb",
-        instants=Instants(
-            **{name.removeprefix("flagstone_"): getvariable(name) for name in _times(query)}
-        ),
+        _EXPOSURES, _TRACKS, query, dialect="duckdb", instants=_variables(query)
     )
     return str(ibis.to_sql(expression, dialect="duckdb"))
+
+
+@lru_cache(maxsize=64)
+def _segments(query: AnalysisQuery, *, attributes: tuple[str, ...]) -> str:
+    expression = compile_segments(
+        with_segments(_EXPOSURES, attributes),
+        _TRACKS,
+        query,
+        len(attributes),
+        dialect="duckdb",
+        instants=_variables(query),
+    )
+    return str(ibis.to_sql(expression, dialect="duckdb"))
+
+
+@lru_cache(maxsize=64)
+def _days(query: AnalysisQuery, *, day_seconds: float) -> str:
+    expression = compile_days(
+        _EXPOSURES, _TRACKS, query, day_seconds, dialect="duckdb", instants=_variables(query)
+    )
+    return str(ibis.to_sql(expression, dialect="duckdb"))
+
+
+def _variables(query: AnalysisQuery) -> Instants:
+    return Instants(
+        **{name.removeprefix("flagstone_"): getvariable(name) for name in _times(query)}
+    )
+
+
+_EVENTS = {"environment_id": "int64", "unit": "string", "time": "float64"}
+_MET = {"flag": "string", "rule": "string", "variant": "string", "attributes": "string"}
+_EXPOSURES = ibis.table(_EVENTS | _MET, name="exposures")
+_TRACKS = ibis.table(_EVENTS | {"name": "string", "value": "float64"}, name="tracks")
 
 
 @contextmanager

@@ -208,6 +208,8 @@ def trust_part(
             twice += f"; {bots:,} act too often for people and count nowhere"
         lines.append(Trust("people", not bad, f"{seen:,} people count; {twice}"))
         lines.append(_freshness(quality, replayed=status.replayed))
+    if look is not None and status.audits:
+        lines.append(Trust("audits", status.audits_good, status.audits))
     seal = status.plan_hash
     if status.state == State.HELD and status.held_cause not in {Hold.QUALITY, Hold.STALE}:
         lines.append(Trust("seal", False, "broken: the rule was edited by hand"))

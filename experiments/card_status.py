@@ -18,6 +18,10 @@ class CardStatus:
         Every verdict that was given, oldest first.
     comparison : mapping, optional
         What was stored with the newest look at the holdback, with its ``decision``.
+    audits : str
+        What standing audits of its layer found, in a sentence.
+    audits_good : bool
+        Whether that is no more than what the policy promises.
     realised, override, request : mapping, optional
         What the holdback told in the end, what was shipped by hand, what waits for approval.
     """
@@ -35,6 +39,8 @@ class CardStatus:
     confirm_by: dt.datetime | None = None
     replayed: bool = False
     forecast: str = ""
+    audits: str = ""
+    audits_good: bool = True
     decided: tuple[str, ...] = ()
     held_cause: str | None = None
     explain_by: dt.datetime | None = None

@@ -91,6 +91,6 @@ def what_is_gone(session: Session, environment: Environment, experiment: Experim
     flag = current_flag(session, environment, plan.flag)
     if flag is None:
         return f"flag {plan.flag} is archived"
-    if not serving.own_rules(plan, flag):
+    if not set(serving.own_rules(plan, flag)) - {serving.held_rule_id(plan)}:
         return f"rule {plan.rule_id} is gone from flag {plan.flag}"
     return None

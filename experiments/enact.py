@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from experiments import layers, ledger, serving
+from experiments import guard, layers, ledger, serving
 from experiments.lanes import read_lane
 from experiments.lifecycle import FINISHED, SHIPPED, Action, Hold, Move, Outcome, Position, State
 from experiments.models import DecisionRecord, Experiment
@@ -170,7 +170,9 @@ def _change_flag(
     if flag is None or (held and away and not serving.own_rules(plan, flag)):
         # Somebody took the rule away: nobody gets the change, there is nothing to turn back.
         return said | {"skipped": "the flag no longer carries the experiment's rule"}
-    wanted = serving.instructions_to(plan, flag, _rules_for(experiment, plan, move, flag))
+    wanted = serving.instructions_to(
+        plan, flag, _rules_for(session, environment, experiment, plan, move, flag)
+    )
     if not wanted:
         return said | {"before": flag["version"], "after": flag["version"]}
     wanted += layers.arrangement(
@@ -203,6 +205,21 @@ def _change_flag(
 
 
 def _rules_for(
+    session: Session,
+    environment: Environment,
+    experiment: Experiment,
+    plan: Plan,
+    move: Move,
+    flag: Document,
+) -> list[serving.Rule]:
+    rules = _own_rules(experiment, plan, move, flag)
+    if not guard.is_on(session, environment):
+        return rules
+    by_id = {rule["id"]: rule for rule in rules}
+    return list(guard.with_holdout(plan, by_id, held=True).values())
+
+
+def _own_rules(
     experiment: Experiment, plan: Plan, move: Move, flag: Document
 ) -> list[serving.Rule]:
     assert experiment.id is not None, "only a stored experiment is served"
@@ -272,7 +289,8 @@ def _update_row(
     experiment.verdict = after.verdict.value if after.verdict else None
     if after.verdict is not None and after.verdict != before.verdict:
         experiment.verdict_at = now
-        given = {"verdict": after.verdict.value, "at": now.astimezone(dt.UTC).isoformat()}
+        at = now.astimezone(dt.UTC).isoformat()
+        given = {"verdict": after.verdict.value, "at": at, "sentence": sentence}
         experiment.verdicts = [*experiment.verdicts, given]
     if (after.state, after.verdict) != (before.state, before.verdict):
         # A request to override was made in another situation.

@@ -16,6 +16,7 @@ from experiments import holdback, layers, lifecycle, serving, words
 from experiments.aggregate import Analysis
 from experiments.alarms import unexplained
 from experiments.due import Due, Step, take_step
+from experiments.exploring import explore
 from experiments.lease import Held
 from experiments.lifecycle import PROVEN, Hold, Position, State
 from experiments.looks import (
@@ -55,7 +56,7 @@ def look_if_due(
     last = due.looks[-1]["offset"] if due.looks else 0.0
     if offset is None or offset <= last:
         return False
-    start = experiment.started_at
+    start, source = experiment.started_at, _source(database, due)
     measured = measure(
         store,
         plan,
@@ -63,7 +64,7 @@ def look_if_due(
         start=start.timestamp(),
         offset=offset,
         marks=due.marks,
-        source=_source(database, due),
+        source=source,
     )
     quality = replace(
         _quality(plan, start, measured.analysis, offset),
@@ -82,11 +83,24 @@ def look_if_due(
         explained=experiment.explained,
     )
     decision = decide(plan, (*earlier, look), experiment.dropped)
+    explored = explore(
+        store,
+        plan,
+        environment_id=experiment.environment_id,
+        start=start.timestamp(),
+        offset=offset,
+        counts=measured.analysis.counts,
+        source=source,
+        marks=measured.marks,
+        earlier=next(
+            (each["segments"] for each in reversed(due.looks) if "segments" in each), None
+        ),
+    )
 
     def judged(session: Session, _environment: Environment, experiment: Experiment) -> Step:
         # Chosen once: the next looks are given what this one has read.
         frozen = {"marks": dict(measured.marks)} if measured.marks else {}
-        return _judged(session, experiment, due, look, decision, quality, offset, frozen)
+        return _judged(session, experiment, due, look, decision, quality, offset, frozen, explored)
 
     return take_step(database, held, due, now, judged)
 
@@ -100,6 +114,7 @@ def _judged(
     quality: Quality,
     offset: float,
     frozen: Mapping[str, Any],
+    explored: Mapping[str, Any],
 ) -> Step:
     assert experiment.started_at is not None
     plan, position = due.plan, due.position
@@ -125,7 +140,8 @@ def _judged(
     }
     at = experiment.started_at + dt.timedelta(seconds=offset)
     kept = {"ramp_step": experiment.ramp_step, "priors": priors_of(session, experiment, plan)}
-    _store(session, experiment, at, seen | kept, document)
+    # Not into the record: it decides nothing, and nobody could decide it again.
+    _store(session, experiment, at, seen | kept | dict(explored), document)
     following = policy.next_look(offset, plan.deadline_seconds) + policy.settle_seconds
     experiment.next_look_at = experiment.started_at + dt.timedelta(seconds=following)
     fresh = after.verdict if after.verdict != position.verdict else None

@@ -214,11 +214,15 @@ def _none(metric: Metric) -> AnySums:
 def typed_sums(query: AnalysisQuery, analysis: Analysis) -> dict[str, dict[str, AnySums]]:
     """Give the sums of each metric and arm as the type that `stats` reads."""
     return {
-        metric.key: {
-            arm: _typed(metric, sums) for arm, sums in analysis.moments[metric.key].items()
-        }
+        metric.key: typed(query, metric.key, analysis.moments[metric.key])
         for metric in query.metrics
     }
+
+
+def typed(query: AnalysisQuery, key: str, moments: Mapping[str, Sums]) -> dict[str, AnySums]:
+    """Give one metric's sums of each arm as the type that `stats` reads."""
+    metric = next(each for each in query.metrics if each.key == key)
+    return {arm: _typed(metric, sums) for arm, sums in moments.items()}
 
 
 def _typed(metric: MetricDefinition, sums: Sums) -> AnySums:

@@ -213,6 +213,43 @@ class SourceCheck(SQLModel, table=True):
     problem: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
 
 
+_holdout_version = version_column()
+
+
+class HoldoutRow(SQLModel, table=True):
+    """Units held out of everything: one row from its start to its end, none open beside another."""
+
+    __tablename__: ClassVar[Any] = "holdouts"
+    __mapper_args__: ClassVar[Any] = {"version_id_col": _holdout_version}
+    id: int | None = Field(default=None, primary_key=True)
+    environment_id: int = Field(foreign_key="environments.id", index=True)
+    buckets: int
+    started_at: dt.datetime = Field(sa_type=UtcDateTime)
+    changed_at: dt.datetime = Field(sa_type=UtcDateTime)
+    ended_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    version: int | None = Field(default=None, sa_column=_holdout_version)
+
+
+class StandingRow(SQLModel, table=True):
+    """One reading of a standing comparison: append-only.
+
+    ``kind`` is ``holdout`` (what all that shipped has brought) or ``audit`` (nothing is different
+    between its two arms); ``subject`` says of what, ``period`` and ``number`` which reading.
+    """
+
+    __tablename__: ClassVar[Any] = "standing_readings"
+    __table_args__ = (sa.UniqueConstraint("environment_id", "kind", "subject", "period", "number"),)
+    id: int | None = Field(default=None, primary_key=True)
+    environment_id: int = Field(foreign_key="environments.id", index=True)
+    kind: str = Field(max_length=16)
+    subject: str = Field(max_length=64)
+    period: int
+    number: int
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    verdict: str = Field(max_length=24)
+    data: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+
+
 _layer_version = version_column()
 
 

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from experiments import lifecycle, words
 from experiments.catalogue.sensitivity import sense_due
@@ -22,17 +22,19 @@ from experiments.due import MACHINE, Due, Step, edited, read_due, take_step
 from experiments.errors import FencedError, SourceError
 from experiments.forecast import forecast_due
 from experiments.lease import LEASE_SECONDS, Held, acquire
-from experiments.lifecycle import WATCHED, Hold, State
+from experiments.lifecycle import Hold, State
 from experiments.looking import compare_if_due, look_if_due
 from experiments.models import Experiment
+from experiments.rest import AtRest, watched
 from experiments.sources.watch import check_sealed
+from experiments.standing import stand_due
 from experiments.store.base import EventStore
 from flags.database import Database
 from flags.models import Environment
 
 log = logging.getLogger(__name__)
 
-__all__ = ["MACHINE", "TickResult", "tick"]
+__all__ = ["MACHINE", "AtRest", "TickResult", "tick"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def tick(
     now: dt.datetime,
     lease_seconds: float = LEASE_SECONDS,
     is_gone: Callable[[str], bool] = lambda _holder: False,
+    at_rest: AtRest | None = None,
 ) -> TickResult:
     """Do whatever is due, if this worker is the elected one.
 
@@ -64,6 +67,9 @@ def tick(
         The time, with a zone.
     is_gone : callable
         Tells of another worker's name for certain that its process has ended.
+    at_rest : dict, optional
+        What this worker found at rest in its earlier ticks; brought up to date. Without it every
+        watched experiment is read.
 
     Returns
     -------
@@ -74,12 +80,13 @@ def tick(
     if held is None:
         return TickResult(elected=False)
     looks = 0
+    at_rest = {} if at_rest is None else at_rest
     try:
         moves = close_what_is_gone(database, held, now)
     except FencedError:
         return TickResult(False)
     errors = check_sealed(database, now)
-    for experiment_id in _live(database):
+    for experiment_id, versions in watched(database, at_rest, now):
         try:
             looked, moved = _serve(database, store, held, experiment_id, now)
         except FencedError:
@@ -91,20 +98,23 @@ def tick(
         else:
             looks += looked
             moves += moved
+            if not looked and not moved:
+                at_rest[experiment_id] = versions
     try:
         # After the looks: protection does not wait for a plan that nobody has met yet.
         forecast_due(database, store, held, now)
         sense_due(database, store, held, now)
     except FencedError:
         return TickResult(False, looks, moves, tuple(errors))
+    try:
+        stand_due(database, store, held, now)
+    except FencedError:
+        return TickResult(False, looks, moves, tuple(errors))
+    except Exception as error:
+        # It decides nothing about anybody; tomorrow's reading sees what today's would have.
+        log.exception("a standing comparison could not be made")
+        errors.append(f"standing comparison: {error}")
     return TickResult(True, looks, moves, tuple(errors))
-
-
-def _live(database: Database) -> list[int]:
-    states = [state.value for state in WATCHED]
-    with database.read() as session:
-        query = select(Experiment.id).where(col(Experiment.state).in_(states))
-        return [found for found in session.exec(query.order_by(col(Experiment.id))) if found]
 
 
 def _serve(

@@ -23,6 +23,7 @@ from experiments.money import Value, read_alternatives, read_value
 from experiments.policy import Policy, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
 from experiments.reading import PLAIN, Reading, as_named, named, read_event, read_reading
+from experiments.segments import read_segments
 from experiments.sources.definition import read_source_key, read_sql
 from flagstone.engine import FlagSetError, parse_condition
 
@@ -210,6 +211,7 @@ class Plan:
     value: Value | None = None
     alternatives: tuple[str, ...] = ()
     source: str | None = None
+    segments: tuple[str, ...] = ()
     failure_demand: bool = True
     layer: LayerShare | None = None
     extension_seconds: float = 0.0
@@ -282,6 +284,8 @@ class Plan:
             document["alternatives"] = list(self.alternatives)
         if self.source is not None:
             document["source"] = self.source
+        if self.segments:
+            document["segments"] = list(self.segments)
         if not self.failure_demand:
             document["failure_demand"] = False
         if self.layer is not None:
@@ -373,6 +377,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         value=value,
         alternatives=read_alternatives(reader),
         source=source_key,
+        segments=read_segments(reader, replayed=replayed),
         failure_demand=read_failure_demand(reader),
         layer=read_layer_share(reader),
     )

@@ -16,6 +16,8 @@ from sqlmodel import Session
 from experiments import services, words
 from experiments.card import Card
 from experiments.enact import plan_of
+from experiments.explored import COLUMNS as SEGMENT_COLUMNS
+from experiments.explored import explored_document, segment_rows
 from experiments.lifecycle import Outcome
 from experiments.models import Experiment, Look
 from experiments.plan import Metric, Plan
@@ -145,6 +147,13 @@ def results_csv(results: Results) -> str:
     return write_csv(COLUMNS, (astuple(row) for row in result_rows(results)))
 
 
+def segments_csv(results: Results) -> str:
+    """Write one row per look, segment, metric and treatment; all of them are exploratory."""
+    looks = () if results.hidden else results.looks
+    rows = segment_rows(results.plan, looks)
+    return write_csv(SEGMENT_COLUMNS, (astuple(row) for row in rows))
+
+
 def result_rows(results: Results) -> Iterator[ResultRow]:
     """Give one row per look, metric and treatment, oldest look first."""
     for look in results.looks:
@@ -264,6 +273,7 @@ def results_document(results: Results) -> dict[str, Any]:
             for test in look.decision.get("tests", ())
         ],
         "results": [asdict(row) for row in result_rows(results)],
+        **explored_document(results.plan, results.looks if shown else ()),
         "records": [
             {
                 name: record[name]

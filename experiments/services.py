@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from experiments import feasibility, layers, lifecycle, record, serving, words
+from experiments import audits, feasibility, layers, lifecycle, record, serving, words
 from experiments.card import Card, CardStatus, build_card
 from experiments.catalogue.completing import complete, newer_versions
 from experiments.enact import current_flag, plan_of
@@ -358,6 +358,7 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
     every = _every_look(session, experiment)
     newest = next((look for look in reversed(every) if "holdback" not in look.data), None)
     after = next((look for look in reversed(every) if "holdback" in look.data), None)
+    audited = audits.tally_of(session, experiment.environment_id, experiment.plan)
     status = CardStatus(
         state=experiment.state,
         verdict=experiment.verdict,
@@ -380,6 +381,8 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         realised=experiment.realised,
         override=experiment.override,
         request=experiment.request,
+        audits=audited.text,
+        audits_good=audited.keeps_promise,
     )
     if newest is None:
         return build_card(plan, status, now=now)

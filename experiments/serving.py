@@ -45,9 +45,20 @@ def waiting_rule_id(plan: Plan) -> str:
     return f"{plan.rule_id}:waiting"
 
 
+def held_rule_id(plan: Plan) -> str:
+    """Give the id of the rule that serves control to those held out of everything."""
+    return f"{plan.rule_id}:held"
+
+
 def own_ids(plan: Plan) -> list[str]:
     """Give the ids that rules of the experiment can have."""
-    return [plan.rule_id, dropped_rule_id(plan), ship_rule_id(plan), waiting_rule_id(plan)]
+    return [
+        plan.rule_id,
+        dropped_rule_id(plan),
+        ship_rule_id(plan),
+        waiting_rule_id(plan),
+        held_rule_id(plan),
+    ]
 
 
 def experiment_rules(

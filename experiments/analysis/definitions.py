@@ -63,6 +63,9 @@ class MetricDefinition:
         ratio: events above the mark, over all events that have a value).
     covariate_seconds : float, optional
         How far back before its first exposure the same value of the unit is taken, as covariate.
+    last_seconds : float, optional
+        Of a conversion, a count or a mean: only what happened so shortly before the look counts,
+        however long after the first exposure; the window only says who is mature.
     """
 
     key: str
@@ -80,6 +83,7 @@ class MetricDefinition:
     threshold: float | None = None
     of_units: bool = False
     covariate_seconds: float | None = None
+    last_seconds: float | None = None
     also: tuple[str, ...] = ()
     denominator_also: tuple[str, ...] = ()
 
@@ -145,6 +149,12 @@ def _problem(metric: MetricDefinition) -> str | None:
         and not (0 < metric.cap < math.inf and kind in {"mean", "count", "ratio"}),
         "cannot have this covariate": metric.covariate_seconds is not None
         and not (0 < metric.covariate_seconds < math.inf and kind not in {"funnel", "quantile"}),
+        "cannot be read of the last day": metric.last_seconds is not None
+        and not (
+            0 < metric.last_seconds < math.inf
+            and kind in {"conversion", "count", "mean"}
+            and metric.covariate_seconds is None
+        ),
     }
     return next((what for what, is_so in wrong.items() if is_so), None)
 

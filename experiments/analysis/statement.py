@@ -30,6 +30,11 @@ def sum_kahan(x: float) -> float:
 _ADD: Mapping[str, Add] = {"duckdb": fsum, "clickhouse": sum_kahan}
 
 
+def adder(dialect: str) -> Add:
+    """Give how an engine adds up floats best."""
+    return _ADD.get(dialect, add_plainly)
+
+
 def compile_analysis(
     exposures: ibis.Table,
     tracks: ibis.Table,
@@ -64,7 +69,7 @@ def compile_analysis(
     if unknown:
         msg = f"there are tables for unknown metrics: {', '.join(sorted(unknown))}"
         raise ValueError(msg)
-    add = _ADD.get(dialect, add_plainly)
+    add = adder(dialect)
     times = Instants.of(query) if instants is None else instants
     units = exposed_units(exposures, query, times)
     wide = unit_values(units, tracks, query, metric_tables, add, times)

@@ -33,9 +33,15 @@ def sums_columns(query: AnalysisQuery) -> dict[str, tuple[str, ...]]:
 
 
 def sums_of_arms(
-    wide: ibis.Table, query: AnalysisQuery, own: Collection[str], add: Add, instants: Instants
+    wide: ibis.Table,
+    query: AnalysisQuery,
+    own: Collection[str],
+    add: Add,
+    instants: Instants,
+    *,
+    by: Sequence[str] = (),
 ) -> ibis.Table:
-    """Give one row per status and arm.
+    """Give one row per status and arm, and per value of the columns ``by``.
 
     Its columns are ``status, arm, units, first, last, newest`` and those of `sums_columns`.
     """
@@ -59,6 +65,7 @@ def sums_of_arms(
         "entered",
         "last_seen",
         "newest",
+        *by,
         status=bot_or_status(wide, query.most_events_per_day),
         **{f"is_mature{k}": mature for k, mature in enumerate(matures)},
         **columns,
@@ -74,7 +81,7 @@ def sums_of_arms(
         for name, term in zip(sums_names[metric.key][1:], _terms(values), strict=False):
             if name not in sums:
                 sums[name] = term.sum() if whole else add(term)
-    return rows.group_by("status", "arm").aggregate(
+    return rows.group_by("status", "arm", *by).aggregate(
         units=rows.count(),
         first=rows.entered.min(),
         last=rows.last_seen.max(),

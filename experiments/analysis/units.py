@@ -44,14 +44,7 @@ def exposed_units(exposures: ibis.Table, query: AnalysisQuery, instants: Instant
         Columns ``unit, variant, time``; ``environment_id``, ``flag`` and ``rule`` if it holds more
         than one of them. ``time`` is POSIX seconds.
     """
-    rows = exposures
-    wanted = {"environment_id": query.environment_id, "flag": query.flag, "rule": query.rule}
-    for column, value in wanted.items():
-        if value is not None and column in rows.columns:
-            rows = rows.filter(rows[column] == value)
-    time = rows.time.cast("float64")
-    rows = rows.select(unit=rows.unit.cast("string"), variant=rows.variant, time=time)
-    rows = rows.filter(rows.time >= instants.start, rows.time <= instants.look_at)
+    rows = rows_of_query(exposures, query, instants, "variant")
     # A variant that is no arm has place 0: it counts as another one, but never as an arm.
     place = ibis.cases(
         *((rows.variant == arm, number) for number, arm in enumerate(query.arms, 1)), else_=0
@@ -71,6 +64,20 @@ def exposed_units(exposures: ibis.Table, query: AnalysisQuery, instants: Instant
     return found.select(
         "unit", "arm", "entered", "last_seen", "exposures", status=status.cast("int64")
     )
+
+
+def rows_of_query(
+    exposures: ibis.Table, query: AnalysisQuery, instants: Instants, *columns: str
+) -> ibis.Table:
+    """Give ``unit``, ``time`` and some other columns of the exposures that a query is about."""
+    rows = exposures
+    wanted = {"environment_id": query.environment_id, "flag": query.flag, "rule": query.rule}
+    for column, value in wanted.items():
+        if value is not None and column in rows.columns:
+            rows = rows.filter(rows[column] == value)
+    time = rows.time.cast("float64")
+    rows = rows.select(*columns, unit=rows.unit.cast("string"), time=time)
+    return rows.filter(rows.time >= instants.start, rows.time <= instants.look_at)
 
 
 def bot_or_status(row: ibis.Table, most_events_per_day: float) -> ibis.Value:

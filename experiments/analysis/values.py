@@ -10,13 +10,15 @@ import functools
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import ibis
 
 from experiments.analysis.definitions import AnalysisQuery, MetricDefinition
 from experiments.analysis.units import COUNTED, Instants
 
+_ANY_TIME = 1e10
+"""Seconds: longer than any experiment."""
 How = Literal["any", "count", "sum", "max"]
 Add = Callable[..., ibis.Value]
 """How an engine adds up floats; takes ``where``, as all aggregates do."""
@@ -26,8 +28,9 @@ Add = Callable[..., ibis.Value]
 class Part:
     """One number of a unit, of the events from ``low`` to just before ``high`` after it entered.
 
-    ``above`` counts only events whose value is larger; ``valued`` only those that have a value.
-    ``also`` names further events that count like ``event``.
+    ``above`` counts only events whose value is larger; ``valued`` only those that have a value;
+    ``last`` only those of so many seconds before the look. ``also`` names further events that
+    count like ``event``.
     """
 
     event: str
@@ -36,6 +39,7 @@ class Part:
     high: float
     above: float | None = None
     valued: bool = False
+    last: float | None = None
     also: tuple[str, ...] = ()
 
     def counts(self, name: ibis.Value) -> ibis.Value:
@@ -70,6 +74,9 @@ def parts(metric: MetricDefinition) -> tuple[Part, ...]:
             how = "any"
         elif metric.kind == "count":
             how = "count"
+        if metric.last_seconds is not None:
+            last = metric.last_seconds
+            return (Part(metric.event, how, low, _ANY_TIME, last=last, also=metric.also),)
         halves = [Part(metric.event, how, low, high, also=metric.also)]
     before = metric.covariate_seconds
     if before is not None:
@@ -140,7 +147,9 @@ def unit_values(
                 f"outcomes{number}": events.count(where=entered),
             },
             **{
-                column: aggregate_part(events, part, add, has_past=has_past)
+                column: aggregate_part(
+                    events, part, add, has_past=has_past, look_at=instants.look_at
+                )
                 for metric, its in chosen
                 if metric.kind != "funnel"
                 for column, part in its
@@ -203,7 +212,9 @@ def add_plainly(x: ibis.Value, *, where: ibis.Value | None = None) -> ibis.Value
     return x.sum(where=where)
 
 
-def aggregate_part(events: ibis.Table, part: Part, add: Add, *, has_past: bool) -> ibis.Value:
+def aggregate_part(
+    events: ibis.Table, part: Part, add: Add, *, has_past: bool, look_at: Any = None
+) -> ibis.Value:
     """Make one number of the events of each unit."""
     counts = part.counts(events.name)
     if part.low != 0:
@@ -211,6 +222,8 @@ def aggregate_part(events: ibis.Table, part: Part, add: Add, *, has_past: bool) 
     elif has_past:
         counts &= events.time >= events.entered
     counts &= events.time < _later(events.entered, part.high)
+    if part.last is not None:
+        counts &= events.time >= look_at - part.last
     if part.above is not None:
         counts &= events.value > part.above
     if part.valued:

@@ -84,7 +84,8 @@ def check_source(
         If it cannot be reached, or a table or a column is missing or of a wrong type.
     """
     with opened(source, environment) as backend:
-        exposures = None if source.exposures is None else exposure_table(backend, source)
+        asked = () if plan is None else plan.segments
+        exposures = None if source.exposures is None else exposure_table(backend, source, asked)
         tracks = None if source.tracks is None else track_table(backend, source)
         if plan is not None:
             definitions = tuple(definition_of(metric) for metric in plan.metrics)
@@ -118,7 +119,7 @@ def find_rows(source: Source, plan: Plan, environment: Mapping[str, str] | None 
     definitions = tuple(definition_of(metric) for metric in plan.metrics)
     with opened(source, environment) as backend:
         if source.exposures is not None:
-            exposure_table(backend, source)
+            exposure_table(backend, source, plan.segments)
         outcome_tables(backend, source, definitions, metric_sql(plan))
 
 

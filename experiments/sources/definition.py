@@ -44,11 +44,14 @@ class Relation:
         One SELECT in the engine's own words.
     columns : tuple of (str, str)
         What a column means and what it is called, such as ``("unit", "user_id")``.
+    attributes : tuple of (str, str)
+        Of exposures: an attribute of the unit, and the column that says it.
     """
 
     table: tuple[str, ...]
     sql: str | None
     columns: tuple[tuple[str, str], ...]
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def column_of(self) -> dict[str, str]:
@@ -58,7 +61,8 @@ class Relation:
     def to_document(self) -> dict[str, Any]:
         """Give the relation as plain data."""
         where = {"table": ".".join(self.table)} if self.sql is None else {"sql": self.sql}
-        return {**where, **self.column_of}
+        told = {"attributes": dict(self.attributes)} if self.attributes else {}
+        return {**where, **self.column_of, **told}
 
 
 @dataclass(frozen=True)
@@ -169,8 +173,23 @@ def _read_relation(
         raise item.fault("table", f"is {table!r}", hint)
     columns = [(name, _column(item, name, name)) for name in needed]
     columns += [(name, _column(item, name, None)) for name in optional if item.has(name)]
+    attributes = _read_attributes(item) if field == "exposures" else ()
     item.finish()
-    return Relation(tuple((table or "").split(".")) if table else (), sql, tuple(columns))
+    named = tuple((table or "").split(".")) if table else ()
+    return Relation(named, sql, tuple(columns), attributes)
+
+
+def _read_attributes(item: Reader) -> tuple[tuple[str, str], ...]:
+    given = item.take("attributes", {})
+    hint = 'the columns that results are seen by: attributes = { country = "country" }'
+    if not isinstance(given, Mapping):
+        raise item.fault("attributes", "must be a table of names and columns", hint)
+    named = Reader(given, item.name("attributes"))
+    found = tuple((name, _column(named, name, None)) for name in given)
+    for name, _ in found:
+        if not 1 <= len(name) <= 64 or not name.isprintable():
+            raise item.fault("attributes", f"name {name!r}", "1 to 64 printable characters")
+    return found
 
 
 def _column(item: Reader, field: str, default: str | None) -> str:

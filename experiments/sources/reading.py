@@ -8,15 +8,16 @@ and of these only what exposed units did is kept; then the sums are made beside 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 import ibis
 
 from experiments.analysis.definitions import Analysis, AnalysisQuery, MetricDefinition
+from experiments.analysis.segments import segment_column, with_segments
 from experiments.analysis.statement import analyse_tables
 from experiments.errors import SourceError
 from experiments.sources.connect import opened
@@ -27,6 +28,9 @@ from experiments.store.base import EventStore
 if TYPE_CHECKING:
     import pyarrow as pa
     from ibis.backends.sql import SQLBackend
+
+T = TypeVar("T")
+SumUp = Callable[[ibis.Table, ibis.Table, Mapping[str, ibis.Table]], T]
 
 _TRACKS = {"unit": "string", "name": "string", "value": "float64", "time": "float64"}
 _BATCH_ROWS = 100_000
@@ -59,11 +63,39 @@ def analyse_source(
     SourceError
         If the engine cannot be reached, or has not what the document says.
     """
+
+    def sum_up(
+        exposures: ibis.Table, tracks: ibis.Table, tables: Mapping[str, ibis.Table]
+    ) -> Analysis:
+        return analyse_tables(exposures, tracks, query, metric_tables=tables)
+
+    return read_source(source, query, metric_sql, store, sum_up, environment=environment)
+
+
+def read_source(
+    source: Source,
+    query: AnalysisQuery,
+    metric_sql: Mapping[str, str],
+    store: EventStore,
+    sum_up: SumUp[T],
+    *,
+    attributes: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> T:
+    """Open an experiment's rows where they are, and let them be summed up.
+
+    Parameters
+    ----------
+    sum_up : callable
+        Takes exposures, tracks, and the tables of metrics that have one of their own.
+    attributes : sequence of str
+        What exposures are to say of units, each in a column of its own.
+    """
     with opened(source, os.environ if environment is None else environment) as backend:
         tracks, tables = outcome_tables(backend, source, query.metrics, metric_sql)
         if source.exposures is None:
-            return _beside_our_exposures(store, query, tracks, tables)
-        return analyse_tables(exposure_table(backend, source), tracks, query, metric_tables=tables)
+            return _beside_our_exposures(store, query, tracks, tables, sum_up, attributes)
+        return sum_up(exposure_table(backend, source, attributes), tracks, tables)
 
 
 def outcome_tables(
@@ -97,7 +129,9 @@ def _beside_our_exposures(
     query: AnalysisQuery,
     tracks: ibis.Table,
     tables: Mapping[str, ibis.Table],
-) -> Analysis:
+    sum_up: SumUp[T],
+    attributes: Sequence[str],
+) -> T:
     rest = [metric for metric in query.metrics if metric.key not in tables]
     # In a file, so that memory stays small however many rows there are.
     with (
@@ -109,7 +143,7 @@ def _beside_our_exposures(
             exposures,
             _,
         ):
-            _copy(scratch, _of_query(exposures, query), "exposures")
+            _copy(scratch, _of_query(exposures, query, attributes), "exposures")
         scratch.execute("CREATE TABLE exposed AS SELECT DISTINCT unit FROM exposures")
         if rest:
             _copy(scratch, _that_may_count(tracks, query, rest), "tracks", of_exposed=True)
@@ -119,15 +153,10 @@ def _beside_our_exposures(
                 rows = _that_may_count(tables[metric.key], query, [metric])
                 _copy(scratch, rows, f"metric_{place}", of_exposed=True)
                 fetched[metric.key] = here.table(f"metric_{place}")
-        return analyse_tables(
-            here.table("exposures"),
-            here.table("tracks") if rest else tracks,
-            query,
-            metric_tables=fetched,
-        )
+        return sum_up(here.table("exposures"), here.table("tracks") if rest else tracks, fetched)
 
 
-def _of_query(exposures: ibis.Table, query: AnalysisQuery) -> ibis.Table:
+def _of_query(exposures: ibis.Table, query: AnalysisQuery, attributes: Sequence[str]) -> ibis.Table:
     rows = exposures.filter(
         exposures.environment_id == query.environment_id,
         exposures.flag == query.flag,
@@ -136,7 +165,10 @@ def _of_query(exposures: ibis.Table, query: AnalysisQuery) -> ibis.Table:
     )
     if query.rule is not None:
         rows = rows.filter(rows.rule == query.rule)
-    return rows.select("unit", "variant", "time")
+    if attributes:
+        rows = with_segments(rows, attributes)
+    said = [segment_column(place) for place in range(len(attributes))]
+    return rows.select("unit", "variant", "time", *said)
 
 
 def _that_may_count(

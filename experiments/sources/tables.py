@@ -8,13 +8,14 @@ without a unit or a time is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import ibis
 import sqlglot as sg
 import sqlglot.expressions as sge
 
+from experiments.analysis.segments import segment_column
 from experiments.errors import SourceError
 from experiments.sources.connect import is_engine_error
 from experiments.sources.definition import Relation, Source
@@ -29,11 +30,28 @@ _WRITES = (
 )
 
 
-def exposure_table(backend: SQLBackend, source: Source) -> ibis.Table:
-    """Give the exposures of a source that has some."""
+def exposure_table(
+    backend: SQLBackend, source: Source, attributes: Sequence[str] = ()
+) -> ibis.Table:
+    """Give the exposures of a source that has some, and what they say of units.
+
+    Parameters
+    ----------
+    attributes : sequence of str
+        Each in a column of text of its own (`analysis.segments.segment_column`), in this order.
+    """
     assert source.exposures is not None
     table = _raw(backend, source, source.exposures, "exposures")
-    return _named(table, source.exposures.column_of, "exposures", backend.name)
+    columns, said = source.exposures.column_of, dict(source.exposures.attributes)
+    for place, name in enumerate(attributes):
+        if name not in said:
+            raise SourceError(
+                f"source {source.key!r} does not say where the attribute {name!r} is",
+                field=f"exposures.attributes.{name}",
+                hint=f'attributes = {{ "{name}" = "the column\'s name" }}',
+            )
+        columns[segment_column(place)] = said[name]
+    return _named(table, columns, "exposures", backend.name)
 
 
 def track_table(backend: SQLBackend, source: Source) -> ibis.Table:

@@ -158,7 +158,7 @@ def gather(
     look, control, treatment = tested
     carried = None if reason is None else f"carried over from look {look.number}: {reason}"
     try:
-        means_c, means_t = _as_means(control, treatment)
+        means_c, means_t = as_means(control, treatment)
         binary = metric.binary and means_c is control
         score = score_difference(means_c, means_t, binary=binary)
     except StatsError as error:
@@ -210,7 +210,7 @@ class _Clock:
         return "units" if self._tie is None else "information"
 
 
-def _as_means(control: Sums, treatment: Sums) -> tuple[Moments, Moments]:
+def as_means(control: Sums, treatment: Sums) -> tuple[Moments, Moments]:
     """Write any metric as two means whose difference is the one asked for."""
     if isinstance(control, RatioCovariateMoments) and isinstance(treatment, RatioCovariateMoments):
         adjusted = adjust_ratio(control, treatment)

@@ -193,6 +193,7 @@ class World:
         units: int,
         rates: Mapping[str, Mapping[str, float]],
         prefix: str = "u",
+        attributes: str | None = None,
     ) -> None:
         """Let new units come in between two instants, meet the flag, and act within 4 s.
 
@@ -218,6 +219,7 @@ class World:
                     variant=details.variant,
                     rule=details.rule_id,
                     revision=1,
+                    attributes=attributes,
                 )
             )
             for name, shares in rates.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from flask import Response
 from flask.typing import ResponseReturnValue
@@ -13,7 +13,13 @@ from experiments import feasibility
 from experiments import services as experiments
 from experiments.card import card_text
 from experiments.models import Experiment, Look
-from experiments.results import Results, read_results, results_csv, results_document
+from experiments.results import (
+    Results,
+    read_results,
+    results_csv,
+    results_document,
+    segments_csv,
+)
 from flags import services
 from flags.errors import InvalidInputError, NotFoundError
 from web.api.blueprint import blueprint
@@ -33,6 +39,12 @@ class ExperimentQuery(Query):
     """Whose experiment: keys are unique within an environment."""
 
     environment: Key | None = None
+
+
+class ResultsQuery(ExperimentQuery):
+    """Whose results, and whether by segment."""
+
+    by: Literal["segment"] | None = None
 
 
 class ListQuery(ExperimentQuery):
@@ -197,8 +209,10 @@ def get_card(project_key: str, experiment_key: str) -> ResponseReturnValue:
 @blueprint.get(f"{ITEM}/results.csv")
 @needs(Role.VIEWER)
 def get_results_csv(project_key: str, experiment_key: str) -> ResponseReturnValue:
-    """Return one row per look, metric and treatment."""
-    text = results_csv(_results(project_key, experiment_key))
+    """Return one row per look, metric and treatment; with ``by=segment`` also per segment."""
+    query = read_query(ResultsQuery)
+    write = results_csv if query.by is None else segments_csv
+    text = write(_results(project_key, experiment_key, query))
     return Response(text, content_type="text/csv; charset=utf-8")
 
 
@@ -209,9 +223,14 @@ def get_results(project_key: str, experiment_key: str) -> ResponseReturnValue:
     return document(results_document(_results(project_key, experiment_key)))
 
 
-def _results(project_key: str, experiment_key: str) -> Results:
+def _results(
+    project_key: str, experiment_key: str, query: ExperimentQuery | None = None
+) -> Results:
     with reading() as session:
-        experiment = _find(session, project_key, experiment_key)
+        environment_key = environment_of(session, project_key, experiment_key, query)
+        experiment = experiments.get_experiment(
+            session, project_key, environment_key, experiment_key
+        )
         return read_results(session, experiment, now=now())
 
 
@@ -229,9 +248,14 @@ def _find(session: Session, project_key: str, experiment_key: str) -> Experiment
     return experiments.get_experiment(session, project_key, environment_key, experiment_key)
 
 
-def environment_of(session: Session, project_key: str, experiment_key: str) -> str:
+def environment_of(
+    session: Session,
+    project_key: str,
+    experiment_key: str,
+    query: ExperimentQuery | None = None,
+) -> str:
     """Return the environment that is asked for, or else the only one with such an experiment."""
-    query = read_query(ExperimentQuery)
+    query = query or read_query(ExperimentQuery)
     if query.environment is not None:
         return services.get_environment(session, project_key, query.environment).key
     names = _environment_names(session, project_key)

@@ -24,6 +24,7 @@ from web.cli import (
     experiment_verbs,
     experiments,
     flags,
+    holdout,
     imports,
     instances,
     layers,
@@ -113,6 +114,7 @@ experiment_verbs.add_to(experiments.experiments)
 main.add_command(instances.instances)
 main.add_command(events.events)
 main.add_command(layers.layers)
+main.add_command(holdout.holdout)
 main.add_command(sources.sources)
 main.add_command(metrics.metrics)
 main.add_command(event_types.event_types)

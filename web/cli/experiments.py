@@ -215,6 +215,7 @@ def card(invocation: Invocation, experiment: str, environment: str | None) -> No
 @experiments.command()
 @click.argument("experiment")
 @click.option("--csv", "as_csv", is_flag=True, help="one row per look, metric and treatment")
+@click.option("--by-segment", is_flag=True, help="CSV: one row per segment too; exploratory")
 @click.option("--out", type=click.Path(dir_okay=False, writable=True), help="a file")
 @which_environment_option
 @pass_invocation
@@ -225,12 +226,14 @@ def results(
     environment: str | None,
     *,
     as_csv: bool,
+    by_segment: bool,
 ) -> None:
     """Give everything that was found: JSON for a notebook, or CSV; a table of the newest look."""
     remote = invocation.remote
+    as_csv = as_csv or by_segment
     name = "results.csv" if as_csv else "results.json"
     path = remote.project_path("experiments", experiment, name)
-    text = remote.get_text(path, environment=environment)
+    text = remote.get_text(path, environment=environment, by="segment" if by_segment else None)
     if out is not None:
         Path(out).write_text(text, encoding="utf-8", newline="")
         invocation.output.document({"file": out}, f"Wrote {out}.")

@@ -15,6 +15,7 @@ from werkzeug.datastructures import MultiDict
 from experiments import feasibility, interventions, overrides, services
 from experiments.document import canonical_json
 from experiments.enact import plan_of
+from experiments.explored import explored
 from experiments.forecast_words import (
     baseline_words,
     operating_rows,
@@ -24,7 +25,7 @@ from experiments.forecast_words import (
 from experiments.lifecycle import PROVEN, WATCHED, State
 from experiments.models import Experiment, Forecast
 from experiments.places import same_person
-from experiments.results import read_results, results_csv, results_document
+from experiments.results import read_results, results_csv, results_document, segments_csv
 from experiments.series import series_of
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import current_caller, needs
@@ -228,6 +229,9 @@ def download_results(
     with reading() as session:
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
         found = read_results(session, experiment, now=now())
+    if form == "csv" and request.args.get("by") == "segment":
+        text = segments_csv(found)
+        return _file(f"{experiment.key}-segments.csv", text, "text/csv; charset=utf-8")
     if form == "csv":
         return _file(f"{experiment.key}.csv", results_csv(found), "text/csv; charset=utf-8")
     text = canonical_json(results_document(found))
@@ -297,6 +301,7 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "records": services.records(session, experiment),
         "worth": [(each, axis_of_worth(each)) for each in card.worth_first],
         "charts": [(each, chart_of(each)) for each in series if each.points],
+        "found": None if card.worth_hidden else explored(plan_of(experiment), looks),
         # A plan that has not started waits for its forecast.
         "live": experiment.state in {*WATCHED, State.DRAFT, State.SEALED},
         "plan": plan,

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from sqlmodel import Session
 
 from experiments import promise, services
+from experiments.explored import explored
 from experiments.lifecycle import Outcome
 from experiments.models import Experiment
 from experiments.results import read_results
@@ -83,6 +84,7 @@ def _values(
         "hypothesis": plan.hypothesis,
         "charts": [(each, small_chart_of(each)) for each in series if each.points],
         "hidden": found.hidden,
+        "found": None if found.hidden else explored(plan, found.looks),
         "invalid": card.verdict == Outcome.INVALID,
         "timeline": timeline(found.records),
         "records": found.records,

@@ -141,12 +141,14 @@ class Story:
             return
         if key in self.verdicts:
             return
-        at = dt.datetime.fromisoformat(document["verdict_at"]).timestamp()
+        # What shipped may be on its way already: the first verdict is what the shop waited for.
+        first = document["verdicts"][0]
+        verdict, at = first["verdict"], dt.datetime.fromisoformat(first["at"]).timestamp()
         self.verdicts[key] = (at, verdict)
         colour = _COLOURS.get(verdict, "bold")
         self._line(
             f"{self._clock(at)}  {key}: [{colour}]{verdict}[/{colour}] – "
-            f"{escape(document['sentence'])}"
+            f"{escape(first['sentence'])}"
         )
         if key == scenario.BROKEN and verdict == "HARM":
             self.rollback = (self._last_revision(key), at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import random
 import shutil
@@ -20,7 +21,7 @@ import pytest
 
 from experiments.analysis.definitions import AnalysisQuery, MetricDefinition
 from experiments.sources.definition import parse_source
-from experiments.store.base import Event, whole_microseconds
+from experiments.store.base import Event, attributes_text, whole_microseconds
 from experiments.store.embedded import EmbeddedStore
 from tests.conftest import unavailable
 
@@ -29,6 +30,8 @@ START = 1_767_311_100.25
 FLAG, RULE = "checkout", "exp-42"
 ODD = 'it\'s "odd"; -- ü'
 URL = "TEST_SOURCE_URL"
+COUNTRIES = ("DE", "", 'it\'s "ü"', "FR")
+SAID = ("land", "old")
 TRACKS = {"table": "done", "unit": "who", "name": "what", "value": "amount", "time": "moment"}
 
 METRICS = (
@@ -76,7 +79,10 @@ def make_events() -> list[Event]:
         arm = rng.choice(("control", "new", "third", "control", "stranger"))
         flag, rule = rng.choice(((FLAG, RULE),) * 8 + (("other", RULE), (FLAG, "another")))
         exposure = {"flag": flag, "rule": rule, "revision": 3}
-        events.append(_event(time=at, unit=unit, variant=arm, **exposure))
+        said = {"land": COUNTRIES[number % 4], "old": "yes" if number % 7 else ""}
+        told = attributes_text({name: text for name, text in said.items() if text})
+        first = _event(time=at, unit=unit, variant=arm, **exposure)
+        events.append(first._replace(attributes=told))
         if rng.random() < 0.3:
             again = arm if rng.random() < 0.8 else "new"
             later = whole_microseconds(at + rng.uniform(0, 20))
@@ -97,6 +103,11 @@ class Rows:
 
     seen: pa.Table
     done: pa.Table
+
+
+def _told(event: Event, name: str) -> str | None:
+    told: dict[str, str] = json.loads(event.attributes or "{}")
+    return told.get(name)
 
 
 def _when(seconds: float) -> dt.datetime:
@@ -120,6 +131,8 @@ def rows(events: list[Event]) -> Rows:
                 "feature": [e.flag for e in seen],
                 "allocation": [e.rule for e in seen],
                 "Group": [e.variant for e in seen],
+                "country": [_told(e, "land") for e in seen],
+                "is_old": [_told(e, "old") for e in seen],
                 "moment": pa.array([_when(e.time) for e in seen], stamp),
             }
         ),
@@ -156,6 +169,7 @@ def document(kind: str, **change: Any) -> dict[str, Any]:
             "time": "moment",
             "flag": "feature",
             "rule": "allocation",
+            "attributes": {"land": "country", "old": "is_old"},
         },
         "tracks": TRACKS,
     } | change
@@ -196,7 +210,7 @@ def fill_postgresql(url: str, rows: Rows) -> None:
         cursor.execute(f"ALTER DATABASE \"{database}\" SET timezone = 'Asia/Kolkata'")
         cursor.execute(
             'CREATE TABLE seen (who varchar(40), feature text, allocation text, "Group" text, '
-            "moment timestamptz)"
+            "country text, is_old text, moment timestamptz)"
         )
         cursor.execute("CREATE TABLE done (who text, what text, amount float8, moment timestamptz)")
         for name, table in (("seen", rows.seen), ("done", rows.done)):

@@ -6,13 +6,23 @@ from typing import Any
 
 import pytest
 
-from experiments.aggregate import Analysis, analyse
+from experiments.aggregate import Analysis, analyse, by_day, by_segment
+from experiments.analysis.days import analyse_days, day_query
+from experiments.analysis.segments import analyse_segments
 from experiments.errors import SourceError
 from experiments.sources.check import check_source
 from experiments.sources.connect import opened
-from experiments.sources.reading import analyse_source
+from experiments.sources.reading import analyse_source, read_source
 from experiments.store.embedded import EmbeddedStore
-from tests.experiments.sources.conftest import ENGINES, METRICS, START, TRACKS, query, source
+from tests.experiments.sources.conftest import (
+    ENGINES,
+    METRICS,
+    SAID,
+    START,
+    TRACKS,
+    query,
+    source,
+)
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 FROM_SQL = {
@@ -145,3 +155,57 @@ def test_sql_of_a_plan_cannot_write_or_leave_the_engine(
         if engine != "postgresql":
             with pytest.raises(Exception, match=r"(?i)disabled|permission|NOT_FOUND"):
                 backend.raw_sql(reads_a_file)
+
+
+@pytest.mark.parametrize("exposures", ["there", "ours"])
+def test_an_engine_gives_the_segments_and_the_days_of_the_embedded_store(
+    engine: str, exposures: str, address: dict[str, str], store: EmbeddedStore
+) -> None:
+    place = source(engine) if exposures == "there" else source(engine, exposures=None)
+    asked = query(metrics=METRICS[:4])
+    found = read_source(
+        place,
+        asked,
+        {},
+        store,
+        lambda seen, done, own: analyse_segments(seen, done, asked, SAID, metric_tables=own),
+        attributes=SAID,
+        environment=address,
+    )
+    expected = by_segment(store, asked, SAID)
+    assert [(s.attribute, s.what, s.value) for s in found] == [
+        (s.attribute, s.what, s.value) for s in expected
+    ]
+    assert len(found) == 6
+    for one, other in zip(found, expected, strict=True):
+        assert one.counts == other.counts
+        for key, arms in other.moments.items():
+            for arm, sums in arms.items():
+                assert one.moments[key][arm] == pytest.approx(sums, rel=1e-9), (key, arm)
+    days = day_query(asked, ("converted", "orders", "revenue"), 20.0)
+    told = read_source(
+        place,
+        days,
+        {},
+        store,
+        lambda seen, done, own: analyse_days(seen, done, days, 20.0, metric_tables=own),
+        environment=address,
+    )
+    ours = by_day(store, days, 20.0)
+    assert len(ours) >= 8
+    assert told.keys() == ours.keys()
+    for day, metrics in ours.items():
+        for key, arms in metrics.items():
+            assert told[day][key].keys() == arms.keys()
+            for arm, sums in arms.items():
+                assert told[day][key][arm] == pytest.approx(sums, rel=1e-9), (day, key, arm)
+
+
+def test_an_attribute_that_a_source_does_not_name_is_asked_for(
+    engine: str, address: dict[str, str], store: EmbeddedStore
+) -> None:
+    with pytest.raises(SourceError) as caught:
+        read_source(
+            source(engine), query(), {}, store, len, attributes=("plan",), environment=address
+        )
+    assert caught.value.field == "exposures.attributes.plan"

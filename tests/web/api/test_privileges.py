@@ -19,6 +19,7 @@ VALUES = {
     "segment_key": "eu",
     "experiment_key": "exp",
     "metric_key": "purchase",
+    "layer_key": "checkout",
     "source_key": "warehouse",
     "request_id": "1",
     "number": "1",

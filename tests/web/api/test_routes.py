@@ -117,6 +117,7 @@ def test_every_route_works(service: Any) -> None:
     a_source_from_first_to_last(service.caller("admin"))
     a_metric_and_its_events(service.caller("editor"))
     a_layer_from_first_to_last(service.caller("editor"))
+    a_holdout_from_first_to_last(service.caller("admin"))
     experiment_from_draft_to_shipping(service)
     requests_and_money(service.caller("editor"))
     assert visits.seen == set(routes(service.app))
@@ -386,6 +387,29 @@ def a_source_from_first_to_last(admin: Any) -> None:
     assert admin.get(url).status_code == 404
 
 
+def a_holdout_from_first_to_last(admin: Any) -> None:
+    url = f"{PROD}/holdout"
+    assert admin.ok("GET", url)["on"] is False
+    revision = admin.ok("GET", PROD)["revision"]
+    made = admin.call("PUT", url, json={"share": 0.05}).get_json()
+    assert (made["on"], made["share"], made["intact"], made["effect"]) == (True, 0.05, True, None)
+    refused = admin.call("PUT", url, json={"share": 0.2})
+    assert (refused.status_code, refused.get_json()["field"]) == (400, "share")
+    assert admin.call("PUT", url, json={"share": 0.01}).status_code == 409
+    stale = admin.call("PUT", url, json={"share": 0.1}, headers={"If-Match": '"9"'})
+    assert stale.status_code == 412
+    assert admin.call("DELETE", url).get_json() == {
+        "on": False,
+        "share": 0.0,
+        "flag": "flagstone-holdout",
+    }
+    assert admin.call("DELETE", url).status_code == 404
+    assert admin.ok("GET", PROD)["revision"] == revision + 3
+    found = admin.ok("GET", f"{PROD}/audits")
+    assert (found["items"], found["tally"]["audits"]) == ([], 0)
+    assert found["tally"]["sentence"] == "none yet"
+
+
 def a_layer_from_first_to_last(editor: Any) -> None:
     url = f"{PROD}/layers/till"
     made = editor.call("PUT", url, json={"description": "The way to the till."})
@@ -448,6 +472,9 @@ def experiment_from_draft_to_shipping(service: Any) -> None:
     table = editor.get(f"{url}/results.csv")
     assert table.content_type == "text/csv; charset=utf-8"
     assert table.get_data(as_text=True).startswith("look,at,day,")
+    segments = editor.get(f"{url}/results.csv?by=segment").get_data(as_text=True)
+    assert segments.startswith("look,attribute,what,value,metric,arm,")
+    assert editor.get(f"{url}/results.csv?by=country").status_code in {400, 422}
     found = editor.ok("GET", f"{url}/results.json")
     assert (found["format"], found["looks"]) == ("flagstone-results-1", [])
     record = editor.ok("GET", f"{url}/record")

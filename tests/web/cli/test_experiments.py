@@ -212,6 +212,8 @@ def test_results_come_as_a_document_as_csv_and_as_a_table(
     assert path.read_bytes().count(b"\r\n") > 1
     assert printed == path.read_bytes().decode().replace("\r\n", "\n")
     assert printed.startswith("look,at,day,look_verdict,")
+    segments = cli.pipe("experiments", "results", stopped, "--by-segment").out
+    assert segments.startswith("look,attribute,what,value,")
     table = cli.terminal("experiments", "results", stopped).out
     assert "metric" in table
     assert "purchase" in table

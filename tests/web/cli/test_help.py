@@ -22,6 +22,7 @@ REQUIRED = {
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
     *("experiments forecast", "experiments accept", "experiments close"),
     *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
+    *(f"holdout {verb}" for verb in ("show", "set", "end")),
     *(f"metrics {verb}" for verb in ("list", "show", "set", "archive")),
     *("event-types list", "event-types set"),
     *(f"layers {verb}" for verb in ("list", "create", "delete")),

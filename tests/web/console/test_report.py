@@ -8,8 +8,9 @@ import re
 from typing import Any
 
 import pytest
+from sqlmodel import col, select
 
-from experiments.models import Experiment
+from experiments.models import Experiment, Look
 
 HERE = "/projects/shop/environments/production"
 PAGE = f"{HERE}/experiments/one-page"
@@ -70,6 +71,58 @@ def test_what_the_card_hides_the_report_hides(running: Any, name: str) -> None:
     assert "Hidden: the experiment is invalid" in invalid
     assert "Tests at the newest look" not in invalid
     assert "<polyline" not in invalid
+
+
+def explored(marked: bool) -> dict[str, Any]:
+    """Give what a worker stores beside a look: one marked cell, one trend."""
+    cell = {
+        "attribute": "country",
+        "what": "value",
+        "value": EVIL,
+        "metric": "purchases",
+        "arm": "on",
+        "units_control": 1200.0,
+        "units_arm": 1180.0,
+        "estimate": 0.031,
+        "se": 0.006,
+        "low": 0.011,
+        "high": 0.051,
+        "log_e": 8.5,
+        "precision": 1000.0,
+        "reported": marked,
+    }
+    difference = {"attribute": "country", "metric": "purchases", "arm": "on", "segments": 3}
+    difference |= {"q": 20.0, "p_value": 1e-4, "p_adjusted": 2e-4, "i2": 0.8, "reported": True}
+    trend = {"metric": "purchases", "arm": "on", "course": "fading", "days": [1.5, 12.0]}
+    trend |= {"first": 0.2, "last": 0.01, "p_adjusted": 0.0004}
+    segments = {"attributes": ["country"], "segments": [], "cells": [cell], "too_few": 3}
+    return {"segments": segments | {"differences": [difference]}, "novelty": [trend]}
+
+
+@pytest.mark.parametrize("name", ["", "/report", "/report.html"])
+def test_segments_are_closed_and_called_exploratory_and_gone_when_invalid(
+    running: Any, name: str
+) -> None:
+    console = running(looks=10, state="RUNNING")
+    with console.database.write() as session:
+        look = session.exec(select(Look).order_by(col(Look.number).desc())).first()
+        look.data = look.data | explored(marked=True)
+        session.add(look)
+    viewer = console.person("viewer")
+    html = viewer.get(f"{PAGE}{name}").get_data(as_text=True)
+    assert re.search(r'<details [^>]*id="segments"><summary>Exploratory: by segment', html)
+    assert "<strong>marked</strong>" in html
+    assert "This decided nothing and may decide nothing." in html
+    assert "3 rows with fewer than 100 units in an arm left out" in html
+    assert "+3.1 points, between +1.1 points and +5.1 points" in html
+    assert "the 3 segments differ" in html
+    assert "effect fading" in html
+    assert "<img" not in html
+    with console.database.write() as session:
+        session.get_one(Experiment, 1).verdict = "INVALID"
+    invalid = console.person("editor").get(f"{PAGE}{name}").get_data(as_text=True)
+    assert "by segment" not in invalid
+    assert "effect fading" not in invalid
 
 
 def test_a_draft_has_a_report_that_promises_no_seal(small_console: Any, plan: Any) -> None:

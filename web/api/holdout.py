@@ -1,0 +1,119 @@
+"""The global holdout of an environment, and the standing audits of its layers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from flask.typing import ResponseReturnValue
+from pydantic import Field
+from sqlmodel import Session
+
+from experiments import audits, holdout, readings
+from experiments.models import HoldoutRow
+from flags import services
+from flags.models import Environment
+from flags.ranges import BUCKETS
+from web.api.blueprint import blueprint
+from web.api.render import document, expected, page
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.body import Body, Query, read_body, read_query
+from web.transactions import now, reading, transaction
+
+_PLACE = "/projects/<project_key>/environments/<environment_key>"
+
+
+class HoldoutBody(Body):
+    """Which share of all units is held out of everything."""
+
+    share: Annotated[float, Field(strict=False)]
+
+
+@blueprint.get(f"{_PLACE}/holdout")
+@needs(Role.VIEWER)
+def get_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """Return the holdout, and what all that shipped has brought against it."""
+    read_query(Query)
+    with reading() as session:
+        environment = services.get_environment(session, project_key, environment_key)
+        row = holdout.current_holdout(session, environment)
+        return document(_show(session, environment, row))
+
+
+@blueprint.put(f"{_PLACE}/holdout")
+@needs(Role.ADMIN)
+def set_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """Hold a share of all units out of everything, or a larger one."""
+    body = read_body(HoldoutBody)
+    with transaction() as session:
+        row = holdout.set_holdout(
+            session,
+            project_key,
+            environment_key,
+            share=body.share,
+            expected_version=expected().revision,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        environment = services.get_environment(session, project_key, environment_key)
+        return document(_show(session, environment, row))
+
+
+@blueprint.delete(f"{_PLACE}/holdout")
+@needs(Role.ADMIN)
+def end_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """Let everybody in again: all rules are published without the holdout, in one revision."""
+    with transaction() as session:
+        holdout.end_holdout(
+            session,
+            project_key,
+            environment_key,
+            expected_version=expected().revision,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        environment = services.get_environment(session, project_key, environment_key)
+        return document(_show(session, environment, None))
+
+
+@blueprint.get(f"{_PLACE}/audits")
+@needs(Role.VIEWER)
+def list_audits(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """List the standing audits of the environment's layers, the newest period first."""
+    read_query(Query)
+    with reading() as session:
+        environment = services.get_environment(session, project_key, environment_key)
+        found = audits.list_audits(session, environment.id)
+    items = [
+        {
+            "layer": each.layer,
+            "period": each.period,
+            "looks": each.looks,
+            "at": each.at,
+            "units": each.units,
+            "metrics": list(each.metrics),
+            "verdict": each.verdict,
+            "over": each.is_over,
+            "counts": each.counts,
+            "false_verdict": each.is_false,
+        }
+        for each in found
+    ]
+    return document(page(items, None) | {"tally": audits.tally(found).to_document()})
+
+
+def _show(session: Session, environment: Environment, row: HoldoutRow | None) -> dict[str, Any]:
+    if row is None:
+        return {"on": False, "share": 0.0, "flag": holdout.FLAG}
+    newest = readings.newest_effect(session, row)
+    return {
+        "on": True,
+        "share": row.buckets / BUCKETS,
+        "flag": holdout.FLAG,
+        "rule": holdout.rule_id(row),
+        "version": row.version,
+        "started_at": row.started_at,
+        "changed_at": row.changed_at,
+        "intact": holdout.is_intact(session, environment, row),
+        "effect": None if newest is None else {"at": newest.at, **newest.data},
+    }
