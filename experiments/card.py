@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments import words
+from experiments import release_words, words
 from experiments.card_harm import Harm, HarmPart, grouped_harm, harm_part
 from experiments.card_parts import (
     Evidence,
@@ -89,6 +89,7 @@ class Card:
     evidence: tuple[Evidence, ...]
     looks: int
     plan_hash: str | None
+    kind: str = "Experiment"
 
     @property
     def word(self) -> str:
@@ -179,6 +180,7 @@ def build_card(
         evidence=evidence,
         looks=int(look["number"]) if look else 0,
         plan_hash=status.plan_hash,
+        kind="Experiment" if plan.release is None else "Release",
     )
 
 
@@ -197,6 +199,8 @@ def _hidden(
 
 
 def _standing_sentence(plan: Plan, status: CardStatus, now: dt.datetime | None) -> str:
+    if plan.release is not None:
+        return release_words.standing_sentence(plan, status)
     if status.started_at is None:
         stage = "Sealed" if status.plan_hash else "Drafted"
         return (
@@ -233,7 +237,7 @@ def card_text(card: Card) -> str:
     ):
         for i, entry in enumerate(entries):
             lines += _wrap(entry, f"{title if i == 0 else '':<7}")
-    lines += ["", *_wrap(f"Experiment {card.key} on flag {card.flag} in {card.environment}.", "")]
+    lines += ["", *_wrap(f"{card.kind} {card.key} on flag {card.flag} in {card.environment}.", "")]
     return "\n".join(lines) + "\n"
 
 

@@ -75,14 +75,17 @@ def worth_part(
 ) -> tuple[Worth, ...]:
     """Say what every metric of the claim is worth in every arm."""
     lines = []
-    roles = ("success",) if plan.claim == "value" else ("guardrail",)
+    # A release claims nothing: at which bounds no harm was seen is what it has to tell.
+    roles = {"value": ("success",), "no_harm": ("guardrail",)}.get(
+        plan.claim, ("guardrail", "safety")
+    )
+    kinds = {"success": "ship", "guardrail": "noninferiority", "safety": "harm"}
     for metric in plan.metrics:
         if metric.role not in roles:
             continue
         arm_means = words.means(look, metric.key)
         for arm in plan.treatments:
-            kind = "ship" if metric.role == "success" else "noninferiority"
-            test = words.find_test(decision, kind, metric.key, arm)
+            test = words.find_test(decision, kinds[metric.role], metric.key, arm)
             lines.append(_worth_line(plan, metric, arm, test, arm_means))
     return tuple(lines)
 
@@ -126,7 +129,7 @@ def _worth_line(
         **{name: known[name] if known else None for name in fields},
         break_even=break_even,
         break_even_label=label,
-        proven=bool(known and known["passed"]),
+        proven=bool(known and known["passed"] and known["kind"] != "harm"),
         text=text,
         money=priced,
         currency=plan.value.currency if priced is not None and plan.value is not None else "",

@@ -24,6 +24,8 @@ class CardStatus:
         Whether that is no more than what the policy promises.
     realised, override, request : mapping, optional
         What the holdback told in the end, what was shipped by hand, what waits for approval.
+    release : mapping, optional
+        Where a release stands among its steps (`release_state.release_facts`).
     """
 
     state: str
@@ -50,3 +52,4 @@ class CardStatus:
     realised: Mapping[str, Any] | None = None
     override: Mapping[str, Any] | None = None
     request: Mapping[str, Any] | None = None
+    release: Mapping[str, Any] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from experiments import words
+from experiments import release_words, words
 from experiments.card_status import CardStatus
 from experiments.lifecycle import PROVEN, SHIPPED, Hold, Outcome, State
 from experiments.plan import Plan
@@ -29,7 +29,7 @@ def tone(status: CardStatus) -> str:
     """Give the card's tone: ``good``, ``bad``, ``attention`` or ``neutral``."""
     if status.state == State.HELD:
         return "attention"
-    if status.verdict in PROVEN or status.verdict == Outcome.CONFIRMED:
+    if status.verdict in PROVEN or status.verdict in {Outcome.CONFIRMED, Outcome.RELEASED}:
         return "good"
     if status.verdict in _BAD:
         return "bad"
@@ -42,6 +42,9 @@ def tone(status: CardStatus) -> str:
 def instruction(plan: Plan, status: CardStatus) -> str:
     """Say in plain words what to do."""
     keep, state = plan.control, State(status.state)
+    told = release_words.instruction(plan, status) if plan.release is not None else None
+    if told is not None:
+        return told
     if state is State.ABANDONED:
         return "Nothing to do: it was given up before anybody met it."
     if state is State.CLOSED:
@@ -110,6 +113,9 @@ def next_step(plan: Plan, status: CardStatus) -> Next:
     if status.replayed:
         return _next_of_replay(plan, status)
     state = State(status.state)
+    told = release_words.next_step(plan, status) if plan.release is not None else None
+    if told is not None:
+        return Next(*told)
     if state is State.DRAFT:
         return Next("seal the plan", "now", plan.owner)
     if state is State.SEALED:

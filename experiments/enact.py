@@ -15,10 +15,21 @@ from sqlmodel import Session, col, select
 
 from experiments import guard, layers, ledger, serving
 from experiments.lanes import read_lane
-from experiments.lifecycle import FINISHED, SHIPPED, Action, Hold, Move, Outcome, Position, State
+from experiments.lifecycle import (
+    FINISHED,
+    LIVE,
+    SHIPPED,
+    Action,
+    Hold,
+    Move,
+    Outcome,
+    Position,
+    State,
+)
 from experiments.models import DecisionRecord, Experiment
 from experiments.plan import Plan, parse_plan
 from experiments.record import append_record
+from experiments.release_rules import Rollout, Served, grown, rollout_in, served_by
 from flags import audit
 from flags.actor import Actor
 from flags.changes import apply_change, parse_change
@@ -39,7 +50,7 @@ def position_of(experiment: Experiment, plan: Plan) -> Position:
     """Give where the experiment stands, in the lifecycle's values."""
     return Position(
         treatments=plan.treatments,
-        last_step=len(plan.policy.ramp_steps(plan.coverage)) - 1,
+        last_step=len(plan.ramp_steps) - 1,
         authorised=plan.authorised_in_advance,
         state=State(experiment.state),
         verdict=Outcome(experiment.verdict) if experiment.verdict else None,
@@ -51,6 +62,7 @@ def position_of(experiment: Experiment, plan: Plan) -> Position:
         hold=Hold(experiment.held_cause) if experiment.held_cause else None,
         held_from=State(experiment.held_from) if experiment.held_from else None,
         extended=experiment.extension_seconds > 0,
+        is_release=plan.release is not None,
     )
 
 
@@ -170,9 +182,10 @@ def _change_flag(
     if flag is None or (held and away and not serving.own_rules(plan, flag)):
         # Somebody took the rule away: nobody gets the change, there is nothing to turn back.
         return said | {"skipped": "the flag no longer carries the experiment's rule"}
-    wanted = serving.instructions_to(
-        plan, flag, _rules_for(session, environment, experiment, plan, move, flag)
-    )
+    rollout = _taken_over(plan, move, flag)
+    rules = _rules_for(session, environment, experiment, plan, move, flag, rollout)
+    instead_of = None if rollout is None else rollout.rule_id
+    wanted = serving.instructions_to(plan, flag, rules, instead_of)
     if not wanted:
         return said | {"before": flag["version"], "after": flag["version"]}
     wanted += layers.arrangement(
@@ -204,6 +217,12 @@ def _change_flag(
     }
 
 
+def _taken_over(plan: Plan, move: Move, flag: Document) -> Rollout | None:
+    if plan.release is None or move.action is not Action.SERVE:
+        return None
+    return rollout_in(plan, flag)
+
+
 def _rules_for(
     session: Session,
     environment: Environment,
@@ -211,8 +230,9 @@ def _rules_for(
     plan: Plan,
     move: Move,
     flag: Document,
+    rollout: Rollout | None,
 ) -> list[serving.Rule]:
-    rules = _own_rules(experiment, plan, move, flag)
+    rules = _own_rules(experiment, plan, move, flag, rollout)
     if not guard.is_on(session, environment):
         return rules
     by_id = {rule["id"]: rule for rule in rules}
@@ -220,7 +240,7 @@ def _rules_for(
 
 
 def _own_rules(
-    experiment: Experiment, plan: Plan, move: Move, flag: Document
+    experiment: Experiment, plan: Plan, move: Move, flag: Document, rollout: Rollout | None
 ) -> list[serving.Rule]:
     assert experiment.id is not None, "only a stored experiment is served"
     salt = serving.salt_of(plan, experiment.id)
@@ -242,6 +262,15 @@ def _own_rules(
             )
         case Action.EVERYBODY:
             return serving.everybody_rules(plan, _winner(position))
+        case Action.SERVE | Action.WIDEN if plan.release is not None:
+            if move.action is Action.WIDEN:
+                served = served_by(plan, experiment.rule[plan.rule_id])
+            elif rollout is not None:
+                served = Served(rollout.salt, rollout.having, [])
+            else:
+                served = Served(salt, [], [])
+            share = plan.release.steps[position.step].share
+            return serving.release_rules_at(plan, grown(served, share))
     return serving.experiment_rules(plan, salt, _coverage(plan, position), position.dropped)
 
 
@@ -257,7 +286,7 @@ def _winner(position: Position) -> str:
 def _coverage(plan: Plan, position: Position) -> float:
     if position.step < 0:
         return 0.0
-    return plan.policy.ramp_steps(plan.coverage)[position.step].coverage
+    return plan.ramp_steps[position.step].coverage
 
 
 def _share_served(plan: Plan, position: Position) -> float:
@@ -327,6 +356,12 @@ def _set_next_ramp(
     experiment: Experiment, plan: Plan, before: Position, after: Position, now: dt.datetime
 ) -> None:
     policy = plan.policy
+    if plan.release is not None and after.state in LIVE:
+        # The hold of a step begins with it; a hold of the machine does not begin it anew.
+        if after.step != before.step:
+            hold = dt.timedelta(seconds=plan.release.steps[after.step].hold_seconds)
+            experiment.next_ramp_at = now + hold
+        return
     experiment.next_ramp_at = None
     if after.state is State.RAMPING and experiment.started_at is not None:
         offset = policy.ramp_offset(after.step + 1)

@@ -35,6 +35,7 @@ from experiments.lifecycle import State
 from experiments.models import Experiment, Forecast
 from experiments.plan import Metric, Plan, plan_hash
 from experiments.policy import look_schedule
+from experiments.release import RELEASE
 from experiments.store.base import EventStore
 from experiments.today import EXPOSURES, Arrivals, MeasuredBaseline, Today, read_today, unrecorded
 from flags.database import Database
@@ -108,6 +109,8 @@ def _due(database: Database, now: dt.datetime) -> int | None:
         .outerjoin(Forecast, col(Forecast.experiment_id) == col(Experiment.id))
         .where(
             col(Experiment.state).in_([State.DRAFT.value, State.SEALED.value]),
+            # A release promises no effect that could be out of reach.
+            sa.type_coerce(col(Experiment.plan), sa.JSON)["claim"].as_string() != RELEASE,
             sa.or_(
                 col(Forecast.experiment_id).is_(None), col(Forecast.renew_at) <= now, other_plan
             ),

@@ -16,6 +16,10 @@
     whatever serves the change ─stop→ ROLLED_BACK (OVERRIDE_STOP)
     ROLLED_BACK, CLEANUP ─close→ CLOSED
 
+A guarded release is the same without a proof: its last step, in RUNNING, leads to everybody::
+
+    RAMPING ─widen→ … ─widen→ RUNNING ─release→ CLEANUP (RELEASED, NO_HARM_PROVEN)
+
 Silence rolls back: at the deadline, when nobody confirms, and when nobody explains.
 """
 
@@ -64,10 +68,10 @@ def seal(position: Position) -> Move:
     return Move(replace(position, state=State.SEALED))
 
 
-def start(position: Position) -> Move:
-    """Serve the first step of the ramp."""
+def start(position: Position, step: int = 0) -> Move:
+    """Serve the first step of the ramp; a release may take over a rollout that is further."""
     _require(position, {State.SEALED}, "started")
-    return _step(position, 0, Action.SERVE)
+    return _step(position, step, Action.SERVE)
 
 
 def widen(position: Position) -> Move:
@@ -79,6 +83,25 @@ def widen(position: Position) -> Move:
 def _step(position: Position, step: int, action: Action) -> Move:
     state = State.RUNNING if step >= position.last_step else State.RAMPING
     return Move(replace(position, state=state, step=step), action)
+
+
+def release(position: Position, *, shown: bool) -> Move:
+    """Give the variant of a release to everybody, after its last step.
+
+    Parameters
+    ----------
+    shown : bool
+        Whether every guard was shown to be within its tolerance; else no harm was seen, which is
+        less.
+    """
+    _require(position, {State.RUNNING}, "released")
+    if not position.is_release:
+        msg = "an experiment ships by its proof"
+        raise StateError(msg)
+    verdict = Outcome.NO_HARM_PROVEN if shown else Outcome.RELEASED
+    (variant,) = position.treatments
+    given = replace(position, state=State.CLEANUP, verdict=verdict, winner=variant)
+    return Move(given, Action.EVERYBODY)
 
 
 # --- before anything ships
@@ -120,6 +143,10 @@ def look(position: Position, finding: Finding) -> Move:
 
 
 def _decide(position: Position, finding: Finding, action: Action) -> Move:
+    if position.is_release:
+        # Nothing is claimed that a look could prove; the machine goes on by its steps.
+        late = finding.is_final
+        return _roll_back(position, Outcome.NOT_PROVEN_IN_TIME) if late else Move(position, action)
     proven = finding.verdict in PROVEN and finding.winner not in position.dropped
     if proven and finding.alarm is None:
         position = replace(
@@ -136,6 +163,9 @@ def _decide(position: Position, finding: Finding, action: Action) -> Move:
 def extend(position: Position) -> Move:
     """Give the one extension; whether there is hope enough is told elsewhere."""
     _require(position, {State.RAMPING, State.RUNNING}, "extended")
+    if position.is_release:
+        msg = "a release is not extended"
+        raise StateError(msg, hint="give the next one a longer max_wait")
     if position.waits_for_customer:
         msg = "the change is proven already: there is nothing to extend"
         raise StateError(msg, hint="confirm it, or stop it")
@@ -256,6 +286,9 @@ def override_ship(position: Position, arm: str) -> Move:
     _require(
         position, {State.RAMPING, State.RUNNING, State.HELD, State.ROLLED_BACK}, "shipped by hand"
     )
+    if position.is_release:
+        msg = "a release has no verdict to override"
+        raise StateError(msg, hint="stop it, then give the variant in the flag itself")
     if arm not in position.treatments:
         msg = f"{arm!r} is no treatment of this experiment"
         raise InvalidInputError(msg, field="arm", hint=f"one of {', '.join(position.treatments)}")

@@ -25,6 +25,7 @@ from experiments.lease import LEASE_SECONDS, Held, acquire
 from experiments.lifecycle import Hold, State
 from experiments.looking import compare_if_due, look_if_due
 from experiments.models import Experiment
+from experiments.release_monitor import advance_release
 from experiments.rest import AtRest, watched
 from experiments.sources.watch import check_sealed
 from experiments.standing import stand_due
@@ -170,13 +171,15 @@ def _hold_if_edited(database: Database, held: Held, due: Due, now: dt.datetime) 
 
 def _widen(database: Database, held: Held, due: Due, now: dt.datetime) -> bool:
     experiment, position = due.experiment, due.position
+    if position.is_release:
+        return advance_release(database, held, due, now)
     if position.state is not State.RAMPING or not _passed(experiment.next_ramp_at, now):
         return False
     # Not by time alone: more people come in only after a look has seen the present step.
     if not due.looks or due.looks[-1]["ramp_step"] < position.step:
         return False
     move = lifecycle.widen(position)
-    coverage = due.plan.policy.ramp_steps(due.plan.coverage)[move.position.step].coverage
+    coverage = due.plan.ramp_steps[move.position.step].coverage
     sentence = f"Widened to {words.percent(coverage)} of the audience."
     return _take(
         database, held, due, now, Step(move, "ramp", sentence, {"step": move.position.step})

@@ -20,9 +20,18 @@ from experiments.errors import PlanError
 from experiments.expected import Expected, read_expected
 from experiments.lanes import LayerShare, read_layer_share
 from experiments.money import Value, read_alternatives, read_value
-from experiments.policy import Policy, check_schedule, parse_policy
+from experiments.policy import PROOF_28D, RELEASE_1D, Policy, RampStep, check_schedule, parse_policy
 from experiments.ratio import Ratio, read_ratio
 from experiments.reading import PLAIN, Reading, as_named, named, read_event, read_reading
+from experiments.release import (
+    RELEASE,
+    Release,
+    check_release,
+    expand_release,
+    in_short_words,
+    is_short_form,
+    read_release,
+)
 from experiments.segments import read_segments
 from experiments.sources.definition import read_source_key, read_sql
 from flagstone.engine import FlagSetError, parse_condition
@@ -30,7 +39,7 @@ from flagstone.engine import FlagSetError, parse_condition
 MAX_SUCCESS_METRICS = 3
 MAX_ARMS = 10
 
-CLAIMS = ("value", "no_harm")
+CLAIMS = ("value", "no_harm", RELEASE)
 ROLES = ("success", "guardrail", "safety", "explore")
 KINDS = ("conversion", "mean", "count", "ratio", "retention", "funnel", "quantile")
 
@@ -211,6 +220,7 @@ class Plan:
     value: Value | None = None
     alternatives: tuple[str, ...] = ()
     source: str | None = None
+    release: Release | None = None
     segments: tuple[str, ...] = ()
     failure_demand: bool = True
     layer: LayerShare | None = None
@@ -218,8 +228,22 @@ class Plan:
 
     @property
     def deadline_seconds(self) -> float:
-        """Tell when the last look before shipping is: prove_by, and what it was extended by."""
-        return self.prove_by_seconds + self.extension_seconds
+        """Tell when the last look before shipping is: prove_by, and what it was extended by.
+
+        A release may wait so much longer than its steps hold.
+        """
+        wait = self.release.max_wait_seconds if self.release is not None else 0.0
+        return self.prove_by_seconds + self.extension_seconds + wait
+
+    @property
+    def ramp_steps(self) -> tuple[RampStep, ...]:
+        """Give the steps up to the largest coverage.
+
+        Those of a release take in twice the share that gets the variant: as many are compared.
+        """
+        if self.release is None:
+            return self.policy.ramp_steps(self.coverage)
+        return tuple(RampStep(2 * each.share, each.hold_seconds) for each in self.release.steps)
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -290,6 +314,7 @@ class Plan:
             document["failure_demand"] = False
         if self.layer is not None:
             document |= self.layer.to_document()
+        document |= {} if self.release is None else {"release": self.release.to_document()}
         if self.exposures is not None:
             document["replay"] = {"exposures": self.exposures.to_document()} | (
                 {} if self.outcomes is None else {"outcomes": self.outcomes.to_document()}
@@ -326,7 +351,17 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
     PlanError
         At the first fault, with the field's path and what to write instead.
     """
-    reader = Reader(read_text(source))
+    source = read_text(source)
+    if not is_short_form(source):
+        return _read_plan(source)
+    try:
+        return _read_plan(expand_release(source))
+    except PlanError as error:
+        raise in_short_words(error) from None
+
+
+def _read_plan(source: Mapping[str, Any]) -> Plan:
+    reader = Reader(source)
     key = reader.text("key", hint="a short name, such as checkout-button")
     if not _KEY.fullmatch(key):
         raise reader.fault(
@@ -334,17 +369,21 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
             f"is {key!r}",
             "1 to 56 of a-z, 0-9, dot, dash and underscore, a letter or digit first",
         )
-    policy = parse_policy(reader.take("policy", "proof-28d"))
-    prove_by = reader.duration("prove_by", policy.horizon_seconds, least=1.0)
-    check_schedule(policy, prove_by)
+    claim = reader.choice("claim", CLAIMS, "value")
+    release = read_release(reader, claim)
+    base = PROOF_28D if release is None else RELEASE_1D
+    policy = parse_policy(reader.take("policy", base.name), base=base)
+    prove_by = _read_prove_by(reader, policy, release)
     replayed = reader.has("replay")
     control, treatments, weights = _read_arms(reader)
     customer, owner = _read_people(reader)
-    claim = reader.choice("claim", CLAIMS, "value")
     metrics = tuple(
         read_metric(item, prove_by, replayed=replayed) for item in reader.tables("metrics")
     )
     _check_metrics(reader, claim, metrics)
+    if release is not None:
+        windows = {metric.key: metric.window_seconds for metric in metrics}
+        check_release(reader, release, dict(weights), windows)
     source_key = _read_source(reader, metrics, replayed=replayed)
     value = read_value(reader)
     if value is not None:
@@ -377,12 +416,29 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
         value=value,
         alternatives=read_alternatives(reader),
         source=source_key,
+        release=release,
         segments=read_segments(reader, replayed=replayed),
         failure_demand=read_failure_demand(reader),
         layer=read_layer_share(reader),
     )
     reader.finish()
+    if release is not None and (plan.coverage < 1 or plan.authorised_in_advance):
+        field = "coverage" if plan.coverage < 1 else "authorised_in_advance"
+        raise reader.fault(field, "is not for releases", "its steps say who gets the variant")
     return plan
+
+
+def _read_prove_by(reader: Reader, policy: Policy, release: Release | None) -> float:
+    if release is None:
+        prove_by = reader.duration("prove_by", policy.horizon_seconds, least=1.0)
+        check_schedule(policy, prove_by)
+        return prove_by
+    prove_by = reader.duration("prove_by", release.hold_seconds)
+    if prove_by != release.hold_seconds:
+        hint = "leave it out; max_wait says how much longer it may take"
+        raise reader.fault("prove_by", "is not the sum of the holds", hint)
+    check_schedule(policy, prove_by + release.max_wait_seconds)
+    return prove_by
 
 
 def _read_source(reader: Reader, metrics: tuple[Metric, ...], *, replayed: bool) -> str | None:
@@ -566,6 +622,12 @@ def _check_metrics(reader: Reader, claim: str, metrics: tuple[Metric, ...]) -> N
             "metrics",
             f"have {successes} success metrics",
             f'a claim of value stands on 1 to {MAX_SUCCESS_METRICS}: set role = "success"',
+        )
+    if claim == RELEASE and (successes or not set(roles) & {"guardrail", "safety"}):
+        raise reader.fault(
+            "metrics",
+            "do not fit a release",
+            "it is watched for harm: at least one guardrail or safety metric, no success metric",
         )
     if claim == "no_harm" and (successes or "guardrail" not in roles):
         raise reader.fault(

@@ -187,7 +187,16 @@ class Policy:
 
 
 PROOF_28D = Policy()
-BUILT_IN: Mapping[str, Policy] = {PROOF_28D.name: PROOF_28D}
+RELEASE_1D = Policy(
+    name="release-1d",
+    looks=(LookPhase(60.0, 3600.0), LookPhase(600.0, 86400.0), LookPhase(3600.0)),
+    minimum_seconds=0.0,
+    ship_every_seconds=3600.0,
+    ramp=(),
+    horizon_seconds=86400.0,
+    settle_seconds=30.0,
+)
+BUILT_IN: Mapping[str, Policy] = {each.name: each for each in (PROOF_28D, RELEASE_1D)}
 
 
 @lru_cache(maxsize=256)
@@ -217,8 +226,8 @@ def _tidy(offset: float) -> float:
     return round(offset, 6)
 
 
-def parse_policy(document: Any, path: str = "policy") -> Policy:
-    """Read a policy: the name of a built-in one, or a table that overrides ``proof-28d``.
+def parse_policy(document: Any, path: str = "policy", base: Policy = PROOF_28D) -> Policy:
+    """Read a policy: the name of a built-in one, or a table that overrides ``base``.
 
     Raises
     ------
@@ -235,7 +244,6 @@ def parse_policy(document: Any, path: str = "policy") -> Policy:
             hint=f"one of: {names}; or a table of your own",
         )
     reader = Reader(document, path)
-    base = PROOF_28D
     looks = _read_looks(reader) if reader.has("looks") else base.looks
     ramp = _read_ramp(reader) if reader.has("ramp") else base.ramp
     shortest = min(phase.every_seconds for phase in looks)

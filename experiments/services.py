@@ -12,7 +12,16 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from experiments import audits, feasibility, layers, lifecycle, record, serving, words
+from experiments import (
+    audits,
+    feasibility,
+    layers,
+    lifecycle,
+    record,
+    release_words,
+    serving,
+    words,
+)
 from experiments.card import Card, CardStatus, build_card
 from experiments.catalogue.completing import complete, newer_versions
 from experiments.enact import current_flag, plan_of
@@ -22,6 +31,8 @@ from experiments.lifecycle import State
 from experiments.models import Experiment, Look
 from experiments.places import find_experiment, open_experiment, required, same_person
 from experiments.plan import parse_plan, plan_hash, read_text
+from experiments.release import whole_form
+from experiments.release_state import release_facts
 from experiments.sources.services import check_before_seal, check_before_start
 from flags import audit
 from flags.actor import Actor
@@ -53,7 +64,7 @@ def create_experiment(
     AlreadyExistsError
         If the environment has an experiment of that key; keys are never used twice.
     """
-    plan = parse_plan(complete(session, project_key, read_text(document)))
+    plan = parse_plan(complete(session, project_key, whole_form(read_text(document))))
     environment = lock_environment(session, project_key, plan.environment)
     if find_experiment(session, environment, plan.key) is not None:
         raise AlreadyExistsError(
@@ -94,7 +105,7 @@ def replace_plan(
             f"the plan is sealed: experiment {key!r} is {experiment.state}",
             hint="stop it and draft another one",
         )
-    plan = parse_plan(complete(session, project_key, read_text(document)))
+    plan = parse_plan(complete(session, project_key, whole_form(read_text(document))))
     fixed = (plan.key, plan.flag, plan.environment)
     if fixed != (experiment.key, experiment.flag_key, environment_key):
         raise InvalidInputError("key, flag and environment of a draft stay", field="key")
@@ -208,21 +219,24 @@ def start(
     check_before_start(session, experiment, plan)
     move = lifecycle.start(opened.position)
     lane = layers.reserve(session, opened.environment, plan)
-    serving.check_flag(plan, current_flag(session, opened.environment, plan.flag), lane)
+    flag = current_flag(session, opened.environment, plan.flag)
+    rollout = serving.check_flag(plan, flag, lane)
+    if rollout is not None:
+        move = lifecycle.start(opened.position, rollout.first_step(plan))
     experiment.lane = None if lane is None else lane.to_document()
-    feasibility.check_start(session, experiment, now)
+    if plan.release is None:
+        # A release promises no effect that could be out of reach.
+        feasibility.check_start(session, experiment, now)
     experiment.started_at = now
     first_look = plan.policy.next_look(0.0, plan.deadline_seconds) + plan.policy.settle_seconds
     experiment.next_look_at = now + dt.timedelta(seconds=first_look)
-    coverage = plan.policy.ramp_steps(plan.coverage)[0].coverage
-    return opened.act(
-        move,
-        "start",
-        words.started_sentence(plan, coverage),
-        actor=actor,
-        now=now,
-        body={"forecast": forecast_body(session, experiment)},
-    )
+    sentence = words.started_sentence(plan, plan.ramp_steps[0].coverage)
+    body: dict[str, Any] = {"forecast": forecast_body(session, experiment)}
+    if plan.release is not None:
+        sentence = release_words.started_sentence(plan, rollout)
+        taken = None if rollout is None else rollout.rule_id
+        body = {"started_by": actor.name, "took_over": taken}
+    return opened.act(move, "start", sentence, actor=actor, now=now, body=body)
 
 
 def stop(
@@ -381,6 +395,7 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         realised=experiment.realised,
         override=experiment.override,
         request=experiment.request,
+        release=release_facts(session, experiment, newest.data if newest else None, now),
         audits=audited.text,
         audits_good=audited.keeps_promise,
     )

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from experiments import release_rules
 from experiments.lanes import BY, HASH, Lane, lane_of_rule, overlap
 from experiments.plan import Plan
+from experiments.release_rules import Rollout, Served
 from experiments.shipping import HELD_BACK
 from flags.errors import StateError
 from flags.ranges import BUCKETS, ranges_for
@@ -87,6 +89,12 @@ def experiment_rules(
             }
         )
     return rules
+
+
+def release_rules_at(plan: Plan, served: Served) -> list[Rule]:
+    """Give the rule of a release: those who get the variant and their twins are tracked."""
+    split = _split(served.salt, release_rules.split_of(plan, served))
+    return [{"id": plan.rule_id, "when": _audience(plan), "serve": split, "track": True}]
 
 
 def control_rules(plan: Plan) -> list[Rule]:
@@ -207,12 +215,21 @@ def own_rules(plan: Plan, flag: Mapping[str, Any]) -> dict[str, Rule]:
     return {rule["id"]: rule for rule in flag.get("rules", []) if rule["id"] in own}
 
 
-def instructions_to(plan: Plan, flag: Mapping[str, Any], rules: list[Rule]) -> list[dict[str, Any]]:
-    """Give the instructions that turn the flag's experiment rules into ``rules``."""
+def instructions_to(
+    plan: Plan, flag: Mapping[str, Any], rules: list[Rule], instead_of: str | None = None
+) -> list[dict[str, Any]]:
+    """Give the instructions that turn the flag's experiment rules into ``rules``.
+
+    Parameters
+    ----------
+    instead_of : str, optional
+        Id of somebody else's rule whose place they take.
+    """
     present = own_rules(plan, flag)
     order = [rule["id"] for rule in flag.get("rules", [])]
     # In the place of its own rules; the first time behind everybody else's.
-    after = max((order.index(rule_id) + 1 for rule_id in present), default=len(order))
+    last = len(order) if instead_of is None else order.index(instead_of)
+    after = max((order.index(rule_id) + 1 for rule_id in present), default=last)
     instructions: list[dict[str, Any]] = []
     for rule in rules:
         if rule["id"] not in present:
@@ -231,7 +248,7 @@ def instructions_to(plan: Plan, flag: Mapping[str, Any], rules: list[Rule]) -> l
     wanted = {rule["id"] for rule in rules}
     instructions += [
         {"do": "remove_rule", "flag": plan.flag, "rule": rule_id}
-        for rule_id in present
+        for rule_id in [*present, *([] if instead_of is None else [instead_of])]
         if rule_id not in wanted
     ]
     return instructions
@@ -252,13 +269,20 @@ def edited_by_hand(
     return None
 
 
-def check_flag(plan: Plan, flag: Mapping[str, Any] | None, lane: Lane | None = None) -> None:
+def check_flag(
+    plan: Plan, flag: Mapping[str, Any] | None, lane: Lane | None = None
+) -> Rollout | None:
     """Refuse to start on a flag that could not carry the experiment.
 
     Parameters
     ----------
     lane : Lane, optional
         The buckets of its layer that it will have: others of that layer may share the flag.
+
+    Returns
+    -------
+    Rollout or None
+        The plain rollout that a release takes over.
 
     Raises
     ------
@@ -285,7 +309,13 @@ def check_flag(plan: Plan, flag: Mapping[str, Any] | None, lane: Lane | None = N
             field="flag",
             hint=f"{'unkill' if flag['killed'] else 'turn_on'} the flag first",
         )
+    rollout = None
+    if plan.release is not None:
+        release_rules.check_default(plan, flag)
+        rollout = release_rules.rollout_in(plan, flag)
     for rule in flag["rules"]:
+        if rollout is not None and rule["id"] == rollout.rule_id:
+            continue
         if rule["id"] in own_ids(plan):
             raise StateError(
                 f"flag {plan.flag!r} already has a rule {rule['id']!r}",
@@ -305,6 +335,7 @@ def check_flag(plan: Plan, flag: Mapping[str, Any] | None, lane: Lane | None = N
                 hint="one experiment at a time, unless both are in one layer: end that one, and "
                 "remove its rule",
             )
+    return rollout
 
 
 def _is_apart(rule: Mapping[str, Any], lane: Lane | None) -> bool:

@@ -37,6 +37,7 @@ class Outcome(StrEnum):
     LATE_HARM = "LATE_HARM"
     CONFIRMED = "CONFIRMED"
     NOT_CONFIRMED = "NOT_CONFIRMED"
+    RELEASED = "RELEASED"
 
 
 class Hold(StrEnum):
@@ -86,6 +87,8 @@ class Position:
         Where a hold began; an explained or a passing one goes on there.
     extended : bool
         Whether the one extension was given.
+    is_release : bool
+        Whether it is a guarded release: nothing is claimed, and everybody comes last.
     """
 
     treatments: tuple[str, ...]
@@ -101,6 +104,7 @@ class Position:
     hold: Hold | None = None
     held_from: State | None = None
     extended: bool = False
+    is_release: bool = False
 
     @property
     def waits_for_customer(self) -> bool:

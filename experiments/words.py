@@ -325,6 +325,9 @@ def look_sentence(
             ]
         )
         return f"{on} it is clear that {goals}, the least worth having: {back}."
+    if verdict == Outcome.NOT_PROVEN_IN_TIME and plan.release is not None:
+        change = listed(plan.treatments)
+        return f"{on} the time is up before everybody could be given {change}: {back}."
     if verdict == Outcome.NOT_PROVEN_IN_TIME:
         what = "harmless" if plan.claim == "no_harm" else "worth having"
         return f"{on} the time is up, and the change was not shown {what}: {back}."

@@ -191,6 +191,7 @@ def _events(
             treatment.total,
             weights[arm] / (weights[arm] + weights[plan.control]),
             direction="decrease" if metric.sign > 0 else "increase",
+            concentration=policy.event_concentration,
         )
     except StatsError as error:
         return replace(shown, reason=str(error))

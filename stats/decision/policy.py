@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from stats.anytime.events import CONCENTRATION
 from stats.decision.plan import DecisionPlan, MetricSpec, Role
 from stats.errors import PlanError
 from stats.sequential.spending import Spending, SpendingShape
@@ -26,6 +27,8 @@ class Policy:
         Share of every alpha kept for looks after the planned horizon.
     srm_concentration, srm_threshold : float, default 1000
         Prior strength of the sample-ratio evidence, and the evidence that invalidates.
+    event_concentration : float, default 20
+        Prior strength of the exact event test: small finds large effects from fewer events.
     minimum_units, minimum_events : float, default 100 and 5
         A metric is tested from this many units (both arms), and events if binary (both arms).
     minimum_gain : float, default 0.002
@@ -47,6 +50,7 @@ class Policy:
     minimum_units: float = 100.0
     minimum_events: float = 5.0
     minimum_gain: float = 0.002
+    event_concentration: float = CONCENTRATION
 
     def __post_init__(self) -> None:
         for name in ("alpha_ship", "alpha_guardrail", "alpha_harm", "beta_futility"):
@@ -56,6 +60,8 @@ class Policy:
             raise PlanError("epsilon must lie in [0, 1)")
         if not (0 < self.srm_concentration < math.inf and 1 < self.srm_threshold < math.inf):
             raise PlanError("srm_concentration must be positive and srm_threshold above 1")
+        if not 0 < self.event_concentration < math.inf:
+            raise PlanError("event_concentration must be positive")
         if not (0 <= self.minimum_gain < 1 and self.minimum_units >= 0 <= self.minimum_events):
             raise PlanError("minimum_gain must lie in [0, 1), the other minima not below 0")
 

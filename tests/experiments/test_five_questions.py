@@ -269,7 +269,9 @@ def answered(case: Case, make_plan: Callable[..., Any]) -> dict[str, str]:
 
 def test_no_state_and_no_verdict_is_left_out() -> None:
     assert {case.state for case in CASES} >= {state.value for state in State}
-    assert {case.verdict for case in CASES} >= {each.value for each in Outcome} - {"CONTINUE"}
+    # Releases have cards of their own: test_releases.py.
+    wanted = {each.value for each in Outcome} - {"CONTINUE", "RELEASED"}
+    assert {case.verdict for case in CASES} >= wanted
 
 
 def test_what_happened(case: Case, answered: dict[str, str]) -> None:

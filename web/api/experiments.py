@@ -76,7 +76,7 @@ def list_experiments(project_key: str) -> ResponseReturnValue:
     """List a project's experiments, newest first."""
     query = read_query(ListQuery)
     with reading() as session:
-        names = _environment_names(session, project_key)
+        names = environment_names(session, project_key)
         if query.environment is not None:
             services.get_environment(session, project_key, query.environment)
         found = experiments.list_experiments(
@@ -87,7 +87,7 @@ def list_experiments(project_key: str) -> ResponseReturnValue:
             state=query.state,
         )
         counts = count_looks(session, found)
-    items = [_show(each, names, counts) for each in found]
+    items = [show_experiment(each, names, counts) for each in found]
     return document(page(items, None))
 
 
@@ -258,7 +258,7 @@ def environment_of(
     query = query or read_query(ExperimentQuery)
     if query.environment is not None:
         return services.get_environment(session, project_key, query.environment).key
-    names = _environment_names(session, project_key)
+    names = environment_names(session, project_key)
     found = [
         names[each.environment_id]
         for each in experiments.list_experiments(session, project_key)
@@ -274,7 +274,8 @@ def environment_of(
     return found[0]
 
 
-def _environment_names(session: Session, project_key: str) -> dict[int, str]:
+def environment_names(session: Session, project_key: str) -> dict[int, str]:
+    """Give the key of every environment by its id."""
     return {e.id or 0: e.key for e in services.list_environments(session, project_key)}
 
 
@@ -282,8 +283,8 @@ def answer(
     session: Session, project_key: str, experiment: Experiment, *, status: int = 200
 ) -> Response:
     """Answer with an experiment, its plan and where it stands."""
-    names = _environment_names(session, project_key)
-    body = _show(experiment, names, count_looks(session, [experiment]))
+    names = environment_names(session, project_key)
+    body = show_experiment(experiment, names, count_looks(session, [experiment]))
     body["plan"] = experiment.plan
     newer = experiments.newer_metrics(session, experiment)
     body["newer_metrics"] = newer
@@ -292,9 +293,10 @@ def answer(
     return document(body, status=status, etag=f"{experiment.version}{moved}")
 
 
-def _show(
+def show_experiment(
     experiment: Experiment, names: dict[int, str], look_counts: dict[int, int]
 ) -> dict[str, Any]:
+    """Give an experiment as it is listed: where it stands, without its plan."""
     return {
         "key": experiment.key,
         "flag": experiment.flag_key,

@@ -17,3 +17,9 @@ def count_looks(session: Session, experiments: Collection[Experiment]) -> dict[i
         .group_by(col(Look.experiment_id))
     )
     return dict(session.exec(query).all())
+
+
+def newest_look(session: Session, experiment: Experiment) -> Look | None:
+    """Return an experiment's newest look, without loading the others."""
+    query = select(Look).where(Look.experiment_id == experiment.id)
+    return session.exec(query.order_by(col(Look.number).desc()).limit(1)).first()

@@ -32,6 +32,7 @@ from web.cli import (
     local,
     metrics,
     plan,
+    releases,
     requests,
     sources,
 )
@@ -111,6 +112,8 @@ main.add_command(compare.compare)
 main.add_command(imports.import_flags)
 main.add_command(experiments.experiments)
 experiment_verbs.add_to(experiments.experiments)
+main.add_command(releases.release)
+main.add_command(releases.releases)
 main.add_command(instances.instances)
 main.add_command(events.events)
 main.add_command(layers.layers)

@@ -25,6 +25,7 @@ from experiments.forecast_words import (
 from experiments.lifecycle import PROVEN, WATCHED, State
 from experiments.models import Experiment, Forecast
 from experiments.places import same_person
+from experiments.release_state import release_facts
 from experiments.results import read_results, results_csv, results_document, segments_csv
 from experiments.series import series_of
 from flags.errors import FlagstoneError, InvalidInputError
@@ -44,8 +45,8 @@ from web.console.charts import axis_of_worth
 from web.console.intervals import chart_of
 from web.transactions import now, reading, transaction
 
-_PLACE = "/projects/<project_key>/environments/<environment_key>"
-ITEM = f"{_PLACE}/experiments/<experiment_key>"
+PLACE = "/projects/<project_key>/environments/<environment_key>"
+ITEM = f"{PLACE}/experiments/<experiment_key>"
 
 
 TEMPLATE = """key = "checkout-one-page"
@@ -80,7 +81,7 @@ margin = 0.05                      # tolerated loss, relative
 """
 
 
-@blueprint.get(f"{_PLACE}/experiments")
+@blueprint.get(f"{PLACE}/experiments")
 @needs(Role.VIEWER)
 def list_experiments(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List the environment's experiments, newest first."""
@@ -96,7 +97,7 @@ def list_experiments(project_key: str, environment_key: str) -> ResponseReturnVa
     )
 
 
-@blueprint.get(f"{_PLACE}/new-experiment")
+@blueprint.get(f"{PLACE}/new-experiment")
 @needs(Role.EDITOR)
 def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Ask for a plan."""
@@ -109,7 +110,7 @@ def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValu
     return show("experiments/new.html", text=text, problem=None)
 
 
-@blueprint.post(f"{_PLACE}/new-experiment")
+@blueprint.post(f"{PLACE}/new-experiment")
 @needs(Role.EDITOR)
 def create_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Draft an experiment from the plan's text."""
@@ -142,7 +143,7 @@ def show_experiment(
     project_key: str, environment_key: str, experiment_key: str
 ) -> ResponseReturnValue:
     """Show the verdict card, then everything that it rests on."""
-    return _page(project_key, environment_key, experiment_key)
+    return show_page(project_key, environment_key, experiment_key)
 
 
 @blueprint.post(
@@ -161,7 +162,9 @@ def advance(
             actor = current_caller().actor
             VERBS[verb](session, *place_and_key, **said, actor=actor, now=now())
     except FlagstoneError as error:
-        return _page(*place_and_key, problem=error, form={**request.form.to_dict(), "verb": verb})
+        return show_page(
+            *place_and_key, problem=error, form={**request.form.to_dict(), "verb": verb}
+        )
     return back_to(_address(*place_and_key))
 
 
@@ -253,7 +256,7 @@ def _address(project_key: str, environment_key: str, experiment_key: str) -> str
     )
 
 
-def _page(
+def show_page(
     project_key: str,
     environment_key: str,
     experiment_key: str,
@@ -261,6 +264,7 @@ def _page(
     problem: FlagstoneError | None = None,
     form: dict[str, str] | None = None,
 ) -> ResponseReturnValue:
+    """Show an experiment's page, with what was wrong with a form."""
     with reading() as session:
         place(session, project_key, environment_key)
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
@@ -292,7 +296,10 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
     # While effects are hidden in words, they are in pictures too.
     series = () if card.worth_hidden else series_of(plan_of(experiment), looks)
     customer = str(plan["customer"]).casefold()
+    newest = looks[-1].data if looks else None
     return {
+        "release": release_facts(session, experiment, newest, now()),
+        "me": current_caller().actor.name,
         "experiment": experiment,
         "newer_metrics": services.newer_metrics(session, experiment),
         "card": card,

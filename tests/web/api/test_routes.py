@@ -120,6 +120,7 @@ def test_every_route_works(service: Any) -> None:
     a_holdout_from_first_to_last(service.caller("admin"))
     experiment_from_draft_to_shipping(service)
     requests_and_money(service.caller("editor"))
+    a_release_from_first_to_last(service)
     assert visits.seen == set(routes(service.app))
     with service.database.read() as session:
         from flags.models import AuditEntry
@@ -505,3 +506,38 @@ def experiment_from_draft_to_shipping(service: Any) -> None:
     assert confirmed.get_json()["state"] == "SHIPPING"
     assert editor.ok("POST", f"{url}/stop", {"reason": "the end"})["state"] == "ROLLED_BACK"
     people_step_in(editor, url, lambda verb: client.post(f"/api/v1{url}/{verb}", **signed_body))
+
+
+def a_release_from_first_to_last(service: Any) -> None:
+    editor = service.caller("editor")
+    flag = {"key": "paint", "type": "string", "default": "old", "off": "old"}
+    editor.ok(
+        "POST", f"{P}/flags", flag | {"variants": {"old": {"value": "1"}, "new": {"value": "2"}}}
+    )
+    on = {"do": "turn_on", "flag": "paint"}
+    editor.ok("POST", f"{P}/changes", {"environment": "production", "instructions": [on]})
+    body = {
+        "flag": "paint",
+        "variant": "new",
+        "guards": ["crash"],
+        "steps": [{"share": 0.01, "approval": True}, 50, 100],
+        "customer": "ada@example.org",
+    }
+    drafted = editor.ok("POST", f"{P}/releases", body)
+    assert (drafted["key"], drafted["state"], drafted["release"]) == ("paint-new", "DRAFT", None)
+    url = f"{P}/releases/paint-new"
+    started = editor.ok("POST", f"{url}/start")
+    assert (started["state"], started["release"]["share"]) == ("RAMPING", 0.01)
+    refused = editor.post(f"{url}/approve")
+    assert refused.status_code == 403
+    client, headers = sign_in_ada(service)
+    approved = client.post(f"/api/v1{url}/approve", json={}, headers=headers).get_json()
+    assert approved["release"]["approved"] == [0]
+    (listed,) = editor.ok("GET", f"{P}/releases?environment=production&flag=paint")["items"]
+    kinds = [each["kind"] for each in listed["release"]["waits_for"]]
+    assert (listed["release"]["steps"], kinds) == (3, ["hold", "sample"])
+    assert editor.ok("GET", url)["plan"]["claim"] == "release"
+    assert "ada@example.org" in editor.get(f"{url}/card.txt").get_data(as_text=True)
+    assert editor.get(f"{P}/releases/checkout/card.txt").status_code == 404
+    assert editor.ok("POST", f"{url}/stop", {"reason": "enough"})["verdict"] == "OVERRIDE_STOP"
+    assert verify(editor.ok("GET", f"{url}/record")).identical

@@ -22,6 +22,8 @@ REQUIRED = {
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
     *("experiments forecast", "experiments accept", "experiments close"),
     *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
+    *("release", *(f"releases {verb}" for verb in ("list", "create", "start", "approve"))),
+    *("releases stop", "releases card"),
     *(f"holdout {verb}" for verb in ("show", "set", "end")),
     *(f"metrics {verb}" for verb in ("list", "show", "set", "archive")),
     *("event-types list", "event-types set"),

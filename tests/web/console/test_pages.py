@@ -15,6 +15,7 @@ PAGES = {
     "console.show_revision": f"{HERE}/revisions/2",
     "console.list_experiments": f"{HERE}/experiments",
     "console.new_experiment": f"{HERE}/new-experiment",
+    "console.new_release": f"{HERE}/new-release",
     "console.show_experiment": f"{HERE}/experiments/one-page",
     "console.list_metrics": f"{HERE}/metrics",
     "console.show_metric": f"{HERE}/metrics/buyers",
@@ -41,6 +42,8 @@ POSTS = {
     "console.create_flag": f"{HERE}/new-flag",
     "console.change_flag": f"{HERE}/do/checkout/change",
     "console.create_experiment": f"{HERE}/new-experiment",
+    "console.create_release": f"{HERE}/new-release",
+    "console.advance_release": f"{HERE}/experiments/one-page/release/start",
     "console.advance": f"{HERE}/experiments/one-page/seal",
     "console.classify_event": f"{HERE}/metrics",
     "console.create_request": f"{HERE}/requests",
@@ -106,7 +109,10 @@ def test_a_header_that_is_no_good_is_refused_and_not_sent_around_in_circles(shop
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
 def test_a_viewer_reads_and_finds_no_form_that_changes_anything(shop: Any, path: str) -> None:
     viewer = shop.person("viewer")
-    shut = {PAGES[f"console.{name}"] for name in ("new_flag", "new_experiment", "list_keys")}
+    shut = {
+        PAGES[f"console.{name}"]
+        for name in ("new_flag", "new_experiment", "new_release", "list_keys")
+    }
     page = viewer.page(path, 403 if path in shut else 200)
     assert [form.action for form in page.forms if form.method == "post"] == ["/logout"]
     assert "Flags" in page.words

@@ -1,0 +1,160 @@
+"""Guarded releases: draft, start, approve, stop; where they stand, card and record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from flask.typing import ResponseReturnValue
+from sqlmodel import Session
+
+from experiments import releases
+from experiments import services as experiments
+from experiments.card import card_text
+from experiments.models import Experiment
+from experiments.release_state import release_facts
+from flags import services
+from web.api.blueprint import blueprint
+from web.api.experiments import (
+    ListQuery,
+    NoBody,
+    StopBody,
+    environment_names,
+    environment_of,
+    show_experiment,
+)
+from web.api.idempotency import idempotent
+from web.api.queries import count_looks, newest_look
+from web.api.render import document, page
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.body import read_body, read_object, read_query
+from web.transactions import now, reading, transaction
+
+_ALL = "/projects/<project_key>/releases"
+_ITEM = f"{_ALL}/<release_key>"
+
+
+@blueprint.get(_ALL)
+@needs(Role.VIEWER)
+def list_releases(project_key: str) -> ResponseReturnValue:
+    """List a project's releases, newest first, each with its step and what that waits for."""
+    query = read_query(ListQuery)
+    with reading() as session:
+        services.get_project(session, project_key)
+        if query.environment is not None:
+            services.get_environment(session, project_key, query.environment)
+        found = releases.list_releases(
+            session,
+            project_key,
+            environment_key=query.environment,
+            flag_key=query.flag,
+            state=query.state,
+        )
+        names = environment_names(session, project_key)
+        counts = count_looks(session, found)
+        items = [_show(session, each, names, counts) for each in found]
+    return document(page(items, None))
+
+
+@blueprint.post(_ALL)
+@needs(Role.EDITOR)
+@idempotent()
+def create_release(project_key: str) -> ResponseReturnValue:
+    """Draft a release: flag, variant, guards, steps, customer."""
+    body = read_object()
+    with transaction() as session:
+        services.get_project(session, project_key)
+        release = releases.create(
+            session, project_key, body, actor=current_caller().actor, now=now()
+        )
+        return _answer(session, project_key, release, status=201)
+
+
+@blueprint.get(_ITEM)
+@needs(Role.VIEWER)
+def get_release(project_key: str, release_key: str) -> ResponseReturnValue:
+    """Return a release with its plan, its step and what that waits for."""
+    with reading() as session:
+        return _answer(session, project_key, _find(session, project_key, release_key))
+
+
+@blueprint.post(f"{_ITEM}/<any(start, approve):verb>")
+@needs(Role.EDITOR)
+@idempotent()
+def advance_release(project_key: str, release_key: str, verb: str) -> ResponseReturnValue:
+    """Seal and serve the first step, or (somebody else) approve the present one."""
+    read_body(NoBody)
+    step = {"start": releases.start, "approve": releases.approve}[verb]
+    with transaction() as session:
+        environment_key = environment_of(session, project_key, release_key)
+        release = step(
+            session,
+            project_key,
+            environment_key,
+            release_key,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return _answer(session, project_key, release)
+
+
+@blueprint.post(f"{_ITEM}/stop")
+@needs(Role.EDITOR)
+@idempotent()
+def stop_release(project_key: str, release_key: str) -> ResponseReturnValue:
+    """Stop a release with a reason; whoever has the variant gets control."""
+    body = read_body(StopBody)
+    with transaction() as session:
+        release = _find(session, project_key, release_key)
+        release = experiments.stop(
+            session,
+            project_key,
+            environment_of(session, project_key, release_key),
+            release.key,
+            reason=body.reason,
+            actor=current_caller().actor,
+            now=now(),
+        )
+        return _answer(session, project_key, release)
+
+
+@blueprint.get(f"{_ITEM}/card.txt")
+@needs(Role.VIEWER)
+def get_release_card(project_key: str, release_key: str) -> ResponseReturnValue:
+    """Return the release's card as plain text."""
+    with reading() as session:
+        release = _find(session, project_key, release_key)
+        card = experiments.get_card(session, release, now=now())
+    return Response(card_text(card) + "\n", content_type="text/plain; charset=utf-8")
+
+
+@blueprint.get(f"{_ITEM}/record")
+@needs(Role.VIEWER)
+def get_release_record(project_key: str, release_key: str) -> ResponseReturnValue:
+    """Return the decision records, for ``flagstone verify``."""
+    with reading() as session:
+        release = _find(session, project_key, release_key)
+        return document(experiments.export_record(session, release))
+
+
+def _find(session: Session, project_key: str, release_key: str) -> Experiment:
+    environment_key = environment_of(session, project_key, release_key)
+    return releases.find(session, project_key, environment_key, release_key)
+
+
+def _answer(
+    session: Session, project_key: str, release: Experiment, *, status: int = 200
+) -> Response:
+    names = environment_names(session, project_key)
+    body = _show(session, release, names, count_looks(session, [release]))
+    body["plan"] = release.plan
+    return document(body, status=status, etag=release.version)
+
+
+def _show(
+    session: Session, release: Experiment, names: dict[int, str], counts: dict[int, int]
+) -> dict[str, Any]:
+    look = newest_look(session, release)
+    facts = release_facts(session, release, None if look is None else look.data, now())
+    return show_experiment(release, names, counts) | {"release": facts}
