@@ -149,8 +149,13 @@ def exact_bounds(found: int, of: int, error: float = 0.05) -> tuple[float, float
 
 
 def _at_least(found: int, of: int, share: float) -> float:
+    if share in {0.0, 1.0}:
+        return share
+    # By logarithms: with a thousand audits the binomial coefficient is no float any more.
+    whole, yes, no = math.lgamma(of + 1), math.log(share), math.log1p(-share)
     return math.fsum(
-        math.comb(of, k) * share**k * (1 - share) ** (of - k) for k in range(found, of + 1)
+        math.exp(whole - math.lgamma(k + 1) - math.lgamma(of - k + 1) + k * yes + (of - k) * no)
+        for k in range(found, of + 1)
     )
 
 

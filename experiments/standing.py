@@ -304,6 +304,13 @@ def audit_salt(environment_id: int, layer: str, period: int) -> str:
     return f"audit-{environment_id}-{period}:{layer}"
 
 
+def dealt_anew(exposures: ibis.Table, salt: str) -> ibis.Table:
+    """Give the exposures with an audit's arms in place of what was met."""
+    digit = md5(ibis.literal(f"{salt}.").concat(exposures.unit)).substr(0, 1)
+    arm = ibis.cases((digit.isin(_DIGITS), ARMS[0]), else_=ARMS[1])
+    return exposures.select(unit=exposures.unit, variant=arm, time=exposures.time)
+
+
 def _audit(store: EventStore, due: _Reading) -> tuple[str, dict[str, Any]]:
     plan = (
         parse_plan(due.earlier[0]["plan"])
@@ -329,9 +336,7 @@ def _audit(store: EventStore, due: _Reading) -> tuple[str, dict[str, Any]]:
         met = exposures.filter(
             exposures.environment_id == due.environment_id, exposures.rule.isin(rules)
         )
-        digit = md5(ibis.literal(f"{salt}.").concat(met.unit)).substr(0, 1)
-        arm = ibis.cases((digit.isin(_DIGITS), ARMS[0]), else_=ARMS[1])
-        dealt = met.select(unit=met.unit, variant=arm, time=met.time)
+        dealt = dealt_anew(met, salt)
         own = tracks.filter(tracks.environment_id == due.environment_id)
         analysis = analyse_tables(dealt, own, query)
     earlier = tuple(read_look(each["look"]) for each in due.earlier)
