@@ -164,3 +164,14 @@ def test_a_flag_of_the_holdout_that_somebody_touched_is_noticed(sqlite_world: An
     world.edit({"do": "kill", "flag": holdout.FLAG})
     assert not intact()
     hold(world, 0.06, now=1)
+
+
+def test_who_is_held_gets_control_whatever_the_default_is(sqlite_world: Any) -> None:
+    world = sqlite_world
+    world.edit({"do": "set_default", "variant": "third"})
+    world.run()
+    hold(world, 0.10)
+    assert held_units(world)
+    world.do(services.stop, reason="over", now=1)
+    assert held_units(world)
+    assert [rule["id"] for rule in world.flag()["rules"]] == ["exp-button"]

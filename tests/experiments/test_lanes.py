@@ -49,6 +49,7 @@ def test_reservations_never_overlap_and_nothing_is_refused_that_has_room(
 def test_the_narrowest_piece_that_holds_all_is_taken_before_the_share_is_cut_up() -> None:
     free = free_ranges([(0, 1000), (4000, 5000), (6000, 9000)])
     assert free == ((1000, 4000), (5000, 6000), (9000, 10_000))
+    assert free_ranges([(0, 5), (6, 10_000)]) == ((5, 6),)
     assert choose(free, 900) == ((5000, 5900),)
     assert choose(free, 2000) == ((1000, 3000),)
     assert choose(free, 3500) == ((1000, 4000), (5000, 5500))

@@ -324,3 +324,17 @@ def test_at_any_time_whatever_starts_and_ends_the_lanes_are_apart(
         found = met(world, ["checkout"], 400)
         assert sum(map(bool, found.values())) / 400 == pytest.approx(total / 10_000, abs=0.08)
         assert {rule for rules in found.values() for rule in rules} == {f"exp-{k}" for k in running}
+
+
+def test_a_lane_in_several_pieces_is_kept_as_a_whole(sqlite_world: Any, make_plan: Any) -> None:
+    world = sqlite_world
+    make_layer(world)
+    for key in ("e1", "e2", "e3"):
+        begin(world, make_plan(key=key, layer="checkout", layer_share=0.3))
+    world.do(services.stop, key="e2", reason="make room", now=1)
+    begin(world, make_plan(key="wide", layer="checkout", layer_share=0.35), now=2)
+    wide = see(world).holders[-1]
+    assert wide.lane.ranges == ((3000, 6000), (9000, 9500))
+    assert see(world).free == ((9500, 10_000),)
+    begin(world, make_plan(key="rest", layer="checkout", layer_share=0.05), now=3)
+    assert all(sum(rules.values()) == 1 for rules in met(world, ["checkout"], 4000).values())

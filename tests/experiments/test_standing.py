@@ -135,7 +135,7 @@ def test_an_audit_that_finds_something_is_counted_as_false(sqlite_world: Any) ->
 
 
 def test_the_bounds_are_exact() -> None:
-    # scipy.stats.beta.ppf of SciPy 1.16, as Clopper and Pearson's formula has it.
+    # scipy.stats.beta.ppf of SciPy 1.17.1, as Clopper and Pearson's formula has it.
     assert exact_bounds(0, 9) == pytest.approx((0, 0.3362671), abs=1e-6)
     assert exact_bounds(1, 9) == pytest.approx((0.0028091, 0.4824965), abs=1e-6)
     assert exact_bounds(5, 100) == pytest.approx((0.0164319, 0.1128349), abs=1e-6)
