@@ -157,6 +157,7 @@ def main() -> None:
         ("no effect, 5,000 units/h, crash rate 0.02", {}, 5_000, (0.02, 0.02)),
         ("1/1000 to 20/1000, 500 units/h, steps go on", {"minimum_units": 0}, 500, (0.001, 0.02)),
         ("1/1000 to 20/1000, 500 units/h, 100 units a step", {}, 500, (0.001, 0.02)),
+        ("1/1000 to 20/1000, 500 units/h, 500 a step", {"minimum_units": 500}, 500, (0.001, 0.02)),
         ("1/1000 to 20/1000, 500 units/h, stays at 1 %", {"steps": stay}, 500, (0.001, 0.02)),
         ("1/1000 to 20/1000, 500 units/h get it (1 % of 50,000)", {}, 50_000, (0.001, 0.02)),
     ]

@@ -174,8 +174,9 @@ def _sentence(rows: Sequence[SegmentRow], too_few: int) -> str:
     text = (
         f"This decided nothing and may decide nothing. Of {len(rows):,} rows {count} marked: there "
         "the change does something, and of such marks at most 5 % are expected to be false, over "
-        "all rows together. A row without a mark is what chance makes of many rows, however large "
-        "its number. A mark is a reason for an experiment in that segment, not for shipping to it."
+        "all rows together. A row without a mark may be what chance makes of many rows, however "
+        "large its number. A mark is a reason for an experiment in that segment, not for shipping "
+        "to it."
     )
     if too_few:
         left = "1 row" if too_few == 1 else f"{too_few:,} rows"

@@ -150,6 +150,11 @@ def test_the_sums_of_a_segment_are_those_of_its_units_alone(
     ]
     sizes = [sum(segment.counts.values()) for segment in countries[:MOST_VALUES]]
     assert sizes == sorted(sizes, reverse=True)
+    told = {segment.value for segment in countries[:MOST_VALUES]}
+    for value in {*said_first(events, "country").values()} - told - {None}:
+        units = {unit for unit, text in said_first(events, "country").items() if text == value}
+        alone = reference([e for e in events if e.unit in units], query(metrics=()))
+        assert sum(alone.counts.values()) <= sizes[-1]
     assert [(s.what, s.value) for s in found if s.attribute == "unheard"] == [("not said", None)]
     assert "later" not in {segment.value for segment in found}
 
