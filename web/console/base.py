@@ -27,6 +27,7 @@ LARGEST_NUMBER = 2**31 - 1
 _TABS = {
     "flags": "console.list_flags",
     "experiments": "console.list_experiments",
+    "metrics": "console.list_metrics",
     "requests": "console.list_requests",
     "ledger": "console.show_ledger",
     "outcomes": "console.show_outcomes",

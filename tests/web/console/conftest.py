@@ -20,6 +20,8 @@ from sqlmodel import func, select
 from werkzeug.test import TestResponse
 
 from experiments import services as experiment_services
+from experiments.catalogue import demand
+from experiments.catalogue import services as catalogue
 from experiments.models import Experiment, Look
 from flags import changes, services
 from flags.actor import Actor
@@ -247,6 +249,23 @@ class Console:
                 getattr(experiment_services, step)(
                     session, "shop", "production", document["key"], actor=ACTOR, now=self.clock()
                 )
+
+    def metric(self, key: str, **more: Any) -> None:
+        document = {"kind": "conversion", "event": "purchase", "window": "7d", **more}
+        with self.database.write() as session:
+            catalogue.put_metric(session, "shop", key, document, actor=ACTOR, now=self.clock())
+
+    def event(self, name: str, demand_class: str, description: str = "") -> None:
+        with self.database.write() as session:
+            demand.set_event_type(
+                session,
+                "shop",
+                name,
+                demand_class,
+                description=description,
+                actor=ACTOR,
+                now=self.clock(),
+            )
 
     def forecast(self) -> int:
         """Do the worker's forecasts."""

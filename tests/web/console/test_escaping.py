@@ -21,6 +21,8 @@ PAGES = [
     f"{HERE}/new-flag?key=%3Cscript%3Ealert(1)%3C/script%3E",
     f"{HERE}/experiments",
     f"{HERE}/experiments/one-page",
+    f"{HERE}/metrics",
+    f"{HERE}/metrics/evil",
     f"{HERE}/keys",
     f"{HERE}/audit",
     f"{HERE}/revisions/5",
@@ -61,6 +63,8 @@ def shop(small_console: Any, plan: Any) -> Any:
     )
     small_console.change("checkout", {"do": "turn_on"}, {"do": "kill"}, comment=EVIL)
     small_console.change("checkout", {"do": "unkill"})
+    small_console.metric("evil", event=[EVIL, "b"], owner=EVIL, description=EVIL)
+    small_console.event(EVIL, "neutral", EVIL)
     document = plan(hypothesis=EVIL, customer=EVIL, owner=f"{EVIL}, the owner")
     document["metrics"][0] |= {"key": EVIL[:60], "event": EVIL[:60]}
     small_console.experiment(document, "seal", "start")

@@ -17,6 +17,8 @@ PAGES = {
     "console.new_experiment": f"{HERE}/new-experiment",
     "console.new_release": f"{HERE}/new-release",
     "console.show_experiment": f"{HERE}/experiments/one-page",
+    "console.list_metrics": f"{HERE}/metrics",
+    "console.show_metric": f"{HERE}/metrics/buyers",
     "console.list_requests": f"{HERE}/requests",
     "console.show_ledger": f"{HERE}/ledger",
     "console.show_outcomes": f"{HERE}/outcomes",
@@ -43,6 +45,7 @@ POSTS = {
     "console.create_release": f"{HERE}/new-release",
     "console.advance_release": f"{HERE}/experiments/one-page/release/start",
     "console.advance": f"{HERE}/experiments/one-page/seal",
+    "console.classify_event": f"{HERE}/metrics",
     "console.create_request": f"{HERE}/requests",
     "console.move_request": f"{HERE}/requests/1",
     "console.create_key": f"{HERE}/keys",
@@ -53,6 +56,7 @@ PUBLIC_POSTS = {"console.complete_setup", "console.do_login", "console.logout"}
 
 @pytest.fixture
 def shop(small_console: Any, plan: Any) -> Any:
+    small_console.metric("buyers")
     small_console.experiment(plan())
     return small_console
 
