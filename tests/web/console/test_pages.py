@@ -22,6 +22,7 @@ PAGES = {
     "console.list_requests": f"{HERE}/requests",
     "console.show_ledger": f"{HERE}/ledger",
     "console.show_outcomes": f"{HERE}/outcomes",
+    "console.list_layers": f"{HERE}/layers",
     "console.list_keys": f"{HERE}/keys",
     "console.show_audit": f"{HERE}/audit",
 }
@@ -48,6 +49,8 @@ POSTS = {
     "console.classify_event": f"{HERE}/metrics",
     "console.create_request": f"{HERE}/requests",
     "console.move_request": f"{HERE}/requests/1",
+    "console.create_layer": f"{HERE}/layers",
+    "console.change_holdout": f"{HERE}/holdout",
     "console.create_key": f"{HERE}/keys",
     "console.revoke_key": f"{HERE}/keys/1/revoke",
 }
