@@ -21,6 +21,7 @@ from experiments.ledger import Waterfall, balances, waterfalls
 from experiments.models import Experiment, LedgerEntry, Look, Request
 from experiments.money import money_text
 from experiments.plan import parse_plan
+from experiments.release_state import is_release
 from flags.models import AuditEntry, FlagRow
 
 FEW = 3
@@ -102,12 +103,14 @@ class _Past:
 def outcomes(session: Session, project_id: int, *, now: dt.datetime) -> list[Outcome]:
     """Compute every outcome of a project as of ``now``."""
     pasts = _pasts(session, project_id)
+    # A release claims nothing that could be proven or not; its harm and its flag count.
+    claims = [past for past in pasts if not is_release(past.experiment)]
     asked = session.exec(select(Request).where(Request.project_id == project_id)).all()
     falls = waterfalls(session, project_id)
     return [
-        *_times(pasts, asked),
+        *_times(claims, asked),
         *_harm(session, pasts),
-        *_rates(pasts, now),
+        *_rates(claims, now),
         *_promises(session, project_id, falls),
         *_money(session, project_id, now),
         *_upkeep(session, project_id, pasts, asked, now),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from experiments import words
 from experiments.document import canonical_json, format_duration
 from experiments.plan import Metric, Plan
+from experiments.release import Release
 
 _ROLES = {
     "success": "success: must be shown better",
@@ -40,9 +41,37 @@ def promise_lines(plan: Plan) -> tuple[str, ...]:
     ]
     spent = f"policy {policy.name}: a change that is worth nothing is called proven at most "
     spent += f"{words.percent(policy.alpha_ship)} of the time"
+    if plan.release is not None:
+        return _release_lines(plan, plan.release)
     if plan.authorised_in_advance:
         spent += "; proven, it ships without being confirmed"
     lines.append(f"{spent[0].upper()}{spent[1:]}.")
+    return tuple(lines)
+
+
+def _release_lines(plan: Plan, release: Release) -> tuple[str, ...]:
+    (variant,) = plan.treatments
+    shares = words.listed([words.percent(step.share) for step in release.steps])
+    approved = [str(k + 1) for k, step in enumerate(release.steps) if step.approval]
+    waits = f"Step {words.listed(approved)} waits for another person. " if approved else ""
+    audience = f"{variant} for {shares} of the audience, then for everybody"
+    holds = format_duration(release.hold_seconds)
+    longer = format_duration(release.max_wait_seconds)
+    lines = (
+        f"{plan.customer} is the customer and carries the risk. {plan.owner} is the owner.",
+        (
+            f"Flag {plan.flag} in {plan.environment}: {audience}; as many on {plan.control} are "
+            "compared with them."
+        ),
+        (
+            f"{waits}Steps of {holds} in all, and {longer} longer at the most; harm turns "
+            f"everybody back to {plan.control} at any look, and so does waiting for longer."
+        ),
+        (
+            f"Policy {plan.policy.name}: a harmless {variant} is turned back at most "
+            f"{words.percent(plan.policy.alpha_harm)} of the time."
+        ),
+    )
     return tuple(lines)
 
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from experiments import releases, services
 from experiments.card import CardStatus, build_card, card_text
 from experiments.models import Experiment
+from experiments.outcomes import outcomes
 from experiments.plan import parse_plan
+from experiments.promise import promise_lines
 from experiments.record import verify
 from experiments.release_rules import Served, grown
 from experiments.release_state import release_facts
@@ -460,3 +462,25 @@ def test_every_card_of_a_release_says_what_to_do_and_who_is_next_and_accountable
     assert "Release button on flag checkout" in text
     if state in {"RAMPING", "RUNNING"}:
         assert "step 3 of 5 (25 %)" in " ".join(text.split())
+
+
+def test_what_was_promised_is_told_as_a_release() -> None:
+    short = release_document(control="control", owner="o", steps=[1, 50])
+    short["steps"][1] = {"share": 0.5, "approval": True}
+    text = " ".join(promise_lines(parse_plan(short)))
+    assert "new for 1 % and 50 % of the audience, then for everybody" in text
+    assert "Step 2 waits for another person." in text
+    assert "proven" not in text
+
+
+def test_a_release_is_harm_and_flag_debt_but_no_claim_among_the_outcomes(
+    sqlite_world: Any,
+) -> None:
+    world = sqlite_world
+    begin(world)
+    world.do(services.stop, reason="enough", now=5)
+    with world.database.read() as session:
+        project = world.experiment.project_id
+        found = {each.key: each for each in outcomes(session, project, now=world.at(9))}
+    assert found["proof_rate"].n == 0
+    assert found["time_to_market"].n == 0
