@@ -89,6 +89,7 @@ def writing_routes(app: Any) -> Iterator[tuple[str, str]]:
         "environment_key": "production",
         "flag_key": "checkout",
         "experiment_key": "drafted",
+        "release_key": "drafted",
         "metric_key": "purchase",
         "request_id": 1,
         "token_id": 1,

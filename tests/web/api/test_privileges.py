@@ -18,6 +18,7 @@ VALUES = {
     "flag_key": "checkout",
     "segment_key": "eu",
     "experiment_key": "exp",
+    "release_key": "checkout-on",
     "metric_key": "purchase",
     "layer_key": "checkout",
     "source_key": "warehouse",
