@@ -16,6 +16,7 @@ import pytest
 from sqlmodel import col, select
 
 from experiments import services as experiment_services
+from experiments.feasibility import forecast_document
 from experiments.models import Experiment, Look
 from experiments.record import verify
 from experiments.store.embedded import EmbeddedStore
@@ -23,7 +24,6 @@ from flags import changes, services
 from flags.actor import Actor
 from flags.database import Database
 from flags.models import Revision
-from tests.forecasting import forecast_now
 from web.auth import service as auth
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -69,7 +69,7 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def seed(database: Database) -> tuple[str, int]:
+def seed(database: Database, wait_until: Callable[..., Any]) -> tuple[str, int]:
     """Make a project with a running experiment; return a server key and its environment."""
     with database.write() as session:
         services.create_project(session, key="shop", name="Shop", actor=ACTOR, now=now())
@@ -87,7 +87,14 @@ def seed(database: Database) -> tuple[str, int]:
         place = ("shop", "production", "checkout")
         experiment_services.create_experiment(session, "shop", PLAN, actor=ACTOR, now=now())
         experiment_services.seal(session, *place, actor=ACTOR, now=now())
-    forecast_now(database, now())
+
+    def is_forecast() -> bool:
+        with database.read() as session:
+            experiment = experiment_services.get_experiment(session, *place)
+            return bool(forecast_document(session, experiment)["status"] == "ready")
+
+    # The service's own worker makes it: nothing starts while none is awake.
+    wait_until(is_forecast, seconds=60)
     with database.write() as session:
         experiment_services.start(session, *place, actor=ACTOR, now=now())
         environment = services.get_environment(session, "shop", "production")
@@ -155,7 +162,7 @@ def test_ten_kills_lose_no_event_repeat_no_look_and_break_no_record(
     chance = random.Random(20261121)
     service = make_service(f"sqlite:///{tmp_path / 'flagstone.db'}")
     database = Database(f"sqlite:///{tmp_path / 'flagstone.db'}")
-    key, environment_id = seed(database)
+    key, environment_id = seed(database, wait_until)
     acknowledged: set[str] = set()
 
     def newest_look() -> int:
