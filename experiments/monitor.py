@@ -22,11 +22,11 @@ from experiments.due import MACHINE, Due, Step, edited, read_due, take_step
 from experiments.errors import FencedError, SourceError
 from experiments.forecast import forecast_due
 from experiments.lease import LEASE_SECONDS, Held, acquire
-from experiments.lifecycle import Hold, State
+from experiments.lifecycle import Finding, Hold, Outcome, State
 from experiments.looking import compare_if_due, look_if_due
 from experiments.models import Experiment
 from experiments.release_monitor import advance_release
-from experiments.rest import AtRest, watched
+from experiments.rest import RETRY, Memory, watched
 from experiments.sources.watch import check_sealed
 from experiments.standing import stand_due
 from experiments.store.base import EventStore
@@ -35,7 +35,7 @@ from flags.models import Environment
 
 log = logging.getLogger(__name__)
 
-__all__ = ["MACHINE", "AtRest", "TickResult", "tick"]
+__all__ = ["MACHINE", "Memory", "TickResult", "tick"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def tick(
     now: dt.datetime,
     lease_seconds: float = LEASE_SECONDS,
     is_gone: Callable[[str], bool] = lambda _holder: False,
-    at_rest: AtRest | None = None,
+    memory: Memory | None = None,
 ) -> TickResult:
     """Do whatever is due, if this worker is the elected one.
 
@@ -68,9 +68,9 @@ def tick(
         The time, with a zone.
     is_gone : callable
         Tells of another worker's name for certain that its process has ended.
-    at_rest : dict, optional
-        What this worker found at rest in its earlier ticks; brought up to date. Without it every
-        watched experiment is read.
+    memory : Memory, optional
+        What this worker found in its earlier ticks; brought up to date. Without it every watched
+        experiment is read.
 
     Returns
     -------
@@ -81,17 +81,21 @@ def tick(
     if held is None:
         return TickResult(elected=False)
     looks = 0
-    at_rest = {} if at_rest is None else at_rest
+    memory = memory or Memory()
     try:
         moves = close_what_is_gone(database, held, now)
     except FencedError:
         return TickResult(False)
     errors = check_sealed(database, now)
-    for experiment_id, versions in watched(database, at_rest, now):
+    for experiment_id, versions in watched(database, memory, now):
         try:
             looked, moved = _serve(database, store, held, experiment_id, now)
         except FencedError:
             return TickResult(False, looks, moves, tuple(errors))
+        except SourceError as error:
+            log.warning("the source of experiment %s cannot be read: %s", experiment_id, error)
+            memory.retry_at[experiment_id] = now + RETRY
+            errors.append(f"experiment {experiment_id}: {error}")
         except Exception as error:
             # Whatever it is: one experiment's trouble must not leave the others unprotected.
             log.exception("experiment %s could not be served", experiment_id)
@@ -100,7 +104,7 @@ def tick(
             looks += looked
             moves += moved
             if not looked and not moved:
-                at_rest[experiment_id] = versions
+                memory.at_rest[experiment_id] = versions
     try:
         # After the looks: protection does not wait for a plan that nobody has met yet.
         forecast_due(database, store, held, now)
@@ -134,8 +138,10 @@ def _serve(
                 taken = read(database, store, held, due, now)
             except SourceError as error:
                 # Somebody else's engine is down: whatever needs no look goes on.
-                taken, unreadable = False, error
-            looks += taken
+                taken, unreadable = _without_look(database, held, due, now), error
+                moves += taken
+            else:
+                looks += taken
         else:
             taken = step(database, held, due, now)
             moves += taken
@@ -144,6 +150,36 @@ def _serve(
     if unreadable is not None:
         raise unreadable
     return looks, moves
+
+
+def _without_look(database: Database, held: Held, due: Due, now: dt.datetime) -> bool:
+    """Hold what cannot be read, and end it when time is up: silence rolls back, whoever is silent.
+
+    After the deadline the source has as long to come back as a person has to explain an alarm.
+    """
+    plan, position, started_at = due.plan, due.position, due.experiment.started_at
+    if position.shipped or position.waits_for_customer or started_at is None:
+        return False
+    elapsed = (now - started_at).total_seconds() - plan.policy.settle_seconds
+    read = due.looks[-1]["offset"] if due.looks else 0.0
+    if elapsed >= plan.deadline_seconds + plan.policy.explain_within_seconds:
+        finding = Finding(Outcome.NOT_PROVEN_IN_TIME, is_final=True)
+        sentence = (
+            f"The time is up and the source {plan.source} cannot be read, so nothing is proven: "
+            f"everybody is back on {plan.control}."
+        )
+        body = {"do": "unread", "cause": "deadline"}
+    elif position.hold is None and elapsed - read > plan.policy.stale_seconds:
+        finding = Finding(Outcome.CONTINUE, alarm=Hold.STALE)
+        sentence = (
+            f"Held: the source {plan.source} cannot be read. It goes on by itself when it answers; "
+            "the deadline stays."
+        )
+        body = {"do": "hold", "cause": Hold.STALE.value}
+    else:
+        return False
+    step = Step(lifecycle.look(position, finding), "action", sentence, body)
+    return _take(database, held, due, now, step)
 
 
 def _hold_if_edited(database: Database, held: Held, due: Due, now: dt.datetime) -> bool:

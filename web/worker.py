@@ -45,13 +45,13 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
         holder = worker_name()
         logger.info("worker %s ticks", holder)
         failures = 0
-        at_rest: monitor.AtRest = {}
+        memory = monitor.Memory()
         next_drain = 0.0
         while not stop.is_set():
             now = dt.datetime.now(dt.UTC)
             try:
                 monitor.tick(
-                    database, store, holder=holder, now=now, is_gone=is_gone, at_rest=at_rest
+                    database, store, holder=holder, now=now, is_gone=is_gone, memory=memory
                 )
                 failures = 0
             except Exception:

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from experiments.monitor import AtRest, TickResult, tick
+from experiments.enact import plan_of
+from experiments.errors import SourceError
+from experiments.monitor import Memory, TickResult, tick
+from experiments.record import verify
 from experiments.rest import watched
 
 
@@ -15,16 +18,16 @@ class Worker:
 
     def __init__(self, world: Any) -> None:
         self.world = world
-        self.at_rest: AtRest = {}
+        self.memory = Memory()
 
     def reads(self, second: float) -> list[int]:
         now = self.world.at(second)
-        return [found for found, _ in watched(self.world.database, self.at_rest, now)]
+        return [found for found, _ in watched(self.world.database, self.memory, now)]
 
     def tick(self, second: float) -> TickResult:
         world = self.world
         return tick(
-            world.database, world.store, holder="w", now=world.at(second), at_rest=self.at_rest
+            world.database, world.store, holder="w", now=world.at(second), memory=self.memory
         )
 
 
@@ -57,8 +60,8 @@ def test_every_instant_that_comes_wakes_it(worker: Worker, instant: str) -> None
             setattr(experiment, clock, None)
         setattr(experiment, instant, worker.world.at(4))
         session.add(experiment)
-    ((_, versions),) = watched(worker.world.database, {}, worker.world.at(2))
-    worker.at_rest[1] = versions
+    ((_, versions),) = watched(worker.world.database, Memory(), worker.world.at(2))
+    worker.memory.at_rest[1] = versions
     assert worker.reads(3) == []
     assert worker.reads(4) == [1]
 
@@ -85,7 +88,7 @@ def test_what_people_do_to_it_is_seen_and_what_has_ended_is_forgotten(worker: Wo
     worker.tick(1)
     worker.world.do(services.stop, reason="no longer wanted")
     assert worker.reads(2) == [], "nothing is watched any more"
-    assert worker.at_rest == {}
+    assert worker.memory == Memory()
 
 
 def test_trouble_is_not_rest(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,3 +100,43 @@ def test_trouble_is_not_rest(worker: Worker, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(monitor, "_serve", broken)
     assert worker.tick(1).errors
     assert worker.reads(2) == [1]
+
+
+@pytest.fixture
+def unread(sqlite_world: Any, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """A worker of an experiment whose source is down from the start."""
+    from experiments import monitor
+
+    def down(*_: Any) -> Any:
+        raise SourceError("nobody answers at the warehouse")
+
+    sqlite_world.run()
+    monkeypatch.setattr(monitor, "look_if_due", down)
+    return Worker(sqlite_world)
+
+
+def test_a_source_that_is_down_is_not_asked_at_every_tick(unread: Worker) -> None:
+    assert "warehouse" in unread.tick(1).errors[0]
+    assert unread.tick(2).errors == unread.tick(30.9).errors == ()
+    assert unread.tick(31).errors
+
+
+def test_a_source_that_stays_down_holds_the_experiment_and_the_deadline_ends_it(
+    unread: Worker,
+) -> None:
+    world = unread.world
+    policy, prove_by = plan_of(world.experiment).policy, 100
+    stale = policy.settle_seconds + policy.stale_seconds
+    end = policy.settle_seconds + prove_by + policy.explain_within_seconds
+    tick(world.database, world.store, holder="w", now=world.at(stale))
+    assert world.experiment.held_cause is None
+    tick(world.database, world.store, holder="w", now=world.at(stale + 1))
+    assert (world.experiment.state, world.experiment.held_cause) == ("HELD", "stale")
+    assert "cannot be read" in world.experiment.note
+    tick(world.database, world.store, holder="w", now=world.at(end - 1))
+    assert world.experiment.state == "HELD"
+    tick(world.database, world.store, holder="w", now=world.at(end))
+    found = world.experiment
+    assert (found.state, found.verdict) == ("ROLLED_BACK", "NOT_PROVEN_IN_TIME")
+    assert set(world.served().values()) == {"control"}
+    assert verify(world.export()).identical
