@@ -40,6 +40,7 @@ from experiments.store.base import EventStore
 from experiments.today import EXPOSURES, Arrivals, MeasuredBaseline, Today, read_today, unrecorded
 from flags.database import Database
 from flags.models import Environment, Project
+from flags.ranges import BUCKETS
 from flags.revisions import lock_environment
 from stats import Baseline
 
@@ -244,6 +245,10 @@ def _known(plan: Plan, today: Today) -> Known:
     if stated is not None and stated.units_per_day is not None and today.source != EXPOSURES:
         # Who met the flag is a measurement; units with any event only stand in for them.
         arrivals = Arrivals((stated.units_per_day,), plan.policy.day_seconds)
+    if arrivals is not None and plan.layer is not None and today.source != EXPOSURES:
+        # Who met the flag before came through some lane already; others are the whole layer.
+        part = plan.layer.buckets / BUCKETS
+        arrivals = Arrivals(tuple(n * part for n in arrivals.new_units), arrivals.day_seconds)
     baselines = {}
     for metric in plan.metrics:
         found = today.baselines.get(metric.key)
@@ -301,12 +306,23 @@ def _reason(found: MeasuredBaseline | None) -> str:
     return "nothing is measured yet" if found is None or not found.reason else found.reason
 
 
+def _is_stated(plan: Plan) -> bool:
+    return plan.expected is not None and plan.expected.units_per_day is not None
+
+
 def _notes(plan: Plan, today: Today, known: Known, looks: Sequence[float]) -> list[str]:
     notes = []
-    if today.source == "events" and known.arrivals is today.arrivals:
+    if today.source == "events" and not _is_stated(plan):
         notes.append(
             f"Nobody has met {plan.flag} through a tracked rule yet: units with any recorded event "
             "stand in for its audience."
+        )
+    if plan.layer is not None and known.arrivals is not None:
+        notes.append(
+            "Traffic is that of earlier tracked rules, whatever their share of the layer."
+            if today.source == EXPOSURES
+            else f"Of all units {plan.layer.share:.4g} take part: the share of layer "
+            f"{plan.layer.key}."
         )
     if plan.source is not None:
         notes.append(

@@ -163,6 +163,16 @@ def test_the_ramp_the_coverage_and_the_end_of_enrolment_count_units(
     assert schedule_of(plan, arrivals, 20.0, (10.0, 20.0)) is None
 
 
+def test_of_a_layer_only_the_share_takes_part(promise: Callable[..., Any]) -> None:
+    share = promise(layer="till", layer_share=0.25)
+    found = forecast(parse_plan(share), Today(), runs=20)
+    assert found["traffic"]["units_per_day"] == 1250
+    assert "Of all units 0.25 take part: the share of layer till." in found["notes"]
+    whole = forecast(parse_plan(promise()), Today(), runs=20)
+    first = [each["deadlines"][-1]["metrics"][0]["detectable"] for each in (whole, found)]
+    assert first[1] == pytest.approx(2 * first[0], rel=0.1)
+
+
 def test_traffic_goes_on_with_the_mean_of_its_last_half() -> None:
     arrivals = Arrivals((100.0, 60.0, 40.0, 20.0), 10.0)
     for seconds, units in ((0, 0), (5, 50), (10, 100), (35, 210), (40, 220), (60, 280)):
