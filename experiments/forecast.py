@@ -105,13 +105,14 @@ def _due(database: Database, now: dt.datetime) -> int | None:
         # Only an edit of its plan moves a draft.
         else_=col(Forecast.experiment_version) != col(Experiment.version),
     )
+    claim = sa.type_coerce(col(Experiment.plan), sa.JSON)["claim"].as_string()
     query = (
         select(Experiment.id)
         .outerjoin(Forecast, col(Forecast.experiment_id) == col(Experiment.id))
         .where(
             col(Experiment.state).in_([State.DRAFT.value, State.SEALED.value]),
             # A release promises no effect that could be out of reach.
-            sa.type_coerce(col(Experiment.plan), sa.JSON)["claim"].as_string() != RELEASE,
+            claim.is_distinct_from(RELEASE),
             sa.or_(
                 col(Forecast.experiment_id).is_(None), col(Forecast.renew_at) <= now, other_plan
             ),
