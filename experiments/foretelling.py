@@ -186,7 +186,8 @@ def _seen(
     specs = tuple(
         spec
         if spec.key == metric.key or spec.role is not Role.SUCCESS
-        else replace(spec, mde=1.0, superiority_margin=0.0)
+        # Halves can be lost as well as gained; a fall by all of it would leave no mean.
+        else replace(spec, mde=0.5, superiority_margin=0.0)
         for spec in decides.metrics
     )
     if not any(schedule.may_ship):

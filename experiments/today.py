@@ -172,7 +172,8 @@ def _first_events(plan: Plan, exposures: ibis.Table, tracks: ibis.Table) -> ibis
 
 def events_of(metric: Metric) -> set[str]:
     """Name the events that a metric is made of."""
-    return set(definition_of(metric).events)
+    # Whatever the mark will be, the events are the same.
+    return set(definition_of(metric, mark=1.0).events)
 
 
 def unrecorded(metric: Metric, unseen: Collection[str]) -> str | None:
@@ -221,17 +222,28 @@ def _baselines(
         start=start,
         look_at=now,
         enrol_until=None,
-        metrics=tuple(definition_of(metric) for metric in plan.metrics),
+        # A share above a mark is not known before the mark; a cap to come is left off meanwhile.
+        metrics=tuple(
+            definition_of(metric) for metric in plan.metrics if not _waits_for_mark(metric)
+        ),
     )
     found = {}
     sums = typed_sums(query, analyse_tables(exposures, tracks, query))
     for metric in plan.metrics:
+        if _waits_for_mark(metric):
+            reason = "its mark is read from the past once people come"
+            found[metric.key] = MeasuredBaseline(0, None, reason)
+            continue
         arms = sums[metric.key]
         control = arms[plan.control]
         # Control is what everybody has; only where few were on it do all arms stand for today.
         chosen = control if control.n >= FEWEST_UNITS else reduce(add, arms.values())
         found[metric.key] = baseline_of(metric, chosen)
     return found
+
+
+def _waits_for_mark(metric: Metric) -> bool:
+    return metric.kind == "quantile" and metric.reading.waits_for_past is not None
 
 
 def baseline_of(metric: Metric, sums: Any) -> MeasuredBaseline:

@@ -23,8 +23,13 @@ def stated(document: Mapping[str, Any], units_per_day: float = 1e7) -> dict[str,
     if document.get("expected") is not None:
         return dict(document)
     binary = {"conversion", "retention", "funnel"}
+
+    def is_binary(metric: Mapping[str, Any]) -> bool:
+        shared = metric["kind"] == "quantile" and metric.get("of") == "units"
+        return shared or metric["kind"] in binary
+
     metrics = {
-        metric["key"]: {"baseline": 0.2} if metric["kind"] in binary else {"baseline": 1, "sd": 1}
+        metric["key"]: {"baseline": 0.2} if is_binary(metric) else {"baseline": 1, "sd": 1}
         for metric in document["metrics"]
         # What the catalogue says is not in the plan yet.
         if "kind" in metric
