@@ -32,6 +32,8 @@ _NULL = frozenset({"FUTILE", "NOT_PROVEN_IN_TIME", "NOT_CONFIRMED"})
 _HARM = frozenset({"HARM", "LATE_HARM"})
 _RECENT = dt.timedelta(days=90)
 
+_SPANS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -62,6 +64,8 @@ class Outcome:
             return words.percent(self.value)
         if self.unit.startswith("money"):
             return money_text(round(self.value * 100), self.unit.removeprefix("money "))
+        if self.unit in _SPANS:
+            return _span(self.value * _SPANS[self.unit])
         return f"{words.plain(self.value, 3)} {self.unit}"
 
     def to_document(self) -> dict[str, Any]:
@@ -245,7 +249,7 @@ def _harm(session: Session, pasts: Sequence[_Past]) -> Iterable[Outcome]:
     yield Outcome(
         "harm_dose",
         "Harm dose",
-        "People who met a harmful arm, each weighed by the relative loss that it caused.",
+        "People who met a harmful arm, each weighed by the relative loss, at most one.",
         "people",
         len(detect),
         0,
@@ -253,11 +257,25 @@ def _harm(session: Session, pasts: Sequence[_Past]) -> Iterable[Outcome]:
     )
 
 
+def _span(seconds: float) -> str:
+    """Write a stretch of time in the largest unit of which there is one."""
+    unit = next((each for each, length in _SPANS.items() if abs(seconds) >= length), "seconds")
+    count = words.plain(seconds / _SPANS[unit], 3)
+    return f"{count} {unit.removesuffix('s') if count == '1' else unit}"
+
+
 def _dose(look: Look) -> float:
+    tests = look.decision.get("tests", ())
+    relative = {
+        (test["metric"], test["arm"]): abs(test["relative"])
+        for test in tests
+        if test["relative"] is not None
+    }
     worst: dict[str, float] = {}
-    for test in look.decision.get("tests", ()):
+    for test in tests:
         if test["kind"] in words.HARM_KINDS and test["passed"]:
-            loss = min(1.0, abs(test["relative"] or 0.0))
+            # Where control has none of it, no share says how much is lost: all of it.
+            loss = min(1.0, relative.get((test["metric"], test["arm"]), 1.0))
             worst[test["arm"]] = max(worst.get(test["arm"], 0.0), loss)
     counts = look.data["look"]["counts"]
     return float(sum(counts.get(arm, 0) * loss for arm, loss in worst.items()))

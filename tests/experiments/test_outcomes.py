@@ -76,7 +76,18 @@ def test_harm_is_timed_from_exposure_to_restoration_and_dosed(sqlite_world: Worl
     assert now["time_to_restore"].value == pytest.approx(2 / 60)
     counts = world.looks[-1].data["look"]["counts"]
     assert now["harm_dose"].value == pytest.approx(0.8 * counts["new"], rel=0.05)
+    assert (now["time_to_detect"].text, now["time_to_restore"].text) == ("10 seconds", "2 seconds")
     assert now["business_benefit_EUR"].text.startswith("−")
+
+
+def test_harm_that_control_has_none_of_counts_in_full(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.run()
+    world.traffic(0, 90, 3000, {"purchase": {"control": 0.5, "new": 0.5}, "error": {"new": 0.3}})
+    world.tick(12)
+    assert world.experiment.verdict == "HARM"
+    counts = world.looks[-1].data["look"]["counts"]
+    assert found(world, 100)["harm_dose"].value == counts["new"]
 
 
 def test_a_value_request_ends_when_its_flag_ships(sqlite_world: World) -> None:
