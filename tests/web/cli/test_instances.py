@@ -39,22 +39,23 @@ def clients(cli: Any, key: str) -> Iterator[list[Client]]:
         client.close(1.0)
 
 
+def heard_of(cli: Any, clients: list[Client]) -> list[dict[str, Any]]:
+    """Those of the clients that the service has heard of; nobody waits for the others."""
+    ours = {client.status().instance for client in clients}
+    return [each for each in cli.ok("instances") if each["id"] in ours]
+
+
 def test_clients_are_listed_with_what_they_serve_and_what_they_would(
     cli: Any, clients: list[Client], wait_until: Any, new_key: str
 ) -> None:
-    ours = {client.status().instance for client in clients}
-
-    def listed() -> list[dict[str, Any]]:
-        return [each for each in cli.ok("instances") if each["id"] in ours]
-
-    wait_until(lambda: len(listed()) == 2)
+    wait_until(lambda: len(heard_of(cli, clients)) == 2)
     cli.ok("flags", "create", new_key)
     clients[0].get_boolean(new_key, {}, False)
     clients[1].get_boolean(new_key, {}, True)
     clients[1].get_string("no-such-flag", {}, "x")
     cli.ok("instances", "--wait", "10")
     revision = max(client.status().revision or 0 for client in clients)
-    first, _ = listed()
+    first, _ = heard_of(cli, clients)
     assert (first["state"], first["revision"], first["source"]) == ("current", revision, "stream")
     assert first["sdk"].startswith("flagstone-python ")
     assert first["host"]
@@ -79,6 +80,7 @@ def test_clients_are_listed_with_what_they_serve_and_what_they_would(
 def test_who_does_not_follow_is_named_and_the_exit_code_says_so(
     cli: Any, clients: list[Client], wait_until: Any, new_key: str
 ) -> None:
+    wait_until(lambda: len(heard_of(cli, clients)) == 2)
     cli.ok("instances", "--wait", "10")
     hold = threading.Event()
     # Fetches are held up, as by a network that lost one machine; heartbeats go on.
