@@ -22,7 +22,7 @@ from pathlib import Path
 import duckdb
 import ibis
 
-from experiments.aggregate import AnalysisQuery, MetricDefinition, analyse_tables
+from experiments.measuring.aggregate import AnalysisQuery, MetricDefinition, analyse_tables
 
 DAY = 86_400.0
 START = 20_000 * DAY

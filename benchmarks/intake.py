@@ -25,7 +25,7 @@ from pathlib import Path
 
 import duckdb
 
-from experiments.aggregate import AnalysisQuery, MetricDefinition, analyse
+from experiments.measuring.aggregate import AnalysisQuery, MetricDefinition, analyse
 from experiments.store.base import SECONDS_PER_DAY, Event
 from experiments.store.embedded import EmbeddedStore
 from experiments.store.inbox import Inbox

@@ -3,8 +3,8 @@
     PYTHONPATH=.:sdk python benchmarks/releases.py --runs 200
 
 Units come as a Poisson stream and are dealt by the coin that the flag's hash is; every look is
-built and decided by the code that decides live (`experiments.looks`), every step taken when
-`experiments.releasing` waits for nothing. No database and no events: their sums are drawn.
+built and decided by the code that decides live (`experiments.judging.looks`), every step taken when
+`experiments.rules.releasing` waits for nothing. No database and no events: their sums are drawn.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments import lifecycle
-from experiments.lifecycle import Outcome, Position, State
-from experiments.looks import Quality, build_look, decide, finding_of, look_document
-from experiments.plan import Plan, parse_plan
-from experiments.policy import look_schedule
-from experiments.releasing import Standing, waits_for
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import Plan
+from experiments.contract.policy import look_schedule
+from experiments.judging.looks import Quality, build_look, decide, finding_of, look_document
+from experiments.machine import lifecycle
+from experiments.machine.lifecycle import Outcome, Position, State
+from experiments.rules.releasing import Standing, waits_for
 from stats import LookData, Moments
 
 START = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)

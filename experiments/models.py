@@ -53,7 +53,7 @@ class Experiment(SQLModel, table=True):
     request: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
     # What the holdback told about the shipped change.
     realised: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
-    # The buckets of its layer that are its own while it splits users: `experiments.lanes`.
+    # The buckets of its layer that are its own while it splits users: `experiments.contract.lanes`.
     lane: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
     created_at: dt.datetime = Field(sa_type=UtcDateTime)
     sealed_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)

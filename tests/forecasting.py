@@ -10,8 +10,8 @@ from typing import Any
 import duckdb
 import ibis
 
-from experiments.forecast import forecast_due
-from experiments.lease import acquire, release
+from experiments.moves.lease import acquire, release
+from experiments.planning.forecast import forecast_due
 from flags.database import Database
 
 # Enough to be a forecast; what it says of chances is tested where it matters.

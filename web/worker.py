@@ -1,6 +1,7 @@
 """The decision worker: looks, ramps, care of the event store; the one process that imports SciPy.
 
-Several may run. A lease with a fence, taken inside :func:`experiments.monitor.tick`, lets one act.
+Several may run. A lease with a fence, taken inside :func:`experiments.monitoring.monitor.tick`,
+lets one act.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
     """
     # Imported before the signal handlers are in place: a second or more in which nothing is begun
     # yet, so that a signal may end the process at once.
-    from experiments import lease, monitor
+    from experiments.monitoring import monitor
+    from experiments.moves import lease
     from experiments.store.opening import open_store
 
     stop = threading.Event() if stop is None else stop
@@ -80,7 +82,7 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
 
 def _kept_since(settings: Settings, database: Database, now: dt.datetime) -> float | None:
     """Find what may go; while nobody can tell what experiments need, nothing may."""
-    from experiments.retention import keep_since
+    from experiments.measuring.retention import keep_since
 
     try:
         return keep_since(database, keep_days=settings.events_keep_days, now=now)

@@ -36,15 +36,15 @@ from benchmarks.trials.worlds import (
     sized_targets,
     truths,
 )
-from experiments import services
-from experiments.enact import position_of
-from experiments.forecast_words import RISKS
-from experiments.lifecycle import State
+from experiments.contract.policy import look_schedule
+from experiments.judging.record import verify
+from experiments.machine.lifecycle import State
 from experiments.models import Experiment
-from experiments.monitor import tick
-from experiments.policy import look_schedule
-from experiments.record import verify
-from experiments.serving import salt_of
+from experiments.monitoring.monitor import tick
+from experiments.moves.enact import position_of
+from experiments.people import services
+from experiments.planning.forecast_words import RISKS
+from experiments.rules.serving import salt_of
 from experiments.store.base import Event
 from experiments.store.embedded import EmbeddedStore
 from flags import services as flag_services

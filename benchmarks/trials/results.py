@@ -23,8 +23,8 @@ from benchmarks.trials.worlds import (
     sized_targets,
     truths,
 )
-from experiments.looks import decision_plan
-from experiments.plan import parse_plan
+from experiments.contract.parsing import parse_plan
+from experiments.judging.looks import decision_plan
 from stats import Prospect, Verdict, operating_characteristics
 
 NAIVE: Mapping[Rule, str] = {"daily": "p < .05 every day", "end": "ship unless something lost"}

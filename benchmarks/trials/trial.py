@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.trials.worlds import ARMS, CONTROL, Visitors
-from experiments.lifecycle import State
-from experiments.plan import Plan
-from experiments.policy import look_schedule
-from experiments.serving import experiment_rules
+from experiments.contract.plan import Plan
+from experiments.contract.policy import look_schedule
+from experiments.machine.lifecycle import State
+from experiments.rules.serving import experiment_rules
 from experiments.store.base import Event
 from flagstone.engine import CompiledFlagSet, compile_flag_set, parse_flag_set
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from scipy import special
 from scipy import stats as sps
 
-from experiments.looks import decision_plan
-from experiments.plan import Plan, parse_plan
-from experiments.policy import look_schedule
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import Plan
+from experiments.contract.policy import look_schedule
+from experiments.judging.looks import decision_plan
 from stats import Baseline, Schedule, Truth, World, outlook
 
 Array = NDArray[np.float64]

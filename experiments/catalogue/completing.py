@@ -15,9 +15,9 @@ from sqlmodel import Session, col, select
 
 from experiments.catalogue.definition import BESIDE, definition_of
 from experiments.catalogue.models import MetricRow, MetricVersion
-from experiments.catalogue.reference import FAILURE_DEMAND
 from experiments.catalogue.services import entry_of, find_metric
-from experiments.document import Reader, format_duration
+from experiments.contract.document import Reader, format_duration
+from experiments.contract.reference import FAILURE_DEMAND
 from experiments.errors import PlanError
 from flags.services import get_project
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.catalogue.reference import FAILURE_DEMAND
-from experiments.document import Reader, format_duration
+from experiments.contract.document import Reader, format_duration
+from experiments.contract.metric import Metric, read_metric
+from experiments.contract.reference import FAILURE_DEMAND
 from experiments.errors import PlanError
-from experiments.plan import Metric, read_metric
 
 ROLE_FIELDS = ("role", "mde", "margin", "superiority_margin", "rare")
 """What a plan promises of a metric: never in the catalogue, always beside the reference."""

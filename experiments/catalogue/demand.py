@@ -16,8 +16,8 @@ from sqlmodel import Session, col, select
 
 from experiments.catalogue.definition import Entry, parse_entry
 from experiments.catalogue.models import EventType
-from experiments.catalogue.reference import FAILURE_DEMAND
 from experiments.catalogue.services import find_metric, write_metric
+from experiments.contract.reference import FAILURE_DEMAND
 from flags import audit
 from flags.actor import Actor
 from flags.errors import InvalidInputError, StateError, VersionConflictError

@@ -14,12 +14,17 @@ from typing import Any
 
 import ibis
 
-from experiments.aggregate import AnalysisQuery, MetricDefinition, analyse_tables
 from experiments.analysis.past import compile_past
-from experiments.measure import LEAST_PAST_BEYOND, LEAST_PAST_VALUES, definition_of, typed_sums
-from experiments.plan import Metric
+from experiments.contract.metric import Metric
+from experiments.measuring.aggregate import AnalysisQuery, MetricDefinition, analyse_tables
+from experiments.measuring.measure import (
+    LEAST_PAST_BEYOND,
+    LEAST_PAST_VALUES,
+    definition_of,
+    typed_sums,
+)
+from experiments.measuring.today import baseline_of
 from experiments.store.base import EventStore
-from experiments.today import baseline_of
 from stats import Baseline, CovariateMoments, LogHistogram
 
 Document = dict[str, Any]

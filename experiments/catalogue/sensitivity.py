@@ -20,11 +20,11 @@ from experiments.catalogue.models import MetricRow, MetricSensitivity
 from experiments.catalogue.noise import DAYS, PAST_SECONDS, Reading, read_noise
 from experiments.catalogue.services import entry_of
 from experiments.catalogue.usage import uses_of
-from experiments.document import format_duration
-from experiments.lease import Held, check_fence
-from experiments.plan import Metric
+from experiments.contract.document import format_duration
+from experiments.contract.metric import Metric
+from experiments.contract.words import percent, plain
+from experiments.moves.lease import Held, check_fence
 from experiments.store.base import EventStore
-from experiments.words import percent, plain
 from flags.database import Database
 from flags.models import Environment
 from stats import (

@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 
 from experiments.catalogue.definition import Entry, parse_entry
 from experiments.catalogue.models import MetricRow, MetricSensitivity, MetricVersion
-from experiments.catalogue.reference import FAILURE_DEMAND
+from experiments.contract.reference import FAILURE_DEMAND
 from flags import audit
 from flags.actor import Actor
 from flags.errors import NotFoundError, StateError, VersionConflictError

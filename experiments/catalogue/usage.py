@@ -10,11 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from experiments import words
 from experiments.catalogue.models import MetricRow
-from experiments.enact import plan_of
+from experiments.contract import words
 from experiments.models import Experiment, Look
-from experiments.series import series_of
+from experiments.moves.enact import plan_of
+from experiments.telling.series import series_of
 from flags.models import Environment
 from flags.services import get_project
 

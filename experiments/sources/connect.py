@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from experiments.contract.source import Source
 from experiments.errors import SourceError
-from experiments.sources.definition import Source
 
 if TYPE_CHECKING:
     from ibis.backends.sql import SQLBackend

@@ -19,9 +19,9 @@ import ibis
 from experiments.analysis.definitions import Analysis, AnalysisQuery, MetricDefinition
 from experiments.analysis.segments import segment_column, with_segments
 from experiments.analysis.statement import analyse_tables
+from experiments.contract.source import Source
 from experiments.errors import SourceError
 from experiments.sources.connect import opened
-from experiments.sources.definition import Source
 from experiments.sources.tables import exposure_table, metric_table, track_table
 from experiments.store.base import EventStore
 

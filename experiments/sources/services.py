@@ -1,7 +1,8 @@
 """What people do with sources: declare, read, change, delete; and what a start asks of them.
 
 No engine is imported here: the web process only keeps documents. The worker looks into the engine
-(:mod:`experiments.sources.watch`) and leaves what it found for :func:`check_before_start`.
+(:mod:`experiments.monitoring.source_watch`) and leaves what it found for
+:func:`check_before_start`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from experiments.document import Reader
+from experiments.contract.document import Reader
+from experiments.contract.plan import Plan
+from experiments.contract.source import Source, parse_source, read_source_key
 from experiments.errors import PlanError, SourceError
-from experiments.lifecycle import FINISHED, State
+from experiments.machine.lifecycle import FINISHED, State
 from experiments.models import Experiment, SourceCheck, SourceRow
-from experiments.plan import Plan
-from experiments.sources.definition import Source, parse_source, read_source_key
 from flags import audit
 from flags.actor import Actor
 from flags.errors import InvalidInputError, NotFoundError, StateError, VersionConflictError

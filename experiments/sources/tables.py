@@ -16,9 +16,9 @@ import sqlglot as sg
 import sqlglot.expressions as sge
 
 from experiments.analysis.segments import segment_column
+from experiments.contract.source import Relation, Source
 from experiments.errors import SourceError
 from experiments.sources.connect import is_engine_error
-from experiments.sources.definition import Relation, Source
 from experiments.sources.times import posix_seconds
 
 if TYPE_CHECKING:

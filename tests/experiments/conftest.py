@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from experiments import services
 from experiments.models import Experiment, Look
-from experiments.monitor import TickResult, tick
+from experiments.monitoring.monitor import TickResult, tick
+from experiments.people import services
 from experiments.store.base import Event
 from experiments.store.embedded import EmbeddedStore
 from flags import services as flag_services

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from experiments.aggregate import (
+from experiments.measuring.aggregate import (
     Analysis,
     AnalysisQuery,
     MetricDefinition,
@@ -55,7 +55,7 @@ def query(**change: object) -> AnalysisQuery:
 
 
 def reference(events: list[Event], q: AnalysisQuery) -> Analysis:
-    """Read the rules of ``experiments.aggregate`` aloud, one unit at a time."""
+    """Read the rules of ``experiments.measuring.aggregate`` aloud, one unit at a time."""
     kept: dict[bytes, Event] = {}
     for event in events:
         if event.environment_id == q.environment_id:

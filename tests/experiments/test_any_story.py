@@ -19,9 +19,9 @@ from hypothesis.stateful import (
 )
 from sqlmodel import col, select
 
-from experiments import interventions, overrides, services
+from experiments.judging.record import verify
 from experiments.models import Experiment
-from experiments.record import verify
+from experiments.people import interventions, overrides, services
 from flags.actor import Actor
 from flags.database import Database
 from flags.errors import FlagstoneError

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from scipy import stats as sps
 
-from experiments.calibrate import Calibration, calibrate, calibrate_recorded, share_of
-from experiments.deals import Recorded, deal_anew, deal_labels, lifted_outcome, with_looks
-from experiments.endings import ENDS, end_deals
+from experiments.contract.parsing import parse_plan
 from experiments.errors import PlanError
-from experiments.plan import parse_plan
-from experiments.replay import read_recorded, recorded_units, replay_recorded
-from experiments.replay_files import LongOutcome, WideOutcome
+from experiments.replays.calibrate import Calibration, calibrate, calibrate_recorded, share_of
+from experiments.replays.deals import Recorded, deal_anew, deal_labels, lifted_outcome, with_looks
+from experiments.replays.endings import ENDS, end_deals
+from experiments.replays.replay import read_recorded, recorded_units, replay_recorded
+from experiments.replays.replay_files import LongOutcome, WideOutcome
 from stats import Verdict
 
 PLANS = Path(__file__).parent / "plans"

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from experiments import services
-from experiments.card import Card, CardStatus, build_card, card_text
-from experiments.lifecycle import Outcome, State
-from experiments.looks import Quality, build_look, decide, look_document
-from experiments.plan import Plan, parse_plan
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import Plan
+from experiments.judging.looks import Quality, build_look, decide, look_document
+from experiments.machine.lifecycle import Outcome, State
+from experiments.people import services
+from experiments.telling.card import Card, CardStatus, build_card, card_text
 from flags.actor import Actor
 from stats import Moments
 

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from experiments import services
 from experiments.catalogue import services as catalogue
 from experiments.catalogue.completing import newer_versions
 from experiments.catalogue.definition import measures, parse_entry
 from experiments.catalogue.models import MetricVersion
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import plan_hash
 from experiments.errors import PlanError
-from experiments.plan import parse_plan, plan_hash
+from experiments.people import services
 from flags.actor import Actor
 from flags.audit import verify_chain
 from flags.errors import NotFoundError, StateError, VersionConflictError

@@ -26,7 +26,7 @@ from benchmarks.trials.worlds import (
     sized_targets,
     truths,
 )
-from experiments import services
+from experiments.people import services
 from flags.actor import Actor
 from flags.changes import apply_change, parse_change
 from stats import Truth

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from experiments import services
 from experiments.catalogue import demand
 from experiments.catalogue import services as catalogue
 from experiments.catalogue.completing import newer_versions
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import plan_hash
 from experiments.errors import PlanError
-from experiments.forecast import forecast
-from experiments.forecast_words import NO_DATA
-from experiments.plan import parse_plan, plan_hash
-from experiments.record import verify
-from experiments.today import Today
+from experiments.judging.record import verify
+from experiments.measuring.today import Today
+from experiments.people import services
+from experiments.planning.forecast import forecast
+from experiments.planning.forecast_words import NO_DATA
 from flags.actor import Actor
 from flags.errors import InvalidInputError, StateError, VersionConflictError
 from stats import RatioMoments

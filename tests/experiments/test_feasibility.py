@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from experiments import services
 from experiments.errors import ForecastPendingError, NotFeasibleError
-from experiments.feasibility import OLDEST
-from experiments.record import verify
+from experiments.judging.record import verify
+from experiments.people import services
+from experiments.planning.feasibility import OLDEST
 from flags.actor import Actor
 from flags.audit import entries
 from flags.errors import InvalidInputError, NotAllowedError, StateError

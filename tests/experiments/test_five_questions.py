@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from experiments import words
-from experiments.card import Card, CardStatus, build_card, card_text
-from experiments.lifecycle import Outcome, State
-from experiments.looks import Quality, build_look, decide, look_document
-from experiments.plan import Plan, parse_plan
+from experiments.contract import words
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import Plan
+from experiments.judging.looks import Quality, build_look, decide, look_document
+from experiments.machine.lifecycle import Outcome, State
+from experiments.telling.card import Card, CardStatus, build_card, card_text
 from stats import Moments
 
 START = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)

@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import services
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import plan_hash
+from experiments.contract.policy import look_schedule
 from experiments.errors import FencedError, PlanError
-from experiments.feasibility import read_forecast
-from experiments.forecast import FRESH, RETRY, forecast, forecast_due
-from experiments.forecast_words import forecast_lines
-from experiments.foretelling import enrolled, schedule_of, simulated_looks
-from experiments.lease import acquire
-from experiments.looks import Quality, build_look, decide, decision_plan
+from experiments.judging.looks import Quality, build_look, decide, decision_plan
+from experiments.judging.record import verify
+from experiments.measuring.today import Arrivals, Today, read_today
 from experiments.models import Forecast
-from experiments.plan import parse_plan, plan_hash
-from experiments.policy import look_schedule
-from experiments.record import verify
-from experiments.today import Arrivals, Today, read_today
+from experiments.moves.lease import acquire
+from experiments.people import services
+from experiments.planning.feasibility import read_forecast
+from experiments.planning.forecast import FRESH, RETRY, forecast, forecast_due
+from experiments.planning.forecast_words import forecast_lines
+from experiments.planning.foretelling import enrolled, schedule_of, simulated_looks
 from flags.actor import Actor
 from stats import (
     Baseline,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from experiments import holdout, layers, services
+from experiments.moves import holdout, layers
+from experiments.people import services
 from flags import services as flag_services
 from flags.actor import Actor
 from flags.errors import InvalidInputError, NotFoundError, StateError, VersionConflictError

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from experiments import interventions, overrides, services
 from experiments.errors import SealBrokenError
-from experiments.record import verify
+from experiments.judging.record import verify
+from experiments.people import interventions, overrides, services
 from flags.actor import Actor
 from flags.errors import InvalidInputError, NotAllowedError, StateError
 from tests.experiments.test_monitor import _exposures

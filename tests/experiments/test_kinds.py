@@ -15,8 +15,13 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from experiments.aggregate import Analysis, AnalysisQuery, MetricDefinition, analyse_tables
 from experiments.analysis.definitions import sums_names
+from experiments.measuring.aggregate import (
+    Analysis,
+    AnalysisQuery,
+    MetricDefinition,
+    analyse_tables,
+)
 
 START = 1_000_000.0
 ARMS = ("control", "new")

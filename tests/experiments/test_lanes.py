@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.errors import PlanError
-from experiments.lanes import (
+from experiments.contract.lanes import (
     Lane,
     arranged,
     choose,
@@ -20,7 +19,8 @@ from experiments.lanes import (
     read_lane,
     width,
 )
-from experiments.plan import parse_plan
+from experiments.contract.parsing import parse_plan
+from experiments.errors import PlanError
 
 
 @settings(max_examples=60, deadline=None)

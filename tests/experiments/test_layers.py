@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from experiments import layers, services
-from experiments.lifecycle import State
+from experiments.machine.lifecycle import State
+from experiments.moves import layers
+from experiments.people import services
 from flags import services as flag_services
 from flags.actor import Actor
 from flags.errors import NotFoundError, StateError, VersionConflictError

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from experiments import services
 from experiments.errors import FencedError
-from experiments.lease import acquire, check_fence, release
+from experiments.judging.record import verify
 from experiments.models import Lease
-from experiments.record import verify
+from experiments.moves.lease import acquire, check_fence, release
+from experiments.people import services
 from flags.database import Database
 
 NOW = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
@@ -97,7 +97,7 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing(world: Any) -> Non
 
 WORKER = """
 import datetime as dt
-from experiments.monitor import tick
+from experiments.monitoring.monitor import tick
 from experiments.store.embedded import EmbeddedStore
 from flags.database import Database
 
@@ -116,7 +116,7 @@ else:
 
 # One process imports the statistics, and every worker is forked from it before it has any thread.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["experiments.monitor", "experiments.store.embedded"])
+PROCESSES.set_forkserver_preload(["experiments.monitoring.monitor", "experiments.store.embedded"])
 
 
 def start_worker(world: Any, holder: str, mode: str) -> tuple[Any, Any]:

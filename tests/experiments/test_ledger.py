@@ -15,16 +15,19 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from experiments import ledger, lifecycle, overrides, services
-from experiments.effects import Effect, effects_at
-from experiments.enact import plan_of, position_of
-from experiments.entries import Facts, entries_for
-from experiments.formulas import Entry, compute
-from experiments.ledger import entry_document, first_fault
-from experiments.lifecycle import Comparison, Finding, Outcome, Position, State
+from experiments.contract.effects import Effect, effects_at
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import Plan
+from experiments.machine import lifecycle
+from experiments.machine.lifecycle import Comparison, Finding, Outcome, Position, State
 from experiments.models import Look
-from experiments.plan import Plan, parse_plan
-from experiments.priors import priors_of
+from experiments.moves.enact import plan_of, position_of
+from experiments.people import overrides, services
+from experiments.value import ledger
+from experiments.value.entries import Facts, entries_for
+from experiments.value.formulas import Entry, compute
+from experiments.value.ledger import entry_document, first_fault
+from experiments.value.priors import priors_of
 from flags import services as flag_services
 
 from .conftest import CUSTOMER, OWNER, START, World, plan_document

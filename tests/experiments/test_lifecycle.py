@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from experiments import lifecycle
-from experiments.lifecycle import (
+from experiments.machine import lifecycle
+from experiments.machine.lifecycle import (
     Action,
     Comparison,
     Finding,

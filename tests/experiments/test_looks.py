@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.looks import (
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import Plan
+from experiments.judging.looks import (
     Quality,
     build_look,
     decide,
@@ -18,7 +20,6 @@ from experiments.looks import (
     look_document,
     read_look,
 )
-from experiments.plan import Plan, parse_plan
 from stats import CovariateMoments, LookData, Moments, Verdict
 
 FRESH = Quality(newest_event_age_seconds=1.0)

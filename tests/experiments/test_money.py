@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.card import card_text
+from experiments.contract.money import MOST_CENTS, Value, Worth, cents, money_text, months_of_effect
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import plan_hash
 from experiments.errors import PlanError
-from experiments.money import MOST_CENTS, Value, Worth, cents, money_text, months_of_effect
-from experiments.plan import parse_plan, plan_hash
+from experiments.telling.card import card_text
 
 from .conftest import World, plan_document
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from experiments import services
-from experiments.lifecycle import State
-from experiments.record import verify
+from experiments.judging.record import verify
+from experiments.machine.lifecycle import State
+from experiments.people import services
 from flags.actor import Actor
 
 CUSTOMER = Actor("user", "customer@example.org")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from experiments import requests, services
-from experiments.outcomes import Outcome, outcomes
+from experiments.people import requests, services
+from experiments.people.outcomes import Outcome, outcomes
 from flags import services as flag_services
 
 from .conftest import CUSTOMER, OWNER, World, plan_document

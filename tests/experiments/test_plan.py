@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.document import format_duration, parse_duration
+from experiments.contract.document import format_duration, parse_duration
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import plan_hash
 from experiments.errors import PlanError
-from experiments.plan import parse_plan, plan_hash
 
 Document = dict[str, Any]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.policy import (
+from experiments.contract.policy import (
     PROOF_28D,
     LookPhase,
     Policy,

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from experiments import words
-from experiments.card import Card, CardStatus, build_card, card_text
-from experiments.document import sha256_of
-from experiments.looks import Quality, build_look, decide, look_document
-from experiments.plan import Plan, parse_plan
-from experiments.record import NO_HASH, verify
-from experiments.replay import replay
+from experiments.contract import words
+from experiments.contract.document import sha256_of
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import Plan
+from experiments.judging.looks import Quality, build_look, decide, look_document
+from experiments.judging.record import NO_HASH, verify
+from experiments.replays.replay import replay
+from experiments.telling.card import Card, CardStatus, build_card, card_text
 from stats import Moments
 
 CANARY = {"control": 95, "new": 5}

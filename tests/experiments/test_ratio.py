@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from experiments import words
+from experiments.contract import words
+from experiments.contract.parsing import parse_plan
 from experiments.errors import PlanError
-from experiments.looks import look_document, read_look
-from experiments.plan import parse_plan
-from experiments.record import verify
-from experiments.replay import replay
+from experiments.judging.looks import look_document, read_look
+from experiments.judging.record import verify
+from experiments.replays.replay import replay
 from experiments.store.base import Event
 from stats import RatioMoments, compare_ratios
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from experiments.card import card_text
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import plan_hash
 from experiments.errors import PlanError
-from experiments.plan import parse_plan, plan_hash
-from experiments.record import verify
-from experiments.replay import replay
+from experiments.judging.record import verify
+from experiments.replays.replay import replay
 from experiments.store.base import Event
+from experiments.telling.card import card_text
 from stats import CovariateMoments, Moments, RatioMoments
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -285,8 +286,8 @@ def test_a_replay_refuses_what_no_file_tells(tmp_path: Path, fields: str, field:
 
 
 def test_sums_have_the_type_that_decides() -> None:
-    from experiments.aggregate import Analysis, AnalysisQuery, MetricDefinition
-    from experiments.measure import typed_sums
+    from experiments.measuring.aggregate import Analysis, AnalysisQuery, MetricDefinition
+    from experiments.measuring.measure import typed_sums
 
     metrics = (
         MetricDefinition("a", "funnel", "e", 1.0, steps=("d", "e")),

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from experiments.document import sha256_of
+from experiments.contract.document import sha256_of
 from experiments.errors import RecordError
-from experiments.record import NO_HASH, verify
+from experiments.judging.record import NO_HASH, verify
 from flags.database import Database
 from tests.experiments.conftest import make_world
 

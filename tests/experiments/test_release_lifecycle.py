@@ -10,8 +10,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from experiments import lifecycle
-from experiments.lifecycle import Action, Finding, Hold, Outcome, Position, State
+from experiments.machine import lifecycle
+from experiments.machine.lifecycle import Action, Finding, Hold, Outcome, Position, State
 from flags.errors import StateError
 
 BACK = "control"

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments import releases, services
-from experiments.card import CardStatus, build_card, card_text
+from experiments.contract.parsing import parse_plan
+from experiments.contract.promise import promise_lines
+from experiments.judging.record import verify
 from experiments.models import Experiment
-from experiments.outcomes import outcomes
-from experiments.plan import parse_plan
-from experiments.promise import promise_lines
-from experiments.record import verify
-from experiments.release_rules import Served, grown
-from experiments.release_state import release_facts
+from experiments.moves.release_state import release_facts
+from experiments.people import releases, services
+from experiments.people.outcomes import outcomes
+from experiments.rules.release_rules import Served, grown
+from experiments.telling.card import CardStatus, build_card, card_text
 from flags.actor import Actor
 from flags.errors import InvalidInputError, NotAllowedError, NotFoundError, StateError
 from tests.experiments.conftest import CUSTOMER, OWNER, PLACE, START, World

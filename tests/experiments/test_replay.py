@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from experiments.errors import PlanError, RowError
-from experiments.replay import ReplayResult, replay
+from experiments.replays.replay import ReplayResult, replay
 
 PLANS = Path(__file__).parent / "plans"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from experiments import requests
+from experiments.people import requests
 from flags import services as flag_services
 from flags.actor import Actor
 from flags.database import Database

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from experiments.enact import plan_of
 from experiments.errors import SourceError
-from experiments.monitor import Memory, TickResult, tick
-from experiments.record import verify
-from experiments.rest import watched
+from experiments.judging.record import verify
+from experiments.monitoring.monitor import Memory, TickResult, tick
+from experiments.monitoring.rest import watched
+from experiments.moves.enact import plan_of
 
 
 class Worker:
@@ -83,7 +83,7 @@ def test_a_flag_that_is_archived_is_seen_by_the_next_tick(worker: Worker) -> Non
 
 
 def test_what_people_do_to_it_is_seen_and_what_has_ended_is_forgotten(worker: Worker) -> None:
-    from experiments import services
+    from experiments.people import services
 
     worker.tick(1)
     worker.world.do(services.stop, reason="no longer wanted")
@@ -92,7 +92,7 @@ def test_what_people_do_to_it_is_seen_and_what_has_ended_is_forgotten(worker: Wo
 
 
 def test_trouble_is_not_rest(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    from experiments import monitor
+    from experiments.monitoring import monitor
 
     def broken(*_: Any) -> Any:
         raise OSError("the disk is away")
@@ -105,7 +105,7 @@ def test_trouble_is_not_rest(worker: Worker, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def unread(sqlite_world: Any, monkeypatch: pytest.MonkeyPatch) -> Worker:
     """A worker of an experiment whose source is down from the start."""
-    from experiments import monitor
+    from experiments.monitoring import monitor
 
     def down(*_: Any) -> Any:
         raise SourceError("nobody answers at the warehouse")

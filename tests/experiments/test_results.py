@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 import experiments
-from experiments.looks import decide, read_look
-from experiments.plan import parse_plan
-from experiments.record import verify
-from experiments.results import COLUMNS, Results, read_results, results_csv, results_document
-from experiments.tables import write_csv
+from experiments.contract.parsing import parse_plan
+from experiments.judging.looks import decide, read_look
+from experiments.judging.record import verify
+from experiments.people.results import COLUMNS, Results, read_results, results_csv, results_document
+from experiments.telling.tables import write_csv
 from tests.experiments.conftest import plan_document
 
 BETTER = {

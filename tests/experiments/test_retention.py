@@ -6,8 +6,8 @@ from typing import Any
 
 import sqlmodel
 
+from experiments.measuring.retention import keep_since
 from experiments.models import Experiment
-from experiments.retention import keep_since
 
 
 def kept_days(world: Any, keep_days: int, *, now: float) -> float | None:

@@ -16,20 +16,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import exploring
-from experiments.aggregate import AnalysisQuery, by_day, by_segment
 from experiments.analysis.days import day_query
 from experiments.analysis.segments import MOST_VALUES, SegmentSums
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import Plan
 from experiments.errors import PlanError
-from experiments.explored import COLUMNS, explored
-from experiments.exploring import novelty_document, segments_document
-from experiments.measure import query_of
+from experiments.judging.record import verify
+from experiments.measuring import exploring
+from experiments.measuring.aggregate import AnalysisQuery, by_day, by_segment
+from experiments.measuring.exploring import novelty_document, segments_document
+from experiments.measuring.measure import query_of
 from experiments.models import Look
-from experiments.plan import Plan, parse_plan
-from experiments.record import verify
-from experiments.results import read_results, results_document, segments_csv
+from experiments.people.results import read_results, results_document, segments_csv
 from experiments.store.base import Event, EventStore, attributes_text
 from experiments.store.opening import open_store
+from experiments.telling.explored import COLUMNS, explored
 from tests.experiments.conftest import plan_document
 from tests.experiments.test_aggregate import ARMS, METRICS, START, query, reference
 

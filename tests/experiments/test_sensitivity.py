@@ -18,8 +18,8 @@ from experiments.catalogue.models import MetricSensitivity
 from experiments.catalogue.noise import Reading, read_noise
 from experiments.catalogue.sensitivity import describe, sense_due
 from experiments.errors import FencedError
-from experiments.lease import acquire
 from experiments.models import Experiment, Look
+from experiments.moves.lease import acquire
 from experiments.store.base import Event
 from flags.actor import Actor
 from stats import Baseline, DecisionPlan, MetricSpec, Role, Schedule, World, outlook

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from experiments import services
 from experiments.errors import PlanError, SealBrokenError
+from experiments.people import services
 from flags.actor import Actor
 from flags.audit import entries, verify_chain
 from flags.errors import (
@@ -183,7 +183,8 @@ def test_one_experiment_of_a_flag_at_a_time(
 
 def test_services_and_card_import_no_statistics() -> None:
     code = (
-        "import sys, experiments.services, experiments.card, experiments.lifecycle\n"
+        "import sys, experiments.people.services, experiments.telling.card\n"
+        "import experiments.machine.lifecycle\n"
         "print([m for m in ('numpy', 'scipy', 'stats', 'duckdb') if m in sys.modules])"
     )
     root = Path(__file__).resolve().parents[2]

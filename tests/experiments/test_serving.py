@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments import serving
-from experiments.plan import parse_plan
+from experiments.contract.parsing import parse_plan
+from experiments.rules import serving
 from flags.errors import StateError
 from flagstone.engine import compile_flag_set, parse_flag_set
 

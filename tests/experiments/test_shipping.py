@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from experiments import holdback, services
-from experiments.plan import parse_plan
-from experiments.record import verify
+from experiments.contract.parsing import parse_plan
+from experiments.judging import holdback
+from experiments.judging.record import verify
+from experiments.people import services
 from flags.actor import Actor
 from stats import Moments
 from tests.experiments.test_monitor import _exposures

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from sqlmodel import select
 
-from experiments import audits, holdout, layers, services, standing
-from experiments.audits import Audit, Tally, exact_bounds, list_audits, tally
-from experiments.lease import acquire
 from experiments.models import Experiment, StandingRow
+from experiments.monitoring import standing
+from experiments.moves import holdout, layers
+from experiments.moves.lease import acquire
+from experiments.people import services
 from experiments.store.base import Event
+from experiments.telling import audits
+from experiments.telling.audits import Audit, Tally, exact_bounds, list_audits, tally
 from flags.actor import Actor
 
 OWNER = Actor("user", "owner@example.org")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.timeline import timeline
+from experiments.telling.timeline import timeline
 from tests.experiments.conftest import plan_document
 
 SAME = {"purchase": {"control": 0.2, "new": 0.205}, "error": {"control": 0.1, "new": 0.1}}

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from experiments import monitor
 from experiments.models import Lease
+from experiments.monitoring import monitor
 from experiments.store.base import Event
 from experiments.store.embedded import EmbeddedStore
 from experiments.store.opening import open_store

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 
-from experiments import interventions, overrides
 from experiments.models import Experiment
+from experiments.people import interventions, overrides
 from web.api.blueprint import blueprint
 from web.api.experiments import ITEM, answer, environment_of
 from web.api.idempotency import idempotent

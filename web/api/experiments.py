@@ -9,17 +9,17 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 from sqlmodel import Session
 
-from experiments import feasibility
-from experiments import services as experiments
-from experiments.card import card_text
 from experiments.models import Experiment, Look
-from experiments.results import (
+from experiments.people import services as experiments
+from experiments.people.results import (
     Results,
     read_results,
     results_csv,
     results_document,
     segments_csv,
 )
+from experiments.planning import feasibility
+from experiments.telling.card import card_text
 from flags import services
 from flags.errors import InvalidInputError, NotFoundError
 from web.api.blueprint import blueprint

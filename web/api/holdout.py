@@ -8,8 +8,9 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 from sqlmodel import Session
 
-from experiments import audits, holdout, readings
 from experiments.models import HoldoutRow
+from experiments.moves import holdout
+from experiments.telling import audits, readings
 from flags import services
 from flags.models import Environment
 from flags.ranges import BUCKETS

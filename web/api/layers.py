@@ -8,8 +8,8 @@ from flask import Response
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 
-from experiments import layers
-from experiments.layers import Layer
+from experiments.moves import layers
+from experiments.moves.layers import Layer
 from flags import services
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint

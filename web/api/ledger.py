@@ -8,8 +8,8 @@ from flask import Response
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 
-from experiments import ledger
-from experiments.outcomes import as_documents, outcomes
+from experiments.people.outcomes import as_documents, outcomes
+from experiments.value import ledger
 from flags import services
 from web.api.blueprint import blueprint
 from web.api.render import PageQuery, document, page

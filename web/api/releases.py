@@ -8,11 +8,11 @@ from flask import Response
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
-from experiments import releases
-from experiments import services as experiments
-from experiments.card import card_text
 from experiments.models import Experiment
-from experiments.release_state import release_facts
+from experiments.moves.release_state import release_facts
+from experiments.people import releases
+from experiments.people import services as experiments
+from experiments.telling.card import card_text
 from flags import services
 from web.api.blueprint import blueprint
 from web.api.experiments import (

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from flask.typing import ResponseReturnValue
 from pydantic import ConfigDict, Field
 
-from experiments import requests
 from experiments.models import Request
+from experiments.people import requests
 from flags.errors import InvalidInputError
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent

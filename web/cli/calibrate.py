@@ -46,7 +46,7 @@ def calibrate(
     coin, so that nothing is different; and again with a known effect in the treatment. Each deal is
     judged by the very machine that decides experiments. Needs no service.
     """
-    from experiments.calibrate import calibrate as run
+    from experiments.replays.calibrate import calibrate as run
     from web.cli.calibrate_words import words
 
     text = read_text(plan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.calibrate import (
+from experiments.replays.calibrate import (
     CONFIDENCE_LEVEL,
     WORTH_HAVING,
     WORTHLESS,

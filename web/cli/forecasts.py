@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from experiments.forecast_words import forecast_lines
+from experiments.planning.forecast_words import forecast_lines
 from web.cli.remote import Remote
 
 # The worker ticks every second, and takes about one for a forecast.

@@ -33,7 +33,7 @@ def ledger(
     path = remote.project_path("ledger")
     if check:
         # Here and not above: who only lists needs no database library.
-        from experiments.ledger import first_fault
+        from experiments.value.ledger import first_fault
 
         found = remote.items(path)[::-1]
         fault = first_fault(found)

@@ -128,7 +128,7 @@ def _upgrade(settings: Settings) -> str:
 @pass_invocation
 def replay(invocation: Invocation, exposures: str, outcomes: str, plan: str) -> None:
     """Run the machine day by day over recorded data, and print the verdict card."""
-    from experiments.replay import replay as run_replay
+    from experiments.replays.replay import replay as run_replay
 
     text = read_text(plan)
     with named_if_no_csv(exposures, outcomes):
@@ -154,7 +154,7 @@ def replay(invocation: Invocation, exposures: str, outcomes: str, plan: str) -> 
 @pass_invocation
 def verify(invocation: Invocation, record: str) -> None:
     """Recompute a decision record offline; say identical, or where it differs."""
-    from experiments.record import verify as run_verify
+    from experiments.judging.record import verify as run_verify
 
     hint = "export it with `flagstone experiments record`"
     exported = parse_json(read_text(record), record, hint=hint)

@@ -92,9 +92,9 @@ def delete(invocation: Invocation, source: str) -> None:
 @pass_invocation
 def check(invocation: Invocation, source: str, plan_file: str | None) -> None:
     """Open a source from here and look into it: a key, or a document (.toml, .json)."""
-    from experiments.plan import parse_plan
-    from experiments.sources.check import check_source
-    from experiments.sources.definition import parse_source
+    from experiments.contract.parsing import parse_plan
+    from experiments.contract.source import parse_source
+    from experiments.measuring.check import check_source
 
     if source.endswith((".toml", ".json")) and Path(source).is_file():
         document = read_document(source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from experiments.card import Worth
+from experiments.telling.card import Worth
 from web.console.svg import Scale, anchor_inside, bar, for_both_screens, line, svg, text
 
 AXIS_HEIGHT = 74

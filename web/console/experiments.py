@@ -12,22 +12,23 @@ from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 from werkzeug.datastructures import MultiDict
 
-from experiments import feasibility, interventions, overrides, services
-from experiments.document import canonical_json
-from experiments.enact import plan_of
-from experiments.explored import explored
-from experiments.forecast_words import (
+from experiments.contract.document import canonical_json
+from experiments.machine.lifecycle import PROVEN, WATCHED, State
+from experiments.models import Experiment, Forecast
+from experiments.moves.enact import plan_of
+from experiments.moves.places import same_person
+from experiments.moves.release_state import release_facts
+from experiments.people import interventions, overrides, services
+from experiments.people.results import read_results, results_csv, results_document, segments_csv
+from experiments.planning import feasibility
+from experiments.planning.forecast_words import (
     baseline_words,
     operating_rows,
     traffic_words,
     ways_out_words,
 )
-from experiments.lifecycle import PROVEN, WATCHED, State
-from experiments.models import Experiment, Forecast
-from experiments.places import same_person
-from experiments.release_state import release_facts
-from experiments.results import read_results, results_csv, results_document, segments_csv
-from experiments.series import series_of
+from experiments.telling.explored import explored
+from experiments.telling.series import series_of
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role

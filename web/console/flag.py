@@ -9,7 +9,7 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
-from experiments import services as experiment_services
+from experiments.people import services as experiment_services
 from flags import changes, services
 from flags.diff import differences
 from flags.errors import FlagstoneError

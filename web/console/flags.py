@@ -7,8 +7,8 @@ from typing import Any
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
-from experiments import services as experiment_services
-from experiments.lifecycle import WATCHED
+from experiments.machine.lifecycle import WATCHED
+from experiments.people import services as experiment_services
 from flags import services
 from flags.errors import FlagstoneError
 from flags.revisions import get_revision, load_flag_set

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from experiments.series import Mark, Point, Series
+from experiments.telling.series import Mark, Point, Series
 from web.console.svg import (
     Scale,
     bounded,

@@ -9,8 +9,9 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup, escape
 from sqlmodel import Session
 
-from experiments import audits, holdout, layers, readings
-from experiments.layers import Layer
+from experiments.moves import holdout, layers
+from experiments.moves.layers import Layer
+from experiments.telling import audits, readings
 from flags.errors import FlagstoneError, InvalidInputError
 from flags.ranges import BUCKETS
 from web.auth.guard import current_caller, needs

@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Response, request
 from flask.typing import ResponseReturnValue
 
-from experiments import ledger
-from experiments.money import money_text
-from experiments.outcomes import outcomes
+from experiments.contract.money import money_text
+from experiments.people.outcomes import outcomes
+from experiments.value import ledger
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.console.base import LARGEST_NUMBER, blueprint, place, show

@@ -7,7 +7,7 @@ import json
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
-from experiments import releases
+from experiments.people import releases
 from flags.errors import FlagstoneError
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role

@@ -12,14 +12,15 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 from sqlmodel import Session
 
-from experiments import promise, services
-from experiments.explored import explored
-from experiments.lifecycle import Outcome
+from experiments.contract import promise
+from experiments.contract.words import moment
+from experiments.machine.lifecycle import Outcome
 from experiments.models import Experiment
-from experiments.results import read_results
-from experiments.series import series_of
-from experiments.timeline import timeline
-from experiments.words import moment
+from experiments.people import services
+from experiments.people.results import read_results
+from experiments.telling.explored import explored
+from experiments.telling.series import series_of
+from experiments.telling.timeline import timeline
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.console.base import WEB, blueprint, place, show

@@ -6,7 +6,7 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
-from experiments import requests
+from experiments.people import requests
 from flags import services
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import current_caller, needs

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from experiments.ledger import Waterfall
-from experiments.money import money_text
+from experiments.contract.money import money_text
+from experiments.value.ledger import Waterfall
 
 WIDE = 640
 NARROW = 340

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments.analysis.definitions import AnalysisQuery, MetricDefinition
-from experiments.sources.definition import parse_source
+from experiments.contract.source import parse_source
 from experiments.store.base import Event, attributes_text, whole_microseconds
 from experiments.store.embedded import EmbeddedStore
 from tests.conftest import unavailable

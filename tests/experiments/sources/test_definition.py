@@ -10,10 +10,10 @@ import duckdb
 import pytest
 
 import experiments.sources
+from experiments.contract.parsing import parse_plan
+from experiments.contract.source import KINDS, parse_source
 from experiments.errors import PlanError, SourceError
-from experiments.plan import parse_plan
 from experiments.sources.connect import saying
-from experiments.sources.definition import KINDS, parse_source
 from tests.experiments.conftest import plan_document
 from tests.experiments.sources.conftest import document, source
 

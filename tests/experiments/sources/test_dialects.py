@@ -10,7 +10,7 @@ import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.sql import compilers
 
-from experiments.aggregate import compile_analysis
+from experiments.measuring.aggregate import compile_analysis
 from experiments.sources.tables import exposure_table, track_table
 from tests.experiments.sources.conftest import ODD, query, source
 

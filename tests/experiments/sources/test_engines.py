@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from experiments.aggregate import Analysis, analyse, by_day, by_segment
 from experiments.analysis.days import analyse_days, day_query
 from experiments.analysis.segments import analyse_segments
 from experiments.errors import SourceError
-from experiments.sources.check import check_source
+from experiments.measuring.aggregate import Analysis, analyse, by_day, by_segment
+from experiments.measuring.check import check_source
 from experiments.sources.connect import opened
 from experiments.sources.reading import analyse_source, read_source
 from experiments.store.embedded import EmbeddedStore

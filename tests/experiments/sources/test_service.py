@@ -8,9 +8,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from experiments import services
 from experiments.errors import PlanError, SourceError
-from experiments.record import verify
+from experiments.judging.record import verify
+from experiments.people import services
 from experiments.sources import services as sources
 from flags.actor import Actor
 from flags.errors import NotFoundError, StateError

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.aggregate import AnalysisQuery, MetricDefinition, analyse
+from experiments.measuring.aggregate import AnalysisQuery, MetricDefinition, analyse
 from experiments.store.base import (
     SECONDS_PER_DAY,
     AppendResult,

@@ -12,9 +12,9 @@ from flask import Flask, Response, request
 from sqlmodel import select
 
 import web.api
-from experiments.ledger import first_fault
+from experiments.judging.record import verify
 from experiments.models import Experiment, Look
-from experiments.record import verify
+from experiments.value.ledger import first_fault
 from flags.audit import verify_chain
 from flags.database import Database
 from web.app import create_flask_app

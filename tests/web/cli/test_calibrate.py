@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from experiments.calibrate import calibrate
+from experiments.replays.calibrate import calibrate
 from stats import Verdict
 from tests.web.cli.histories import PLAN, PLANS, write_history
 from tests.web.cli.histories import run as run_history
@@ -119,7 +119,7 @@ def test_a_broken_promise_is_said_first_and_ends_with_10_when_tested(
     assert text.startswith("On these data the machine does NOT keep what the policy promises:")
     assert "harm (nothing is different): 4.95 %, promised at most 2.5 %" in text
     assert "NOT KEPT" in text
-    monkeypatch.setattr("experiments.calibrate.calibrate", lambda *_args, **_named: found)
+    monkeypatch.setattr("experiments.replays.calibrate.calibrate", lambda *_args, **_named: found)
     assert run(alone, files).code == 0
     answer = run(alone, files, "--test")
     assert (answer.code, answer.json["kept"]) == (10, False)

@@ -19,10 +19,10 @@ from jinja2.bccache import Bucket, BytecodeCache
 from sqlmodel import func, select
 from werkzeug.test import TestResponse
 
-from experiments import services as experiment_services
 from experiments.catalogue import demand
 from experiments.catalogue import services as catalogue
 from experiments.models import Experiment, Look
+from experiments.people import services as experiment_services
 from flags import changes, services
 from flags.actor import Actor
 from flags.database import Database

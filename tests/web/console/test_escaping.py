@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from experiments import services as experiment_services
+from experiments.people import services as experiment_services
 from flags.actor import Actor
 from web.auth import service as auth
 

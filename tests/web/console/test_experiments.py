@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from experiments.contract.parsing import parse_plan
+from experiments.judging.record import verify
 from experiments.models import Experiment
-from experiments.plan import parse_plan
-from experiments.record import verify
-from experiments.series import Mark, series_of
+from experiments.telling.series import Mark, series_of
 from tests.web.console.conftest import look
 from web.console.charts import axis_of_worth
 from web.console.experiments import TEMPLATE
@@ -337,7 +337,7 @@ def test_a_conversion_is_drawn_in_points(running: Any, plan: Any) -> None:
 
 
 def test_pictures_stand_any_numbers(plan: Any) -> None:
-    from experiments.card import Worth
+    from experiments.telling.card import Worth
 
     numbers: list[float | None] = [None, 0.0, -1.0, 1e-300, 1e300, -1e300]
     for estimate in numbers:

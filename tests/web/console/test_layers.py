@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments import audits, holdout
 from experiments.models import StandingRow
+from experiments.moves import holdout
+from experiments.telling import audits
 from flags.services import get_environment
 
 HERE = "/projects/shop/environments/production"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.plan import parse_plan
+from experiments.contract.parsing import parse_plan
 from web.console.releases import TEMPLATE
 
 HERE = "/projects/shop/environments/production"

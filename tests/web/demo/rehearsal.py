@@ -10,10 +10,13 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from experiments import lifecycle, looks, serving
-from experiments.lifecycle import Position, State
-from experiments.plan import Plan, parse_plan
-from experiments.policy import look_schedule
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import Plan
+from experiments.contract.policy import look_schedule
+from experiments.judging import looks
+from experiments.machine import lifecycle
+from experiments.machine.lifecycle import Position, State
+from experiments.rules import serving
 from flags.ranges import BUCKETS
 from flagstone.engine import bucket
 from stats import LookData, Moments

@@ -15,10 +15,10 @@ import psutil
 import pytest
 from sqlmodel import col, select
 
-from experiments import services as experiment_services
-from experiments.feasibility import forecast_document
+from experiments.judging.record import verify
 from experiments.models import Experiment, Look
-from experiments.record import verify
+from experiments.people import services as experiment_services
+from experiments.planning.feasibility import forecast_document
 from experiments.store.embedded import EmbeddedStore
 from flags import changes, services
 from flags.actor import Actor

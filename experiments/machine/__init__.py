@@ -1,0 +1,1 @@
+"""The state machine, pure: states, verdicts, moves and their precedence, alarms."""

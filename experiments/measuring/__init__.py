@@ -1,0 +1,1 @@
+"""From a plan and recorded events, or rows in a source, to sums per arm."""

@@ -1,0 +1,159 @@
+"""What people do while an experiment runs, and when it is over: explain, extend, close."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from sqlmodel import Session
+
+from experiments.contract import words
+from experiments.contract.document import format_duration, parse_duration
+from experiments.errors import SealBrokenError
+from experiments.machine import lifecycle
+from experiments.models import Experiment
+from experiments.moves.enact import current_flag
+from experiments.moves.places import Opened, open_experiment, required, same_person
+from experiments.rules import serving
+from flags.actor import Actor
+from flags.errors import InvalidInputError, NotAllowedError, StateError
+
+LEAST_CHANCE = 0.5
+
+
+def explain(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    key: str,
+    *,
+    text: str,
+    actor: Actor,
+    now: dt.datetime,
+) -> Experiment:
+    """Say what was wrong with the data; the experiment goes on where it was held.
+
+    The same alarm holds it again only when it has got twice as loud.
+    """
+    text = required(text, "text", "an explanation")
+    opened = open_experiment(session, project_key, environment_key, key)
+    move = lifecycle.explain(opened.position)
+    look = opened.newest_look
+    alarms: dict[str, float] = look.data.get("alarms", {}) if look is not None else {}
+    opened.experiment.explained = {**opened.experiment.explained, **alarms}
+    sentence = f"Explained by {actor.name} on {words.moment(now)}: {text}"
+    body = {"do": "explain", "text": text, "alarms": alarms}
+    return opened.act(move, "action", sentence, actor=actor, now=now, body=body)
+
+
+def extend(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    key: str,
+    *,
+    by: str,
+    actor: Actor,
+    now: dt.datetime,
+) -> Experiment:
+    """Give more time, once: what error was spent stays spent.
+
+    Parameters
+    ----------
+    by : str
+        How long, such as ``7d``; at most as long as prove_by.
+
+    Raises
+    ------
+    NotAllowedError
+        If the actor is not the plan's customer.
+    StateError
+        If it was extended before, is over, or is not likely enough to prove its claim.
+    """
+    seconds = _length(by)
+    opened = open_experiment(session, project_key, environment_key, key)
+    plan = opened.plan
+    move = lifecycle.extend(opened.position)
+    if not same_person(actor.name, plan.customer):
+        raise NotAllowedError(
+            f"only the customer, {plan.customer}, extends this experiment",
+            hint="whoever pays for the time decides about it",
+        )
+    if seconds > plan.prove_by_seconds:
+        raise InvalidInputError(
+            f"{by} is longer than the experiment was promised to take",
+            field="by",
+            hint=f"at most {format_duration(plan.prove_by_seconds)}",
+        )
+    _check_seal(opened)
+    chance = _chance(opened, seconds)
+    experiment = opened.experiment
+    experiment.extension_seconds = seconds
+    assert experiment.started_at is not None
+    end = experiment.started_at + dt.timedelta(seconds=plan.prove_by_seconds + seconds)
+    sentence = (
+        f"{plan.customer} extended it by {words.days(plan, seconds)} on {words.moment(now)}, at "
+        f"{words.percent(chance)} chance of a proof: the last look is on {words.moment(end)}."
+    )
+    body: dict[str, Any] = {"do": "extend", "seconds": seconds, "chance": chance}
+    return opened.act(move, "action", sentence, actor=actor, now=now, body=body)
+
+
+def _length(by: str) -> float:
+    try:
+        seconds = parse_duration(by, "by")
+    except InvalidInputError as error:
+        raise InvalidInputError(error.message, field="by", hint=error.hint) from None
+    if seconds <= 0:
+        raise InvalidInputError(
+            "an extension is longer than nothing", field="by", hint="such as 7d"
+        )
+    return seconds
+
+
+def _chance(opened: Opened, seconds: float) -> float:
+    look = opened.newest_look
+    told = (look.data.get("prospects") or {}) if look is not None else {}
+    chances = [chance for length, chance in told.get("by_extension", []) if length <= seconds]
+    if not chances:
+        shortest = min((length for length, _chance in told.get("by_extension", [])), default=None)
+        raise StateError(
+            "how likely a proof would be is not known for that long",
+            field="by",
+            hint="wait for a look that can tell"
+            if shortest is None
+            else f"at least {format_duration(shortest)}",
+        )
+    if chances[-1] < LEAST_CHANCE:
+        raise StateError(
+            f"a proof would have a chance of {words.percent(chances[-1])} only",
+            field="by",
+            hint=f"an extension needs {words.percent(LEAST_CHANCE)} at the newest look",
+        )
+    return float(chances[-1])
+
+
+def _check_seal(opened: Opened) -> None:
+    flag = current_flag(opened.session, opened.environment, opened.plan.flag)
+    edited = serving.edited_by_hand(opened.plan, flag, opened.experiment.rule or {})
+    if edited is not None:
+        raise SealBrokenError(f"{edited}: nothing can be proven any more", field="flag")
+
+
+def close(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    key: str,
+    *,
+    note: str,
+    actor: Actor,
+    now: dt.datetime,
+) -> Experiment:
+    """Declare that the code which read the flag is gone: the experiment's debt ends."""
+    note = required(note, "note", "closing")
+    opened = open_experiment(session, project_key, environment_key, key)
+    move = lifecycle.close(opened.position)
+    sentence = f"Closed by {actor.name} on {words.moment(now)}: {note}"
+    body = {"do": "close", "note": note}
+    return opened.act(move, "action", sentence, actor=actor, now=now, body=body)

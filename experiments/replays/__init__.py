@@ -1,0 +1,1 @@
+"""The same machine on recorded files: replay, and calibration by dealing anew."""
