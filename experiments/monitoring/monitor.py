@@ -28,6 +28,7 @@ from experiments.monitoring.release_monitor import advance_release
 from experiments.monitoring.rest import RETRY, Memory, watched
 from experiments.monitoring.source_watch import check_sealed
 from experiments.monitoring.standing import stand_due
+from experiments.monitoring.unscheduled import answer_due
 from experiments.moves.lease import LEASE_SECONDS, Held, acquire
 from experiments.planning.forecast import forecast_due
 from experiments.store.base import EventStore
@@ -109,6 +110,7 @@ def tick(
     try:
         # After the looks: protection does not wait for a plan that nobody has met yet.
         forecast_due(database, store, held, now)
+        answer_due(database, store, held, now)
         sense_due(database, store, held, now)
     except FencedError:
         return TickResult(False, looks, moves, tuple(errors))

@@ -21,6 +21,7 @@ from web.api import (
     requests,
     sources,
     tokens,
+    unscheduled,
 )
 from web.api.blueprint import blueprint
 
@@ -46,4 +47,5 @@ __all__ = [
     "requests",
     "sources",
     "tokens",
+    "unscheduled",
 ]

@@ -14,6 +14,7 @@ from web.console import (
     releases,
     report,
     requests,
+    unscheduled,
     words,
 )
 from web.console.base import blueprint
@@ -35,5 +36,6 @@ __all__ = [
     "render_problem",
     "report",
     "requests",
+    "unscheduled",
     "words",
 ]

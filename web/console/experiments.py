@@ -14,11 +14,11 @@ from werkzeug.datastructures import MultiDict
 
 from experiments.contract.document import canonical_json
 from experiments.machine.lifecycle import PROVEN, WATCHED, State
-from experiments.models import Experiment, Forecast
+from experiments.models import Experiment, Forecast, UnscheduledLook
 from experiments.moves.enact import plan_of
 from experiments.moves.places import same_person
 from experiments.moves.release_state import release_facts
-from experiments.people import interventions, overrides, services
+from experiments.people import interventions, overrides, services, unscheduled
 from experiments.people.results import read_results, results_csv, results_document, segments_csv
 from experiments.planning import feasibility
 from experiments.planning.forecast_words import (
@@ -29,6 +29,7 @@ from experiments.planning.forecast_words import (
 )
 from experiments.telling.explored import explored
 from experiments.telling.series import series_of
+from experiments.telling.unscheduled import reading_of
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
@@ -270,10 +271,12 @@ def show_page(
         place(session, project_key, environment_key)
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
         forecast = feasibility.read_forecast(session, experiment)
-        version = version_of(experiment.version, experiment.state, *_stands_at(forecast))
+        asked = unscheduled.read_asked(session, experiment)
+        stands = (*_stands_at(forecast), *_answered_at(asked))
+        version = version_of(experiment.version, experiment.state, *stands)
         if unchanged(version):
             return "", 204
-        values = _values(session, experiment) | _forecast_values(forecast)
+        values = _values(session, experiment, asked) | _forecast_values(forecast)
     return show(
         "experiments/_body.html" if wants_fragment() else "experiments/page.html",
         status=status_of(problem),
@@ -290,12 +293,15 @@ def _asked_by(experiment: Experiment, name: str) -> bool:
     return experiment.request is not None and same_person(experiment.request["by"], name)
 
 
-def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
+def _values(
+    session: Session, experiment: Experiment, asked: UnscheduledLook | None
+) -> dict[str, Any]:
     card = services.get_card(session, experiment, now=now())
     looks = services.looks(session, experiment)
     plan = experiment.plan
     # While effects are hidden in words, they are in pictures too.
-    series = () if card.worth_hidden else series_of(plan_of(experiment), looks)
+    whole = plan_of(experiment)
+    series = () if card.worth_hidden else series_of(whole, looks)
     customer = str(plan["customer"]).casefold()
     newest = looks[-1].data if looks else None
     return {
@@ -309,7 +315,11 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "records": services.records(session, experiment),
         "worth": [(each, axis_of_worth(each)) for each in card.worth_first],
         "charts": [(each, chart_of(each)) for each in series if each.points],
-        "found": None if card.worth_hidden else explored(plan_of(experiment), looks),
+        "found": None if card.worth_hidden else explored(whole, looks),
+        "asked": asked,
+        "between": asked and reading_of(whole, card, experiment.started_at, asked),
+        "may_ask": unscheduled.may_ask(experiment, whole),
+        "fresh_until": asked and unscheduled.fresh_until(whole, asked),
         # A plan that has not started waits for its forecast.
         "live": experiment.state in {*WATCHED, State.DRAFT, State.SEALED},
         "plan": plan,
@@ -318,6 +328,12 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "asked_by_me": _asked_by(experiment, current_caller().actor.name),
         "is_customer": current_caller().actor.name.casefold() == customer,
     }
+
+
+def _answered_at(asked: UnscheduledLook | None) -> tuple[object, ...]:
+    if asked is None:
+        return ()
+    return asked.asked_at.timestamp(), asked.answered_at is not None
 
 
 def _stands_at(forecast: Forecast | None) -> tuple[object, ...]:

@@ -1,0 +1,35 @@
+"""Asking between two looks, from an experiment's page: whoever may read it may ask."""
+
+from __future__ import annotations
+
+from flask import url_for
+from flask.typing import ResponseReturnValue
+
+from experiments.people import unscheduled
+from flags.errors import FlagstoneError
+from web.auth.guard import current_caller, needs
+from web.auth.roles import Role
+from web.console.base import back_to, blueprint
+from web.console.experiments import ITEM, show_page
+from web.transactions import now, transaction
+
+
+@blueprint.post(f"{ITEM}/look")
+@needs(Role.VIEWER)
+def ask_unscheduled_look(
+    project_key: str, environment_key: str, experiment_key: str
+) -> ResponseReturnValue:
+    """Ask for a reading now; the page shows it as soon as the worker has answered."""
+    place = (project_key, environment_key, experiment_key)
+    try:
+        with transaction() as session:
+            unscheduled.ask(session, *place, actor=current_caller().actor, now=now())
+    except FlagstoneError as error:
+        return show_page(*place, problem=error)
+    address = url_for(
+        "console.show_experiment",
+        project_key=project_key,
+        environment_key=environment_key,
+        experiment_key=experiment_key,
+    )
+    return back_to(f"{address}#between")
