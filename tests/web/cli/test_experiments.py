@@ -125,6 +125,30 @@ def test_steps_out_of_order_are_conflicts(cli: Any, drafted: str) -> None:
     assert again.error.startswith("Error: ")
 
 
+def test_anybody_looks_between_looks_and_is_told_that_it_decides_nothing(
+    cli: Any, drafted: str, stopped: str
+) -> None:
+    refused = cli.pipe("experiments", "look", drafted, "--now")
+    assert refused.code == 3
+    assert "nothing to read between looks" in refused.error
+    never = cli.terminal("experiments", "look", stopped)
+    assert "Nobody has asked between looks." in never.out
+    cli.ok("experiments", "seal", drafted)
+    cli.ok("experiments", "start", drafted)
+    said = cli.terminal("experiments", "look", drafted, "--now")
+    assert said.code == 0, said.everything
+    assert "NEXT" in said.out
+    assert "NOW    Read between looks, up to " in said.out
+    assert "It decides nothing: only scheduled looks do" in " ".join(said.out.split())
+    assert "too few units: 0 and 0" in said.out
+    found = cli.ok("experiments", "look", drafted)
+    assert (found["now"]["status"], found["now"]["reading"]["rows"][0]["metric"]) == (
+        "ready",
+        "purchases",
+    )
+    cli.ok("experiments", "stop", drafted, "-m", "a test")
+
+
 def test_a_verdict_that_is_not_proven_exits_with_10_when_tested(cli: Any, stopped: str) -> None:
     assert cli.pipe("experiments", "status", stopped).code == 0
     tested = cli.pipe("experiments", "status", stopped, "--test")
