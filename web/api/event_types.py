@@ -12,7 +12,7 @@ from experiments.catalogue.models import EventType
 from flags import services
 from web.api.blueprint import blueprint
 from web.api.render import document, expected, page
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
 from web.event_store import seen_events
@@ -59,8 +59,7 @@ def put_event_type(project_key: str) -> ResponseReturnValue:
             body.demand,
             description=body.description,
             expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         return document(show_event_type(row), status=201 if is_new else 200, etag=row.version)
 

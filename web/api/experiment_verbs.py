@@ -14,10 +14,10 @@ from web.api.blueprint import blueprint
 from web.api.experiments import ITEM, answer, environment_of
 from web.api.idempotency import idempotent
 from web.api.times import parse_instant
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, read_body
-from web.transactions import now, transaction
+from web.transactions import transaction
 
 Words = Annotated[str, Field(max_length=2000)]
 
@@ -127,8 +127,7 @@ def _do(
             project_key,
             environment_key,
             experiment_key,
-            actor=current_caller().actor,
-            now=now(),
             **said,
+            **who_and_when(),
         )
         return answer(session, project_key, experiment)

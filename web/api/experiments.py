@@ -26,7 +26,7 @@ from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.queries import count_looks
 from web.api.render import document, page
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_object, read_query
 from web.transactions import now, reading, transaction
@@ -99,9 +99,7 @@ def create_experiment(project_key: str) -> ResponseReturnValue:
     plan = read_object()
     with transaction() as session:
         services.get_project(session, project_key)
-        experiment = experiments.create_experiment(
-            session, project_key, plan, actor=current_caller().actor, now=now()
-        )
+        experiment = experiments.create_experiment(session, project_key, plan, **who_and_when())
         return answer(session, project_key, experiment, status=201)
 
 
@@ -123,12 +121,7 @@ def advance_experiment(project_key: str, experiment_key: str, verb: str) -> Resp
     with transaction() as session:
         environment_key = environment_of(session, project_key, experiment_key)
         experiment = step[verb](
-            session,
-            project_key,
-            environment_key,
-            experiment_key,
-            actor=current_caller().actor,
-            now=now(),
+            session, project_key, environment_key, experiment_key, **who_and_when()
         )
         return answer(session, project_key, experiment)
 
@@ -147,8 +140,7 @@ def stop_experiment(project_key: str, experiment_key: str) -> ResponseReturnValu
             environment_key,
             experiment_key,
             reason=body.reason,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         return answer(session, project_key, experiment)
 
@@ -176,8 +168,7 @@ def accept_risks(project_key: str, experiment_key: str) -> ResponseReturnValue:
             environment_key,
             experiment_key,
             risks=body.risks,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         return answer(session, project_key, experiment)
 

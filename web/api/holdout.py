@@ -16,10 +16,10 @@ from flags.models import Environment
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint
 from web.api.render import document, expected, page
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
 
@@ -53,8 +53,7 @@ def set_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
             environment_key,
             share=body.share,
             expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         environment = services.get_environment(session, project_key, environment_key)
         return document(_show(session, environment, row))
@@ -70,8 +69,7 @@ def end_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
             project_key,
             environment_key,
             expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         environment = services.get_environment(session, project_key, environment_key)
         return document(_show(session, environment, None))

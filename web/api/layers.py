@@ -14,10 +14,10 @@ from flags import services
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint
 from web.api.render import document, expected, page
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _LIST = "/projects/<project_key>/environments/<environment_key>/layers"
 _ITEM = f"{_LIST}/<layer_key>"
@@ -63,8 +63,7 @@ def put_layer(project_key: str, environment_key: str, layer_key: str) -> Respons
             layer_key,
             description=body.description,
             expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
     return document(_show(layer), status=201 if is_new else 200)
 
@@ -80,8 +79,7 @@ def delete_layer(project_key: str, environment_key: str, layer_key: str) -> Resp
             environment_key,
             layer_key,
             expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
     return Response(status=204)
 

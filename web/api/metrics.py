@@ -15,10 +15,10 @@ from experiments.catalogue.views import (
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import document, expected, page
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_object, read_query
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _ITEM = "/projects/<project_key>/metrics/<metric_key>"
 
@@ -88,8 +88,7 @@ def put_metric(project_key: str, metric_key: str) -> ResponseReturnValue:
             metric_key,
             body,
             expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         return _answer(row, status=201 if is_new else 200)
 
@@ -107,8 +106,7 @@ def archive_metric(project_key: str, metric_key: str, verb: str) -> ResponseRetu
             metric_key,
             archived=verb == "archive",
             expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         return _answer(row)
 

@@ -26,7 +26,7 @@ from web.api.experiments import (
 from web.api.idempotency import idempotent
 from web.api.queries import count_looks, newest_look
 from web.api.render import document, page
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import read_body, read_object, read_query
 from web.transactions import now, reading, transaction
@@ -65,9 +65,7 @@ def create_release(project_key: str) -> ResponseReturnValue:
     body = read_object()
     with transaction() as session:
         services.get_project(session, project_key)
-        release = releases.create(
-            session, project_key, body, actor=current_caller().actor, now=now()
-        )
+        release = releases.create(session, project_key, body, **who_and_when())
         return _answer(session, project_key, release, status=201)
 
 
@@ -88,14 +86,7 @@ def advance_release(project_key: str, release_key: str, verb: str) -> ResponseRe
     step = {"start": releases.start, "approve": releases.approve}[verb]
     with transaction() as session:
         environment_key = environment_of(session, project_key, release_key)
-        release = step(
-            session,
-            project_key,
-            environment_key,
-            release_key,
-            actor=current_caller().actor,
-            now=now(),
-        )
+        release = step(session, project_key, environment_key, release_key, **who_and_when())
         return _answer(session, project_key, release)
 
 
@@ -113,8 +104,7 @@ def stop_release(project_key: str, release_key: str) -> ResponseReturnValue:
             environment_of(session, project_key, release_key),
             release.key,
             reason=body.reason,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         return _answer(session, project_key, release)
 

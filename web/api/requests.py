@@ -13,10 +13,10 @@ from flags.errors import InvalidInputError
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import PageQuery, document, expected, page
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, read_body, read_query
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _LIST = "/projects/<project_key>/requests"
 _ITEM = f"{_LIST}/<int(max=2147483647):request_id>"
@@ -98,8 +98,7 @@ def create_request(project_key: str) -> ResponseReturnValue:
             demand=body.demand,
             text=body.text,
             asker=body.asker,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         return document(_show(made), status=201, etag=made.version)
 
@@ -121,13 +120,7 @@ def edit_request(project_key: str, request_id: int) -> ResponseReturnValue:
     changes = body.model_dump(by_alias=True, exclude_none=True)
     with transaction() as session:
         edited = requests.edit_request(
-            session,
-            project_key,
-            request_id,
-            changes=changes,
-            version=version,
-            actor=current_caller().actor,
-            now=now(),
+            session, project_key, request_id, changes=changes, version=version, **who_and_when()
         )
         return document(_show(edited), etag=edited.version)
 
@@ -146,8 +139,7 @@ def link_request(project_key: str, request_id: int) -> ResponseReturnValue:
             flag_key=body.flag,
             relation=body.relation,
             version=version,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         return document(_show(linked), etag=linked.version)
 
@@ -166,8 +158,7 @@ def resolve_request(project_key: str, request_id: int) -> ResponseReturnValue:
             state=body.state,
             note=body.note,
             version=version,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         return document(_show(ended), etag=ended.version)
 

@@ -11,10 +11,10 @@ from experiments.models import SourceRow
 from experiments.sources import services as sources
 from web.api.blueprint import blueprint
 from web.api.render import document, expected, page
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Query, read_object, read_query
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _ITEM = "/projects/<project_key>/sources/<source_key>"
 
@@ -51,8 +51,7 @@ def put_source(project_key: str, source_key: str) -> ResponseReturnValue:
             source_key,
             body,
             expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         return document(_show(row), status=201 if is_new else 200, etag=row.version)
 
@@ -63,12 +62,7 @@ def delete_source(project_key: str, source_key: str) -> ResponseReturnValue:
     """Forget a source that no sealed experiment needs."""
     with transaction() as session:
         sources.delete_source(
-            session,
-            project_key,
-            source_key,
-            expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            session, project_key, source_key, expected_version=expected().revision, **who_and_when()
         )
     return Response(status=204)
 

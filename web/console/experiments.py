@@ -30,7 +30,7 @@ from experiments.planning.forecast_words import (
 from experiments.telling.explored import explored
 from experiments.telling.series import series_of
 from flags.errors import FlagstoneError, InvalidInputError
-from web.auth.guard import current_caller, needs
+from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import (
     back_to,
@@ -130,9 +130,7 @@ def create_experiment(project_key: str, environment_key: str) -> ResponseReturnV
 
 def _draft(session: Session, project_key: str, text: str) -> Experiment:
     try:
-        return services.create_experiment(
-            session, project_key, text, actor=current_caller().actor, now=now()
-        )
+        return services.create_experiment(session, project_key, text, **who_and_when())
     except RecursionError:
         message = "the plan is nested too deeply"
         raise InvalidInputError(message, field="plan") from None
@@ -160,8 +158,7 @@ def advance(
     try:
         with transaction() as session:
             said = _said(verb, request.form)
-            actor = current_caller().actor
-            VERBS[verb](session, *place_and_key, **said, actor=actor, now=now())
+            VERBS[verb](session, *place_and_key, **said, **who_and_when())
     except FlagstoneError as error:
         return show_page(
             *place_and_key, problem=error, form={**request.form.to_dict(), "verb": verb}

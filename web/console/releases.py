@@ -9,11 +9,11 @@ from flask.typing import ResponseReturnValue
 
 from experiments.people import releases
 from flags.errors import FlagstoneError
-from web.auth.guard import current_caller, needs
+from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import back_to, blueprint, place, show, status_of
 from web.console.experiments import ITEM, PLACE, show_page
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 TEMPLATE = """flag = "checkout"                  # a flag that is on
 variant = "new"                    # what everybody is to get; control is the flag's default
@@ -57,9 +57,7 @@ def create_release(project_key: str, environment_key: str) -> ResponseReturnValu
     text = request.form.get("plan", "").replace("\r\n", "\n")
     try:
         with transaction() as session:
-            release = releases.create(
-                session, project_key, text, actor=current_caller().actor, now=now()
-            )
+            release = releases.create(session, project_key, text, **who_and_when())
             address = _address(project_key, str(release.plan["environment"]), release.key)
     except FlagstoneError as error:
         with reading() as session:
@@ -79,7 +77,7 @@ def advance_release(
     here = (project_key, environment_key, experiment_key)
     try:
         with transaction() as session:
-            step(session, *here, actor=current_caller().actor, now=now())
+            step(session, *here, **who_and_when())
     except FlagstoneError as error:
         return show_page(*here, problem=error, form={"verb": verb})
     return back_to(_address(*here))
