@@ -17,7 +17,7 @@ from web.api.idempotency import idempotent
 from web.api.render import document, expected, page
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
-from web.body import Body, Query, read_body, read_object, read_query
+from web.body import NoBody, Query, read_body, read_object, read_query
 from web.transactions import reading, transaction
 
 _ITEM = "/projects/<project_key>/metrics/<metric_key>"
@@ -27,10 +27,6 @@ class ListQuery(Query):
     """Which metrics: those in use, or those that were archived."""
 
     archived: bool = False
-
-
-class NoBody(Body):
-    """Nothing to say."""
 
 
 @blueprint.get("/projects/<project_key>/metrics")
