@@ -15,8 +15,8 @@ from flags import services
 from flags.models import Environment
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint
-from web.api.render import document, expected, page
-from web.auth.guard import needs, who_and_when
+from web.api.render import document, page, upon_expected
+from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
 from web.transactions import reading, transaction
@@ -48,12 +48,7 @@ def set_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
     body = read_body(HoldoutBody)
     with transaction() as session:
         row = holdout.set_holdout(
-            session,
-            project_key,
-            environment_key,
-            share=body.share,
-            expected_version=expected().revision,
-            **who_and_when(),
+            session, project_key, environment_key, share=body.share, **upon_expected()
         )
         environment = services.get_environment(session, project_key, environment_key)
         return document(_show(session, environment, row))
@@ -64,13 +59,7 @@ def set_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
 def end_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Let everybody in again: all rules are published without the holdout, in one revision."""
     with transaction() as session:
-        holdout.end_holdout(
-            session,
-            project_key,
-            environment_key,
-            expected_version=expected().revision,
-            **who_and_when(),
-        )
+        holdout.end_holdout(session, project_key, environment_key, **upon_expected())
         environment = services.get_environment(session, project_key, environment_key)
         return document(_show(session, environment, None))
 

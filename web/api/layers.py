@@ -13,8 +13,8 @@ from experiments.moves.layers import Layer
 from flags import services
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint
-from web.api.render import document, expected, page
-from web.auth.guard import needs, who_and_when
+from web.api.render import document, page, upon_expected
+from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
 from web.transactions import reading, transaction
@@ -62,8 +62,7 @@ def put_layer(project_key: str, environment_key: str, layer_key: str) -> Respons
             environment_key,
             layer_key,
             description=body.description,
-            expected_version=expected().revision,
-            **who_and_when(),
+            **upon_expected(),
         )
     return document(_show(layer), status=201 if is_new else 200)
 
@@ -73,14 +72,7 @@ def put_layer(project_key: str, environment_key: str, layer_key: str) -> Respons
 def delete_layer(project_key: str, environment_key: str, layer_key: str) -> ResponseReturnValue:
     """Forget a layer that no sealed experiment needs."""
     with transaction() as session:
-        layers.delete_layer(
-            session,
-            project_key,
-            environment_key,
-            layer_key,
-            expected_version=expected().revision,
-            **who_and_when(),
-        )
+        layers.delete_layer(session, project_key, environment_key, layer_key, **upon_expected())
     return Response(status=204)
 
 
