@@ -11,7 +11,15 @@ from flags import services
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
-from web.console.base import LARGEST_NUMBER, back_to, blueprint, place, show, status_of
+from web.console.base import (
+    LARGEST_NUMBER,
+    back_to,
+    before_number,
+    blueprint,
+    place,
+    show,
+    status_of,
+)
 from web.transactions import reading, transaction
 
 PAGE = 50
@@ -97,9 +105,7 @@ def _page(
     problem: FlagstoneError | None = None,
 ) -> ResponseReturnValue:
     state = request.args.get("state") or None
-    before = request.args.get("before", type=int)
-    if before is not None:
-        before = min(max(before, 0), LARGEST_NUMBER)
+    before = before_number()
     with reading() as session:
         environment = place(session, project_key, environment_key)
         found = requests.list_requests(
