@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 
 from web.cli.context import Invocation, pass_invocation
-from web.cli.files import parse_json, read_text
+from web.cli.files import parse_json, read_data
 from web.cli.forecasts import forecast_text, wait_for_forecast
 from web.cli.options import which_environment_option
-from web.cli.output import EXIT_FALSE, CommandError, moment
+from web.cli.output import EXIT_FALSE, moment
 
 _PROVEN = {"VALUE_PROVEN", "NO_HARM_PROVEN", "CONFIRMED"}
 
@@ -58,23 +57,13 @@ def list_experiments(
 @pass_invocation
 def create(invocation: Invocation, plan: str) -> None:
     """Create an experiment from a plan (TOML or JSON); it starts as a draft."""
-    document = _read_plan(plan)
+    document = read_data(plan)
     remote = invocation.remote
     answer = remote.post(remote.project_path("experiments"), document)
     invocation.output.document(
         answer,
         f"Drafted {answer['key']}. Freeze it with: flagstone experiments seal {answer['key']}",
     )
-
-
-def _read_plan(path: str) -> Any:
-    text = read_text(path)
-    if path.endswith(".json"):
-        return parse_json(text, path)
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CommandError(f"{path} is not TOML: {error}") from error
 
 
 def _step(verb: str, text: str, said: str) -> None:

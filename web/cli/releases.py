@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
 
 import click
 
 from web.cli.context import Invocation, pass_invocation
-from web.cli.files import parse_json, read_text
+from web.cli.files import read_data
 from web.cli.options import which_environment_option
 from web.cli.output import CommandError
 
@@ -97,11 +96,7 @@ def _step(document: dict[str, Any]) -> dict[str, str]:
 @pass_invocation
 def create(invocation: Invocation, file: str) -> None:
     """Draft a release from a file; `start` serves its first step."""
-    text = read_text(file)
-    try:
-        document = parse_json(text, file) if file.endswith(".json") else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CommandError(f"{file} is not TOML: {error}") from error
+    document = read_data(file)
     remote = invocation.remote
     answer = remote.post(remote.project_path("releases"), document)
     invocation.output.document(
