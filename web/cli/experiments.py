@@ -66,20 +66,14 @@ def create(invocation: Invocation, plan: str) -> None:
     )
 
 
-def _step(verb: str, text: str, said: str) -> None:
-    @experiments.command(name=verb, help=text)
-    @click.argument("experiment")
-    @which_environment_option
-    @pass_invocation
-    def command(invocation: Invocation, experiment: str, environment: str | None) -> None:
-        remote = invocation.remote
-        answer = remote.post(
-            remote.project_path("experiments", experiment, verb), environment=environment
-        )
-        invocation.output.document(answer, said.format(**answer))
-
-
-_step("confirm", "Ship what was proven (for the customer).", "{key} ships {winner}.")
+@experiments.command()
+@click.argument("experiment")
+@which_environment_option
+@pass_invocation
+def confirm(invocation: Invocation, experiment: str, environment: str | None) -> None:
+    """Ship what was proven (for the customer)."""
+    answer = invocation.remote.act("experiments", experiment, "confirm", environment)
+    invocation.output.document(answer, f"{answer['key']} ships {answer['winner']}.")
 
 
 @experiments.command()
@@ -89,9 +83,7 @@ _step("confirm", "Ship what was proven (for the customer).", "{key} ships {winne
 def seal(invocation: Invocation, experiment: str, environment: str | None) -> None:
     """Freeze the plan with its hash, and say what it can prove."""
     remote = invocation.remote
-    answer = remote.post(
-        remote.project_path("experiments", experiment, "seal"), environment=environment
-    )
+    answer = remote.act("experiments", experiment, "seal", environment)
     found = wait_for_forecast(remote, experiment, environment)
     said = f"{answer['key']} is sealed as {answer['plan_hash']}.\n{forecast_text(found)}"
     invocation.output.document({**answer, "forecast": found}, said)
@@ -105,9 +97,7 @@ def start(invocation: Invocation, experiment: str, environment: str | None) -> N
     """Start: the ramp begins, looks are scheduled."""
     remote = invocation.remote
     wait_for_forecast(remote, experiment, environment)
-    answer = remote.post(
-        remote.project_path("experiments", experiment, "start"), environment=environment
-    )
+    answer = remote.act("experiments", experiment, "start", environment)
     invocation.output.document(answer, f"{answer['key']} has started.")
 
 
@@ -130,12 +120,8 @@ def accept(
     invocation: Invocation, experiment: str, risks: tuple[str, ...], environment: str | None
 ) -> None:
     """Sign for a risk of the sealed plan (for the customer, signed in)."""
-    remote = invocation.remote
-    answer = remote.post(
-        remote.project_path("experiments", experiment, "accept"),
-        {"risks": list(risks)},
-        environment=environment,
-    )
+    body = {"risks": list(risks)}
+    answer = invocation.remote.act("experiments", experiment, "accept", environment, body)
     invocation.output.document(
         answer, f"{answer['key']} may start in spite of: {', '.join(risks)}."
     )
@@ -148,12 +134,8 @@ def accept(
 @pass_invocation
 def stop(invocation: Invocation, experiment: str, reason: str, environment: str | None) -> None:
     """Stop an experiment now; everybody gets the control variant."""
-    remote = invocation.remote
-    answer = remote.post(
-        remote.project_path("experiments", experiment, "stop"),
-        {"reason": reason},
-        environment=environment,
-    )
+    body = {"reason": reason}
+    answer = invocation.remote.act("experiments", experiment, "stop", environment, body)
     invocation.output.document(answer, f"{experiment} is stopped and rolled back.")
 
 

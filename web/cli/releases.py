@@ -35,8 +35,7 @@ def release(invocation: Invocation, /, **given: Any) -> None:
     document |= {"guards": list(document["guards"]), "steps": steps}
     remote = invocation.remote
     drafted = remote.post(remote.project_path("releases"), document)
-    path = remote.project_path("releases", drafted["key"], "start")
-    answer = remote.post(path, environment=drafted["environment"])
+    answer = remote.act("releases", drafted["key"], "start", drafted["environment"])
     invocation.output.document(answer, f"{answer['key']} has started. {answer['sentence']}")
 
 
@@ -111,9 +110,7 @@ def _verb(verb: str, text: str) -> None:
     @which_environment_option
     @pass_invocation
     def command(invocation: Invocation, release: str, environment: str | None) -> None:
-        remote = invocation.remote
-        path = remote.project_path("releases", release, verb)
-        answer = remote.post(path, environment=environment)
+        answer = invocation.remote.act("releases", release, verb, environment)
         invocation.output.document(answer, answer["sentence"])
 
 
@@ -128,9 +125,7 @@ _verb("approve", "Approve the present step (anybody but who started).")
 @pass_invocation
 def stop(invocation: Invocation, release: str, reason: str, environment: str | None) -> None:
     """Stop a release now; everybody gets the control variant."""
-    remote = invocation.remote
-    path = remote.project_path("releases", release, "stop")
-    answer = remote.post(path, {"reason": reason}, environment=environment)
+    answer = invocation.remote.act("releases", release, "stop", environment, {"reason": reason})
     invocation.output.document(answer, f"{release} is stopped and rolled back.")
 
 
