@@ -27,14 +27,10 @@ def experiments() -> None:
 @click.option("--flag", help="only those of one flag")
 @click.option("-e", "--environment", help="only those of one environment")
 @pass_invocation
-def list_experiments(
-    invocation: Invocation, state: str | None, flag: str | None, environment: str | None
-) -> None:
+def list_experiments(invocation: Invocation, /, **which: str | None) -> None:
     """List experiments and their verdicts, newest first."""
     remote = invocation.remote
-    found: list[dict[str, Any]] = remote.get(
-        remote.project_path("experiments"), state=state, flag=flag, environment=environment
-    )["items"]
+    found: list[dict[str, Any]] = remote.get(remote.project_path("experiments"), **which)["items"]
     if not invocation.output.as_json:
         found = [{**each, "next_look_at": moment(each["next_look_at"])} for each in found]
     invocation.output.table(

@@ -58,14 +58,10 @@ def releases() -> None:
 @click.option("--flag", help="only those of one flag")
 @click.option("-e", "--environment", help="only those of one environment")
 @pass_invocation
-def list_releases(
-    invocation: Invocation, state: str | None, flag: str | None, environment: str | None
-) -> None:
+def list_releases(invocation: Invocation, /, **which: str | None) -> None:
     """List releases, newest first, and what their steps wait for."""
     remote = invocation.remote
-    found = remote.get(
-        remote.project_path("releases"), state=state, flag=flag, environment=environment
-    )["items"]
+    found = remote.get(remote.project_path("releases"), **which)["items"]
     if not invocation.output.as_json:
         found = [{**each, **_step(each)} for each in found]
     columns = ("key", "flag", "environment", "state", "verdict", "step", "waits for")
