@@ -18,9 +18,10 @@ from experiments.catalogue.models import MetricRow, MetricSensitivity, MetricVer
 from experiments.contract.reference import FAILURE_DEMAND
 from flags import audit
 from flags.actor import Actor
-from flags.errors import NotFoundError, StateError, VersionConflictError
+from flags.errors import NotFoundError, StateError
 from flags.revisions import lock_project
 from flags.services import get_project
+from flags.versions import expect_version
 
 MAX_METRICS = 1_000
 
@@ -110,7 +111,7 @@ def put_metric(
     project_id = lock_project(session, project_key).id
     assert project_id is not None
     row = find_metric(session, project_id, key)
-    _expect(row, key, expected_version)
+    expect_version(row, expected_version, f"metric {key!r}")
     return write_metric(session, project_id, row, key, entry, actor=actor, now=now)
 
 
@@ -170,7 +171,7 @@ def set_archived(
     row = find_metric(session, project_id, key)
     if row is None:
         raise NotFoundError(f"there is no metric {key!r} in the catalogue", field="metric")
-    _expect(row, key, expected_version)
+    expect_version(row, expected_version, f"metric {key!r}")
     if row.built_in:
         raise StateError(
             f"{key!r} is built in", hint="a plan does without it by failure_demand = false"
@@ -226,9 +227,3 @@ def _document(row: MetricRow) -> dict[str, Any]:
         "description": row.description,
         "archived": row.archived,
     }
-
-
-def _expect(row: MetricRow | None, key: str, expected_version: int | None) -> None:
-    if expected_version is None or (row is not None and row.version == expected_version):
-        return
-    raise VersionConflictError(f"somebody changed metric {key!r} first", hint="read it again")

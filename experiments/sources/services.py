@@ -22,8 +22,9 @@ from experiments.machine.lifecycle import FINISHED, State
 from experiments.models import Experiment, SourceCheck, SourceRow
 from flags import audit
 from flags.actor import Actor
-from flags.errors import InvalidInputError, NotFoundError, StateError, VersionConflictError
+from flags.errors import InvalidInputError, NotFoundError, StateError
 from flags.models import Project
+from flags.versions import expect_version
 
 MAX_SOURCES = 100
 
@@ -71,7 +72,7 @@ def put_source(
         raise InvalidInputError("the key in the document is another one", field="key")
     project_id = _locked(session, project_key)
     row = _find(session, project_id, key)
-    _expect(row, key, expected_version)
+    expect_version(row, expected_version, f"source {key!r}")
     is_new = row is None
     before = None
     if row is None:
@@ -105,7 +106,7 @@ def delete_source(
     """Forget a source that no sealed experiment needs any more."""
     project_id = _locked(session, project_key)
     row = _get(session, project_id, key)
-    _expect(row, key, expected_version)
+    expect_version(row, expected_version, f"source {key!r}")
     _refuse_if_used(session, project_id, key)
     session.delete(row)
     session.flush()
@@ -187,12 +188,6 @@ def _refuse_if_used(session: Session, project_id: int, key: str) -> None:
                 f"experiment {experiment.key!r} was sealed on source {key!r} and has not ended",
                 hint="declare another source, or wait",
             )
-
-
-def _expect(row: SourceRow | None, key: str, expected_version: int | None) -> None:
-    if expected_version is None or (row is not None and row.version == expected_version):
-        return
-    raise VersionConflictError(f"somebody changed source {key!r} first", hint="read it again")
 
 
 def _project_id(session: Session, project_key: str) -> int:
