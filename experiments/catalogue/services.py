@@ -47,10 +47,7 @@ def get_metric(session: Session, project_key: str, key: str) -> MetricRow:
     """
     project_id = get_project(session, project_key).id
     assert project_id is not None
-    row = find_metric(session, project_id, key)
-    if row is None:
-        raise NotFoundError(f"there is no metric {key!r} in the catalogue", field="metric")
-    return row
+    return _get(session, project_id, key)
 
 
 def find_metric(session: Session, project_id: int, key: str) -> MetricRow | None:
@@ -168,9 +165,7 @@ def set_archived(
     """Take a metric out of use for new plans, or back; plans that have it keep it."""
     project_id = lock_project(session, project_key).id
     assert project_id is not None
-    row = find_metric(session, project_id, key)
-    if row is None:
-        raise NotFoundError(f"there is no metric {key!r} in the catalogue", field="metric")
+    row = _get(session, project_id, key)
     expect_version(row, expected_version, f"metric {key!r}")
     if row.built_in:
         raise StateError(
@@ -181,6 +176,13 @@ def set_archived(
         row.archived, row.changed_at = archived, now
         action = "metric_archive" if archived else "metric_unarchive"
         _save(session, row, action, before, actor, now)
+    return row
+
+
+def _get(session: Session, project_id: int, key: str) -> MetricRow:
+    row = find_metric(session, project_id, key)
+    if row is None:
+        raise NotFoundError(f"there is no metric {key!r} in the catalogue", field="metric")
     return row
 
 
