@@ -15,7 +15,7 @@ from experiments.contract.plan import Plan
 from experiments.machine.lifecycle import LIVE
 from experiments.models import Experiment, UnscheduledLook
 from experiments.moves.enact import plan_of, position_of
-from experiments.moves.places import Opened, open_experiment
+from experiments.moves.places import Place
 from experiments.people import services
 from experiments.telling.unscheduled import (
     READY,
@@ -47,14 +47,14 @@ def ask(
     StateError
         If nobody is split between the arms: before the start, after the decision, or held back.
     """
-    opened = open_experiment(session, project_key, environment_key, key)
+    opened = Place(session, project_key, environment_key, key).open()
     experiment, plan = opened.experiment, opened.plan
-    if not may_ask(opened.experiment, plan):
+    if not may_ask(experiment, plan):
         raise StateError(
             f"there is nothing to read between looks: experiment {key!r} is {experiment.state}",
             hint="the card says what is known: flagstone experiments card",
         )
-    row = _row(opened)
+    row = read_asked(session, experiment)
     if row is not None and (row.answered_at is None or fresh_until(plan, row) > now):
         return row
     if row is None:
@@ -108,7 +108,3 @@ def asked_document(session: Session, experiment: Experiment, *, now: dt.datetime
         "fresh_until": fresh_until(plan, row) if status == READY else None,
         "reading": reading_document(told(session, experiment, now=now)),
     }
-
-
-def _row(opened: Opened) -> UnscheduledLook | None:
-    return opened.session.get(UnscheduledLook, opened.experiment.id, populate_existing=True)

@@ -8,12 +8,13 @@ from sqlmodel import Session
 from experiments.people import services as experiments
 from experiments.people import unscheduled
 from web.api.blueprint import blueprint
-from web.api.experiments import ITEM, NoBody, environment_of
+from web.api.experiment_parts import environment_of
+from web.api.experiments import ITEM
 from web.api.idempotency import idempotent
 from web.api.render import document
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
-from web.body import read_body
+from web.body import NoBody, read_body
 from web.transactions import now, reading, transaction
 
 
@@ -35,7 +36,7 @@ def ask_unscheduled_look(project_key: str, experiment_key: str) -> ResponseRetur
     with transaction() as session:
         environment_key = environment_of(session, project_key, experiment_key)
         place = (project_key, environment_key, experiment_key)
-        unscheduled.ask(session, *place, actor=current_caller().actor, now=now())
+        unscheduled.ask(session, *place, **who_and_when())
         return _answer(session, *place)
 
 

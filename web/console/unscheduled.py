@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from experiments.people import unscheduled
 from flags.errors import FlagstoneError
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import back_to, blueprint
-from web.console.experiments import ITEM, show_page
-from web.transactions import now, transaction
+from web.console.experiments import ITEM, address_of, show_page
+from web.transactions import transaction
 
 
 @blueprint.post(f"{ITEM}/look")
@@ -23,13 +22,7 @@ def ask_unscheduled_look(
     place = (project_key, environment_key, experiment_key)
     try:
         with transaction() as session:
-            unscheduled.ask(session, *place, actor=current_caller().actor, now=now())
+            unscheduled.ask(session, *place, **who_and_when())
     except FlagstoneError as error:
         return show_page(*place, problem=error)
-    address = url_for(
-        "console.show_experiment",
-        project_key=project_key,
-        environment_key=environment_key,
-        experiment_key=experiment_key,
-    )
-    return back_to(f"{address}#between")
+    return back_to(f"{address_of(*place)}#between")
