@@ -114,7 +114,9 @@ class Card:
         """Give the harm part: every metric by itself or, when there are many, one line a word."""
         if len(self.harm) > MOST_HARM_LINES:
             return grouped_harm(self.harm)
-        return tuple(HarmPart(f"{each.metric}, {each.arm}: ", each.word) for each in self.harm)
+        return tuple(
+            HarmPart(f"{each.title or each.metric}, {each.arm}: ", each.word) for each in self.harm
+        )
 
     @property
     def harm_lines(self) -> tuple[str, ...]:

@@ -159,8 +159,6 @@ def _about(
 
 def _row(plan: Plan, row: Mapping[str, Any], *, blind: bool) -> UnscheduledRow:
     metric, arm = plan.metric(row["metric"]), row["arm"]
-    named = metric.ratio is not None or metric.kind == "quantile"
-    name = f"{metric.key} ({metric.unit})" if named else metric.key
     head = {
         "metric": metric.key,
         "role": metric.role,
@@ -168,7 +166,7 @@ def _row(plan: Plan, row: Mapping[str, Any], *, blind: bool) -> UnscheduledRow:
         "control": plan.control,
         "unit": metric.unit,
     }
-    subject = f"{name}, {arm} against {plan.control}"
+    subject = f"{metric.title}, {arm} against {plan.control}"
     if row["estimate"] is None:
         return UnscheduledRow(**head, text=f"{subject}: {row['reason']}", reason=row["reason"])
     low, high, times = row["low"], row["high"], row["times_scheduled"]

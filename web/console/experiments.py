@@ -321,6 +321,7 @@ def _values(
         "found": None if card.worth_hidden else explored(whole, looks),
         "asked": asked,
         "between": asked and reading_of(whole, card, experiment.started_at, asked),
+        "counted": {metric.key: metric.counted for metric in whole.metrics},
         "may_ask": unscheduled.may_ask(experiment, whole),
         "fresh_until": asked and unscheduled.fresh_until(whole, asked),
         # A plan that has not started waits for its forecast.
