@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -478,3 +478,33 @@ def test_a_quantile_is_told_as_the_share_above_its_mark(
     metric = parse_plan(make_plan() | plan).metric("latency")
     assert f"latency – {metric.role}" in metric_line(metric)
     assert "; share of " in metric_line(metric)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (3600, "REVIEW due on 2 March 2026, 10:00 UTC, by owner@example.org: does it do"),
+        (40, "REVIEW overdue since 2 March 2026, 09:00:40 UTC, owed by owner@example.org: does"),
+    ],
+)
+def test_a_review_that_was_promised_is_asked_for(
+    make_plan: Callable[..., Any], seconds: float, said: str
+) -> None:
+    promised = OVERRIDE | {"review_at": (START + dt.timedelta(seconds=seconds)).isoformat()}
+    case = Case("SHIPPING", "OVERRIDE_SHIP", SLIGHT, found="CONTINUE", said=AT)
+    plan = parse_plan(make_plan())
+    for state in ("SHIPPING", "VERIFYING", "CLEANUP"):
+        case = replace(case, state=state, status=SHIPPED | {"override": promised})
+        text = card_text(card_of(case, plan))
+        check_shape(text)
+        assert said in " ".join(text.split())
+        # What happens next stays what happens next.
+        assert "NEXT " in text
+    # Turned back or closed, it was reviewed; and where nobody promised nothing is asked for.
+    for state, override in (
+        ("ROLLED_BACK", promised),
+        ("CLOSED", promised),
+        ("SHIPPING", OVERRIDE),
+    ):
+        done = replace(case, state=state, status=SHIPPED | {"override": override})
+        assert "REVIEW" not in card_text(card_of(done, plan))

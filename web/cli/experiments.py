@@ -31,8 +31,12 @@ def list_experiments(invocation: Invocation, /, **which: str | None) -> None:
     """List experiments and their verdicts, newest first."""
     remote = invocation.remote
     found: list[dict[str, Any]] = remote.get(remote.project_path("experiments"), **which)["items"]
+    reviews = any(each["review"] for each in found)
     if not invocation.output.as_json:
-        found = [{**each, "next_look_at": moment(each["next_look_at"])} for each in found]
+        found = [
+            {**each, "next_look_at": moment(each["next_look_at"]), "review": _review(each)}
+            for each in found
+        ]
     invocation.output.table(
         found,
         [
@@ -43,9 +47,19 @@ def list_experiments(invocation: Invocation, /, **which: str | None) -> None:
             ("verdict", "verdict"),
             ("looks", "looks"),
             ("next_look_at", "next look"),
+            # What was shipped by hand; mostly nothing was.
+            *([("review", "review")] if reviews else []),
         ],
         empty="No experiment yet. Write a plan and run: flagstone experiments create plan.toml",
     )
+
+
+def _review(document: dict[str, Any]) -> str:
+    review = document["review"]
+    if review is None:
+        return ""
+    at = moment(review["due_at"])
+    return f"overdue since {at}, {review['by']}" if review["overdue"] else f"due on {at}"
 
 
 @experiments.command()
@@ -158,6 +172,8 @@ def _standing(document: dict[str, Any]) -> str:
         lines.append(document["sentence"])
     if document["next_look_at"]:
         lines.append(f"Next look: {moment(document['next_look_at'])}")
+    if document["review"]:
+        lines.append(f"Review: {_review(document)}")
     for newer in document["newer_metrics"]:
         now = "archived" if newer["archived"] else f"at version {newer['newest']}"
         lines.append(

@@ -28,6 +28,7 @@ from experiments.planning.forecast_words import (
     ways_out_words,
 )
 from experiments.telling.explored import explored
+from experiments.telling.reviews import review_of
 from experiments.telling.series import series_of
 from experiments.telling.unscheduled import reading_of
 from flags.errors import FlagstoneError, InvalidInputError
@@ -97,6 +98,7 @@ def list_experiments(project_key: str, environment_key: str) -> ResponseReturnVa
         project_key=project_key,
         environment_key=environment_key,
         live=any(each.state in WATCHED for each in found),
+        reviews={each.key: review_of(each.state, each.override, now()) for each in found},
     )
 
 

@@ -278,3 +278,18 @@ def test_an_unknown_experiment_is_named(cli: Any) -> None:
         assert (answer.code, answer.out) == (1, "")
         assert "nowhere at all" in answer.error
     assert cli.pipe("experiments", "stop", "nowhere").code == 2, "a stop needs its reason"
+
+
+def test_the_list_says_which_review_is_due(cli: Any, drafted: str) -> None:
+    cli.ok("experiments", "seal", drafted)
+    cli.ok("experiments", "start", drafted)
+    said = ("--arm", "on", "--reason", "legal", "-m", "a law", "--effect", "0.1")
+    cli.ok("experiments", "override", drafted, *said, "--review", "2199-06-01T09:00:00Z")
+    listed = cli.terminal("experiments", "list", "--flag", drafted, columns=160).out
+    assert listed.splitlines()[0].split()[-1] == "review"
+    assert "due on 2199-06-01 09:00:00Z" in listed
+    assert "Review: due on 2199-06-01" in cli.terminal("experiments", "status", drafted).out
+    (found,) = cli.ok("experiments", "list", "--flag", drafted)
+    assert (found["review"]["overdue"], found["review"]["by"]) == (False, found["override"]["by"])
+    cli.ok("experiments", "stop", drafted, "-m", "a test")
+    assert cli.ok("experiments", "list", "--flag", drafted)[0]["review"] is None

@@ -477,3 +477,27 @@ def test_nobody_asks_what_does_not_run(small_console: Any, plan: Any) -> None:
     )
     assert response.status_code == 409
     assert "nothing to read between looks" in response.get_data(as_text=True)
+
+
+def test_a_review_is_asked_for_in_the_list_and_on_the_card_until_it_is_settled(
+    small_console: Any, plan: Any
+) -> None:
+    small_console.change("checkout", {"do": "turn_on"})
+    small_console.experiment(plan(), "seal", "start")
+    editor = small_console.person("editor")
+    said = {"text": "a contract", "reason": "contract", "predicted_effect": "3", "arm": "on"}
+    said |= {"review_at": "2026-12-08"}
+    assert editor.press(PAGE, "Ship by override", said).status_code == 303
+    before = " ".join(editor.page(f"{HERE}/experiments").words.split())
+    assert "review due on 8 December 2026, 00:00 UTC" in before
+    assert "owed by" not in before
+    assert "Review due on 8 December 2026, 00:00 UTC, by editor@example.org" in " ".join(
+        editor.page(PAGE).words.split()
+    )
+    small_console.clock.advance(days=7)
+    editor = small_console.person("admin")
+    after = " ".join(editor.page(f"{HERE}/experiments").words.split())
+    assert "review overdue since 8 December 2026, 00:00 UTC, owed by editor@example.org" in after
+    assert "overdue since 8 December 2026" in " ".join(editor.page(f"{PAGE}/report").words.split())
+    editor.press(PAGE, "Stop the experiment", {"reason": "it did not"})
+    assert "review" not in " ".join(editor.page(f"{HERE}/experiments").words.split())
