@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import math
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +31,7 @@ from experiments.measuring.today import (
 )
 from experiments.models import Experiment, Forecast
 from experiments.moves.enact import plan_of
-from experiments.moves.lease import Held, check_fence
+from experiments.moves.lease import Held, check_fence, take_turns
 from experiments.planning.forecast_words import MDE, NO_DATA, NO_TRAFFIC, sentence_of, unprovable
 from experiments.planning.foretelling import (
     POWER,
@@ -60,7 +59,7 @@ Document = dict[str, Any]
 FRESH = dt.timedelta(days=1)
 #: While something is not known it may be known soon; of an old draft it is not asked so often.
 RETRY, RETRY_OLD = dt.timedelta(minutes=1), dt.timedelta(hours=1)
-# No new forecast is begun in a tick that has worked for so long: looks come first.
+# No new forecast is begun in a tick that has worked for so long.
 _BUDGET_SECONDS = 1.0
 
 # Shares of prove_by at which people ask what can be seen: days 7, 14 and 28 of 28.
@@ -97,12 +96,11 @@ def forecast_due(
     FencedError
         If the lease went to another worker.
     """
-    began, made = time.monotonic(), 0
-    while (due := _due(database, now)) is not None:
-        made += _renew(database, store, held, due, now, runs)
-        if time.monotonic() - began > budget_seconds:
-            break
-    return made
+    return take_turns(
+        lambda: _due(database, now),
+        lambda due: _renew(database, store, held, due, now, runs),
+        budget_seconds=budget_seconds,
+    )
 
 
 def _due(database: Database, now: dt.datetime) -> int | None:
