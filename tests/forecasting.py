@@ -11,7 +11,7 @@ import duckdb
 import ibis
 
 from experiments.moves.lease import acquire, release
-from experiments.planning.forecast import forecast_due
+from experiments.planning.renewal import forecast_due
 from flags.database import Database
 
 # Enough to be a forecast; what it says of chances is tested where it matters.
