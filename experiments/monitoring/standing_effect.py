@@ -29,7 +29,7 @@ from experiments.moves import holdout
 from experiments.moves.enact import plan_of
 from experiments.rules import guard
 from experiments.store.base import EventStore
-from experiments.value.ledger import newest_look
+from experiments.value.entering import newest_look
 from stats import DecisionPlan, LookData, MetricSpec, Role, cumulative_impact
 from stats import Policy as Rates
 from stats import decide as stats_decide

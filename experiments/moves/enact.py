@@ -32,7 +32,7 @@ from experiments.models import DecisionRecord, Experiment
 from experiments.moves import layers
 from experiments.rules import guard, serving
 from experiments.rules.release_rules import Rollout, Served, grown, rollout_in, served_by
-from experiments.value import ledger
+from experiments.value.entering import note_move
 from flags import audit
 from flags.actor import Actor
 from flags.changes import apply_change, parse_change
@@ -149,7 +149,7 @@ def enact(
             now=now,
             sentence=sentence,
         )
-    ledger.note_move(session, experiment, plan, before, after, body, actor, now)
+    note_move(session, experiment, plan, before, after, body, actor, now)
     if after != before:
         audit.append(
             session,
