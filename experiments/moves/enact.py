@@ -19,7 +19,7 @@ from experiments.contract.plan import Plan
 from experiments.judging.record import append_record
 from experiments.machine.lifecycle import FINISHED, Action, Hold, Move, Outcome, Position, State
 from experiments.models import DecisionRecord, Experiment
-from experiments.moves import layers
+from experiments.moves import sharing
 from experiments.moves.row import coverage_at, update_row
 from experiments.rules import guard, serving
 from experiments.rules.release_rules import Rollout, Served, grown, rollout_in, served_by
@@ -182,7 +182,7 @@ def _change_flag(
     wanted = serving.instructions_to(plan, flag, rules, instead_of)
     if not wanted:
         return said | {"before": flag["version"], "after": flag["version"]}
-    wanted += layers.arrangement(
+    wanted += sharing.arrangement(
         session,
         experiment,
         plan,
@@ -241,7 +241,7 @@ def _own_rules(
     position = move.position
     # What ships, and what is turned back after it shipped, is the whole audience's.
     lane = read_lane(experiment.lane) if _splits(experiment, move) else None
-    plan = layers.within(plan, lane)
+    plan = sharing.within(plan, lane)
     match move.action:
         case Action.CONTROL:
             return serving.control_rules(plan)

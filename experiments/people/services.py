@@ -21,7 +21,7 @@ from experiments.judging import record
 from experiments.machine import lifecycle
 from experiments.machine.lifecycle import State
 from experiments.models import Experiment, Look
-from experiments.moves import layers
+from experiments.moves import layers, sharing
 from experiments.moves.enact import current_flag, plan_of
 from experiments.moves.places import Place, find_experiment, required, verb
 from experiments.people.card_facts import status_of
@@ -229,7 +229,7 @@ def confirm(place: Place, *, actor: Actor, now: dt.datetime) -> Experiment:
     move = lifecycle.confirm(opened.position)
     opened.check_customer(actor, "confirms", hint="anybody may stop it, with a reason")
     opened.check_seal("what was proven is not what is served")
-    layers.check_ships_alone(session, experiment, plan)
+    sharing.check_ships_alone(session, experiment, plan)
     shipped = words.shipped_sentence(plan, experiment.winner)
     sentence = f"{plan.customer} confirmed on {words.moment(now)}. {shipped}"
     return opened.act(move, "action", sentence, actor=actor, now=now, body={"do": "confirm"})
