@@ -18,9 +18,10 @@ from experiments.policies.models import PolicyRow, PolicyTrial, PolicyVersion
 from experiments.policies.standard import METHOD
 from flags import audit
 from flags.actor import Actor
-from flags.errors import NotFoundError, StateError, VersionConflictError
+from flags.errors import NotFoundError, StateError
 from flags.revisions import lock_project
 from flags.services import get_project
+from flags.versions import expect_version
 
 MAX_POLICIES = 200
 
@@ -123,7 +124,7 @@ def put_policy(
     project_id = lock_project(session, project_key).id
     assert project_id is not None
     row = find_policy(session, project_id, name)
-    _expect(row, name, expected_version)
+    expect_version(row, expected_version, f"policy {name!r}")
     is_new, before = row is None, None if row is None else _document(row)
     if row is None:
         _check_room(session, project_id)
@@ -170,7 +171,7 @@ def publish(
     project_id = lock_project(session, project_key).id
     assert project_id is not None
     row = _required(session, project_id, name)
-    _expect(row, name, expected_version)
+    expect_version(row, expected_version, f"policy {name!r}")
     _refuse_archived(row)
     if row.published:
         return row
@@ -202,7 +203,7 @@ def set_archived(
     project_id = lock_project(session, project_key).id
     assert project_id is not None
     row = _required(session, project_id, name)
-    _expect(row, name, expected_version)
+    expect_version(row, expected_version, f"policy {name!r}")
     if row.archived != archived:
         before = _document(row)
         row.archived = archived
@@ -279,9 +280,3 @@ def _document(row: PolicyRow) -> dict[str, Any]:
         "archived": row.archived,
         "version": row.version,
     }
-
-
-def _expect(row: PolicyRow | None, name: str, expected_version: int | None) -> None:
-    if expected_version is None or (row is not None and row.version == expected_version):
-        return
-    raise VersionConflictError(f"somebody changed policy {name!r} first", hint="read it again")
