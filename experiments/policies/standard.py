@@ -11,10 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.contract.parsing import parse_plan
-from experiments.contract.plan import Plan
-from experiments.contract.policy import Policy
-
 #: Raised when equal rules would be tried otherwise: all are then tried again.
 METHOD = 1
 #: Experiments in each world: the error of a share is at most 0.008, near 0.02 it is 0.002.
@@ -28,36 +24,6 @@ STANDARD_CASE = (
     "correlated by 0.3; MDE and margins of 5 %; two equal arms; 200,000 units come within one "
     "horizon, however long it is"
 )
-
-
-def standard_plan(policy: Policy) -> Plan:
-    """Give the plan of the standard case under a policy."""
-
-    def metric(key: str, role: str, **promise: float) -> dict[str, Any]:
-        return {"key": key, "role": role, **_COUNTED, "event": key, **promise}
-
-    return parse_plan(
-        {
-            "key": "standard-case",
-            "flag": "standard-case",
-            "control": "control",
-            "treatments": ["treatment"],
-            "hypothesis": "It is worth its MDE.",
-            "customer": "customer",
-            "owner": "owner",
-            "policy": policy.to_document(),
-            "metrics": [
-                metric("success", "success", mde=EFFECT),
-                metric("guardrail", "guardrail", margin=EFFECT),
-                metric("other guardrail", "guardrail", margin=EFFECT),
-                metric("safety", "safety"),
-            ],
-        }
-    )
-
-
-# What happens at once: waiting for outcomes belongs to a metric, not to a policy.
-_COUNTED = {"kind": "conversion", "direction": "up", "window": "0.001s"}
 
 PROOF_28D_TRIAL: Mapping[str, Any] = {
     "runs": 4000,

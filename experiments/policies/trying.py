@@ -15,13 +15,15 @@ import numpy as np
 import sqlalchemy as sa
 from sqlmodel import col, select
 
+from experiments.contract.parsing import parse_plan
+from experiments.contract.plan import Plan
 from experiments.contract.policy import Policy, parse_policy
 from experiments.judging.looks import decision_plan, decision_policy
 from experiments.measuring.today import Arrivals
 from experiments.moves.lease import Held, check_fence
 from experiments.planning.foretelling import MOST_LOOKS, schedule_of, simulated_looks, tidy
 from experiments.policies.models import PolicyRow, PolicyTrial
-from experiments.policies.standard import BASELINE, CORRELATION, METHOD, RUNS, UNITS, standard_plan
+from experiments.policies.standard import BASELINE, CORRELATION, EFFECT, METHOD, RUNS, UNITS
 from flags.database import Database
 from stats import (
     Baseline,
@@ -149,3 +151,33 @@ def try_policy(policy: Policy, *, runs: int = RUNS) -> Document:
 
 def _of(found: Simulated) -> Document:
     return {name: tidy(value) for name, value in asdict(found).items()}
+
+
+def standard_plan(policy: Policy) -> Plan:
+    """Give the plan of the standard case under a policy."""
+
+    def metric(key: str, role: str, **promise: float) -> dict[str, Any]:
+        return {"key": key, "role": role, **_COUNTED, "event": key, **promise}
+
+    return parse_plan(
+        {
+            "key": "standard-case",
+            "flag": "standard-case",
+            "control": "control",
+            "treatments": ["treatment"],
+            "hypothesis": "It is worth its MDE.",
+            "customer": "customer",
+            "owner": "owner",
+            "policy": policy.to_document(),
+            "metrics": [
+                metric("success", "success", mde=EFFECT),
+                metric("guardrail", "guardrail", margin=EFFECT),
+                metric("other guardrail", "guardrail", margin=EFFECT),
+                metric("safety", "safety"),
+            ],
+        }
+    )
+
+
+# What happens at once: waiting for outcomes belongs to a metric, not to a policy.
+_COUNTED = {"kind": "conversion", "direction": "up", "window": "0.001s"}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from sqlmodel import Session
 
 from experiments.contract.policy import BUILT_IN, PROOF_28D, Policy
 from experiments.policies.models import PolicyRow, PolicyVersion
+from experiments.policies.services import published_versions, trials
 from experiments.policies.standard import PROOF_28D_TRIAL
 from experiments.policies.words import sentence, warnings
 
@@ -32,10 +35,18 @@ def state_of(row: PolicyRow | PolicyVersion, trial: Mapping[str, Any] | None) ->
     return REFUSED if "reason" in trial else CHECKED
 
 
+def policy_documents(session: Session, rows: Sequence[PolicyRow]) -> list[Document]:
+    """Give stored policies: their rules, what they do, and which version plans take."""
+    found, published = trials(session, rows), published_versions(session, rows)
+    return [
+        policy_document(row, found.get(row.rules_hash), published.get(row.id or 0)) for row in rows
+    ]
+
+
 def policy_document(
     row: PolicyRow, trial: Mapping[str, Any] | None, published_version: int | None
 ) -> Document:
-    """Give a stored policy: its rules, what they do, and which version plans take."""
+    """Give one stored policy."""
     return {
         "name": row.name,
         "description": row.description,

@@ -12,19 +12,19 @@ from experiments.contract.plan import plan_hash
 from experiments.contract.policy import PROOF_28D
 from experiments.errors import PlanError, TrialPendingError
 from experiments.judging.record import verify
-from experiments.moves.lease import acquire, release
 from experiments.people import services
 from experiments.policies import services as policies
 from experiments.policies.definition import parse_stored
 from experiments.policies.models import PolicyTrial, PolicyVersion
 from experiments.policies.standard import PROOF_28D_TRIAL
-from experiments.policies.trying import try_due, try_policy
+from experiments.policies.trying import try_policy
 from experiments.policies.views import policy_document
 from experiments.policies.words import trial_lines, warnings
 from flags.actor import Actor
 from flags.audit import verify_chain
 from flags.errors import NotFoundError, StateError, VersionConflictError
 from flags.models import AuditEntry
+from tests.forecasting import FEW_RUNS, try_now
 
 ANN = Actor("user", "ann@example.org")
 SHORT: dict[str, Any] = {
@@ -40,7 +40,6 @@ SHORT: dict[str, Any] = {
     "horizon": "100s",
     "description": "Days of ten seconds.",
 }
-FEW_RUNS = 20
 
 
 def put(world: Any, name: str = "ours", expected: int | None = None, **changes: Any) -> int:
@@ -72,14 +71,9 @@ def archive(world: Any, name: str = "ours", *, archived: bool = True) -> None:
         policies.set_archived(session, "shop", name, archived=archived, actor=ANN, now=world.at(2))
 
 
-def tried(world: Any, runs: int = FEW_RUNS) -> int:
-    """Try what is due, as a worker of its own."""
-    held = acquire(world.database, "trier", now=world.at(0), is_gone=lambda _holder: True)
-    assert held is not None
-    try:
-        return try_due(world.database, held, world.at(0), runs=runs)
-    finally:
-        release(world.database, held, now=world.at(0))
+def tried(world: Any) -> int:
+    """Try one policy, as a worker of its own."""
+    return try_now(world.database, world.at(0))
 
 
 def shown(world: Any, name: str = "ours") -> dict[str, Any]:
