@@ -10,6 +10,7 @@ from pydantic import Field
 from sqlmodel import Session
 
 from experiments.models import Experiment, Look
+from experiments.people import finding
 from experiments.people import services as experiments
 from experiments.people.results import (
     Results,
@@ -25,7 +26,7 @@ from flags.errors import InvalidInputError, NotFoundError
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.queries import count_looks
-from web.api.render import document, page
+from web.api.render import PageQuery, document, page
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_object, read_query
@@ -47,11 +48,41 @@ class ResultsQuery(ExperimentQuery):
     by: Literal["segment"] | None = None
 
 
-class ListQuery(ExperimentQuery):
-    """Which experiments."""
+class ListQuery(ExperimentQuery, PageQuery):
+    """Which experiments, and which page of them."""
 
     flag: Key | None = None
     state: Key | None = None
+    group: Literal["waiting", "running", "planned", "ended"] | None = None
+    filter: Annotated[str, Field(max_length=200)] = ""
+
+    def wanted(self, *, releases: bool | None = None) -> finding.Wanted:
+        """Say it as the services want it."""
+        return finding.Wanted(
+            environment_key=self.environment,
+            flag_keys=None if self.flag is None else [self.flag],
+            state=self.state,
+            group=self.group,
+            words=self.filter,
+            releases=releases,
+        )
+
+    def find(
+        self, session: Session, project_key: str, *, releases: bool | None = None
+    ) -> tuple[list[Experiment], int | None]:
+        """Find a page, and the last id of it where there are more."""
+        services.get_project(session, project_key)
+        if self.environment is not None:
+            services.get_environment(session, project_key, self.environment)
+        found = finding.find_experiments(
+            session,
+            project_key,
+            self.wanted(releases=releases),
+            before_id=self.after_number(),
+            limit=self.limit + 1,
+        )
+        shown = found[: self.limit]
+        return shown, shown[-1].id if len(found) > self.limit else None
 
 
 class NoBody(Body):
@@ -76,19 +107,11 @@ def list_experiments(project_key: str) -> ResponseReturnValue:
     """List a project's experiments, newest first."""
     query = read_query(ListQuery)
     with reading() as session:
+        found, last = query.find(session, project_key)
         names = environment_names(session, project_key)
-        if query.environment is not None:
-            services.get_environment(session, project_key, query.environment)
-        found = experiments.list_experiments(
-            session,
-            project_key,
-            environment_key=query.environment,
-            flag_key=query.flag,
-            state=query.state,
-        )
         counts = count_looks(session, found)
     items = [show_experiment(each, names, counts) for each in found]
-    return document(page(items, None))
+    return document(page(items, last))
 
 
 @blueprint.post("/projects/<project_key>/experiments")
@@ -261,8 +284,9 @@ def environment_of(
     names = environment_names(session, project_key)
     found = [
         names[each.environment_id]
-        for each in experiments.list_experiments(session, project_key)
-        if each.key == experiment_key
+        for each in finding.find_experiments(
+            session, project_key, finding.Wanted(key=experiment_key)
+        )
     ]
     if not found:
         message = f"there is no experiment {experiment_key!r}"

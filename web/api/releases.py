@@ -41,20 +41,11 @@ def list_releases(project_key: str) -> ResponseReturnValue:
     """List a project's releases, newest first, each with its step and what that waits for."""
     query = read_query(ListQuery)
     with reading() as session:
-        services.get_project(session, project_key)
-        if query.environment is not None:
-            services.get_environment(session, project_key, query.environment)
-        found = releases.list_releases(
-            session,
-            project_key,
-            environment_key=query.environment,
-            flag_key=query.flag,
-            state=query.state,
-        )
+        found, last = query.find(session, project_key, releases=True)
         names = environment_names(session, project_key)
         counts = count_looks(session, found)
         items = [_show(session, each, names, counts) for each in found]
-    return document(page(items, None))
+    return document(page(items, last))
 
 
 @blueprint.post(_ALL)

@@ -65,9 +65,9 @@ def list_releases(
 ) -> None:
     """List releases, newest first, and what their steps wait for."""
     remote = invocation.remote
-    found = remote.get(
+    found = remote.items(
         remote.project_path("releases"), state=state, flag=flag, environment=environment
-    )["items"]
+    )
     if not invocation.output.as_json:
         found = [{**each, **_step(each)} for each in found]
     columns = ("key", "flag", "environment", "state", "verdict", "step", "waits for")
