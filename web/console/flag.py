@@ -16,7 +16,7 @@ from flags.errors import FlagstoneError
 from flags.models import AuditEntry
 from flags.ranges import read_split
 from flags.words import describe_condition
-from web.auth.guard import current_caller, needs
+from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import (
     back_to,
@@ -62,9 +62,7 @@ def change_flag(
                 preview = changes.preview_change(session, *here, change)
             return _page(*here, flag_key, preview=preview, form=form)
         with transaction() as session:
-            result = changes.apply_change(
-                session, *here, change, actor=current_caller().actor, now=now()
-            )
+            result = changes.apply_change(session, *here, change, **who_and_when())
     except FlagstoneError as error:
         return _page(*here, flag_key, problem=error, form=form)
     done = result.revision_number if result.changed else 0
