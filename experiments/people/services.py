@@ -262,31 +262,6 @@ def get_experiment(
     return found
 
 
-def list_experiments(
-    session: Session,
-    project_key: str,
-    *,
-    environment_key: str | None = None,
-    flag_key: str | None = None,
-    state: str | None = None,
-) -> list[Experiment]:
-    """Give a project's experiments, newest first."""
-    query = (
-        select(Experiment)
-        .join(Project, col(Project.id) == Experiment.project_id)
-        .join(Environment, col(Environment.id) == Experiment.environment_id)
-        .where(Project.key == project_key)
-        .order_by(col(Experiment.id).desc())
-    )
-    if environment_key is not None:
-        query = query.where(Environment.key == environment_key)
-    if flag_key is not None:
-        query = query.where(Experiment.flag_key == flag_key)
-    if state is not None:
-        query = query.where(Experiment.state == state)
-    return list(session.exec(query))
-
-
 def looks(session: Session, experiment: Experiment) -> list[Look]:
     """Give an experiment's looks before anything shipped, oldest first."""
     return [look for look in _every_look(session, experiment) if "holdback" not in look.data]

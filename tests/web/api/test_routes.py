@@ -458,6 +458,11 @@ def experiment_from_draft_to_shipping(service: Any) -> None:
     rules = {"do": "remove_rule", "flag": PLAN["flag"], "rule": "beta"}
     editor.ok("POST", f"{P}/changes", {"environment": "production", "instructions": [rules]})
     assert editor.ok("POST", f"{P}/experiments", PLAN)["state"] == "DRAFT"
+    first = editor.ok("GET", f"{P}/experiments?limit=1")
+    assert len(first["items"]) == 1
+    assert first["next_cursor"] is None or len(first["next_cursor"]) < 20
+    assert editor.ok("GET", f"{P}/experiments?group=planned&filter=CHECKOUT")["items"]
+    assert editor.ok("GET", f"{P}/experiments?group=ended")["items"] == []
     assert editor.ok("GET", f"{url}/forecast")["status"] == "pending"
     assert editor.ok("POST", f"{url}/seal")["plan_hash"]
     forecast_and_accept(service, url)
