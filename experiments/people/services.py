@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 from experiments.catalogue.completing import complete, newer_versions
 from experiments.contract import words
 from experiments.contract.parsing import parse_plan, read_text
-from experiments.contract.plan import plan_hash
+from experiments.contract.plan import Plan, plan_hash
 from experiments.contract.release import whole_form
 from experiments.judging import record
 from experiments.machine import lifecycle
@@ -27,6 +27,7 @@ from experiments.moves.places import Place, find_experiment, required, verb
 from experiments.moves.release_state import release_facts
 from experiments.planning import feasibility
 from experiments.planning.feasibility import forecast_body
+from experiments.policies import completing as policies
 from experiments.rules import serving
 from experiments.sources.services import check_before_seal, check_before_start
 from experiments.telling import audits, release_words
@@ -60,7 +61,7 @@ def create_experiment(
     AlreadyExistsError
         If the environment has an experiment of that key; keys are never used twice.
     """
-    plan = parse_plan(complete(session, project_key, whole_form(read_text(document))))
+    plan = _read_plan(session, project_key, document)
     environment = lock_environment(session, project_key, plan.environment)
     if find_experiment(session, environment, plan.key) is not None:
         raise AlreadyExistsError(
@@ -95,7 +96,7 @@ def replace_plan(
             f"the plan is sealed: experiment {place.key!r} is {experiment.state}",
             hint="stop it and draft another one",
         )
-    plan = parse_plan(complete(session, place.project_key, whole_form(read_text(document))))
+    plan = _read_plan(session, place.project_key, document)
     fixed = (plan.key, plan.flag, plan.environment)
     if fixed != (experiment.key, experiment.flag_key, place.environment_key):
         raise InvalidInputError("key, flag and environment of a draft stay", field="key")
@@ -113,6 +114,12 @@ def replace_plan(
         {"plan": experiment.plan},
     )
     return experiment
+
+
+def _read_plan(session: Session, project_key: str, document: Mapping[str, Any] | str) -> Plan:
+    """Read a plan, with what it leaves to the project filled in."""
+    whole = complete(session, project_key, whole_form(read_text(document)))
+    return parse_plan(policies.complete_policy(session, project_key, whole))
 
 
 @verb
@@ -245,6 +252,13 @@ def newer_metrics(session: Session, experiment: Experiment) -> list[dict[str, An
     if experiment.state != State.DRAFT:
         return []
     return newer_versions(session, experiment.project_id, experiment.plan)
+
+
+def newer_policy(session: Session, experiment: Experiment) -> dict[str, Any] | None:
+    """Tell whether a draft's stored policy has other rules by now, or is archived."""
+    if experiment.state != State.DRAFT:
+        return None
+    return policies.newer_policy(session, experiment.project_id, experiment.plan)
 
 
 def get_experiment(

@@ -161,8 +161,11 @@ def answer(
     body["plan"] = experiment.plan
     newer = experiments.newer_metrics(session, experiment)
     body["newer_metrics"] = newer
-    # The catalogue moves while the draft does not.
+    policy = experiments.newer_policy(session, experiment)
+    body["newer_policy"] = policy
+    # The catalogue and stored policies move while the draft does not.
     moved = "".join(f"-{each['metric']}.{each['newest']}" for each in newer)
+    moved += "" if policy is None else f"-policy.{policy['newest']}"
     return document(body, status=status, etag=f"{experiment.version}{moved}")
 
 

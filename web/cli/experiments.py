@@ -172,6 +172,13 @@ def _standing(document: dict[str, Any]) -> str:
         lines.append(
             f"{newer['metric']}: the plan has version {newer['version']}; the catalogue's is {now}."
         )
+    policy = document["newer_policy"]
+    if policy is not None:
+        now = "archived" if policy["archived"] else f"at version {policy['newest']}"
+        lines.append(
+            f"Policy {policy['policy']}: the plan has version {policy['version']}; "
+            f"the project's is {now}."
+        )
     return "\n".join(lines)
 
 
