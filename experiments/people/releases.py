@@ -127,9 +127,3 @@ def find(session: Session, project_key: str, environment_key: str, key: str) -> 
             f"{key!r} is an experiment, not a release", field="key", hint="look among experiments"
         )
     return experiment
-
-
-def list_releases(session: Session, project_key: str, **which: str | None) -> list[Experiment]:
-    """Give a project's releases, newest first."""
-    found = services.list_experiments(session, project_key, **which)
-    return [each for each in found if is_release(each)]

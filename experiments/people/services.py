@@ -15,30 +15,26 @@ from sqlmodel import Session, col, select
 from experiments.catalogue.completing import complete, newer_versions
 from experiments.contract import words
 from experiments.contract.parsing import parse_plan, read_text
-from experiments.contract.plan import plan_hash
+from experiments.contract.plan import Plan, plan_hash
 from experiments.contract.release import whole_form
 from experiments.judging import record
 from experiments.machine import lifecycle
 from experiments.machine.lifecycle import State
 from experiments.models import Experiment, Look
-from experiments.moves import layers
+from experiments.moves import layers, sharing
 from experiments.moves.enact import current_flag, plan_of
 from experiments.moves.places import Place, find_experiment, required, verb
-from experiments.moves.release_state import release_facts
+from experiments.people.card_facts import status_of
 from experiments.planning import feasibility
 from experiments.planning.feasibility import forecast_body
+from experiments.policies import completing as policies
 from experiments.rules import serving
 from experiments.sources.services import check_before_seal, check_before_start
-from experiments.telling import audits, release_words
-from experiments.telling.card import Card, CardStatus, build_card
+from experiments.telling import release_words
+from experiments.telling.card import Card, build_card
 from flags import audit
 from flags.actor import Actor
-from flags.errors import (
-    AlreadyExistsError,
-    InvalidInputError,
-    NotFoundError,
-    StateError,
-)
+from flags.errors import AlreadyExistsError, InvalidInputError, NotFoundError, StateError
 from flags.models import Environment, Project
 from flags.revisions import lock_environment
 
@@ -60,7 +56,7 @@ def create_experiment(
     AlreadyExistsError
         If the environment has an experiment of that key; keys are never used twice.
     """
-    plan = parse_plan(complete(session, project_key, whole_form(read_text(document))))
+    plan = _read_plan(session, project_key, document)
     environment = lock_environment(session, project_key, plan.environment)
     if find_experiment(session, environment, plan.key) is not None:
         raise AlreadyExistsError(
@@ -95,7 +91,7 @@ def replace_plan(
             f"the plan is sealed: experiment {place.key!r} is {experiment.state}",
             hint="stop it and draft another one",
         )
-    plan = parse_plan(complete(session, place.project_key, whole_form(read_text(document))))
+    plan = _read_plan(session, place.project_key, document)
     fixed = (plan.key, plan.flag, plan.environment)
     if fixed != (experiment.key, experiment.flag_key, place.environment_key):
         raise InvalidInputError("key, flag and environment of a draft stay", field="key")
@@ -113,6 +109,12 @@ def replace_plan(
         {"plan": experiment.plan},
     )
     return experiment
+
+
+def _read_plan(session: Session, project_key: str, document: Mapping[str, Any] | str) -> Plan:
+    """Read a plan, with what it leaves to the project filled in."""
+    whole = complete(session, project_key, whole_form(read_text(document)))
+    return parse_plan(policies.complete_policy(session, project_key, whole))
 
 
 @verb
@@ -234,7 +236,7 @@ def confirm(place: Place, *, actor: Actor, now: dt.datetime) -> Experiment:
     move = lifecycle.confirm(opened.position)
     opened.check_customer(actor, "confirms", hint="anybody may stop it, with a reason")
     opened.check_seal("what was proven is not what is served")
-    layers.check_ships_alone(session, experiment, plan)
+    sharing.check_ships_alone(session, experiment, plan)
     shipped = words.shipped_sentence(plan, experiment.winner)
     sentence = f"{plan.customer} confirmed on {words.moment(now)}. {shipped}"
     return opened.act(move, "action", sentence, actor=actor, now=now, body={"do": "confirm"})
@@ -245,6 +247,13 @@ def newer_metrics(session: Session, experiment: Experiment) -> list[dict[str, An
     if experiment.state != State.DRAFT:
         return []
     return newer_versions(session, experiment.project_id, experiment.plan)
+
+
+def newer_policy(session: Session, experiment: Experiment) -> dict[str, Any] | None:
+    """Tell whether a draft's stored policy has other rules by now, or is archived."""
+    if experiment.state != State.DRAFT:
+        return None
+    return policies.newer_policy(session, experiment.project_id, experiment.plan)
 
 
 def get_experiment(
@@ -260,31 +269,6 @@ def get_experiment(
     if found is None:
         raise NotFoundError(f"there is no experiment {key!r} in {environment_key}", field="key")
     return found
-
-
-def list_experiments(
-    session: Session,
-    project_key: str,
-    *,
-    environment_key: str | None = None,
-    flag_key: str | None = None,
-    state: str | None = None,
-) -> list[Experiment]:
-    """Give a project's experiments, newest first."""
-    query = (
-        select(Experiment)
-        .join(Project, col(Project.id) == Experiment.project_id)
-        .join(Environment, col(Environment.id) == Experiment.environment_id)
-        .where(Project.key == project_key)
-        .order_by(col(Experiment.id).desc())
-    )
-    if environment_key is not None:
-        query = query.where(Environment.key == environment_key)
-    if flag_key is not None:
-        query = query.where(Experiment.flag_key == flag_key)
-    if state is not None:
-        query = query.where(Experiment.state == state)
-    return list(session.exec(query))
 
 
 def looks(session: Session, experiment: Experiment) -> list[Look]:
@@ -318,33 +302,7 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
     every = _every_look(session, experiment)
     newest = next((look for look in reversed(every) if "holdback" not in look.data), None)
     after = next((look for look in reversed(every) if "holdback" in look.data), None)
-    audited = audits.tally_of(session, experiment.environment_id, experiment.plan)
-    status = CardStatus(
-        state=experiment.state,
-        verdict=experiment.verdict,
-        winner=experiment.winner,
-        sentence=experiment.note if _has_news(experiment) else "",
-        coverage=experiment.coverage,
-        dropped=tuple(experiment.dropped),
-        plan_hash=experiment.plan_hash,
-        started_at=experiment.started_at,
-        ended_at=_settled_at(experiment),
-        next_look_at=experiment.next_look_at,
-        confirm_by=experiment.confirm_by,
-        forecast=_forecast_sentence(session, experiment),
-        decided=tuple(each["verdict"] for each in experiment.verdicts),
-        held_cause=experiment.held_cause,
-        explain_by=experiment.explain_by,
-        compared_since=experiment.compared_since,
-        next_ramp_at=experiment.next_ramp_at,
-        comparison=None if after is None else after.data | {"decision": after.decision},
-        realised=experiment.realised,
-        override=experiment.override,
-        request=experiment.request,
-        release=release_facts(session, experiment, newest.data if newest else None, now),
-        audits=audited.text,
-        audits_good=audited.keeps_promise,
-    )
+    status = status_of(session, experiment, newest, after, now=now)
     if newest is None:
         return build_card(plan, status, now=now)
     return build_card(
@@ -356,29 +314,6 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         offset=newest.data["offset"],
         now=now,
     )
-
-
-def _forecast_sentence(session: Session, experiment: Experiment) -> str:
-    if experiment.started_at is not None or experiment.ended_at is not None:
-        return ""
-    row = feasibility.read_forecast(session, experiment)
-    if row is None:
-        return "What it can prove is being computed."
-    signed = [f"{each['by']} accepts {each['risk']}" for each in row.accepted]
-    return " ".join([str(row.document["sentence"]), *(f"{each}." for each in signed)])
-
-
-def _settled_at(experiment: Experiment) -> dt.datetime | None:
-    """Tell since when it stands as it does: it may have been turned back after it ended."""
-    if experiment.ended_at is None:
-        return None
-    told = (experiment.ended_at, experiment.verdict_at, experiment.closed_at)
-    return max(at for at in told if at is not None)
-
-
-def _has_news(experiment: Experiment) -> bool:
-    held = experiment.state == State.HELD
-    return held or experiment.verdict is not None or experiment.ended_at is not None
 
 
 def _audit(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from flask import Response
 from pydantic import Field
@@ -11,11 +12,13 @@ from sqlmodel import Session
 
 from experiments.models import Experiment
 from experiments.people import services as experiments
+from experiments.people.finding import Wanted, find_experiments
 from experiments.telling.card import card_text
 from experiments.telling.reviews import review_of
 from flags import services
 from flags.errors import InvalidInputError, NotFoundError
 from web.api.queries import count_looks
+from web.api.render import PageQuery
 from web.auth.guard import who_and_when
 from web.body import Body, Query, read_query
 from web.transactions import now, transaction
@@ -29,11 +32,23 @@ class ExperimentQuery(Query):
     environment: Key | None = None
 
 
-class ListQuery(ExperimentQuery):
-    """Which experiments."""
+class ListQuery(ExperimentQuery, PageQuery):
+    """Which experiments, and which page of them."""
 
     flag: Key | None = None
     state: Key | None = None
+    group: Literal["waiting", "running", "planned", "ended"] | None = None
+    filter: Annotated[str, Field(max_length=200)] = ""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A page of experiments with what its lines need; ``last`` is its last id if there are more."""
+
+    experiments: list[Experiment]
+    names: dict[int, str]
+    looks: dict[int, int]
+    last: int | None
 
 
 class StopBody(Body):
@@ -56,24 +71,26 @@ def carry_out(
         return answer(session, project_key, experiment)
 
 
-def list_with_names(
-    session: Session,
-    project_key: str,
-    query: ListQuery,
-    listing: Callable[..., list[Experiment]],
-) -> tuple[list[Experiment], dict[int, str], dict[int, int]]:
-    """Give what is asked for, newest first, with the names of environments and counts of looks."""
+def list_page(
+    session: Session, project_key: str, query: ListQuery, *, releases: bool | None = None
+) -> Listed:
+    """Give a page of what is asked for, newest first; ``releases`` only, or all."""
     names = environment_names(session, project_key)
     if query.environment is not None:
         services.get_environment(session, project_key, query.environment)
-    found = listing(
-        session,
-        project_key,
+    wanted = Wanted(
         environment_key=query.environment,
-        flag_key=query.flag,
+        flag_keys=None if query.flag is None else [query.flag],
         state=query.state,
+        group=query.group,
+        words=query.filter,
+        releases=releases,
     )
-    return found, names, count_looks(session, found)
+    before, limit = query.after_number(), query.limit
+    found = find_experiments(session, project_key, wanted, before_id=before, limit=limit + 1)
+    shown = found[:limit]
+    last = shown[-1].id if len(found) > limit else None
+    return Listed(shown, names, count_looks(session, shown), last)
 
 
 def environment_of(
@@ -89,8 +106,7 @@ def environment_of(
     names = environment_names(session, project_key)
     found = [
         names[each.environment_id]
-        for each in experiments.list_experiments(session, project_key)
-        if each.key == experiment_key
+        for each in find_experiments(session, project_key, Wanted(key=experiment_key))
     ]
     if not found:
         message = f"there is no experiment {experiment_key!r}"

@@ -25,7 +25,7 @@ from web.api.experiment_parts import (
     ListQuery,
     environment_names,
     environment_of,
-    list_with_names,
+    list_page,
     show_card,
     show_experiment,
 )
@@ -52,11 +52,9 @@ def list_experiments(project_key: str) -> ResponseReturnValue:
     """List a project's experiments, newest first."""
     query = read_query(ListQuery)
     with reading() as session:
-        found, names, counts = list_with_names(
-            session, project_key, query, experiments.list_experiments
-        )
-    items = [show_experiment(each, names, counts) for each in found]
-    return document(page(items, None))
+        listed = list_page(session, project_key, query)
+    items = [show_experiment(each, listed.names, listed.looks) for each in listed.experiments]
+    return document(page(items, listed.last))
 
 
 @blueprint.post("/projects/<project_key>/experiments")
@@ -163,8 +161,11 @@ def answer(
     body["plan"] = experiment.plan
     newer = experiments.newer_metrics(session, experiment)
     body["newer_metrics"] = newer
-    # The catalogue moves while the draft does not.
+    policy = experiments.newer_policy(session, experiment)
+    body["newer_policy"] = policy
+    # The catalogue and stored policies move while the draft does not.
     moved = "".join(f"-{each['metric']}.{each['newest']}" for each in newer)
+    moved += "" if policy is None else f"-policy.{policy['newest']}"
     return document(body, status=status, etag=f"{experiment.version}{moved}")
 
 

@@ -20,7 +20,7 @@ from web.api.experiment_parts import (
     carry_out,
     environment_names,
     environment_of,
-    list_with_names,
+    list_page,
     show_card,
     show_experiment,
 )
@@ -42,9 +42,9 @@ def list_releases(project_key: str) -> ResponseReturnValue:
     """List a project's releases, newest first, each with its step and what that waits for."""
     query = read_query(ListQuery)
     with reading() as session:
-        found, names, counts = list_with_names(session, project_key, query, releases.list_releases)
-        items = [_show(session, each, names, counts) for each in found]
-    return document(page(items, None))
+        listed = list_page(session, project_key, query, releases=True)
+        items = [_show(session, each, listed.names, listed.looks) for each in listed.experiments]
+    return document(page(items, listed.last))
 
 
 @blueprint.post(_ALL)

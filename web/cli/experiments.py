@@ -26,11 +26,20 @@ def experiments() -> None:
 @click.option("--state", help="such as RUNNING")
 @click.option("--flag", help="only those of one flag")
 @click.option("-e", "--environment", help="only those of one environment")
+@click.option("--waiting", "group", flag_value="waiting", help="only those that need a person")
+@click.option("--running", "group", flag_value="running", help="only those that run by themselves")
+@click.option("--planned", "group", flag_value="planned", help="only drafts and sealed plans")
+@click.option("--ended", "group", flag_value="ended", help="only those that are over")
+@click.option("--filter", "filter_", help="words of key, flag, hypothesis, customer or sentence")
+@click.option("--limit", type=click.IntRange(min=1), help="so many at most")
 @pass_invocation
-def list_experiments(invocation: Invocation, /, **which: str | None) -> None:
+def list_experiments(
+    invocation: Invocation, /, limit: int | None, filter_: str | None, **which: str | None
+) -> None:
     """List experiments and their verdicts, newest first."""
     remote = invocation.remote
-    found: list[dict[str, Any]] = remote.get(remote.project_path("experiments"), **which)["items"]
+    path = remote.project_path("experiments")
+    found = remote.items(path, limit=limit, filter=filter_, **which)
     reviews = any(each["review"] for each in found)
     if not invocation.output.as_json:
         found = [
@@ -178,6 +187,13 @@ def _standing(document: dict[str, Any]) -> str:
         now = "archived" if newer["archived"] else f"at version {newer['newest']}"
         lines.append(
             f"{newer['metric']}: the plan has version {newer['version']}; the catalogue's is {now}."
+        )
+    policy = document["newer_policy"]
+    if policy is not None:
+        now = "archived" if policy["archived"] else f"at version {policy['newest']}"
+        lines.append(
+            f"Policy {policy['policy']}: the plan has version {policy['version']}; "
+            f"the project's is {now}."
         )
     return "\n".join(lines)
 

@@ -61,7 +61,7 @@ def releases() -> None:
 def list_releases(invocation: Invocation, /, **which: str | None) -> None:
     """List releases, newest first, and what their steps wait for."""
     remote = invocation.remote
-    found = remote.get(remote.project_path("releases"), **which)["items"]
+    found = remote.items(remote.project_path("releases"), limit=None, **which)
     if not invocation.output.as_json:
         found = [{**each, **_step(each)} for each in found]
     columns = ("key", "flag", "environment", "state", "verdict", "step", "waits for")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from flask import request, url_for
@@ -19,6 +20,7 @@ from experiments.moves.enact import plan_of
 from experiments.moves.places import same_person
 from experiments.moves.release_state import release_facts
 from experiments.people import interventions, overrides, services, unscheduled
+from experiments.people.finding import GROUPS, Wanted, count_groups, find_experiments
 from experiments.people.results import read_results, results_csv, results_document, segments_csv
 from experiments.planning import feasibility
 from experiments.planning.forecast_words import (
@@ -35,6 +37,7 @@ from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import (
+    LARGEST_NUMBER,
     attachment,
     back_to,
     blueprint,
@@ -51,6 +54,7 @@ from web.transactions import now, reading, transaction
 
 PLACE = "/projects/<project_key>/environments/<environment_key>"
 ITEM = f"{PLACE}/experiments/<experiment_key>"
+PAGE = 50
 
 
 TEMPLATE = """key = "checkout-one-page"
@@ -88,17 +92,35 @@ margin = 0.05                      # tolerated loss, relative
 @blueprint.get(f"{PLACE}/experiments")
 @needs(Role.VIEWER)
 def list_experiments(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """List the environment's experiments, newest first."""
+    """List the environment's experiments, newest first, by what they ask of people."""
+    group = request.args.get("group")
+    words = request.args.get("filter", "").strip()[:200]
+    after = request.args.get("after", type=int)
+    group = group if group in GROUPS else None
     with reading() as session:
         place(session, project_key, environment_key)
-        found = services.list_experiments(session, project_key, environment_key=environment_key)
+        wanted = Wanted(environment_key, words=words)
+        counts = count_groups(session, project_key, wanted)
+        found = find_experiments(
+            session,
+            project_key,
+            replace(wanted, group=group),
+            before_id=after if after is None or after <= LARGEST_NUMBER else None,
+            limit=PAGE + 1,
+        )
+    experiments = found[:PAGE]
     return show(
         "experiments/_rows.html" if wants_fragment() else "experiments/list.html",
-        experiments=found,
+        experiments=experiments,
+        counts=counts,
+        group=group,
+        words=words,
+        after=after,
+        more=experiments[-1].id if len(found) > PAGE else None,
         project_key=project_key,
         environment_key=environment_key,
-        live=any(each.state in WATCHED for each in found),
-        reviews={each.key: review_of(each.state, each.override, now()) for each in found},
+        live=any(each.state in WATCHED for each in experiments),
+        reviews={each.key: review_of(each.state, each.override, now()) for each in experiments},
     )
 
 

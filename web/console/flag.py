@@ -9,7 +9,7 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
-from experiments.people import services as experiment_services
+from experiments.people.finding import Wanted, find_experiments
 from flags import changes, services
 from flags.diff import differences
 from flags.errors import FlagstoneError
@@ -116,9 +116,7 @@ def _page(
             )
         experiments = [
             each
-            for each in experiment_services.list_experiments(
-                session, project_key, environment_key=environment_key, flag_key=flag_key
-            )
+            for each in find_experiments(session, project_key, Wanted(environment_key, [flag_key]))
             if each.started_at is not None
         ]
     newest = history[0].id if history else 0

@@ -7,8 +7,7 @@ from typing import Any
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
-from experiments.machine.lifecycle import WATCHED
-from experiments.people import services as experiment_services
+from experiments.people.finding import watched_on
 from flags import services
 from flags.errors import FlagstoneError
 from flags.revisions import get_revision, load_flag_set
@@ -41,14 +40,8 @@ def list_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
         found = services.list_flags(
             session, project_key, search=search, after=after, limit=PAGE + 1
         )
-        running = {
-            each.flag_key: each
-            for each in experiment_services.list_experiments(
-                session, project_key, environment_key=environment_key
-            )
-            if each.state in WATCHED
-        }
-    flags = found[:PAGE]
+        flags = found[:PAGE]
+        running = watched_on(session, project_key, environment_key, [each.key for each in flags])
     values: dict[str, Any] = {
         "flags": flags,
         "search": search,
