@@ -37,10 +37,10 @@ class Review:
     @property
     def text(self) -> str:
         """Say when and by whom, and what ends it."""
-        asked = "does it do what was predicted?"
+        asked = "did it do what was predicted?"
         if not self.overdue:
             return f"{self.when}, by {self.by}: {asked}"
-        return f"{self.when}, owed by {self.by}: {asked} So until it is closed or stopped."
+        return f"{self.when}, owed by {self.by}: {asked} Close or stop it."
 
     def to_document(self) -> dict[str, Any]:
         """Give it as plain data."""

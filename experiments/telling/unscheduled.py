@@ -9,7 +9,7 @@ all the same, and the middle would be the estimate.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,8 +21,6 @@ from experiments.models import UnscheduledLook
 from experiments.telling.card import Card
 
 PENDING, READY = "pending", "ready"
-# A width within so much of the scheduled one is called the same.
-_SAME = 0.05
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def reading_of(
     shown = not hidden or blind
     return UnscheduledReading(
         at=read_until.isoformat(),
-        about=_about(plan, card, offset, read_until, level),
+        about=_about(plan, card, offset, read_until, document, shown=shown),
         rows=tuple(_row(plan, each, blind=blind) for each in document["rows"]) if shown else (),
         confidence_level=level,
         counts=document["counts"],
@@ -142,14 +140,23 @@ def _hidden(plan: Plan, card: Card, document: Mapping[str, Any]) -> tuple[str | 
 
 
 def _about(
-    plan: Plan, card: Card, offset: float, read_until: dt.datetime, level: float
+    plan: Plan,
+    card: Card,
+    offset: float,
+    read_until: dt.datetime,
+    document: Mapping[str, Any],
+    *,
+    shown: bool,
 ) -> tuple[str, ...]:
     at = words.moment(read_until.replace(microsecond=0))
-    follows = f" Next: {card.next.what}, {card.next.when}." if card.next.when else ""
+    what = card.next.what[:1].upper() + card.next.what[1:]
+    follows = f" {what}: {card.next.when}." if card.next.when else ""
     holds = (
-        f"Each interval holds at {words.percent(level)} at every moment together, however often "
-        "anybody asks, and for whatever reason."
+        f"Each interval holds at {words.percent(document['confidence_level'])} at every moment "
+        "together, however often anybody asks, and for whatever reason."
     )
+    if shown and document["rows"]:
+        holds += f" {_width(document['rows'])}"
     return (
         f"Read between looks, up to {at} ({words.day_of(plan, offset)}).",
         holds,
@@ -171,15 +178,14 @@ def _row(plan: Plan, row: Mapping[str, Any], *, blind: bool) -> UnscheduledRow:
         return UnscheduledRow(**head, text=f"{subject}: {row['reason']}", reason=row["reason"])
     low, high, times = row["low"], row["high"], row["times_scheduled"]
     half = None if low is None or high is None else (high - low) / 2
-    width = _width(times)
     if blind:
         known = "not known yet" if half is None else f"known to within ± {_size(metric, half)}"
-        text = f"{subject}: {known}{width}"
+        text = f"{subject}: {known}"
         return UnscheduledRow(**head, text=text, half_width=half, times_scheduled=times)
     relative = f" ({words.signed_percent(row['relative'])})" if row["relative"] is not None else ""
     text = (
         f"{subject}: {words.difference(metric, row['estimate'])}{relative}, "
-        f"{words.interval(metric, low, high)}{width}"
+        f"{words.interval(metric, low, high)}"
     )
     fields = ("estimate", "se", "low", "high", "relative", "relative_low", "relative_high")
     return UnscheduledRow(
@@ -195,13 +201,18 @@ def _size(metric: Metric, value: float) -> str:
     return words.difference(metric, float(f"{value:.3g}")).lstrip("+")
 
 
-def _width(times: float | None) -> str:
-    """Compare the width with the scheduled one; mostly it is wider, early in a plan it need not."""
-    if times is None:
-        return "; the scheduled interval has no end on one side yet"
-    if abs(times - 1) <= _SAME:
-        return "; as wide as the scheduled interval would be with the same people"
-    said, same = words.plain(times, 2), "the scheduled interval would be with the same people"
-    if times > 1:
-        return f"; {said} times as wide as {same}"
-    return f"; {said} times the width of the scheduled interval, which keeps its error for the end"
+def _width(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Compare the widths with scheduled ones; mostly they are wider, early in a plan they need not.
+
+    By standard errors, so that those who have come since the last look do not count.
+    """
+    times = sorted(each["times_scheduled"] for each in rows if each["times_scheduled"] is not None)
+    if not times:
+        return "At no look was there an interval with two ends to compare these with."
+    least, most = (float(f"{each:.2g}") for each in (times[0], times[-1]))
+    same = "as the scheduled intervals would be with the same people"
+    if least == most == 1:
+        return f"They are as wide {same}."
+    said = f"{least:g}" if least == most else f"{least:g} to {most:g}"
+    kept = "; those keep their error for the end" if most < 1 else ""
+    return f"They are {said} times as wide {same}{kept}."

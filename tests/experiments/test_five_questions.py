@@ -461,8 +461,8 @@ def test_a_quantile_is_told_as_the_share_above_its_mark(
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (3600, "REVIEW due on 2 March 2026, 10:00 UTC, by owner@example.org: does it do"),
-        (40, "REVIEW overdue since 2 March 2026, 09:00:40 UTC, owed by owner@example.org: does"),
+        (3600, "REVIEW due on 2 March 2026, 10:00 UTC, by owner@example.org: did it do"),
+        (40, "REVIEW overdue since 2 March 2026, 09:00:40 UTC, owed by owner@example.org: did"),
     ],
 )
 def test_a_review_that_was_promised_is_asked_for(

@@ -76,7 +76,8 @@ def test_an_answer_is_read_up_to_now_and_moves_nothing(world: Any) -> None:
     about = " ".join(reading["about"])
     assert "decides nothing" in about
     assert "95 % at every moment together, however often anybody asks" in about
-    assert re.search(r"between .+ and .+; [\d.]+ times (as wide as|the width of)", purchase["text"])
+    assert re.search(r"[+−][\d.]+ points .*between .+ and .+$", purchase["text"])
+    assert re.search(r"They are [\d. to]+ times as wide as the scheduled intervals would", about)
     assert verify(world.export()).identical
 
 

@@ -85,6 +85,7 @@ def list_page(
         group=query.group,
         words=query.filter,
         releases=releases,
+        now=now(),
     )
     before, limit = query.after_number(), query.limit
     found = find_experiments(session, project_key, wanted, before_id=before, limit=limit + 1)

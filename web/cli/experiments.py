@@ -214,7 +214,12 @@ def card(invocation: Invocation, experiment: str, environment: str | None) -> No
 @experiments.command()
 @click.argument("experiment")
 @click.option("--csv", "as_csv", is_flag=True, help="one row per look, metric and treatment")
-@click.option("--by-segment", is_flag=True, help="CSV: one row per segment too; exploratory")
+@click.option(
+    "--by-segment", "by", flag_value="segment", help="CSV: one row per segment too; exploratory"
+)
+@click.option(
+    "--by-holdback", "by", flag_value="holdback", help="CSV: what those held back told instead"
+)
 @click.option("--out", type=click.Path(dir_okay=False, writable=True), help="a file")
 @which_environment_option
 @pass_invocation
@@ -223,16 +228,16 @@ def results(
     experiment: str,
     out: str | None,
     environment: str | None,
+    by: str | None,
     *,
     as_csv: bool,
-    by_segment: bool,
 ) -> None:
     """Give everything that was found: JSON for a notebook, or CSV; a table of the newest look."""
     remote = invocation.remote
-    as_csv = as_csv or by_segment
+    as_csv = as_csv or by is not None
     name = "results.csv" if as_csv else "results.json"
     path = remote.project_path("experiments", experiment, name)
-    text = remote.get_text(path, environment=environment, by="segment" if by_segment else None)
+    text = remote.get_text(path, environment=environment, by=by)
     if out is not None:
         Path(out).write_text(text, encoding="utf-8", newline="")
         invocation.output.document({"file": out}, f"Wrote {out}.")

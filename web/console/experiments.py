@@ -21,7 +21,7 @@ from experiments.moves.places import same_person
 from experiments.moves.release_state import release_facts
 from experiments.people import interventions, overrides, services, unscheduled
 from experiments.people.finding import GROUPS, Wanted, count_groups, find_experiments
-from experiments.people.results import read_results, results_csv, results_document, segments_csv
+from experiments.people.results import read_results, results_document, results_for
 from experiments.planning import feasibility
 from experiments.planning.forecast_words import (
     baseline_words,
@@ -99,7 +99,7 @@ def list_experiments(project_key: str, environment_key: str) -> ResponseReturnVa
     group = group if group in GROUPS else None
     with reading() as session:
         place(session, project_key, environment_key)
-        wanted = Wanted(environment_key, words=words)
+        wanted = Wanted(environment_key, words=words, now=now())
         counts = count_groups(session, project_key, wanted)
         found = find_experiments(
             session,
@@ -266,11 +266,11 @@ def download_results(
     with reading() as session:
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
         found = read_results(session, experiment, now=now())
-    if form == "csv" and request.args.get("by") == "segment":
-        text = segments_csv(found)
-        return attachment(f"{experiment.key}-segments.csv", text, "text/csv; charset=utf-8")
     if form == "csv":
-        return attachment(f"{experiment.key}.csv", results_csv(found), "text/csv; charset=utf-8")
+        by = request.args.get("by")
+        ending = {"segment": "-segments", "holdback": "-holdback"}.get(by or "", "")
+        text = results_for(by)(found)
+        return attachment(f"{experiment.key}{ending}.csv", text, "text/csv; charset=utf-8")
     text = canonical_json(results_document(found))
     return attachment(f"{experiment.key}-results.json", text, "application/json")
 

@@ -460,10 +460,8 @@ def test_a_reader_asks_between_looks_and_sees_what_the_worker_found(
     # The page that waits is drawn anew, and before day 7 without a sign.
     words = " ".join(viewer.get(address, headers=headers).get_data(as_text=True).split())
     assert "No sign is shown before 7 days have passed" in words
-    assert (
-        "purchases, on against off: known to within ± 1.5 points; 1.3 times as wide as the "
-        "scheduled interval would be with the same people" in words
-    )
+    assert "purchases, on against off: known to within ± 1.5 points</li>" in words
+    assert "They are 1.3 times as wide as the scheduled intervals would be" in words
     assert "A new answer may be asked for <time" in words
     small_console.clock.advance(minutes=10)
     assert viewer.press(PAGE, "Look now").status_code == 303
@@ -492,6 +490,8 @@ def test_a_review_is_asked_for_in_the_list_and_on_the_card_until_it_is_settled(
     before = " ".join(editor.page(f"{HERE}/experiments").words.split())
     assert "review due on 8 December 2026, 00:00 UTC" in before
     assert "owed by" not in before
+    waiting = f"{HERE}/experiments?group=waiting"
+    assert "one-page" not in editor.page(waiting).words
     assert "Review due on 8 December 2026, 00:00 UTC, by editor@example.org" in " ".join(
         editor.page(PAGE).words.split()
     )
@@ -499,6 +499,7 @@ def test_a_review_is_asked_for_in_the_list_and_on_the_card_until_it_is_settled(
     editor = small_console.person("admin")
     after = " ".join(editor.page(f"{HERE}/experiments").words.split())
     assert "review overdue since 8 December 2026, 00:00 UTC, owed by editor@example.org" in after
+    assert "one-page" in editor.page(waiting).words
     assert "overdue since 8 December 2026" in " ".join(editor.page(f"{PAGE}/report").words.split())
     editor.press(PAGE, "Stop the experiment", {"reason": "it did not"})
     assert "review" not in " ".join(editor.page(f"{HERE}/experiments").words.split())
