@@ -28,7 +28,8 @@ from experiments.contract.metric import Metric
 from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import Plan
 from experiments.contract.policy import PROOF_28D
-from experiments.judging.looks import Quality, build_look, decide, look_document, read_look
+from experiments.judging.looks import build_look, decide, look_document, read_look
+from experiments.judging.quality import Quality
 from experiments.machine.states import SHIPPED, State
 from experiments.measuring.measure import definition_of, typed_sums
 from experiments.models import Experiment, HoldoutRow, StandingRow

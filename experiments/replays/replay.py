@@ -22,7 +22,8 @@ from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import Plan, plan_hash
 from experiments.contract.policy import look_schedule
 from experiments.errors import PlanError
-from experiments.judging.looks import Quality, build_look, decide, finding_of, look_document
+from experiments.judging.looks import build_look, decide, finding_of, look_document
+from experiments.judging.quality import Quality
 from experiments.machine.lifecycle import PROVEN, Position, State
 from experiments.machine.lifecycle import look as move_by_look
 from experiments.replays.conventional import (
