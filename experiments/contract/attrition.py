@@ -13,6 +13,9 @@ from typing import Any
 from experiments.contract.document import Reader, format_duration
 from experiments.contract.reading import as_named, read_events
 
+STAYING = " attrition"
+"""Key of what is measured beside the plan's metrics: theirs begin with no space."""
+
 _HINT = 'an event that every unit still there sends, such as attrition = "visit"'
 
 

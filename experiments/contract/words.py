@@ -308,6 +308,8 @@ def look_sentence(
     if verdict == Outcome.INVALID:
         if held:
             return f"The rule was edited by hand, so nothing can be proven. {on} {back}."
+        if replayed and alarm and decision["verdict"] != Outcome.INVALID:
+            return f"{on} no number can be trusted, since {alarm}: {back}."
         if unexplained and decision["verdict"] != Outcome.INVALID:
             return f"{on} nobody had explained what is wrong with the data: {back}."
         return (

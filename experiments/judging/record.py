@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from experiments.contract.document import canonical_json, sha256_of
+from experiments.contract.plan import Plan
 from experiments.errors import PlanError, RecordError
 from experiments.models import DecisionRecord, Experiment
 
@@ -281,11 +282,31 @@ def _check_looks(records: Sequence[Mapping[str, Any]]) -> Iterator[Difference | 
         else:
             looks.append(read_look(body["look"]))
             recomputed = decide(plan, looks, body["dropped"]).to_document()
+        checked = {"decision": (body["decision"], recomputed), **_quality_again(plan, body)}
         yield from (
-            Difference(record["number"], f"body.decision{path}", stored, again)
-            for path, stored, again in differing(body["decision"], recomputed)
+            Difference(record["number"], f"body.{part}{path}", stored, again)
+            for part, pair in checked.items()
+            for path, stored, again in differing(*pair)
         )
         yield None
+
+
+def _quality_again(plan: Plan, body: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Compute again what follows from the facts about the data: chances, and which alarms ring."""
+    from experiments.judging.attrition import attrition_p
+    from experiments.machine.alarms import alarms_of
+
+    quality = body["quality"]
+    found: dict[str, tuple[Any, Any]] = {}
+    lost = quality.get("attrition")
+    if lost is not None or "attrition_p" in quality:
+        again = None if lost is None else attrition_p(lost, plan.control)
+        found["quality.attrition_p"] = quality.get("attrition_p"), again
+    if "alarms" in body:
+        counts = body["look"]["counts"]
+        p, other = quality.get("imbalance_p"), quality.get("attrition_p")
+        found["alarms"] = body["alarms"], alarms_of(quality["quarantined"], counts, p, other)
+    return found
 
 
 def differing(stored: Any, recomputed: Any, path: str = "") -> Iterable[tuple[str, Any, Any]]:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from experiments.analysis.definitions import Aggregation, sums_names
-from experiments.contract.attrition import Attrition
+from experiments.contract.attrition import STAYING, Attrition
 from experiments.contract.metric import Metric
 from experiments.contract.plan import Plan
 from experiments.contract.source import Source
@@ -36,9 +36,6 @@ from stats.sums.ratio import RatioCovariateMoments
 LEAST_PAST_VALUES = 200
 LEAST_PAST_BEYOND = 10
 """A quantile of the past is read from this many values, and as many beyond it, at the least."""
-
-STAYING = "(attrition)"
-"""Key of what is measured beside the plan's metrics; no metric of a plan can have it."""
 
 NO_MARKS: Mapping[str, float] = MappingProxyType({})
 
@@ -152,6 +149,12 @@ def query_of(
         ),
         most_events_per_day=plan.most_events_per_day,
     )
+
+
+def all_definitions(plan: Plan) -> tuple[MetricDefinition, ...]:
+    """Give all that is read for a look, whatever its marks will be."""
+    asked = () if plan.attrition is None else (staying(plan.attrition),)
+    return (*(definition_of(metric) for metric in plan.metrics), *asked)
 
 
 def staying(attrition: Attrition) -> MetricDefinition:

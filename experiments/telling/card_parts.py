@@ -9,6 +9,7 @@ from typing import Any
 from experiments.contract import costs, money, words
 from experiments.contract.metric import Metric
 from experiments.contract.plan import Plan
+from experiments.machine.alarms import LEAST_ATTRITION_P
 from experiments.machine.lifecycle import Hold, Outcome, State
 from experiments.telling.card_harm import MOST_ARMS_NAMED, passed
 from experiments.telling.card_status import CardStatus
@@ -212,6 +213,8 @@ def trust_part(
             twice += f"; {bots:,} act too often for people and count nowhere"
         lines.append(Trust("people", not bad, f"{seen:,} people count; {twice}"))
         lines.append(_freshness(quality, replayed=status.replayed))
+        if quality.get("attrition") is not None:
+            lines.append(_attrition(quality))
     if look is not None and status.audits:
         lines.append(Trust("audits", status.audits_good, status.audits))
     seal = status.plan_hash
@@ -245,7 +248,27 @@ def _freshness(quality: Mapping[str, Any], *, replayed: bool) -> Trust:
         return Trust("freshness", replayed, text)
     stale = quality["stale"]
     how = "stale" if stale else "fresh"
-    return Trust("freshness", not stale, f"{how}: newest event {age:,.0f} s before the look")
+    text = f"{how}: newest event {age:,.0f} s before the look"
+    usual = quality.get("may_be_silent_seconds")
+    if usual is not None:
+        # So few people come that nobody for hours is no silence.
+        text += f" (so few come that up to {usual:,.0f} s are no silence)"
+    return Trust("freshness", not stale, text)
+
+
+def _attrition(quality: Mapping[str, Any]) -> Trust:
+    shares = [
+        f"{each['lost'] / each['units']:.2%} of {arm}"
+        for arm, each in quality["attrition"].items()
+        if each["units"]
+    ]
+    if not shares:
+        return Trust("attrition", True, "nobody was watched long enough yet")
+    p = quality["attrition_p"]
+    even = p is None or p >= LEAST_ATTRITION_P
+    how = "alike in all arms" if even else "unequal"
+    found = "too few units to compare" if p is None else f"p {p:.2g}, alarm below 0.001"
+    return Trust("attrition", even, f"{how}: {words.listed(shares)} lost ({found})")
 
 
 def cost_part(
