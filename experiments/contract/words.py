@@ -360,5 +360,14 @@ def _proven_sentence(
     return f"{on} {listed(proven) or winner}: shown better than doing nothing."
 
 
+def lost_shares(attrition: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Say which share of its units each arm lost, of arms with any that were watched."""
+    return [
+        f"{percent(each['lost'] / each['units'])} of {arm}"
+        for arm, each in attrition.items()
+        if each["units"]
+    ]
+
+
 def _counts(plan: Plan, look: Mapping[str, Any]) -> str:
     return listed([f"{look['counts'].get(arm, 0):,} in {arm}" for arm in plan.arms])

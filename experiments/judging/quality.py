@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from experiments.contract.plan import Plan
+from experiments.contract.words import lost_shares
 from experiments.judging.attrition import Lost, attrition_p
 from experiments.judging.freshness import Freshness
 from experiments.machine.alarms import (
@@ -76,8 +77,7 @@ class Quality:
         if IMBALANCE in ringing:
             return "the arms differed before the experiment already"
         if ATTRITION in ringing:
-            shares = [f"{each['lost'] / each['units']:.2%} of {arm}" for arm, each in self._lost()]
-            return f"the arms lost units unequally ({', '.join(shares)})"
+            return f"the arms lost units unequally ({', '.join(lost_shares(self.attrition or {}))})"
         if self.stale:
             return "no fresh events"
         return None
@@ -89,9 +89,6 @@ class Quality:
             if document[name] is None:
                 del document[name]
         return document
-
-    def _lost(self) -> list[tuple[str, Mapping[str, int]]]:
-        return [(arm, each) for arm, each in (self.attrition or {}).items() if each["units"]]
 
 
 def quality_of(

@@ -292,20 +292,18 @@ def _check_looks(records: Sequence[Mapping[str, Any]]) -> Iterator[Difference | 
 
 
 def _quality_again(plan: Plan, body: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Compute again what follows from the facts about the data: chances, and which alarms ring."""
+    """Compute again what follows from facts about the data: how likely losses are, what rings."""
     from experiments.judging.attrition import attrition_p
     from experiments.machine.alarms import alarms_of
 
     quality = body["quality"]
-    found: dict[str, tuple[Any, Any]] = {}
-    lost = quality.get("attrition")
-    if lost is not None or "attrition_p" in quality:
-        again = None if lost is None else attrition_p(lost, plan.control)
-        found["quality.attrition_p"] = quality.get("attrition_p"), again
+    lost, said = quality.get("attrition"), quality.get("attrition_p")
+    again = None if lost is None else attrition_p(lost, plan.control)
+    found: dict[str, tuple[Any, Any]] = {"quality.attrition_p": (said, again)}
     if "alarms" in body:
-        counts = body["look"]["counts"]
-        p, other = quality.get("imbalance_p"), quality.get("attrition_p")
-        found["alarms"] = body["alarms"], alarms_of(quality["quarantined"], counts, p, other)
+        counts, before = body["look"]["counts"], quality.get("imbalance_p")
+        # Loudness goes by the digits of p: it tells the tiniest ones apart.
+        found["alarms"] = body["alarms"], alarms_of(quality["quarantined"], counts, before, again)
     return found
 
 

@@ -92,7 +92,7 @@ def tick(
     errors = check_sealed(database, now)
     for experiment_id, versions in watched(database, memory, now):
         try:
-            looked, moved = _serve(database, store, held, experiment_id, now, memory.ask_at)
+            looked, moved = _serve(database, store, held, experiment_id, now, memory)
         except FencedError:
             return TickResult(False, looks, moves, tuple(errors))
         except SourceError as error:
@@ -131,13 +131,13 @@ def _serve(
     held: Held,
     experiment_id: int,
     now: dt.datetime,
-    ask_at: dict[int, dt.datetime],
+    memory: Memory,
 ) -> tuple[int, int]:
     """Do whatever is due for one experiment, in this order; each step sees the ones before."""
     looks = moves = 0
     unreadable: SourceError | None = None
     due = read_due(database, experiment_id)
-    notice = partial(notice_silence, store=store, ask_at=ask_at)
+    notice = partial(notice_silence, store=store, memory=memory)
     for step in (_hold_if_edited, None, notice, _widen, _expire, _lapse, _push, _verify):
         if due is None:
             break

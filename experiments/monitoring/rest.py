@@ -38,12 +38,13 @@ class Memory:
         By experiment, as what it was found at rest.
     retry_at : dict
         By experiment whose source could not be read, when to try again.
-    ask_at : dict
-        By experiment, when the store is asked whether its events still come in.
+    asked_at, ask_at : dict
+        By experiment, when the store was asked whether its events still come in, and is next.
     """
 
     at_rest: dict[int, Versions] = field(default_factory=dict)
     retry_at: dict[int, dt.datetime] = field(default_factory=dict)
+    asked_at: dict[int, dt.datetime] = field(default_factory=dict)
     ask_at: dict[int, dt.datetime] = field(default_factory=dict)
 
 
@@ -80,7 +81,7 @@ def watched(database: Database, memory: Memory, now: dt.datetime) -> Iterator[tu
     with database.read() as session:
         rows = session.connection().execute(query).all()
     present = {row[0] for row in rows}
-    for known in (memory.at_rest, memory.retry_at, memory.ask_at):
+    for known in (memory.at_rest, memory.retry_at, memory.asked_at, memory.ask_at):
         for gone in known.keys() - present:
             del known[gone]
     for experiment_id, *rest in rows:

@@ -12,11 +12,13 @@ Rows of a source are read by its looks alone: its newest row costs a query of so
 from __future__ import annotations
 
 import datetime as dt
+import math
 
 from experiments.machine import lifecycle
 from experiments.machine.lifecycle import Finding, Hold, Outcome, State
 from experiments.monitoring.due import Due, Step, take_step
 from experiments.monitoring.reading import read_data
+from experiments.monitoring.rest import Memory
 from experiments.moves.lease import Held
 from experiments.store.base import EventStore
 from experiments.telling.hold_words import held_sentence, resumed_sentence
@@ -32,19 +34,19 @@ def notice_silence(
     now: dt.datetime,
     *,
     store: EventStore,
-    ask_at: dict[int, dt.datetime],
+    memory: Memory,
 ) -> bool:
     """Hold an experiment whose feed has stopped, or let it go on; tell whether either was done.
 
     Parameters
     ----------
-    ask_at : dict
-        By experiment, when the store is asked next; brought up to date.
+    memory : Memory
+        When the store was asked, and is asked next; brought up to date.
     """
     plan, started_at, key = due.plan, due.experiment.started_at, due.experiment.id
     assert key is not None
     if not _may_fall_silent(due) or started_at is None:
-        ask_at.pop(key, None)
+        memory.ask_at.pop(key, None)
         return False
     settle = plan.policy.settle_seconds
     offset = (now - started_at).total_seconds() - settle
@@ -52,21 +54,19 @@ def notice_silence(
     waiting = due.position.hold is Hold.STALE
     # Nothing is asked before the events could be missing; of what is held, as often as may be.
     missing_at = started_at + dt.timedelta(seconds=newest + may_be_silent + settle)
-    next_at = max(ask_at.get(key, now), now if waiting else missing_at)
-    if now < next_at or offset >= plan.deadline_seconds:
-        ask_at[key] = next_at
-        return False
     every = min(ASK_EVERY, dt.timedelta(seconds=plan.policy.stale_seconds))
-    ask_at[key] = now + every
-    since = (now - dt.timedelta(seconds=may_be_silent + settle)).timestamp()
+    again_at = memory.asked_at.setdefault(key, now - every) + every
+    memory.ask_at[key] = again_at if waiting else max(again_at, missing_at)
+    if now < memory.ask_at[key] or offset >= plan.deadline_seconds:
+        return False
+    memory.asked_at[key], memory.ask_at[key] = now, now + every
+    since = now.timestamp() - may_be_silent - settle
     if _exposed(store, due, since):
         return waiting and _go_on(database, held, due, now, offset)
     if waiting:
         return False
     data = read_data(database, store, due, since=started_at, offset=offset)
     if not data.fresh.stale:
-        left = data.fresh.may_be_silent - data.fresh.silent
-        ask_at[key] = max(ask_at[key], now + dt.timedelta(seconds=left))
         return False
     step = Step(
         lifecycle.look(due.position, Finding(Outcome.CONTINUE, alarm=Hold.STALE)),
@@ -98,7 +98,9 @@ def _exposed(store: EventStore, due: Due, since: float) -> bool:
     """Tell whether anybody met the experiment's rule since then."""
     plan = due.plan
     met = ("exposures", plan.flag, plan.rule_id)
-    recent = store.inbox.recent(due.experiment.environment_id, since=since)
+    # Events are counted by minute: only whole ones, so that nobody older is among them.
+    minute = math.ceil(since / 60) * 60.0
+    recent = store.inbox.recent(due.experiment.environment_id, since=minute)
     return any((each.kind, each.name, each.rule) == met for each in recent)
 
 

@@ -257,11 +257,7 @@ def _freshness(quality: Mapping[str, Any], *, replayed: bool) -> Trust:
 
 
 def _attrition(quality: Mapping[str, Any]) -> Trust:
-    shares = [
-        f"{each['lost'] / each['units']:.2%} of {arm}"
-        for arm, each in quality["attrition"].items()
-        if each["units"]
-    ]
+    shares = words.lost_shares(quality["attrition"])
     if not shares:
         return Trust("attrition", True, "nobody was watched long enough yet")
     p = quality["attrition_p"]
