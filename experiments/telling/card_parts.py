@@ -260,7 +260,7 @@ def _attrition(quality: Mapping[str, Any]) -> Trust:
     shares = words.lost_shares(quality["attrition"])
     if not shares:
         return Trust("attrition", True, "nobody was watched long enough yet")
-    p = quality["attrition_p"]
+    p = quality.get("attrition_p")
     even = p is None or p >= LEAST_ATTRITION_P
     how = "alike in all arms" if even else "unequal"
     found = "too few units to compare" if p is None else f"p {p:.2g}, alarm below 0.001"
