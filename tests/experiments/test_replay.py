@@ -310,7 +310,7 @@ def test_a_bad_row_is_named_by_file_line_column_and_reason(
 
 def test_a_unit_without_an_outcome_is_exposed_and_counts_for_no_metric(tmp_path: Path) -> None:
     exposures, outcomes = tmp_path / "e.csv", tmp_path / "o.csv"
-    exposures.write_text("who,segment\na,old\nb,old\n")
+    exposures.write_text("who,arm\na,old\nb,old\n")
     outcomes.write_text("who,bought,money\na,1,2\n")
     result = replay(exposures, outcomes, WIDE_PLAN)
     line = next(line for line in result.card.trust if line.name == "attrition")
