@@ -19,7 +19,7 @@ from experiments.contract.metric import Metric, read_metric
 from experiments.contract.money import Value, read_alternatives, read_value
 from experiments.contract.plan import Plan
 from experiments.contract.policy import PROOF_28D, RELEASE_1D, Policy, check_schedule, parse_policy
-from experiments.contract.reference import read_failure_demand
+from experiments.contract.reference import read_failure_demand, read_policy_version
 from experiments.contract.release import (
     RELEASE,
     Release,
@@ -87,7 +87,8 @@ def _read_plan(source: Mapping[str, Any]) -> Plan:
     claim = reader.choice("claim", CLAIMS, "value")
     release = read_release(reader, claim)
     base = PROOF_28D if release is None else RELEASE_1D
-    policy = parse_policy(reader.take("policy", base.name), base=base)
+    said = reader.take("policy", base.name)
+    policy, policy_version = parse_policy(said, base=base), read_policy_version(reader, said)
     prove_by = _read_prove_by(reader, policy, release)
     replayed = reader.has("replay")
     control, treatments, weights = _read_arms(reader)
@@ -138,6 +139,7 @@ def _read_plan(source: Mapping[str, Any]) -> Plan:
         attrition=read_attrition(
             reader, max(metric.window_seconds for metric in metrics), replayed=replayed
         ),
+        policy_version=policy_version,
     )
     reader.finish()
     if release is not None and (plan.coverage < 1 or plan.authorised_in_advance):

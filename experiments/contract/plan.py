@@ -26,6 +26,7 @@ from experiments.contract.release import Release
 class Plan:
     """A proof contract. Made by :func:`parse_plan` only.
 
+    ``policy_version`` says which version of a stored policy ``policy`` was copied from.
     ``extension_seconds`` is the one thing that may come later: given once, by the customer. It is
     no part of the document that was sealed.
     """
@@ -59,6 +60,7 @@ class Plan:
     failure_demand: bool = True
     layer: LayerShare | None = None
     attrition: Attrition | None = None
+    policy_version: int | None = None
     extension_seconds: float = 0.0
 
     @property
@@ -129,6 +131,8 @@ class Plan:
             "authorised_in_advance": self.authorised_in_advance,
             "policy": self.policy.to_document(),
         }
+        taken = self.policy_version
+        document |= {} if taken is None else {"policy_version": taken}
         if self.planned_units is not None:
             document["planned_units"] = self.planned_units
         if self.most_events_per_day != MOST_EVENTS_PER_DAY:

@@ -32,6 +32,7 @@ from experiments.monitoring.source_watch import check_sealed
 from experiments.monitoring.standing import stand_due
 from experiments.moves.lease import LEASE_SECONDS, Held, acquire
 from experiments.planning.forecast import forecast_due
+from experiments.policies.trying import try_due
 from experiments.store.base import EventStore
 from flags.database import Database
 from flags.models import Environment
@@ -112,6 +113,7 @@ def tick(
         # After the looks: protection does not wait for a plan that nobody has met yet.
         forecast_due(database, store, held, now)
         sense_due(database, store, held, now)
+        try_due(database, held, now)
     except FencedError:
         return TickResult(False, looks, moves, tuple(errors))
     try:

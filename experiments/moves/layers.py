@@ -32,10 +32,11 @@ from experiments.machine.states import FINISHED, LIVE, SHIPPED, State
 from experiments.models import Experiment, LayerRow
 from flags import audit
 from flags.actor import Actor
-from flags.errors import InvalidInputError, NotFoundError, StateError, VersionConflictError
+from flags.errors import InvalidInputError, NotFoundError, StateError
 from flags.models import Environment
 from flags.ranges import BUCKETS
 from flags.revisions import lock_environment
+from flags.versions import expect_version
 
 SALT = "layer-"
 MAX_LAYERS = 100
@@ -122,7 +123,7 @@ def put_layer(
     environment = lock_environment(session, project_key, environment_key)
     assert environment.id is not None
     row = _find(session, environment, key)
-    _expect(row, key, expected_version)
+    expect_version(row, expected_version, f"layer {key!r}")
     is_new = row is None
     before = None if row is None else {"description": row.description}
     if row is None:
@@ -156,7 +157,7 @@ def delete_layer(
     """Forget a layer that no sealed experiment needs."""
     environment = lock_environment(session, project_key, environment_key)
     row = _get(session, environment, key)
-    _expect(row, key, expected_version)
+    expect_version(row, expected_version, f"layer {key!r}")
     over = {state.value for state in FINISHED} | {State.DRAFT.value}
     query = select(Experiment).where(
         Experiment.environment_id == environment.id, col(Experiment.state).not_in(over)
@@ -376,12 +377,6 @@ def _get(session: Session, environment: Environment, key: str) -> LayerRow:
     if row is None:
         raise NotFoundError(f"there is no layer {key!r} in {environment.key}", field="layer")
     return row
-
-
-def _expect(row: LayerRow | None, key: str, expected_version: int | None) -> None:
-    if expected_version is None or (row is not None and row.version == expected_version):
-        return
-    raise VersionConflictError(f"somebody changed layer {key!r} first", hint="read it again")
 
 
 def _audit(

@@ -106,9 +106,7 @@ def test_sums_come_from_the_source_and_not_from_our_tracks(
     assert all(sums["s1"] == 0 for sums in look["metrics"]["purchase"].values())
 
 
-def test_who_was_lost_is_told_by_the_source(
-    warehouse: Warehouse, make_plan: Any
-) -> None:
+def test_who_was_lost_is_told_by_the_source(warehouse: Warehouse, make_plan: Any) -> None:
     world = warehouse.world
     warehouse.declare()
     world.create(plan(make_plan, attrition="visit"))

@@ -17,7 +17,7 @@ from flags import services
 from flags.actor import Actor
 from flags.database import Database
 from flags.models import AuditEntry, Revision
-from tests.forecasting import forecast_now
+from tests.forecasting import forecast_now, try_now
 from web.app import create_flask_app
 from web.auth import service as auth
 from web.settings import Settings
@@ -102,6 +102,10 @@ class Service:
     def forecast(self) -> int:
         """Do the worker's forecasts."""
         return forecast_now(self.database, self.clock())
+
+    def try_policies(self) -> int:
+        """Do the worker's trial of a policy."""
+        return try_now(self.database, self.clock())
 
     def written(self) -> tuple[int, int]:
         """Count revisions and audit entries: equal counts mean that nothing was written."""
