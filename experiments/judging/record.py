@@ -296,7 +296,7 @@ def _quality_again(plan: Plan, body: Mapping[str, Any]) -> dict[str, tuple[Any, 
     from experiments.judging.attrition import attrition_p
     from experiments.machine.alarms import alarms_of
 
-    quality = body["quality"]
+    quality = body.get("quality", {})
     lost, said = quality.get("attrition"), quality.get("attrition_p")
     again = None if lost is None else attrition_p(lost, plan.control)
     found: dict[str, tuple[Any, Any]] = {"quality.attrition_p": (said, again)}
