@@ -84,47 +84,51 @@ def tick(
     held = acquire(database, holder, now=now, seconds=lease_seconds, is_gone=is_gone)
     if held is None:
         return TickResult(elected=False)
-    looks = 0
     memory = memory or Memory()
+    looks = moves = 0
+    errors: list[str] = []
     try:
-        moves = close_what_is_gone(database, held, now)
-    except FencedError:
-        return TickResult(False)
-    errors = check_sealed(database, now)
-    for experiment_id, versions in watched(database, memory, now):
-        try:
-            looked, moved = _serve(database, store, held, experiment_id, now, memory)
-        except FencedError:
-            return TickResult(False, looks, moves, tuple(errors))
-        except SourceError as error:
-            log.warning("the source of experiment %s cannot be read: %s", experiment_id, error)
-            memory.retry_at[experiment_id] = now + RETRY
-            errors.append(f"experiment {experiment_id}: {error}")
-        except Exception as error:
-            # Whatever it is: one experiment's trouble must not leave the others unprotected.
-            log.exception("experiment %s could not be served", experiment_id)
-            errors.append(f"experiment {experiment_id}: {error}")
-        else:
-            looks += looked
-            moves += moved
-            if not looked and not moved:
-                memory.at_rest[experiment_id] = versions
-    try:
+        moves += close_what_is_gone(database, held, now)
+        errors += check_sealed(database, now)
+        for experiment_id, versions in watched(database, memory, now):
+            try:
+                looked, moved = _serve(database, store, held, experiment_id, now, memory)
+            except FencedError:
+                raise
+            except SourceError as error:
+                log.warning("the source of experiment %s cannot be read: %s", experiment_id, error)
+                memory.retry_at[experiment_id] = now + RETRY
+                errors.append(f"experiment {experiment_id}: {error}")
+            except Exception as error:
+                # Whatever it is: one experiment's trouble must not leave the others unprotected.
+                log.exception("experiment %s could not be served", experiment_id)
+                errors.append(f"experiment {experiment_id}: {error}")
+            else:
+                looks += looked
+                moves += moved
+                if not looked and not moved:
+                    memory.at_rest[experiment_id] = versions
         # After the looks: protection does not wait for a plan that nobody has met yet.
         forecast_due(database, store, held, now)
         sense_due(database, store, held, now)
         try_due(database, held, now)
+        errors += _stand(database, store, held, now)
     except FencedError:
+        # Another worker was elected meanwhile: whatever is left is its own to do.
         return TickResult(False, looks, moves, tuple(errors))
+    return TickResult(True, looks, moves, tuple(errors))
+
+
+def _stand(database: Database, store: EventStore, held: Held, now: dt.datetime) -> list[str]:
     try:
         stand_due(database, store, held, now)
     except FencedError:
-        return TickResult(False, looks, moves, tuple(errors))
+        raise
     except Exception as error:
         # It decides nothing about anybody; tomorrow's reading sees what today's would have.
         log.exception("a standing comparison could not be made")
-        errors.append(f"standing comparison: {error}")
-    return TickResult(True, looks, moves, tuple(errors))
+        return [f"standing comparison: {error}"]
+    return []
 
 
 def _serve(

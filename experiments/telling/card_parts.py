@@ -248,12 +248,19 @@ def _freshness(quality: Mapping[str, Any], *, replayed: bool) -> Trust:
         return Trust("freshness", replayed, text)
     stale = quality["stale"]
     how = "stale" if stale else "fresh"
-    text = f"{how}: newest event {age:,.0f} s before the look"
+    text = f"{how}: newest event {_in_its_unit(age)} before the look"
     usual = quality.get("may_be_silent_seconds")
     if usual is not None:
-        # So few people come that nobody for hours is no silence.
-        text += f" (so few come that up to {usual:,.0f} s are no silence)"
+        text += f" (so few come that {_in_its_unit(usual)} without any are no alarm)"
     return Trust("freshness", not stale, text)
+
+
+def _in_its_unit(seconds: float) -> str:
+    """Write a length of time in the unit that makes it a number of two digits or so."""
+    for unit, length in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:,.0f} s"
 
 
 def _attrition(quality: Mapping[str, Any]) -> Trust:

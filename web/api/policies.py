@@ -22,11 +22,11 @@ from experiments.policies.views import (
 from flags import services
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import document, expected, page
-from web.auth.guard import current_caller, needs
+from web.api.render import document, page, upon_expected
+from web.auth.guard import needs
 from web.auth.roles import Role
-from web.body import Body, Query, read_body, read_object, read_query
-from web.transactions import now, reading, transaction
+from web.body import NoBody, Query, read_body, read_object, read_query
+from web.transactions import reading, transaction
 
 _ITEM = "/projects/<project_key>/policies/<policy_name>"
 _VERBS: Mapping[str, Callable[..., PolicyRow]] = {
@@ -40,10 +40,6 @@ class ListQuery(Query):
     """Which policies: those in use, or those that were archived."""
 
     archived: bool = False
-
-
-class NoBody(Body):
-    """Nothing to say."""
 
 
 @blueprint.get("/projects/<project_key>/policies")
@@ -81,13 +77,7 @@ def put_policy(project_key: str, policy_name: str) -> ResponseReturnValue:
     body = read_object()
     with transaction() as session:
         row, is_new = policies.put_policy(
-            session,
-            project_key,
-            policy_name,
-            body,
-            expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            session, project_key, policy_name, body, **upon_expected()
         )
         return _answer(row, _whole(session, row), status=201 if is_new else 200)
 
@@ -99,14 +89,7 @@ def change_policy(project_key: str, policy_name: str, verb: str) -> ResponseRetu
     """Let plans take a draft that was tried; take a policy out of use for new plans, or back."""
     read_body(NoBody)
     with transaction() as session:
-        row = _VERBS[verb](
-            session,
-            project_key,
-            policy_name,
-            expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
-        )
+        row = _VERBS[verb](session, project_key, policy_name, **upon_expected())
         return _answer(row, _whole(session, row))
 
 
