@@ -30,7 +30,7 @@ from experiments.measuring.exploring import explore
 from experiments.models import Experiment, Look
 from experiments.monitoring.due import Due, Step, take_step
 from experiments.monitoring.reading import DataRead, read_data
-from experiments.moves import layers
+from experiments.moves import sharing
 from experiments.moves.lease import Held
 from experiments.rules import serving
 from experiments.store.base import EventStore
@@ -108,7 +108,7 @@ def _judged(
     assert experiment.started_at is not None
     plan, position = due.plan, due.position
     policy = plan.policy
-    if plan.layer is not None and layers.ships_already(session, experiment) is not None:
+    if plan.layer is not None and sharing.ships_already(session, experiment) is not None:
         # Two winners of one flag were never compared: a person has to say what shall happen.
         position = replace(position, authorised=False)
     quality = read.quality

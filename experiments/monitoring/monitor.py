@@ -31,7 +31,7 @@ from experiments.monitoring.silence import notice_silence
 from experiments.monitoring.source_watch import check_sealed
 from experiments.monitoring.standing import stand_due
 from experiments.moves.lease import LEASE_SECONDS, Held, acquire
-from experiments.planning.forecast import forecast_due
+from experiments.planning.renewal import forecast_due
 from experiments.policies.trying import try_due
 from experiments.store.base import EventStore
 from flags.database import Database
