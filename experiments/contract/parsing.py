@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from experiments.analysis.definitions import MOST_EVENTS_PER_DAY
+from experiments.contract.attrition import read_attrition
 from experiments.contract.columns import read_replay
 from experiments.contract.document import Reader
 from experiments.contract.expected import read_expected
@@ -126,6 +127,9 @@ def _read_plan(source: Mapping[str, Any]) -> Plan:
         segments=read_segments(reader, replayed=replayed),
         failure_demand=read_failure_demand(reader),
         layer=read_layer_share(reader),
+        attrition=read_attrition(
+            reader, max(metric.window_seconds for metric in metrics), replayed=replayed
+        ),
         policy_version=policy_version,
     )
     reader.finish()

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from typing import Any
 
 from experiments.contract.plan import Plan
-from experiments.judging.looks import Quality, Sums, decision_plan, decision_policy
+from experiments.judging.looks import decision_plan, decision_policy
+from experiments.judging.quality import Sums
 from stats import LookData, Unscheduled, read_unscheduled
 
 PLANNED_UNITS = 20_000.0
@@ -35,7 +36,7 @@ def read_now(
     offset: float,
     counts: Mapping[str, int],
     sums: Sums,
-    quality: Quality,
+    alarm: str | None,
     planned_units: float,
     dropped: Collection[str] = (),
     newest: Mapping[str, Any] | None = None,
@@ -46,6 +47,8 @@ def read_now(
     ----------
     offset : float
         Seconds from the start to that moment.
+    alarm : str, optional
+        What is wrong with the data.
     planned_units : float
         Units of all arms, as it was planned before the start; it may not follow from the data.
     dropped : collection of str
@@ -74,7 +77,7 @@ def read_now(
         "planned_units": _cut(planned_units),
         "split_broken": found.split_broken,
         "srm_log_e": _cut(found.srm_log_e),
-        "alarm": quality.alarm(counts),
+        "alarm": alarm,
         "rows": [_row(reading, newest) for reading in found.readings],
     }
 

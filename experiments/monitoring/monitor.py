@@ -12,6 +12,7 @@ import datetime as dt
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from sqlmodel import Session
 
@@ -26,6 +27,7 @@ from experiments.monitoring.due import MACHINE, Due, Step, edited, read_due, tak
 from experiments.monitoring.looking import compare_if_due, look_if_due
 from experiments.monitoring.release_monitor import advance_release
 from experiments.monitoring.rest import RETRY, Memory, watched
+from experiments.monitoring.silence import notice_silence
 from experiments.monitoring.source_watch import check_sealed
 from experiments.monitoring.standing import stand_due
 from experiments.monitoring.unscheduled import answer_due
@@ -91,7 +93,7 @@ def tick(
         errors += check_sealed(database, now)
         for experiment_id, versions in watched(database, memory, now):
             try:
-                looked, moved = _serve(database, store, held, experiment_id, now)
+                looked, moved = _serve(database, store, held, experiment_id, now, memory)
             except FencedError:
                 raise
             except SourceError as error:
@@ -132,13 +134,19 @@ def _stand(database: Database, store: EventStore, held: Held, now: dt.datetime) 
 
 
 def _serve(
-    database: Database, store: EventStore, held: Held, experiment_id: int, now: dt.datetime
+    database: Database,
+    store: EventStore,
+    held: Held,
+    experiment_id: int,
+    now: dt.datetime,
+    memory: Memory,
 ) -> tuple[int, int]:
     """Do whatever is due for one experiment, in this order; each step sees the ones before."""
     looks = moves = 0
     unreadable: SourceError | None = None
     due = read_due(database, experiment_id)
-    for step in (_hold_if_edited, None, _widen, _expire, _lapse, _push, _verify):
+    notice = partial(notice_silence, store=store, memory=memory)
+    for step in (_hold_if_edited, None, notice, _widen, _expire, _lapse, _push, _verify):
         if due is None:
             break
         if step is None:
@@ -220,8 +228,11 @@ def _widen(database: Database, held: Held, due: Due, now: dt.datetime) -> bool:
         return advance_release(database, held, due, now)
     if position.state is not State.RAMPING or not _passed(experiment.next_ramp_at, now):
         return False
-    # Not by time alone: more people come in only after a look has seen the present step.
+    # Not by time alone: more people come in only after a look has seen the present step, and
+    # somebody in it. Who widens blindly shows people what nobody watches.
     if not due.looks or due.looks[-1]["ramp_step"] < position.step:
+        return False
+    if not sum(due.looks[-1]["look"]["counts"].values()):
         return False
     move = lifecycle.widen(position)
     coverage = due.plan.ramp_steps[move.position.step].coverage

@@ -17,7 +17,8 @@ from experiments.analysis.statement import analyse_tables
 from experiments.contract.document import format_duration
 from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import Plan
-from experiments.judging.looks import Quality, build_look, decide, look_document, read_look
+from experiments.judging.looks import build_look, decide, look_document, read_look
+from experiments.judging.quality import Quality
 from experiments.measuring.measure import definition_of, typed_sums
 from experiments.models import Experiment
 from experiments.monitoring.standing_reading import MAX_METRICS, PERIOD, Reading, usable_metrics

@@ -15,13 +15,11 @@ from sqlmodel import Session, col, select
 
 from experiments.contract.plan import Plan
 from experiments.errors import SourceError
-from experiments.judging.looks import Quality, imbalance_p
 from experiments.judging.unscheduled import PLANNED_UNITS, read_now
-from experiments.measuring.measure import measure
 from experiments.models import Forecast, UnscheduledLook
 from experiments.monitoring.due import Due, read_due
+from experiments.monitoring.reading import read_data
 from experiments.moves.lease import Held, check_fence
-from experiments.sources.services import source_of
 from experiments.store.base import EventStore
 from flags.database import Database
 from flags.revisions import lock_environment
@@ -90,29 +88,16 @@ def _measured(database: Database, store: EventStore, due: Due, now: dt.datetime)
     elapsed = (now - start).total_seconds() - plan.policy.settle_seconds
     offset = min(max(0.0, elapsed), plan.deadline_seconds)
     with database.read() as session:
-        source = source_of(session, experiment.project_id, plan)
         planned = _planned_units(session, experiment.id, plan)
-    measured = measure(
-        store,
-        plan,
-        environment_id=experiment.environment_id,
-        start=start.timestamp(),
-        offset=offset,
-        # Cut where the looks cut; what they have not frozen yet is frozen by them alone.
-        marks=due.marks,
-        source=source,
-    )
-    newest = measured.analysis.newest_event
+    # Cut where the looks cut; what they have not frozen yet is frozen by them alone.
+    read = read_data(database, store, due, since=start, offset=offset)
+    counts = read.measured.analysis.counts
     document = read_now(
         plan,
         offset=offset,
-        counts=measured.analysis.counts,
-        sums=measured.sums,
-        quality=Quality(
-            measured.analysis.quarantined,
-            stale=newest is None or start.timestamp() + offset - newest > plan.policy.stale_seconds,
-            imbalance_p=imbalance_p(measured.sums, plan.control),
-        ),
+        counts=counts,
+        sums=read.measured.sums,
+        alarm=read.quality.alarm(counts, experiment.explained),
         planned_units=planned,
         dropped=experiment.dropped,
         newest=due.last_decision,

@@ -19,7 +19,8 @@ from experiments.contract.metric import Metric
 from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import Plan
 from experiments.contract.promise import metric_line
-from experiments.judging.looks import Quality, build_look, decide, look_document
+from experiments.judging.looks import build_look, decide, look_document
+from experiments.judging.quality import Quality
 from experiments.machine.lifecycle import Outcome, State
 from experiments.telling.card import Card, CardStatus, build_card, card_text
 from stats import Moments, RatioMoments

@@ -14,7 +14,8 @@ from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import plan_hash
 from experiments.contract.policy import look_schedule
 from experiments.errors import FencedError, PlanError
-from experiments.judging.looks import Quality, build_look, decide, decision_plan
+from experiments.judging.looks import build_look, decide, decision_plan
+from experiments.judging.quality import Quality
 from experiments.judging.record import verify
 from experiments.measuring.today import Arrivals, Today, read_today
 from experiments.models import Forecast

@@ -111,6 +111,21 @@ def test_sums_come_from_the_source_and_not_from_our_tracks(
     assert all(sums["s1"] == 0 for sums in look["metrics"]["purchase"].values())
 
 
+def test_who_was_lost_is_told_by_the_source(warehouse: Warehouse, make_plan: Any) -> None:
+    world = warehouse.world
+    warehouse.declare()
+    world.create(plan(make_plan, attrition="visit"))
+    world.do(services.seal)
+    world.tick(0)
+    world.do(services.start)
+    world.traffic(0, 5, 600, WORSE | {"visit": {"control": 0.9, "new": 0.5}})
+    warehouse.take_over()
+    world.tick(10)
+    found = world.looks[0].data["quality"]["attrition"]
+    assert sum(arm["units"] for arm in found.values()) == 600
+    assert [round(arm["lost"] / arm["units"], 1) for arm in found.values()] == [0.1, 0.5]
+
+
 def test_a_source_that_cannot_be_read_refuses_the_start_with_its_field(
     warehouse: Warehouse, make_plan: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
