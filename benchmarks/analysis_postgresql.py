@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +132,10 @@ def memory_of_server(url: str) -> Iterator[list[int]]:
     def watch() -> None:
         while server is not None and not done.wait(0.03):
             total = 0
-            for child in server.children():
-                try:
-                    total += child.memory_full_info().uss
-                except psutil.Error:
-                    continue
+            with suppress(psutil.Error):
+                for child in server.children():
+                    with suppress(psutil.Error):
+                        total += child.memory_full_info().uss
             peak[0] = max(peak[0], total)
 
     watcher = threading.Thread(target=watch)
