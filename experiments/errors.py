@@ -10,7 +10,9 @@
     │   └── RecordError                 a record file is not one
     ├── StateError
     │   ├── SealBrokenError             the rule in the flag is not the one that was sealed
-    │   ├── ForecastPendingError        the worker has not forecast the present plan yet
+    │   ├── PendingError                the worker has not computed yet what is needed
+    │   │   ├── ForecastPendingError    the forecast of the present plan
+    │   │   └── TrialPendingError       what a policy's present rules do
     │   └── NotFeasibleError            the forecast speaks against the start; ``field`` says why
     └── FencedError                     another worker took the lease over
 """
@@ -63,17 +65,35 @@ class SealBrokenError(StateError):
     code = "seal_broken"
 
 
-class ForecastPendingError(StateError):
-    """The worker has not forecast the present plan yet; it does so within seconds."""
+class PendingError(StateError):
+    """The worker has not computed yet what is needed; it does so within seconds."""
+
+    code = "pending"
+    retry_after_seconds = 1
+
+
+class ForecastPendingError(PendingError):
+    """The worker has not forecast the present plan yet."""
 
     code = "forecast_pending"
-    retry_after_seconds = 1
 
     def __init__(self) -> None:
         super().__init__(
             "the forecast of this plan is being computed",
             hint="try again in a few seconds; if it stays away, no worker is running, and nothing "
             "starts unprotected",
+        )
+
+
+class TrialPendingError(PendingError):
+    """The worker has not tried these rules of a policy yet."""
+
+    code = "trial_pending"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "how often this policy errs is being computed",
+            hint="try again in a few seconds; if it stays away, no worker is running",
         )
 
 

@@ -1,4 +1,4 @@
-"""The worker's forecast without a worker: a plan that is started in a test needs one."""
+"""The worker's forecasts and trials without a worker: what a test starts or publishes needs one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import duckdb
 import ibis
 
 from experiments.moves.lease import acquire, release
-from experiments.planning.forecast import forecast_due
+from experiments.planning.renewal import forecast_due
+from experiments.policies.trying import try_due
 from flags.database import Database
 
 # Enough to be a forecast; what it says of chances is tested where it matters.
@@ -54,6 +55,16 @@ class NoEvents:
             )
             backend = ibis.duckdb.from_connection(connection)
             yield backend.table("exposures"), backend.table("tracks")
+
+
+def try_now(database: Database, now: dt.datetime, *, runs: int = FEW_RUNS) -> int:
+    """Try one policy that nobody has tried, as such a worker."""
+    held = acquire(database, "trier", now=now, is_gone=lambda _holder: True)
+    assert held is not None
+    try:
+        return try_due(database, held, now, runs=runs)
+    finally:
+        release(database, held, now=now)
 
 
 def forecast_now(

@@ -32,6 +32,10 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class NoBody(Body):
+    """Nothing to say."""
+
+
 class Query(BaseModel):
     """Base of every query string: text becomes what the field says, no unknown fields."""
 

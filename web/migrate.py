@@ -28,12 +28,19 @@ from sqlmodel import AutoString, SQLModel
 
 import experiments.catalogue.models
 import experiments.models
+import experiments.policies.models
 import flags.models
 import web.auth.models
 from flags.database import Database, UtcDateTime, normalise_url
 
 # To import a module of tables is to make its tables known to the metadata.
-MODELS = (flags.models, experiments.models, experiments.catalogue.models, web.auth.models)
+MODELS = (
+    flags.models,
+    experiments.models,
+    experiments.catalogue.models,
+    experiments.policies.models,
+    web.auth.models,
+)
 # Any number will do, as long as nothing else on the server uses it: "flagston" in ASCII.
 _ADVISORY_LOCK = 0x666C616773746F6E
 SCRIPTS = Path(__file__).parent / "migrations"

@@ -17,7 +17,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from experiments.errors import ForecastPendingError
+from experiments.errors import PendingError
 from experiments.store.base import FullError, StoreError
 from flags.errors import (
     AlreadyExistsError,
@@ -135,7 +135,7 @@ def _status_of(kind: type[Exception]) -> int | None:
 def _headers_of(error: FlagstoneError) -> dict[str, str]:
     if isinstance(error, UnauthenticatedError):
         return {"WWW-Authenticate": 'Bearer realm="flagstone"'}
-    if isinstance(error, TooManyAttemptsError | FullError | ForecastPendingError):
+    if isinstance(error, TooManyAttemptsError | FullError | PendingError):
         return {"Retry-After": str(error.retry_after_seconds)}
     return {}
 

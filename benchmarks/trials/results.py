@@ -61,6 +61,8 @@ class Result:
     looks: int
     by: Mapping[str, Judged]
     faults: tuple[str, ...]
+    #: What the verification of what shipped came to; empty where nothing shipped.
+    afterwards: str = ""
 
     def to_document(self) -> dict[str, Any]:
         """Give it as plain data."""
@@ -98,7 +100,8 @@ def result_of(trial: Trial, design: Design) -> Result:
             (trial.dealt == 1) & (trial.visitors.times <= ending.days * DAY)
         ]
         by[rule] = _judged("ship" if ending.ships else "stop", ending.days, treated)
-    return Result(trial.world, trial.key, trial.looks, by, tuple(trial.faults))
+    after = trial.afterwards or "" if end == "ship" else ""
+    return Result(trial.world, trial.key, trial.looks, by, tuple(trial.faults), after)
 
 
 def _judged(end: str, days: float, treated: Any) -> Judged:
@@ -133,6 +136,8 @@ class Promise:
 
 
 _FALSE_STOP = Promise("false stop", ("harm",), at_most=0.025)
+#: The holdback's looks together spend the harm alpha once more.
+LATE_HARM = Promise("false late harm", ("LATE_HARM",), at_most=0.025)
 #: EXPERIMENTS.md section 2: error rates by the policy, the rest of its table less its own .01.
 PROMISES: Mapping[str, tuple[Promise, ...]] = {
     "no effect anywhere": (
@@ -195,6 +200,7 @@ def report(
             continue
         print_line(f"\n{world}: {len(found)} experiments")
         missed += _report_machine(found, promises, forecast[world], print_line)
+        missed += _report_afterwards(found, print_line)
         for rule, name in NAIVE.items():
             print_line(f"  {name:<30}ships {_share_of(found, rule, 'ship')}")
         if world in HARMFUL:
@@ -247,6 +253,22 @@ def _report_machine(
             f"  promised: {promise.what} {promise.limit}: {_share(hits / len(ends))} {answer}"
         )
     return missed
+
+
+def _report_afterwards(found: Sequence[Result], print_line: Callable[[str], None]) -> int:
+    """Report what became of what shipped; late harm is promised where something is truly lost."""
+    shipped = [result.afterwards for result in found if result.afterwards]
+    for word in sorted(set(shipped)):
+        name = f"of {len(shipped)} shipped {word}"
+        print_line(f"  {name:<30}{_interval(shipped.count(word), len(shipped))}")
+    if not shipped or found[0].world in HARMFUL:
+        return 0
+    hits = shipped.count("LATE_HARM")
+    kept = LATE_HARM.kept(hits, len(shipped))
+    answer = "ok" if kept else "MISSED"
+    what = f"{LATE_HARM.what} {LATE_HARM.limit}"
+    print_line(f"  promised: {what}: {_share(hits / len(shipped))} {answer}")
+    return 0 if kept else 1
 
 
 def _report_harm(found: Sequence[Result], print_line: Callable[[str], None]) -> None:

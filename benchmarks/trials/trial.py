@@ -42,6 +42,10 @@ class Trial:
     pending: list[Event] = field(default_factory=list)
     #: Seconds from the start to the tick that ended it.
     ended: float | None = None
+    #: Seconds from the start to the tick that ended the verification, or else the same; and its
+    #: verdict.
+    over: float | None = None
+    afterwards: str | None = None
     #: Seconds from the start to the verdict's tick: a proof waits for its customer after it.
     decided: float | None = None
     state: str = ""
@@ -91,10 +95,7 @@ def faults_of_serving(trial: Trial, state: str) -> Iterator[str]:
     if (treated[~after] & (trial.dealt != 1)[~after]).any():
         yield "the treatment was served outside the ramp or the split"
     if trial.state != State.ROLLED_BACK:
-        if state != State.ROLLED_BACK and after.sum() >= 500:
-            share = treated[after].mean()
-            if share < LEAST_SHIPPED:
-                yield f"after shipping only {share:.0%} were served the treatment"
+        yield from _faults_of_shipping(trial, state)
         return
     if treated[after].any():
         yield f"{treated[after].sum()} visitors were served the treatment after the rollback"
@@ -102,6 +103,28 @@ def faults_of_serving(trial: Trial, state: str) -> Iterator[str]:
         yield "exposures are still recorded after the rollback"
     if treated.any() and times[treated].max() > trial.ended:
         yield "the treatment was met after the look that saw the harm"
+
+
+def _faults_of_shipping(trial: Trial, state: str) -> Iterator[str]:
+    """Hold what visitors were served after the proof against how the verification ended."""
+    assert trial.ended is not None
+    if trial.over is None:
+        yield f"nothing came of its verification: {state}"
+        return
+    times, treated = trial.visitors.times, trial.arm == 1
+    during = (times > trial.ended) & (times <= trial.over)
+    share = treated[during].mean() if during.any() else LEAST_SHIPPED
+    if share < LEAST_SHIPPED:
+        yield f"while it shipped only {share:.0%} were served the treatment"
+    if treated[during].all():
+        yield "nobody was held back"
+    if (treated & ~trial.tracked)[during].any():
+        yield "somebody met what ships and was not counted"
+    served = treated[times > trial.over]
+    if state == State.ROLLED_BACK and served.any():
+        yield f"{served.sum()} visitors were served the treatment after late harm was found"
+    if state != State.ROLLED_BACK and not served.all():
+        yield f"{(~served).sum()} visitors were kept from what was verified"
 
 
 def deal(trial: Trial) -> None:

@@ -28,6 +28,10 @@ ARMS = (CONTROL, TREATMENT)
 # Of the metrics of one unit. Values that are cut out of normal numbers are less alike than those.
 CORRELATION, LATENT_CORRELATION = 0.3, 0.42
 
+#: A customer who sleeps on it, the step of shipping, fourteen days of verification, and their last
+#: looks.
+AFTERWARDS_DAYS = 18
+
 #: When to look. ``full`` are the 74 looks of proof-28d; ``sparse`` are 30, ``few`` are for tests.
 LOOKS = {
     "full": ({"every": "1h", "until": "48h"}, {"every": "1d"}),
@@ -117,6 +121,11 @@ class Design:
     def visitors(self) -> int:
         """Units that come by until the deadline."""
         return self.visitors_per_day * self.days
+
+    @property
+    def come_days(self) -> int:
+        """Days on which units come by: what is proven last ships and is verified meanwhile."""
+        return self.days + AFTERWARDS_DAYS
 
 
 def plan_document(design: Design, key: str, targets: Mapping[str, float]) -> dict[str, Any]:
@@ -258,9 +267,23 @@ class Visitors:
 
 
 def draw_visitors(design: Design, key: str, truth: Truth, seed: np.random.SeedSequence) -> Visitors:
-    """Draw the visitors of one experiment."""
-    rng = np.random.default_rng(seed)
-    count = design.visitors
+    """Draw the visitors of one experiment, and those who come while its winner is verified."""
+    (later,) = seed.spawn(1)
+    first = _draw(design, key, truth, np.random.default_rng(seed), 0, design.days)
+    rest = _draw(design, key, truth, np.random.default_rng(later), design.days, design.come_days)
+    return Visitors(
+        first.units + rest.units,
+        np.concatenate([first.times, rest.times]),
+        {m.key: np.hstack([first.outcomes[m.key], rest.outcomes[m.key]]) for m in MEASURES},
+        {m.key: np.concatenate([first.delays[m.key], rest.delays[m.key]]) for m in MEASURES},
+    )
+
+
+def _draw(
+    design: Design, key: str, truth: Truth, rng: np.random.Generator, begin: int, end: int
+) -> Visitors:
+    """Draw who comes by between two days."""
+    count = design.visitors_per_day * (end - begin)
     prefix = int(rng.integers(2**40))
     normal = rng.standard_normal((count, len(MEASURES))) @ _world(LATENT_CORRELATION).root().T
     outcomes = {
@@ -274,7 +297,7 @@ def draw_visitors(design: Design, key: str, truth: Truth, seed: np.random.SeedSe
     }
     return Visitors(
         [f"{key}-{prefix:x}-{i}" for i in range(count)],
-        np.sort(rng.random(count)) * design.days * DAY,
+        (begin + np.sort(rng.random(count)) * (end - begin)) * DAY,
         outcomes,
         # Whole microseconds well inside the window, so that nothing falls off its edge.
         {m.key: rng.random(count) * 0.9 * design.window_seconds for m in MEASURES},

@@ -20,9 +20,10 @@ from experiments.catalogue.services import find_metric, write_metric
 from experiments.contract.reference import FAILURE_DEMAND
 from flags import audit
 from flags.actor import Actor
-from flags.errors import InvalidInputError, StateError, VersionConflictError
+from flags.errors import InvalidInputError, StateError
 from flags.revisions import lock_project
 from flags.services import get_project
+from flags.versions import expect_version
 
 CLASSES = ("value", "failure", "neutral")
 MAX_EVENT_TYPES = 1_000
@@ -88,8 +89,7 @@ def set_event_type(
         .where(EventType.project_id == project_id, EventType.name == name)
         .execution_options(populate_existing=True)
     ).one_or_none()
-    if expected_version is not None and (row is None or row.version != expected_version):
-        raise VersionConflictError(f"somebody changed event {name!r} first", hint="read it again")
+    expect_version(row, expected_version, f"event {name!r}")
     is_new = row is None
     before = None if row is None else {"demand": row.demand, "description": row.description}
     if row is None:

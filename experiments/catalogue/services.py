@@ -18,9 +18,10 @@ from experiments.catalogue.models import MetricRow, MetricSensitivity, MetricVer
 from experiments.contract.reference import FAILURE_DEMAND
 from flags import audit
 from flags.actor import Actor
-from flags.errors import NotFoundError, StateError, VersionConflictError
+from flags.errors import NotFoundError, StateError
 from flags.revisions import lock_project
 from flags.services import get_project
+from flags.versions import expect_version
 
 MAX_METRICS = 1_000
 
@@ -46,10 +47,7 @@ def get_metric(session: Session, project_key: str, key: str) -> MetricRow:
     """
     project_id = get_project(session, project_key).id
     assert project_id is not None
-    row = find_metric(session, project_id, key)
-    if row is None:
-        raise NotFoundError(f"there is no metric {key!r} in the catalogue", field="metric")
-    return row
+    return _get(session, project_id, key)
 
 
 def find_metric(session: Session, project_id: int, key: str) -> MetricRow | None:
@@ -110,7 +108,7 @@ def put_metric(
     project_id = lock_project(session, project_key).id
     assert project_id is not None
     row = find_metric(session, project_id, key)
-    _expect(row, key, expected_version)
+    expect_version(row, expected_version, f"metric {key!r}")
     return write_metric(session, project_id, row, key, entry, actor=actor, now=now)
 
 
@@ -167,10 +165,8 @@ def set_archived(
     """Take a metric out of use for new plans, or back; plans that have it keep it."""
     project_id = lock_project(session, project_key).id
     assert project_id is not None
-    row = find_metric(session, project_id, key)
-    if row is None:
-        raise NotFoundError(f"there is no metric {key!r} in the catalogue", field="metric")
-    _expect(row, key, expected_version)
+    row = _get(session, project_id, key)
+    expect_version(row, expected_version, f"metric {key!r}")
     if row.built_in:
         raise StateError(
             f"{key!r} is built in", hint="a plan does without it by failure_demand = false"
@@ -180,6 +176,13 @@ def set_archived(
         row.archived, row.changed_at = archived, now
         action = "metric_archive" if archived else "metric_unarchive"
         _save(session, row, action, before, actor, now)
+    return row
+
+
+def _get(session: Session, project_id: int, key: str) -> MetricRow:
+    row = find_metric(session, project_id, key)
+    if row is None:
+        raise NotFoundError(f"there is no metric {key!r} in the catalogue", field="metric")
     return row
 
 
@@ -226,9 +229,3 @@ def _document(row: MetricRow) -> dict[str, Any]:
         "description": row.description,
         "archived": row.archived,
     }
-
-
-def _expect(row: MetricRow | None, key: str, expected_version: int | None) -> None:
-    if expected_version is None or (row is not None and row.version == expected_version):
-        return
-    raise VersionConflictError(f"somebody changed metric {key!r} first", hint="read it again")

@@ -241,7 +241,8 @@ def parse_policy(document: Any, path: str = "policy", base: Policy = PROOF_28D) 
         raise PlanError(
             f"{path} names no policy: {document!r}",
             field=path,
-            hint=f"one of: {names}; or a table of your own",
+            hint=f"one of: {names}; or a table of your own; what a project has stored is not read "
+            "here",
         )
     reader = Reader(document, path)
     looks = _read_looks(reader) if reader.has("looks") else base.looks

@@ -1,12 +1,14 @@
-"""How a plan names a metric of the catalogue, and what it then carries for good.
+"""How a plan names what the service keeps, a metric or a policy, and what it then carries for good.
 
 In a plan ``metric = "purchase"`` stands for kind, event, window and all else that is measured. The
 service copies that into the plan when it is created, beside the version that it took: so a seal
-covers the whole, and nothing that is edited in the catalogue reaches a sealed plan.
+covers the whole, and nothing that is edited in the catalogue reaches a sealed plan. Likewise
+``policy = "ours-14d"`` stands for the whole table of a stored policy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +54,28 @@ def read_reference(item: Reader) -> Reference | None:
             "write kind, event and window in the plan, or create it in the service",
         )
     return Reference(key, item.integer("metric_version", least=1))
+
+
+def read_policy_version(reader: Reader, policy: Any) -> int | None:
+    """Read which version of a stored policy the plan's table was copied from, if it was.
+
+    Parameters
+    ----------
+    policy : str or mapping
+        The plan's field ``policy``.
+
+    Raises
+    ------
+    PlanError
+        If nothing was copied.
+    """
+    if not reader.has("policy_version"):
+        return None
+    if not isinstance(policy, Mapping) or policy.get("name") is None:
+        raise reader.fault(
+            "policy_version", "belongs to no stored policy", "leave it out, or name the policy"
+        )
+    return reader.integer("policy_version", least=1)
 
 
 def read_failure_demand(reader: Reader) -> bool:

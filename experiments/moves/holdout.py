@@ -22,11 +22,12 @@ from experiments.rules.guard import current as current_holdout
 from flags import audit
 from flags.actor import Actor
 from flags.changes import apply_change, parse_change
-from flags.errors import InvalidInputError, NotFoundError, StateError, VersionConflictError
+from flags.errors import InvalidInputError, NotFoundError, StateError
 from flags.models import Environment, FlagRow, Project
 from flags.ranges import BUCKETS
 from flags.revisions import lock_environment
 from flags.services import create_flag
+from flags.versions import expect_version
 
 __all__ = [
     "CONDITION",
@@ -81,7 +82,7 @@ def set_holdout(
     environment = lock_environment(session, project_key, environment_key)
     assert environment.id is not None
     row = current_holdout(session, environment)
-    _expect(row, expected_version)
+    expect_version(row, expected_version, "the holdout")
     if row is not None and row.buckets == buckets:
         return row
     if row is not None and buckets < row.buckets:
@@ -129,7 +130,7 @@ def end_holdout(
     row = current_holdout(session, environment)
     if row is None:
         raise NotFoundError(f"nobody is held out in {environment_key}", field="holdout")
-    _expect(row, expected_version)
+    expect_version(row, expected_version, "the holdout")
     row.ended_at = now
     session.add(row)
     session.flush()
@@ -254,12 +255,6 @@ def _publish(
         experiment.rule = rules
         session.add(experiment)
     session.flush()
-
-
-def _expect(row: HoldoutRow | None, expected_version: int | None) -> None:
-    if expected_version is None or (row is not None and row.version == expected_version):
-        return
-    raise VersionConflictError("somebody changed the holdout first", hint="read it again")
 
 
 def _audit(

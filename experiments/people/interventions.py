@@ -5,38 +5,25 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from sqlmodel import Session
-
 from experiments.contract import words
 from experiments.contract.document import format_duration, parse_duration
-from experiments.errors import SealBrokenError
 from experiments.machine import lifecycle
 from experiments.models import Experiment
-from experiments.moves.enact import current_flag
-from experiments.moves.places import Opened, open_experiment, required, same_person
-from experiments.rules import serving
+from experiments.moves.places import Opened, Place, required, verb
 from flags.actor import Actor
-from flags.errors import InvalidInputError, NotAllowedError, StateError
+from flags.errors import InvalidInputError, StateError
 
 LEAST_CHANCE = 0.5
 
 
-def explain(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
-    *,
-    text: str,
-    actor: Actor,
-    now: dt.datetime,
-) -> Experiment:
+@verb
+def explain(place: Place, *, text: str, actor: Actor, now: dt.datetime) -> Experiment:
     """Say what was wrong with the data; the experiment goes on where it was held.
 
     The same alarm holds it again only when it has got twice as loud.
     """
     text = required(text, "text", "an explanation")
-    opened = open_experiment(session, project_key, environment_key, key)
+    opened = place.open()
     move = lifecycle.explain(opened.position)
     look = opened.newest_look
     alarms: dict[str, float] = look.data.get("alarms", {}) if look is not None else {}
@@ -46,16 +33,8 @@ def explain(
     return opened.act(move, "action", sentence, actor=actor, now=now, body=body)
 
 
-def extend(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
-    *,
-    by: str,
-    actor: Actor,
-    now: dt.datetime,
-) -> Experiment:
+@verb
+def extend(place: Place, *, by: str, actor: Actor, now: dt.datetime) -> Experiment:
     """Give more time, once: what error was spent stays spent.
 
     Parameters
@@ -71,21 +50,17 @@ def extend(
         If it was extended before, is over, or is not likely enough to prove its claim.
     """
     seconds = _length(by)
-    opened = open_experiment(session, project_key, environment_key, key)
+    opened = place.open()
     plan = opened.plan
     move = lifecycle.extend(opened.position)
-    if not same_person(actor.name, plan.customer):
-        raise NotAllowedError(
-            f"only the customer, {plan.customer}, extends this experiment",
-            hint="whoever pays for the time decides about it",
-        )
+    opened.check_customer(actor, "extends", hint="whoever pays for the time decides about it")
     if seconds > plan.prove_by_seconds:
         raise InvalidInputError(
             f"{by} is longer than the experiment was promised to take",
             field="by",
             hint=f"at most {format_duration(plan.prove_by_seconds)}",
         )
-    _check_seal(opened)
+    opened.check_seal("nothing can be proven any more")
     chance = _chance(opened, seconds)
     experiment = opened.experiment
     experiment.extension_seconds = seconds
@@ -133,26 +108,11 @@ def _chance(opened: Opened, seconds: float) -> float:
     return float(chances[-1])
 
 
-def _check_seal(opened: Opened) -> None:
-    flag = current_flag(opened.session, opened.environment, opened.plan.flag)
-    edited = serving.edited_by_hand(opened.plan, flag, opened.experiment.rule or {})
-    if edited is not None:
-        raise SealBrokenError(f"{edited}: nothing can be proven any more", field="flag")
-
-
-def close(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
-    *,
-    note: str,
-    actor: Actor,
-    now: dt.datetime,
-) -> Experiment:
+@verb
+def close(place: Place, *, note: str, actor: Actor, now: dt.datetime) -> Experiment:
     """Declare that the code which read the flag is gone: the experiment's debt ends."""
     note = required(note, "note", "closing")
-    opened = open_experiment(session, project_key, environment_key, key)
+    opened = place.open()
     move = lifecycle.close(opened.position)
     sentence = f"Closed by {actor.name} on {words.moment(now)}: {note}"
     body = {"do": "close", "note": note}

@@ -10,14 +10,12 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from sqlmodel import Session
-
 from experiments.contract import words
 from experiments.machine import lifecycle
 from experiments.models import Experiment
-from experiments.moves import layers
+from experiments.moves import sharing
 from experiments.moves.enact import current_flag
-from experiments.moves.places import Opened, open_experiment, required, same_person
+from experiments.moves.places import Opened, Place, required, same_person, verb
 from flags.actor import Actor
 from flags.errors import InvalidInputError, NotAllowedError, StateError
 
@@ -34,11 +32,9 @@ REASONS: Mapping[str, str] = {
 MOST_EFFECT = 10.0
 
 
+@verb
 def override(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
+    place: Place,
     *,
     arm: str,
     reason: str,
@@ -65,7 +61,7 @@ def override(
         If the arm cannot be shipped from where the experiment stands.
     """
     asked = _asked(arm, reason, text, predicted_effect, review_at, actor, now)
-    opened = open_experiment(session, project_key, environment_key, key)
+    opened = place.open()
     position = opened.position
     move = lifecycle.override_ship(position, arm)
     _check_flag(opened)
@@ -88,15 +84,8 @@ def override(
     )
 
 
-def approve(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
-    *,
-    actor: Actor,
-    now: dt.datetime,
-) -> Experiment:
+@verb
+def approve(place: Place, *, actor: Actor, now: dt.datetime) -> Experiment:
     """Ship what another person has asked for: the second signature.
 
     Raises
@@ -106,7 +95,7 @@ def approve(
     NotAllowedError
         If the same person asks and approves, or it is not a person.
     """
-    opened = open_experiment(session, project_key, environment_key, key)
+    opened = place.open()
     asked = _pending(opened)
     if actor.kind != "user":
         raise NotAllowedError(
@@ -122,19 +111,11 @@ def approve(
     return _ship(opened, move, asked | {"second": actor.name}, actor, now)
 
 
-def decline(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
-    *,
-    note: str,
-    actor: Actor,
-    now: dt.datetime,
-) -> Experiment:
+@verb
+def decline(place: Place, *, note: str, actor: Actor, now: dt.datetime) -> Experiment:
     """Turn a request down, or take one's own back; the verdict stands."""
     note = required(note, "note", "declining")
-    opened = open_experiment(session, project_key, environment_key, key)
+    opened = place.open()
     asked = _pending(opened)
     opened.experiment.request = None
     return opened.act(
@@ -211,7 +192,7 @@ def _check_flag(opened: Opened) -> None:
             field="flag",
             hint="turn it on first: else nobody would get what ships",
         )
-    layers.check_ships_alone(opened.session, opened.experiment, opened.plan)
+    sharing.check_ships_alone(opened.session, opened.experiment, opened.plan)
 
 
 def _ship(

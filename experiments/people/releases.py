@@ -17,7 +17,7 @@ from experiments.errors import PlanError
 from experiments.machine.lifecycle import LIVE, Move, State
 from experiments.models import Experiment
 from experiments.moves.enact import current_flag
-from experiments.moves.places import open_experiment, same_person
+from experiments.moves.places import Place, same_person, verb
 from experiments.moves.release_state import is_release, standing_of
 from experiments.people import services
 from experiments.telling.release_words import approved_sentence
@@ -58,15 +58,8 @@ def create(
         raise in_short_words(error) if is_short_form(given) else error from None
 
 
-def start(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
-    *,
-    actor: Actor,
-    now: dt.datetime,
-) -> Experiment:
+@verb
+def start(place: Place, *, actor: Actor, now: dt.datetime) -> Experiment:
     """Seal a draft, if it is one, and serve the first step.
 
     Raises
@@ -74,21 +67,13 @@ def start(
     StateError
         If the flag cannot carry the release, or it has started before.
     """
-    place = (session, project_key, environment_key, key)
     if find(*place).state == State.DRAFT:
         services.seal(*place, actor=actor, now=now)
     return services.start(*place, actor=actor, now=now)
 
 
-def approve(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
-    *,
-    actor: Actor,
-    now: dt.datetime,
-) -> Experiment:
+@verb
+def approve(place: Place, *, actor: Actor, now: dt.datetime) -> Experiment:
     """Approve the present step, so that the one after it may come.
 
     Raises
@@ -98,8 +83,8 @@ def approve(
     StateError
         If there is nothing to approve.
     """
-    find(session, project_key, environment_key, key)
-    opened = open_experiment(session, project_key, environment_key, key)
+    find(*place)
+    opened = place.open()
     plan, position = opened.plan, opened.position
     assert plan.release is not None
     if position.state not in LIVE:
@@ -107,7 +92,7 @@ def approve(
             f"a release that is {position.state} has no step to approve",
             hint="only from HELD, RAMPING, RUNNING",
         )
-    standing = standing_of(session, opened.experiment, plan)
+    standing = standing_of(place.session, opened.experiment, plan)
     step = position.step
     if not plan.release.steps[step].approval or step in standing.approved:
         why = "is approved already" if step in standing.approved else "needs no approval"
@@ -142,9 +127,3 @@ def find(session: Session, project_key: str, environment_key: str, key: str) -> 
             f"{key!r} is an experiment, not a release", field="key", hint="look among experiments"
         )
     return experiment
-
-
-def list_releases(session: Session, project_key: str, **which: str | None) -> list[Experiment]:
-    """Give a project's releases, newest first."""
-    found = services.list_experiments(session, project_key, **which)
-    return [each for each in found if is_release(each)]

@@ -15,32 +15,26 @@ from sqlmodel import Session, col, select
 from experiments.catalogue.completing import complete, newer_versions
 from experiments.contract import words
 from experiments.contract.parsing import parse_plan, read_text
-from experiments.contract.plan import plan_hash
+from experiments.contract.plan import Plan, plan_hash
 from experiments.contract.release import whole_form
-from experiments.errors import SealBrokenError
 from experiments.judging import record
 from experiments.machine import lifecycle
 from experiments.machine.lifecycle import State
 from experiments.models import Experiment, Look
-from experiments.moves import layers
+from experiments.moves import layers, sharing
 from experiments.moves.enact import current_flag, plan_of
-from experiments.moves.places import find_experiment, open_experiment, required, same_person
-from experiments.moves.release_state import release_facts
+from experiments.moves.places import Place, find_experiment, required, verb
+from experiments.people.card_facts import status_of
 from experiments.planning import feasibility
 from experiments.planning.feasibility import forecast_body
+from experiments.policies import completing as policies
 from experiments.rules import serving
 from experiments.sources.services import check_before_seal, check_before_start
-from experiments.telling import audits, release_words
-from experiments.telling.card import Card, CardStatus, build_card
+from experiments.telling import release_words
+from experiments.telling.card import Card, build_card
 from flags import audit
 from flags.actor import Actor
-from flags.errors import (
-    AlreadyExistsError,
-    InvalidInputError,
-    NotAllowedError,
-    NotFoundError,
-    StateError,
-)
+from flags.errors import AlreadyExistsError, InvalidInputError, NotFoundError, StateError
 from flags.models import Environment, Project
 from flags.revisions import lock_environment
 
@@ -62,7 +56,7 @@ def create_experiment(
     AlreadyExistsError
         If the environment has an experiment of that key; keys are never used twice.
     """
-    plan = parse_plan(complete(session, project_key, whole_form(read_text(document))))
+    plan = _read_plan(session, project_key, document)
     environment = lock_environment(session, project_key, plan.environment)
     if find_experiment(session, environment, plan.key) is not None:
         raise AlreadyExistsError(
@@ -86,26 +80,20 @@ def create_experiment(
     return experiment
 
 
+@verb
 def replace_plan(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
-    document: Mapping[str, Any] | str,
-    *,
-    actor: Actor,
-    now: dt.datetime,
+    place: Place, document: Mapping[str, Any] | str, *, actor: Actor, now: dt.datetime
 ) -> Experiment:
     """Write a draft's plan anew. Key, flag and environment stay; a sealed plan cannot change."""
-    experiment = open_experiment(session, project_key, environment_key, key).experiment
+    session, experiment = place.session, place.open().experiment
     if experiment.state != State.DRAFT:
         raise StateError(
-            f"the plan is sealed: experiment {key!r} is {experiment.state}",
+            f"the plan is sealed: experiment {place.key!r} is {experiment.state}",
             hint="stop it and draft another one",
         )
-    plan = parse_plan(complete(session, project_key, whole_form(read_text(document))))
+    plan = _read_plan(session, place.project_key, document)
     fixed = (plan.key, plan.flag, plan.environment)
-    if fixed != (experiment.key, experiment.flag_key, environment_key):
+    if fixed != (experiment.key, experiment.flag_key, place.environment_key):
         raise InvalidInputError("key, flag and environment of a draft stay", field="key")
     before = experiment.plan
     experiment.plan = plan.to_document()
@@ -123,18 +111,17 @@ def replace_plan(
     return experiment
 
 
-def seal(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
-    *,
-    actor: Actor,
-    now: dt.datetime,
-) -> Experiment:
+def _read_plan(session: Session, project_key: str, document: Mapping[str, Any] | str) -> Plan:
+    """Read a plan, with what it leaves to the project filled in."""
+    whole = complete(session, project_key, whole_form(read_text(document)))
+    return parse_plan(policies.complete_policy(session, project_key, whole))
+
+
+@verb
+def seal(place: Place, *, actor: Actor, now: dt.datetime) -> Experiment:
     """Freeze the plan with its hash; from now on every rule of the decision is fixed."""
-    opened = open_experiment(session, project_key, environment_key, key)
-    experiment, plan = opened.experiment, opened.plan
+    opened = place.open()
+    session, experiment, plan = opened.session, opened.experiment, opened.plan
     check_before_seal(session, experiment.project_id, plan)
     layers.check_layer(session, opened.environment, plan)
     move = lifecycle.seal(opened.position)
@@ -145,16 +132,8 @@ def seal(
     return opened.act(move, "seal", sentence, actor=actor, now=now, body=body)
 
 
-def accept(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
-    *,
-    risks: Sequence[str],
-    actor: Actor,
-    now: dt.datetime,
-) -> Experiment:
+@verb
+def accept(place: Place, *, risks: Sequence[str], actor: Actor, now: dt.datetime) -> Experiment:
     """Sign for risks of the sealed plan, so that it may start in spite of them.
 
     Only the plan's customer can, signed in; what was signed is kept with the forecast that it was
@@ -167,10 +146,10 @@ def accept(
     StateError
         If the plan is not sealed, or has started.
     """
-    experiment = open_experiment(session, project_key, environment_key, key).experiment
+    session, experiment = place.session, place.open().experiment
     if experiment.state != State.SEALED:
         raise StateError(
-            f"a risk is accepted for a sealed plan: experiment {key!r} is {experiment.state}",
+            f"a risk is accepted for a sealed plan: experiment {place.key!r} is {experiment.state}",
             hint="seal it first; once started there is nothing to sign",
         )
     plan = plan_of(experiment)
@@ -195,15 +174,8 @@ def accept(
     return experiment
 
 
-def start(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
-    *,
-    actor: Actor,
-    now: dt.datetime,
-) -> Experiment:
+@verb
+def start(place: Place, *, actor: Actor, now: dt.datetime) -> Experiment:
     """Serve the first step of the ramp: adds the tracked rule ``exp-<key>`` to the flag.
 
     Raises
@@ -212,8 +184,8 @@ def start(
         If the flag cannot carry the experiment, or the plan is not sealed; if its forecast is
         still being computed, or speaks against it and the customer has not signed.
     """
-    opened = open_experiment(session, project_key, environment_key, key)
-    experiment, plan = opened.experiment, opened.plan
+    opened = place.open()
+    session, experiment, plan = opened.session, opened.experiment, opened.plan
     check_before_start(session, experiment, plan)
     move = lifecycle.start(opened.position)
     lane = layers.reserve(session, opened.environment, plan)
@@ -237,34 +209,19 @@ def start(
     return opened.act(move, "start", sentence, actor=actor, now=now, body=body)
 
 
-def stop(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
-    *,
-    reason: str,
-    actor: Actor,
-    now: dt.datetime,
-) -> Experiment:
+@verb
+def stop(place: Place, *, reason: str, actor: Actor, now: dt.datetime) -> Experiment:
     """Stop anything that has not ended, with a reason; whoever was served gets control."""
     reason = required(reason, "reason", "a stop")
-    opened = open_experiment(session, project_key, environment_key, key)
+    opened = place.open()
     move = lifecycle.stop(opened.position)
     sentence = f"Stopped by {actor.name}: {reason}"
     body = {"do": "stop", "reason": reason}
     return opened.act(move, "action", sentence, actor=actor, now=now, body=body)
 
 
-def confirm(
-    session: Session,
-    project_key: str,
-    environment_key: str,
-    key: str,
-    *,
-    actor: Actor,
-    now: dt.datetime,
-) -> Experiment:
+@verb
+def confirm(place: Place, *, actor: Actor, now: dt.datetime) -> Experiment:
     """Ship what was proven, to 95 %. Only the plan's customer can.
 
     Raises
@@ -274,19 +231,12 @@ def confirm(
     SealBrokenError
         If somebody edited the experiment's rule since.
     """
-    opened = open_experiment(session, project_key, environment_key, key)
-    experiment, plan = opened.experiment, opened.plan
+    opened = place.open()
+    session, experiment, plan = opened.session, opened.experiment, opened.plan
     move = lifecycle.confirm(opened.position)
-    if not same_person(actor.name, plan.customer):
-        raise NotAllowedError(
-            f"only the customer, {plan.customer}, confirms this experiment",
-            hint="anybody may stop it, with a reason",
-        )
-    flag = current_flag(session, opened.environment, plan.flag)
-    edited = serving.edited_by_hand(plan, flag, experiment.rule or {})
-    if edited is not None:
-        raise SealBrokenError(f"{edited}: what was proven is not what is served", field="flag")
-    layers.check_ships_alone(session, experiment, plan)
+    opened.check_customer(actor, "confirms", hint="anybody may stop it, with a reason")
+    opened.check_seal("what was proven is not what is served")
+    sharing.check_ships_alone(session, experiment, plan)
     shipped = words.shipped_sentence(plan, experiment.winner)
     sentence = f"{plan.customer} confirmed on {words.moment(now)}. {shipped}"
     return opened.act(move, "action", sentence, actor=actor, now=now, body={"do": "confirm"})
@@ -297,6 +247,13 @@ def newer_metrics(session: Session, experiment: Experiment) -> list[dict[str, An
     if experiment.state != State.DRAFT:
         return []
     return newer_versions(session, experiment.project_id, experiment.plan)
+
+
+def newer_policy(session: Session, experiment: Experiment) -> dict[str, Any] | None:
+    """Tell whether a draft's stored policy has other rules by now, or is archived."""
+    if experiment.state != State.DRAFT:
+        return None
+    return policies.newer_policy(session, experiment.project_id, experiment.plan)
 
 
 def get_experiment(
@@ -312,31 +269,6 @@ def get_experiment(
     if found is None:
         raise NotFoundError(f"there is no experiment {key!r} in {environment_key}", field="key")
     return found
-
-
-def list_experiments(
-    session: Session,
-    project_key: str,
-    *,
-    environment_key: str | None = None,
-    flag_key: str | None = None,
-    state: str | None = None,
-) -> list[Experiment]:
-    """Give a project's experiments, newest first."""
-    query = (
-        select(Experiment)
-        .join(Project, col(Project.id) == Experiment.project_id)
-        .join(Environment, col(Environment.id) == Experiment.environment_id)
-        .where(Project.key == project_key)
-        .order_by(col(Experiment.id).desc())
-    )
-    if environment_key is not None:
-        query = query.where(Environment.key == environment_key)
-    if flag_key is not None:
-        query = query.where(Experiment.flag_key == flag_key)
-    if state is not None:
-        query = query.where(Experiment.state == state)
-    return list(session.exec(query))
 
 
 def looks(session: Session, experiment: Experiment) -> list[Look]:
@@ -370,33 +302,7 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
     every = _every_look(session, experiment)
     newest = next((look for look in reversed(every) if "holdback" not in look.data), None)
     after = next((look for look in reversed(every) if "holdback" in look.data), None)
-    audited = audits.tally_of(session, experiment.environment_id, experiment.plan)
-    status = CardStatus(
-        state=experiment.state,
-        verdict=experiment.verdict,
-        winner=experiment.winner,
-        sentence=experiment.note if _has_news(experiment) else "",
-        coverage=experiment.coverage,
-        dropped=tuple(experiment.dropped),
-        plan_hash=experiment.plan_hash,
-        started_at=experiment.started_at,
-        ended_at=_settled_at(experiment),
-        next_look_at=experiment.next_look_at,
-        confirm_by=experiment.confirm_by,
-        forecast=_forecast_sentence(session, experiment),
-        decided=tuple(each["verdict"] for each in experiment.verdicts),
-        held_cause=experiment.held_cause,
-        explain_by=experiment.explain_by,
-        compared_since=experiment.compared_since,
-        next_ramp_at=experiment.next_ramp_at,
-        comparison=None if after is None else after.data | {"decision": after.decision},
-        realised=experiment.realised,
-        override=experiment.override,
-        request=experiment.request,
-        release=release_facts(session, experiment, newest.data if newest else None, now),
-        audits=audited.text,
-        audits_good=audited.keeps_promise,
-    )
+    status = status_of(session, experiment, newest, after, now=now)
     if newest is None:
         return build_card(plan, status, now=now)
     return build_card(
@@ -408,29 +314,6 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         offset=newest.data["offset"],
         now=now,
     )
-
-
-def _forecast_sentence(session: Session, experiment: Experiment) -> str:
-    if experiment.started_at is not None or experiment.ended_at is not None:
-        return ""
-    row = feasibility.read_forecast(session, experiment)
-    if row is None:
-        return "What it can prove is being computed."
-    signed = [f"{each['by']} accepts {each['risk']}" for each in row.accepted]
-    return " ".join([str(row.document["sentence"]), *(f"{each}." for each in signed)])
-
-
-def _settled_at(experiment: Experiment) -> dt.datetime | None:
-    """Tell since when it stands as it does: it may have been turned back after it ended."""
-    if experiment.ended_at is None:
-        return None
-    told = (experiment.ended_at, experiment.verdict_at, experiment.closed_at)
-    return max(at for at in told if at is not None)
-
-
-def _has_news(experiment: Experiment) -> bool:
-    held = experiment.state == State.HELD
-    return held or experiment.verdict is not None or experiment.ended_at is not None
 
 
 def _audit(

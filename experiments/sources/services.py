@@ -22,15 +22,18 @@ from experiments.machine.lifecycle import FINISHED, State
 from experiments.models import Experiment, SourceCheck, SourceRow
 from flags import audit
 from flags.actor import Actor
-from flags.errors import InvalidInputError, NotFoundError, StateError, VersionConflictError
+from flags.errors import InvalidInputError, NotFoundError, StateError
 from flags.models import Project
+from flags.revisions import lock_project
+from flags.services import get_project
+from flags.versions import expect_version
 
 MAX_SOURCES = 100
 
 
 def list_sources(session: Session, project_key: str) -> list[SourceRow]:
     """List a project's sources by key."""
-    query = select(SourceRow).where(SourceRow.project_id == _project_id(session, project_key))
+    query = select(SourceRow).where(SourceRow.project_id == get_project(session, project_key).id)
     return list(session.exec(query.order_by(col(SourceRow.key))))
 
 
@@ -42,7 +45,7 @@ def get_source(session: Session, project_key: str, key: str) -> SourceRow:
     NotFoundError
         If the project has none of that key.
     """
-    return _get(session, _project_id(session, project_key), key)
+    return _get(session, _id(get_project(session, project_key)), key)
 
 
 def put_source(
@@ -69,9 +72,9 @@ def put_source(
     source = parse_source({"key": key, **document})
     if source.key != key:
         raise InvalidInputError("the key in the document is another one", field="key")
-    project_id = _locked(session, project_key)
+    project_id = _id(lock_project(session, project_key))
     row = _find(session, project_id, key)
-    _expect(row, key, expected_version)
+    expect_version(row, expected_version, f"source {key!r}")
     is_new = row is None
     before = None
     if row is None:
@@ -103,9 +106,9 @@ def delete_source(
     now: dt.datetime,
 ) -> None:
     """Forget a source that no sealed experiment needs any more."""
-    project_id = _locked(session, project_key)
+    project_id = _id(lock_project(session, project_key))
     row = _get(session, project_id, key)
-    _expect(row, key, expected_version)
+    expect_version(row, expected_version, f"source {key!r}")
     _refuse_if_used(session, project_id, key)
     session.delete(row)
     session.flush()
@@ -189,23 +192,9 @@ def _refuse_if_used(session: Session, project_id: int, key: str) -> None:
             )
 
 
-def _expect(row: SourceRow | None, key: str, expected_version: int | None) -> None:
-    if expected_version is None or (row is not None and row.version == expected_version):
-        return
-    raise VersionConflictError(f"somebody changed source {key!r} first", hint="read it again")
-
-
-def _project_id(session: Session, project_key: str) -> int:
-    found = session.exec(select(Project.id).where(Project.key == project_key)).one_or_none()
-    if found is None:
-        raise NotFoundError(f"there is no project {project_key!r}", field="project")
-    return found
-
-
-def _locked(session: Session, project_key: str) -> int:
-    project_id = _project_id(session, project_key)
-    _lock_project(session, project_id)
-    return project_id
+def _id(project: Project) -> int:
+    assert project.id is not None
+    return project.id
 
 
 def _lock_project(session: Session, project_id: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,9 @@ def test_experiments_end_by_themselves_and_nothing_is_wrong_with_any(machine: Ma
         assert trial.faults == [], trial.key
         assert trial.ended is not None
         assert trial.ended <= (DESIGN.days + 4) * DAY
+        assert trial.over is not None
+        verified = trial.over - trial.ended > 14 * DAY
+        assert verified is (result_of(trial, DESIGN).afterwards in {"CONFIRMED", "NOT_CONFIRMED"})
     ends = {result_of(trial, DESIGN).by["machine"].end for trial in machine.trials}
     assert {"ship", "harm", "futile"} <= ends <= {"ship", "harm", "futile", "not proven"}
     assert machine.looks >= sum(trial.looks for trial in machine.trials) > 40
@@ -64,6 +68,26 @@ def test_who_met_the_treatment_met_it_before_the_end(machine: Machine) -> None:
         if trial.state == "ROLLED_BACK":
             assert met.max() <= trial.ended
             assert not trial.tracked[trial.visitors.times > (trial.ended or 0)].any()
+
+
+def test_shipping_that_leaves_its_path_is_noticed(machine: Machine) -> None:
+    (trial,) = (t for t in machine.trials if t.state == "SHIPPING")
+    assert trial.ended is not None
+    assert trial.over is not None
+    times, served, counted = trial.visitors.times, trial.arm.copy(), trial.tracked.copy()
+    during = (times > trial.ended) & (times <= trial.over)
+
+    def noticed(where: Any, arm: int, what: str, *, tracked: bool = True) -> bool:
+        trial.arm[where], trial.tracked[where] = arm, tracked
+        found = machine.faults_of(trial)
+        trial.arm[:], trial.tracked[:] = served, counted
+        return any(what in fault for fault in found)
+
+    assert noticed(during, 1, "nobody was held back")
+    assert noticed(during, 0, "while it shipped only")
+    assert noticed(during & (served == 1), 1, "was not counted", tracked=False)
+    assert noticed(times > trial.over, 0, "were kept from what was verified")
+    assert machine.faults_of(trial) == []
 
 
 def rolled_back_early(machine: Machine) -> list[Trial]:
@@ -195,6 +219,10 @@ def test_a_rate_is_missed_only_when_chance_does_not_explain_it() -> None:
     hurt = [made_up(WORLDS[1], "ship", 1, faults=("a promised look is missing",))]
     assert report(hurt, forecast, lines.append) == 1
     assert any(line.startswith("FAULT e1") for line in lines)
+    late = [replace(made_up(WORLDS[1], "ship", i), afterwards="CONFIRMED") for i in range(30)]
+    assert report(late, forecast, lines.append) == 0
+    late[:5] = [replace(each, afterwards="LATE_HARM") for each in late[:5]]
+    assert report(late, forecast, lines.append) == 1
 
 
 def test_results_can_be_kept_and_reported_later(

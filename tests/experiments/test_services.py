@@ -12,6 +12,7 @@ import pytest
 
 from experiments.errors import PlanError, SealBrokenError
 from experiments.people import services
+from experiments.people.finding import Wanted, find_experiments
 from flags.actor import Actor
 from flags.audit import entries, verify_chain
 from flags.errors import (
@@ -159,12 +160,12 @@ def test_experiments_are_listed_newest_first_and_found_by_their_place(
     world.create()
     world.create(make_plan(key="other", environment="staging"))
     with world.database.read() as session:
-        listed = services.list_experiments(session, "shop")
+        listed = find_experiments(session, "shop")
         assert [experiment.key for experiment in listed] == ["other", "button"]
-        only = services.list_experiments(session, "shop", environment_key="production")
+        only = find_experiments(session, "shop", Wanted("production"))
         assert [experiment.key for experiment in only] == ["button"]
-        assert services.list_experiments(session, "shop", state="SEALED") == []
-        assert services.list_experiments(session, "shop", flag_key="none") == []
+        assert find_experiments(session, "shop", Wanted(state="SEALED")) == []
+        assert find_experiments(session, "shop", Wanted(flag_keys=["none"])) == []
         for place in (("shop", "production", "x"), ("shop", "moon", "button"), ("x", "y", "z")):
             with pytest.raises(NotFoundError):
                 services.get_experiment(session, *place)

@@ -11,8 +11,8 @@ from experiments.catalogue import demand
 from experiments.catalogue.models import EventType
 from flags import services
 from web.api.blueprint import blueprint
-from web.api.render import document, expected, page
-from web.auth.guard import current_caller, needs
+from web.api.render import document, page, upon_expected
+from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
 from web.event_store import seen_events
@@ -58,9 +58,7 @@ def put_event_type(project_key: str) -> ResponseReturnValue:
             body.name,
             body.demand,
             description=body.description,
-            expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            **upon_expected(),
         )
         return document(show_event_type(row), status=201 if is_new else 200, etag=row.version)
 

@@ -1,4 +1,4 @@
-"""Experiments, when people step in: explain, extend, override, approve, decline, close."""
+"""What people decide about experiments: seal, start, accept, confirm, stop, step in, close."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from pydantic import Field
 
 from experiments.models import Experiment
 from experiments.people import interventions, overrides
+from experiments.people import services as experiments
 from web.api.blueprint import blueprint
-from web.api.experiments import ITEM, answer, environment_of
+from web.api.experiment_parts import Key, StopBody, carry_out
+from web.api.experiments import ITEM, answer
 from web.api.idempotency import idempotent
 from web.api.times import parse_instant
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs
 from web.auth.roles import Role
-from web.body import Body, read_body
-from web.transactions import now, transaction
+from web.body import Body, NoBody, read_body
 
 Words = Annotated[str, Field(max_length=2000)]
+
+
+class AcceptBody(Body):
+    """Which risks the customer signs for."""
+
+    risks: Annotated[list[Key], Field(min_length=1, max_length=10)]
 
 
 class ExplainBody(Body):
@@ -50,8 +57,32 @@ class OverrideBody(Body):
     review_at: Annotated[str, Field(max_length=64)]
 
 
-class NoBody(Body):
-    """Nothing to say."""
+@blueprint.post(f"{ITEM}/<any(seal, start, confirm):verb>")
+@needs(Role.EDITOR)
+@idempotent()
+def advance_experiment(project_key: str, experiment_key: str, verb: str) -> ResponseReturnValue:
+    """Freeze the plan, serve the first step of the ramp, or (the customer) ship what was proven."""
+    read_body(NoBody)
+    step = {"seal": experiments.seal, "start": experiments.start, "confirm": experiments.confirm}
+    return _do(step[verb], project_key, experiment_key)
+
+
+@blueprint.post(f"{ITEM}/stop")
+@needs(Role.EDITOR)
+@idempotent()
+def stop_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Stop an experiment with a reason; whoever was served gets control."""
+    body = read_body(StopBody)
+    return _do(experiments.stop, project_key, experiment_key, reason=body.reason)
+
+
+@blueprint.post(f"{ITEM}/accept")
+@needs(Role.EDITOR)
+@idempotent()
+def accept_risks(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Let the customer, signed in, start a sealed plan in spite of a risk."""
+    body = read_body(AcceptBody)
+    return _do(experiments.accept, project_key, experiment_key, risks=body.risks)
 
 
 @blueprint.post(f"{ITEM}/explain")
@@ -120,15 +151,4 @@ def decline_override(project_key: str, experiment_key: str) -> ResponseReturnVal
 def _do(
     verb: Callable[..., Experiment], project_key: str, experiment_key: str, **said: Any
 ) -> ResponseReturnValue:
-    with transaction() as session:
-        environment_key = environment_of(session, project_key, experiment_key)
-        experiment = verb(
-            session,
-            project_key,
-            environment_key,
-            experiment_key,
-            actor=current_caller().actor,
-            now=now(),
-            **said,
-        )
-        return answer(session, project_key, experiment)
+    return carry_out(verb, project_key, experiment_key, answer, **said)

@@ -16,10 +16,10 @@ from web.api.audit import HistoryQuery, entry_page
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import PageQuery, document, expected, page
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_object, read_query
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _INSTRUCTION_BY_VERB = {"on": "turn_on", "off": "turn_off", "kill": "kill", "unkill": "unkill"}
 _IN_ENVIRONMENT = "/projects/<project_key>/flags/<path:flag_key>/environments/<environment_key>"
@@ -71,9 +71,7 @@ def create_flag(project_key: str) -> ResponseReturnValue:
         message = "a comment is a string"
         raise InvalidInputError(message, field="comment")
     with transaction() as session:
-        view = services.create_flag(
-            session, project_key, draft, actor=current_caller().actor, now=now(), comment=comment
-        )
+        view = services.create_flag(session, project_key, draft, comment=comment, **who_and_when())
     return document(_flag(view), status=201, etag=_etag(view))
 
 
@@ -190,10 +188,9 @@ def _apply(project_key: str, environment_key: str, change: Change) -> ResponseRe
             project_key,
             environment_key,
             change,
-            actor=current_caller().actor,
-            now=now(),
             expected_version=wanted.revision,
             expected_flag_versions=flags,
+            **who_and_when(),
         )
         return _changed(result, environment_key, "apply")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from flask import Response
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 from sqlmodel import Session
@@ -15,11 +16,11 @@ from flags import services
 from flags.models import Environment
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint
-from web.api.render import document, expected, page
-from web.auth.guard import current_caller, needs
+from web.api.render import document, page, upon_expected
+from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
 
@@ -36,9 +37,7 @@ def get_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Return the holdout, and what all that shipped has brought against it."""
     read_query(Query)
     with reading() as session:
-        environment = services.get_environment(session, project_key, environment_key)
-        row = holdout.current_holdout(session, environment)
-        return document(_show(session, environment, row))
+        return _answer(session, project_key, environment_key)
 
 
 @blueprint.put(f"{_PLACE}/holdout")
@@ -47,17 +46,10 @@ def set_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Hold a share of all units out of everything, or a larger one."""
     body = read_body(HoldoutBody)
     with transaction() as session:
-        row = holdout.set_holdout(
-            session,
-            project_key,
-            environment_key,
-            share=body.share,
-            expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+        holdout.set_holdout(
+            session, project_key, environment_key, share=body.share, **upon_expected()
         )
-        environment = services.get_environment(session, project_key, environment_key)
-        return document(_show(session, environment, row))
+        return _answer(session, project_key, environment_key)
 
 
 @blueprint.delete(f"{_PLACE}/holdout")
@@ -65,16 +57,8 @@ def set_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
 def end_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Let everybody in again: all rules are published without the holdout, in one revision."""
     with transaction() as session:
-        holdout.end_holdout(
-            session,
-            project_key,
-            environment_key,
-            expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
-        )
-        environment = services.get_environment(session, project_key, environment_key)
-        return document(_show(session, environment, None))
+        holdout.end_holdout(session, project_key, environment_key, **upon_expected())
+        return _answer(session, project_key, environment_key)
 
 
 @blueprint.get(f"{_PLACE}/audits")
@@ -103,9 +87,15 @@ def list_audits(project_key: str, environment_key: str) -> ResponseReturnValue:
     return document(page(items, None) | {"tally": audits.tally(found).to_document()})
 
 
-def _show(session: Session, environment: Environment, row: HoldoutRow | None) -> dict[str, Any]:
+def _answer(session: Session, project_key: str, environment_key: str) -> Response:
+    environment = services.get_environment(session, project_key, environment_key)
+    row = holdout.current_holdout(session, environment)
     if row is None:
-        return {"on": False, "share": 0.0, "flag": holdout.FLAG}
+        return document({"on": False, "share": 0.0, "flag": holdout.FLAG})
+    return document(_show(session, environment, row))
+
+
+def _show(session: Session, environment: Environment, row: HoldoutRow) -> dict[str, Any]:
     newest = readings.newest_effect(session, row)
     return {
         "on": True,

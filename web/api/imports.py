@@ -12,10 +12,10 @@ from flags.imports import ImportOutcome, import_flag_set
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import document, expected
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Query, read_object, read_query
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 
 class ImportQuery(Query):
@@ -43,11 +43,10 @@ def import_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
             project_key,
             environment_key,
             flag_set,
-            actor=current_caller().actor,
-            now=now(),
             preview=query.preview,
             comment=query.comment,
             expected_version=wanted.revision,
+            **who_and_when(),
         )
         return _done(outcome, environment_key, "preview" if query.preview else "apply")
 

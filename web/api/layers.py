@@ -13,11 +13,11 @@ from experiments.moves.layers import Layer
 from flags import services
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint
-from web.api.render import document, expected, page
-from web.auth.guard import current_caller, needs
+from web.api.render import document, page, upon_expected
+from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _LIST = "/projects/<project_key>/environments/<environment_key>/layers"
 _ITEM = f"{_LIST}/<layer_key>"
@@ -62,9 +62,7 @@ def put_layer(project_key: str, environment_key: str, layer_key: str) -> Respons
             environment_key,
             layer_key,
             description=body.description,
-            expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            **upon_expected(),
         )
     return document(_show(layer), status=201 if is_new else 200)
 
@@ -74,15 +72,7 @@ def put_layer(project_key: str, environment_key: str, layer_key: str) -> Respons
 def delete_layer(project_key: str, environment_key: str, layer_key: str) -> ResponseReturnValue:
     """Forget a layer that no sealed experiment needs."""
     with transaction() as session:
-        layers.delete_layer(
-            session,
-            project_key,
-            environment_key,
-            layer_key,
-            expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
-        )
+        layers.delete_layer(session, project_key, environment_key, layer_key, **upon_expected())
     return Response(status=204)
 
 

@@ -14,11 +14,11 @@ from experiments.catalogue.views import (
 )
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import document, expected, page
-from web.auth.guard import current_caller, needs
+from web.api.render import document, page, upon_expected
+from web.auth.guard import needs
 from web.auth.roles import Role
-from web.body import Body, Query, read_body, read_object, read_query
-from web.transactions import now, reading, transaction
+from web.body import NoBody, Query, read_body, read_object, read_query
+from web.transactions import reading, transaction
 
 _ITEM = "/projects/<project_key>/metrics/<metric_key>"
 
@@ -27,10 +27,6 @@ class ListQuery(Query):
     """Which metrics: those in use, or those that were archived."""
 
     archived: bool = False
-
-
-class NoBody(Body):
-    """Nothing to say."""
 
 
 @blueprint.get("/projects/<project_key>/metrics")
@@ -83,13 +79,7 @@ def put_metric(project_key: str, metric_key: str) -> ResponseReturnValue:
     body = read_object()
     with transaction() as session:
         row, is_new = catalogue.put_metric(
-            session,
-            project_key,
-            metric_key,
-            body,
-            expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            session, project_key, metric_key, body, **upon_expected()
         )
         return _answer(row, status=201 if is_new else 200)
 
@@ -102,13 +92,7 @@ def archive_metric(project_key: str, metric_key: str, verb: str) -> ResponseRetu
     read_body(NoBody)
     with transaction() as session:
         row = catalogue.set_archived(
-            session,
-            project_key,
-            metric_key,
-            archived=verb == "archive",
-            expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            session, project_key, metric_key, archived=verb == "archive", **upon_expected()
         )
         return _answer(row)
 

@@ -12,10 +12,10 @@ from flags.models import Environment, Project
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import document, page
-from web.auth.guard import current_caller, needs
+from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 Text = Annotated[str, Field(max_length=1024)]
 
@@ -55,9 +55,7 @@ def create_project() -> ResponseReturnValue:
     caller.require_everywhere()
     body = read_body(ProjectBody)
     with transaction() as session:
-        project = services.create_project(
-            session, key=body.key, name=body.name, actor=caller.actor, now=now()
-        )
+        project = services.create_project(session, key=body.key, name=body.name, **who_and_when())
     return document(_project(project), status=201)
 
 
@@ -93,8 +91,7 @@ def create_environment(project_key: str) -> ResponseReturnValue:
             key=body.key,
             name=body.name,
             production=body.production,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         return document(_environment(environment), status=201, etag=environment.revision)
 

@@ -12,23 +12,24 @@ from experiments.models import Experiment
 from experiments.moves.release_state import release_facts
 from experiments.people import releases
 from experiments.people import services as experiments
-from experiments.telling.card import card_text
 from flags import services
 from web.api.blueprint import blueprint
-from web.api.experiments import (
+from web.api.experiment_parts import (
     ListQuery,
-    NoBody,
     StopBody,
+    carry_out,
     environment_names,
     environment_of,
+    list_page,
+    show_card,
     show_experiment,
 )
 from web.api.idempotency import idempotent
 from web.api.queries import count_looks, newest_look
 from web.api.render import document, page
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
-from web.body import read_body, read_object, read_query
+from web.body import NoBody, read_body, read_object, read_query
 from web.transactions import now, reading, transaction
 
 _ALL = "/projects/<project_key>/releases"
@@ -41,20 +42,9 @@ def list_releases(project_key: str) -> ResponseReturnValue:
     """List a project's releases, newest first, each with its step and what that waits for."""
     query = read_query(ListQuery)
     with reading() as session:
-        services.get_project(session, project_key)
-        if query.environment is not None:
-            services.get_environment(session, project_key, query.environment)
-        found = releases.list_releases(
-            session,
-            project_key,
-            environment_key=query.environment,
-            flag_key=query.flag,
-            state=query.state,
-        )
-        names = environment_names(session, project_key)
-        counts = count_looks(session, found)
-        items = [_show(session, each, names, counts) for each in found]
-    return document(page(items, None))
+        listed = list_page(session, project_key, query, releases=True)
+        items = [_show(session, each, listed.names, listed.looks) for each in listed.experiments]
+    return document(page(items, listed.last))
 
 
 @blueprint.post(_ALL)
@@ -65,9 +55,7 @@ def create_release(project_key: str) -> ResponseReturnValue:
     body = read_object()
     with transaction() as session:
         services.get_project(session, project_key)
-        release = releases.create(
-            session, project_key, body, actor=current_caller().actor, now=now()
-        )
+        release = releases.create(session, project_key, body, **who_and_when())
         return _answer(session, project_key, release, status=201)
 
 
@@ -86,17 +74,7 @@ def advance_release(project_key: str, release_key: str, verb: str) -> ResponseRe
     """Seal and serve the first step, or (somebody else) approve the present one."""
     read_body(NoBody)
     step = {"start": releases.start, "approve": releases.approve}[verb]
-    with transaction() as session:
-        environment_key = environment_of(session, project_key, release_key)
-        release = step(
-            session,
-            project_key,
-            environment_key,
-            release_key,
-            actor=current_caller().actor,
-            now=now(),
-        )
-        return _answer(session, project_key, release)
+    return carry_out(step, project_key, release_key, _answer)
 
 
 @blueprint.post(f"{_ITEM}/stop")
@@ -105,18 +83,13 @@ def advance_release(project_key: str, release_key: str, verb: str) -> ResponseRe
 def stop_release(project_key: str, release_key: str) -> ResponseReturnValue:
     """Stop a release with a reason; whoever has the variant gets control."""
     body = read_body(StopBody)
-    with transaction() as session:
-        release = _find(session, project_key, release_key)
-        release = experiments.stop(
-            session,
-            project_key,
-            environment_of(session, project_key, release_key),
-            release.key,
-            reason=body.reason,
-            actor=current_caller().actor,
-            now=now(),
-        )
-        return _answer(session, project_key, release)
+    return carry_out(_stop, project_key, release_key, _answer, reason=body.reason)
+
+
+def _stop(session: Session, *where: str, **said: Any) -> Experiment:
+    # An experiment is stopped among experiments, not here.
+    releases.find(session, *where)
+    return experiments.stop(session, *where, **said)
 
 
 @blueprint.get(f"{_ITEM}/card.txt")
@@ -124,9 +97,7 @@ def stop_release(project_key: str, release_key: str) -> ResponseReturnValue:
 def get_release_card(project_key: str, release_key: str) -> ResponseReturnValue:
     """Return the release's card as plain text."""
     with reading() as session:
-        release = _find(session, project_key, release_key)
-        card = experiments.get_card(session, release, now=now())
-    return Response(card_text(card) + "\n", content_type="text/plain; charset=utf-8")
+        return show_card(session, _find(session, project_key, release_key))
 
 
 @blueprint.get(f"{_ITEM}/record")

@@ -13,6 +13,7 @@ from flask import Response, request
 from pydantic import Field
 
 from flags.errors import InvalidInputError
+from web.auth.guard import WhoAndWhen, who_and_when
 from web.body import Query
 
 DEFAULT_LIMIT = 100
@@ -102,3 +103,20 @@ def expected() -> Expected:
         raise InvalidInputError(message, field="If-Match", hint='such as "17" or "v3"')
     number = int(match[2])
     return Expected(flag_version=number) if match[1] else Expected(revision=number)
+
+
+class UponExpected(WhoAndWhen):
+    """What every service asks for that writes a versioned thing."""
+
+    expected_version: int | None
+
+
+def upon_expected() -> UponExpected:
+    """Return who is asking, when, and the version that ``If-Match`` names, as a service takes them.
+
+    Raises
+    ------
+    InvalidInputError
+        ``If-Match`` is no ETag of ours.
+    """
+    return {"expected_version": expected().revision, **who_and_when()}

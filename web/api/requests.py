@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+from flask import Response
 from flask.typing import ResponseReturnValue
 from pydantic import ConfigDict, Field
 
@@ -13,10 +15,10 @@ from flags.errors import InvalidInputError
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import PageQuery, document, expected, page
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, read_body, read_query
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _LIST = "/projects/<project_key>/requests"
 _ITEM = f"{_LIST}/<int(max=2147483647):request_id>"
@@ -98,10 +100,9 @@ def create_request(project_key: str) -> ResponseReturnValue:
             demand=body.demand,
             text=body.text,
             asker=body.asker,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
-        return document(_show(made), status=201, etag=made.version)
+        return _answer(made, status=201)
 
 
 @blueprint.get(_ITEM)
@@ -110,26 +111,15 @@ def get_request(project_key: str, request_id: int) -> ResponseReturnValue:
     """Return one request."""
     with reading() as session:
         found = requests.get_request(session, project_key, request_id)
-    return document(_show(found), etag=found.version)
+        return _answer(found)
 
 
 @blueprint.patch(_ITEM)
 @needs(Role.EDITOR)
 def edit_request(project_key: str, request_id: int) -> ResponseReturnValue:
     """Change title, text, class or asker."""
-    body, version = read_body(RequestEdit), _expected_version()
-    changes = body.model_dump(by_alias=True, exclude_none=True)
-    with transaction() as session:
-        edited = requests.edit_request(
-            session,
-            project_key,
-            request_id,
-            changes=changes,
-            version=version,
-            actor=current_caller().actor,
-            now=now(),
-        )
-        return document(_show(edited), etag=edited.version)
+    changes = read_body(RequestEdit).model_dump(by_alias=True, exclude_none=True)
+    return _do(requests.edit_request, project_key, request_id, changes=changes)
 
 
 @blueprint.post(f"{_ITEM}/link")
@@ -137,19 +127,10 @@ def edit_request(project_key: str, request_id: int) -> ResponseReturnValue:
 @idempotent()
 def link_request(project_key: str, request_id: int) -> ResponseReturnValue:
     """Say which flag causes the request, or will resolve it."""
-    body, version = read_body(RequestLink), _expected_version()
-    with transaction() as session:
-        linked = requests.link_request(
-            session,
-            project_key,
-            request_id,
-            flag_key=body.flag,
-            relation=body.relation,
-            version=version,
-            actor=current_caller().actor,
-            now=now(),
-        )
-        return document(_show(linked), etag=linked.version)
+    body = read_body(RequestLink)
+    return _do(
+        requests.link_request, project_key, request_id, flag_key=body.flag, relation=body.relation
+    )
 
 
 @blueprint.post(f"{_ITEM}/resolve")
@@ -157,19 +138,18 @@ def link_request(project_key: str, request_id: int) -> ResponseReturnValue:
 @idempotent()
 def resolve_request(project_key: str, request_id: int) -> ResponseReturnValue:
     """Close a request: resolved, or declined with a note."""
-    body, version = read_body(RequestEnd), _expected_version()
+    body = read_body(RequestEnd)
+    return _do(requests.resolve_request, project_key, request_id, state=body.state, note=body.note)
+
+
+def _do(
+    verb: Callable[..., Request], project_key: str, request_id: int, **said: Any
+) -> ResponseReturnValue:
+    version = _expected_version()
     with transaction() as session:
-        ended = requests.resolve_request(
-            session,
-            project_key,
-            request_id,
-            state=body.state,
-            note=body.note,
-            version=version,
-            actor=current_caller().actor,
-            now=now(),
+        return _answer(
+            verb(session, project_key, request_id, version=version, **said, **who_and_when())
         )
-        return document(_show(ended), etag=ended.version)
 
 
 def _expected_version() -> int | None:
@@ -178,6 +158,10 @@ def _expected_version() -> int | None:
         message = "If-Match must be the ETag of the request"
         raise InvalidInputError(message, field="If-Match", hint='such as "3"')
     return given.revision
+
+
+def _answer(request: Request, *, status: int = 200) -> Response:
+    return document(_show(request), status=status, etag=request.version)
 
 
 def _show(request: Request) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from flask.typing import ResponseReturnValue
 from experiments.models import SourceRow
 from experiments.sources import services as sources
 from web.api.blueprint import blueprint
-from web.api.render import document, expected, page
-from web.auth.guard import current_caller, needs
+from web.api.render import document, page, upon_expected
+from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Query, read_object, read_query
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _ITEM = "/projects/<project_key>/sources/<source_key>"
 
@@ -45,15 +45,7 @@ def put_source(project_key: str, source_key: str) -> ResponseReturnValue:
     """Declare a source, or write it anew: the body is its document."""
     body = read_object()
     with transaction() as session:
-        row, is_new = sources.put_source(
-            session,
-            project_key,
-            source_key,
-            body,
-            expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
-        )
+        row, is_new = sources.put_source(session, project_key, source_key, body, **upon_expected())
         return document(_show(row), status=201 if is_new else 200, etag=row.version)
 
 
@@ -62,14 +54,7 @@ def put_source(project_key: str, source_key: str) -> ResponseReturnValue:
 def delete_source(project_key: str, source_key: str) -> ResponseReturnValue:
     """Forget a source that no sealed experiment needs."""
     with transaction() as session:
-        sources.delete_source(
-            session,
-            project_key,
-            source_key,
-            expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
-        )
+        sources.delete_source(session, project_key, source_key, **upon_expected())
     return Response(status=204)
 
 

@@ -5,11 +5,13 @@ Every view says what it needs with :func:`needs` or :func:`public`; one that say
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypedDict, TypeVar, cast
 
 from flask import Response, current_app, g, request
 
+from flags.actor import Actor
 from flags.errors import NotAllowedError
 from flags.services import get_project
 from web.auth import service
@@ -86,6 +88,24 @@ def current_caller() -> Caller:
         hint = "send Authorization: Bearer fs_usr_…, or sign in"
         raise UnauthenticatedError(message, hint=hint)
     return caller
+
+
+class WhoAndWhen(TypedDict):
+    """What every service that writes asks for."""
+
+    actor: Actor
+    now: dt.datetime
+
+
+def who_and_when() -> WhoAndWhen:
+    """Return who is asking and the time of the request, as a service takes them.
+
+    Raises
+    ------
+    UnauthenticatedError, NotAllowedError
+        As :func:`current_caller`.
+    """
+    return {"actor": current_caller().actor, "now": now()}
 
 
 def find_caller() -> Caller | None:

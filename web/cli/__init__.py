@@ -32,6 +32,7 @@ from web.cli import (
     local,
     metrics,
     plan,
+    policies,
     releases,
     requests,
     sources,
@@ -120,6 +121,7 @@ main.add_command(layers.layers)
 main.add_command(holdout.holdout)
 main.add_command(sources.sources)
 main.add_command(metrics.metrics)
+main.add_command(policies.policies)
 main.add_command(event_types.event_types)
 main.add_command(plan.plan_command)
 main.add_command(ledger.ledger)

@@ -17,9 +17,7 @@ def _post(
     body: dict[str, Any],
     environment: str | None,
 ) -> None:
-    remote = invocation.remote
-    path = remote.project_path("experiments", experiment, verb)
-    answer = remote.post(path, body, environment=environment)
+    answer = invocation.remote.act("experiments", experiment, verb, environment, body)
     invocation.output.document(answer, answer["sentence"])
 
 

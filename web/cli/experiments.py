@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 
 from web.cli.context import Invocation, pass_invocation
-from web.cli.files import parse_json, read_text
+from web.cli.files import parse_json, read_data
 from web.cli.forecasts import forecast_text, wait_for_forecast
 from web.cli.options import which_environment_option
-from web.cli.output import EXIT_FALSE, CommandError, moment
+from web.cli.output import EXIT_FALSE, moment
 
 _PROVEN = {"VALUE_PROVEN", "NO_HARM_PROVEN", "CONFIRMED"}
 
@@ -27,15 +26,20 @@ def experiments() -> None:
 @click.option("--state", help="such as RUNNING")
 @click.option("--flag", help="only those of one flag")
 @click.option("-e", "--environment", help="only those of one environment")
+@click.option("--waiting", "group", flag_value="waiting", help="only those that need a person")
+@click.option("--running", "group", flag_value="running", help="only those that run by themselves")
+@click.option("--planned", "group", flag_value="planned", help="only drafts and sealed plans")
+@click.option("--ended", "group", flag_value="ended", help="only those that are over")
+@click.option("--filter", "filter_", help="words of key, flag, hypothesis, customer or sentence")
+@click.option("--limit", type=click.IntRange(min=1), help="so many at most")
 @pass_invocation
 def list_experiments(
-    invocation: Invocation, state: str | None, flag: str | None, environment: str | None
+    invocation: Invocation, /, limit: int | None, filter_: str | None, **which: str | None
 ) -> None:
     """List experiments and their verdicts, newest first."""
     remote = invocation.remote
-    found: list[dict[str, Any]] = remote.get(
-        remote.project_path("experiments"), state=state, flag=flag, environment=environment
-    )["items"]
+    path = remote.project_path("experiments")
+    found = remote.items(path, limit=limit, filter=filter_, **which)
     if not invocation.output.as_json:
         found = [{**each, "next_look_at": moment(each["next_look_at"])} for each in found]
     invocation.output.table(
@@ -58,7 +62,7 @@ def list_experiments(
 @pass_invocation
 def create(invocation: Invocation, plan: str) -> None:
     """Create an experiment from a plan (TOML or JSON); it starts as a draft."""
-    document = _read_plan(plan)
+    document = read_data(plan)
     remote = invocation.remote
     answer = remote.post(remote.project_path("experiments"), document)
     invocation.output.document(
@@ -67,30 +71,14 @@ def create(invocation: Invocation, plan: str) -> None:
     )
 
 
-def _read_plan(path: str) -> Any:
-    text = read_text(path)
-    if path.endswith(".json"):
-        return parse_json(text, path)
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CommandError(f"{path} is not TOML: {error}") from error
-
-
-def _step(verb: str, text: str, said: str) -> None:
-    @experiments.command(name=verb, help=text)
-    @click.argument("experiment")
-    @which_environment_option
-    @pass_invocation
-    def command(invocation: Invocation, experiment: str, environment: str | None) -> None:
-        remote = invocation.remote
-        answer = remote.post(
-            remote.project_path("experiments", experiment, verb), environment=environment
-        )
-        invocation.output.document(answer, said.format(**answer))
-
-
-_step("confirm", "Ship what was proven (for the customer).", "{key} ships {winner}.")
+@experiments.command()
+@click.argument("experiment")
+@which_environment_option
+@pass_invocation
+def confirm(invocation: Invocation, experiment: str, environment: str | None) -> None:
+    """Ship what was proven (for the customer)."""
+    answer = invocation.remote.act("experiments", experiment, "confirm", environment)
+    invocation.output.document(answer, f"{answer['key']} ships {answer['winner']}.")
 
 
 @experiments.command()
@@ -100,9 +88,7 @@ _step("confirm", "Ship what was proven (for the customer).", "{key} ships {winne
 def seal(invocation: Invocation, experiment: str, environment: str | None) -> None:
     """Freeze the plan with its hash, and say what it can prove."""
     remote = invocation.remote
-    answer = remote.post(
-        remote.project_path("experiments", experiment, "seal"), environment=environment
-    )
+    answer = remote.act("experiments", experiment, "seal", environment)
     found = wait_for_forecast(remote, experiment, environment)
     said = f"{answer['key']} is sealed as {answer['plan_hash']}.\n{forecast_text(found)}"
     invocation.output.document({**answer, "forecast": found}, said)
@@ -116,9 +102,7 @@ def start(invocation: Invocation, experiment: str, environment: str | None) -> N
     """Start: the ramp begins, looks are scheduled."""
     remote = invocation.remote
     wait_for_forecast(remote, experiment, environment)
-    answer = remote.post(
-        remote.project_path("experiments", experiment, "start"), environment=environment
-    )
+    answer = remote.act("experiments", experiment, "start", environment)
     invocation.output.document(answer, f"{answer['key']} has started.")
 
 
@@ -141,12 +125,8 @@ def accept(
     invocation: Invocation, experiment: str, risks: tuple[str, ...], environment: str | None
 ) -> None:
     """Sign for a risk of the sealed plan (for the customer, signed in)."""
-    remote = invocation.remote
-    answer = remote.post(
-        remote.project_path("experiments", experiment, "accept"),
-        {"risks": list(risks)},
-        environment=environment,
-    )
+    body = {"risks": list(risks)}
+    answer = invocation.remote.act("experiments", experiment, "accept", environment, body)
     invocation.output.document(
         answer, f"{answer['key']} may start in spite of: {', '.join(risks)}."
     )
@@ -159,12 +139,8 @@ def accept(
 @pass_invocation
 def stop(invocation: Invocation, experiment: str, reason: str, environment: str | None) -> None:
     """Stop an experiment now; everybody gets the control variant."""
-    remote = invocation.remote
-    answer = remote.post(
-        remote.project_path("experiments", experiment, "stop"),
-        {"reason": reason},
-        environment=environment,
-    )
+    body = {"reason": reason}
+    answer = invocation.remote.act("experiments", experiment, "stop", environment, body)
     invocation.output.document(answer, f"{experiment} is stopped and rolled back.")
 
 
@@ -195,6 +171,13 @@ def _standing(document: dict[str, Any]) -> str:
         now = "archived" if newer["archived"] else f"at version {newer['newest']}"
         lines.append(
             f"{newer['metric']}: the plan has version {newer['version']}; the catalogue's is {now}."
+        )
+    policy = document["newer_policy"]
+    if policy is not None:
+        now = "archived" if policy["archived"] else f"at version {policy['newest']}"
+        lines.append(
+            f"Policy {policy['policy']}: the plan has version {policy['version']}; "
+            f"the project's is {now}."
         )
     return "\n".join(lines)
 

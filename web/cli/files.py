@@ -42,16 +42,20 @@ def parse_option(text: str, name: str, *, hint: str) -> dict[str, Any]:
     return value
 
 
-def read_document(path: str) -> dict[str, Any]:
-    """Read a table from a JSON file (``.json``), or from a TOML file (any other name)."""
+def read_data(path: str) -> Any:
+    """Read what a JSON file (``.json``) or a TOML file (any other name) holds."""
     text = read_text(path)
     if path.endswith(".json"):
-        document = parse_json(text, path)
-    else:
-        try:
-            document = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise CommandError(f"{path} is not TOML: {error}") from error
+        return parse_json(text, path)
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise CommandError(f"{path} is not TOML: {error}") from error
+
+
+def read_document(path: str) -> dict[str, Any]:
+    """Read a table from a file as :func:`read_data` does, and refuse anything else."""
+    document = read_data(path)
     if not isinstance(document, dict):
         raise CommandError(f"{path} holds no table")
     return document

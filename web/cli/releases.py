@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
 
 import click
 
 from web.cli.context import Invocation, pass_invocation
-from web.cli.files import parse_json, read_text
+from web.cli.files import read_data
 from web.cli.options import which_environment_option
 from web.cli.output import CommandError
 
@@ -36,8 +35,7 @@ def release(invocation: Invocation, /, **given: Any) -> None:
     document |= {"guards": list(document["guards"]), "steps": steps}
     remote = invocation.remote
     drafted = remote.post(remote.project_path("releases"), document)
-    path = remote.project_path("releases", drafted["key"], "start")
-    answer = remote.post(path, environment=drafted["environment"])
+    answer = remote.act("releases", drafted["key"], "start", drafted["environment"])
     invocation.output.document(answer, f"{answer['key']} has started. {answer['sentence']}")
 
 
@@ -60,14 +58,10 @@ def releases() -> None:
 @click.option("--flag", help="only those of one flag")
 @click.option("-e", "--environment", help="only those of one environment")
 @pass_invocation
-def list_releases(
-    invocation: Invocation, state: str | None, flag: str | None, environment: str | None
-) -> None:
+def list_releases(invocation: Invocation, /, **which: str | None) -> None:
     """List releases, newest first, and what their steps wait for."""
     remote = invocation.remote
-    found = remote.get(
-        remote.project_path("releases"), state=state, flag=flag, environment=environment
-    )["items"]
+    found = remote.items(remote.project_path("releases"), limit=None, **which)
     if not invocation.output.as_json:
         found = [{**each, **_step(each)} for each in found]
     columns = ("key", "flag", "environment", "state", "verdict", "step", "waits for")
@@ -97,11 +91,7 @@ def _step(document: dict[str, Any]) -> dict[str, str]:
 @pass_invocation
 def create(invocation: Invocation, file: str) -> None:
     """Draft a release from a file; `start` serves its first step."""
-    text = read_text(file)
-    try:
-        document = parse_json(text, file) if file.endswith(".json") else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CommandError(f"{file} is not TOML: {error}") from error
+    document = read_data(file)
     remote = invocation.remote
     answer = remote.post(remote.project_path("releases"), document)
     invocation.output.document(
@@ -116,9 +106,7 @@ def _verb(verb: str, text: str) -> None:
     @which_environment_option
     @pass_invocation
     def command(invocation: Invocation, release: str, environment: str | None) -> None:
-        remote = invocation.remote
-        path = remote.project_path("releases", release, verb)
-        answer = remote.post(path, environment=environment)
+        answer = invocation.remote.act("releases", release, verb, environment)
         invocation.output.document(answer, answer["sentence"])
 
 
@@ -133,9 +121,7 @@ _verb("approve", "Approve the present step (anybody but who started).")
 @pass_invocation
 def stop(invocation: Invocation, release: str, reason: str, environment: str | None) -> None:
     """Stop a release now; everybody gets the control variant."""
-    remote = invocation.remote
-    path = remote.project_path("releases", release, "stop")
-    answer = remote.post(path, {"reason": reason}, environment=environment)
+    answer = invocation.remote.act("releases", release, "stop", environment, {"reason": reason})
     invocation.output.document(answer, f"{release} is stopped and rolled back.")
 
 

@@ -70,6 +70,12 @@ class Remote:
             self._request("POST", path, body=body or {}, query=query, headers=headers)
         )
 
+    def act(
+        self, kind: str, key: str, verb: str, environment: str | None, body: Any = None
+    ) -> dict[str, Any]:
+        """Do something to one of ``experiments`` or ``releases``; read where it stands then."""
+        return self.post(self.project_path(kind, key, verb), body, environment=environment)
+
     def put(self, path: str, body: Any, *, if_match: str | None = None) -> dict[str, Any]:
         """Write a document anew; ``if_match`` is the ETag that it rests upon."""
         headers = {} if if_match is None else {"If-Match": if_match}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from flask import request
 from flask.typing import ResponseReturnValue
 
 from flags import audit, services
 from web.auth.guard import needs
 from web.auth.roles import Role
-from web.console.base import LARGEST_NUMBER, blueprint, place, show
+from web.console.base import before_number, blueprint, place, show
 from web.transactions import reading
 
 PAGE = 50
@@ -18,9 +17,7 @@ PAGE = 50
 @needs(Role.VIEWER)
 def show_audit(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List what was done in the project, newest first."""
-    before = request.args.get("before", type=int)
-    if before is not None:
-        before = min(max(before, 0), LARGEST_NUMBER)
+    before = before_number()
     with reading() as session:
         environment = place(session, project_key, environment_key)
         found = audit.entries(session, environment.project_id, before_id=before, limit=PAGE + 1)

@@ -60,6 +60,13 @@ def show(template: str, *, status: int = 200, **values: Any) -> ResponseReturnVa
     return response
 
 
+def attachment(name: str, text: str, content_type: str) -> Response:
+    """Give a text as a file to keep."""
+    response = Response(text, content_type=content_type)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
 def status_of(problem: FlagstoneError | None) -> int:
     """Give the status of a page that carries a problem, or none."""
     return 200 if problem is None else problem_of(problem).status
@@ -97,6 +104,12 @@ def _projects(session: Session) -> list[Project]:
     """Give the projects that the caller may see."""
     own = current_caller().project_id
     return [each for each in services.list_projects(session) if own in {None, each.id}]
+
+
+def before_number() -> int | None:
+    """Read ``before``: where the page of a list ends that is asked for, newest first."""
+    before = request.args.get("before", type=int)
+    return None if before is None else min(max(before, 0), LARGEST_NUMBER)
 
 
 def back_to(location: str) -> ResponseReturnValue:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from flask import Response, request, url_for
+from flask import request, url_for
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 from werkzeug.datastructures import MultiDict
@@ -19,6 +20,7 @@ from experiments.moves.enact import plan_of
 from experiments.moves.places import same_person
 from experiments.moves.release_state import release_facts
 from experiments.people import interventions, overrides, services
+from experiments.people.finding import GROUPS, Wanted, count_groups, find_experiments
 from experiments.people.results import read_results, results_csv, results_document, segments_csv
 from experiments.planning import feasibility
 from experiments.planning.forecast_words import (
@@ -30,9 +32,11 @@ from experiments.planning.forecast_words import (
 from experiments.telling.explored import explored
 from experiments.telling.series import series_of
 from flags.errors import FlagstoneError, InvalidInputError
-from web.auth.guard import current_caller, needs
+from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import (
+    LARGEST_NUMBER,
+    attachment,
     back_to,
     blueprint,
     place,
@@ -48,6 +52,7 @@ from web.transactions import now, reading, transaction
 
 PLACE = "/projects/<project_key>/environments/<environment_key>"
 ITEM = f"{PLACE}/experiments/<experiment_key>"
+PAGE = 50
 
 
 TEMPLATE = """key = "checkout-one-page"
@@ -85,16 +90,34 @@ margin = 0.05                      # tolerated loss, relative
 @blueprint.get(f"{PLACE}/experiments")
 @needs(Role.VIEWER)
 def list_experiments(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """List the environment's experiments, newest first."""
+    """List the environment's experiments, newest first, by what they ask of people."""
+    group = request.args.get("group")
+    words = request.args.get("filter", "").strip()[:200]
+    after = request.args.get("after", type=int)
+    group = group if group in GROUPS else None
     with reading() as session:
         place(session, project_key, environment_key)
-        found = services.list_experiments(session, project_key, environment_key=environment_key)
+        wanted = Wanted(environment_key, words=words)
+        counts = count_groups(session, project_key, wanted)
+        found = find_experiments(
+            session,
+            project_key,
+            replace(wanted, group=group),
+            before_id=after if after is None or after <= LARGEST_NUMBER else None,
+            limit=PAGE + 1,
+        )
+    experiments = found[:PAGE]
     return show(
         "experiments/_rows.html" if wants_fragment() else "experiments/list.html",
-        experiments=found,
+        experiments=experiments,
+        counts=counts,
+        group=group,
+        words=words,
+        after=after,
+        more=experiments[-1].id if len(found) > PAGE else None,
         project_key=project_key,
         environment_key=environment_key,
-        live=any(each.state in WATCHED for each in found),
+        live=any(each.state in WATCHED for each in experiments),
     )
 
 
@@ -115,24 +138,32 @@ def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValu
 @needs(Role.EDITOR)
 def create_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Draft an experiment from the plan's text."""
+    return draft(project_key, environment_key, _create, "experiments/new.html")
+
+
+def draft(
+    project_key: str,
+    environment_key: str,
+    create: Callable[[Session, str, str], Experiment],
+    template: str,
+) -> ResponseReturnValue:
+    """Draft what the form's text says, or show the form again with what is wrong with it."""
     text = request.form.get("plan", "").replace("\r\n", "\n")
     try:
         with transaction() as session:
-            experiment = _draft(session, project_key, text)
+            experiment = create(session, project_key, text)
             # The plan says where it belongs; that need not be the page it was written on.
-            address = _address(project_key, str(experiment.plan["environment"]), experiment.key)
+            address = address_of(project_key, str(experiment.plan["environment"]), experiment.key)
     except FlagstoneError as error:
         with reading() as session:
             place(session, project_key, environment_key)
-        return show("experiments/new.html", status=status_of(error), text=text, problem=error)
+        return show(template, status=status_of(error), text=text, problem=error)
     return back_to(address)
 
 
-def _draft(session: Session, project_key: str, text: str) -> Experiment:
+def _create(session: Session, project_key: str, text: str) -> Experiment:
     try:
-        return services.create_experiment(
-            session, project_key, text, actor=current_caller().actor, now=now()
-        )
+        return services.create_experiment(session, project_key, text, **who_and_when())
     except RecursionError:
         message = "the plan is nested too deeply"
         raise InvalidInputError(message, field="plan") from None
@@ -160,13 +191,12 @@ def advance(
     try:
         with transaction() as session:
             said = _said(verb, request.form)
-            actor = current_caller().actor
-            VERBS[verb](session, *place_and_key, **said, actor=actor, now=now())
+            VERBS[verb](session, *place_and_key, **said, **who_and_when())
     except FlagstoneError as error:
         return show_page(
             *place_and_key, problem=error, form={**request.form.to_dict(), "verb": verb}
         )
-    return back_to(_address(*place_and_key))
+    return back_to(address_of(*place_and_key))
 
 
 VERBS: dict[str, Callable[..., Experiment]] = {
@@ -221,7 +251,7 @@ def download_record(
     with reading() as session:
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
         text = canonical_json(services.export_record(session, experiment))
-    return _file(f"{experiment.key}.json", text, "application/json")
+    return attachment(f"{experiment.key}.json", text, "application/json")
 
 
 @blueprint.get(f"{ITEM}/results.<any(csv, json):form>")
@@ -235,20 +265,15 @@ def download_results(
         found = read_results(session, experiment, now=now())
     if form == "csv" and request.args.get("by") == "segment":
         text = segments_csv(found)
-        return _file(f"{experiment.key}-segments.csv", text, "text/csv; charset=utf-8")
+        return attachment(f"{experiment.key}-segments.csv", text, "text/csv; charset=utf-8")
     if form == "csv":
-        return _file(f"{experiment.key}.csv", results_csv(found), "text/csv; charset=utf-8")
+        return attachment(f"{experiment.key}.csv", results_csv(found), "text/csv; charset=utf-8")
     text = canonical_json(results_document(found))
-    return _file(f"{experiment.key}-results.json", text, "application/json")
+    return attachment(f"{experiment.key}-results.json", text, "application/json")
 
 
-def _file(name: str, text: str, content_type: str) -> Response:
-    response = Response(text, content_type=content_type)
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
-
-
-def _address(project_key: str, environment_key: str, experiment_key: str) -> str:
+def address_of(project_key: str, environment_key: str, experiment_key: str) -> str:
+    """Give the address of an experiment's page."""
     return url_for(
         "console.show_experiment",
         project_key=project_key,

@@ -9,14 +9,14 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
-from experiments.people import services as experiment_services
+from experiments.people.finding import Wanted, find_experiments
 from flags import changes, services
 from flags.diff import differences
 from flags.errors import FlagstoneError
 from flags.models import AuditEntry
 from flags.ranges import read_split
 from flags.words import describe_condition
-from web.auth.guard import current_caller, needs
+from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import (
     back_to,
@@ -62,9 +62,7 @@ def change_flag(
                 preview = changes.preview_change(session, *here, change)
             return _page(*here, flag_key, preview=preview, form=form)
         with transaction() as session:
-            result = changes.apply_change(
-                session, *here, change, actor=current_caller().actor, now=now()
-            )
+            result = changes.apply_change(session, *here, change, **who_and_when())
     except FlagstoneError as error:
         return _page(*here, flag_key, problem=error, form=form)
     done = result.revision_number if result.changed else 0
@@ -118,9 +116,7 @@ def _page(
             )
         experiments = [
             each
-            for each in experiment_services.list_experiments(
-                session, project_key, environment_key=environment_key, flag_key=flag_key
-            )
+            for each in find_experiments(session, project_key, Wanted(environment_key, [flag_key]))
             if each.started_at is not None
         ]
     newest = history[0].id if history else 0

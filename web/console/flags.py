@@ -7,12 +7,11 @@ from typing import Any
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
-from experiments.machine.lifecycle import WATCHED
-from experiments.people import services as experiment_services
+from experiments.people.finding import watched_on
 from flags import services
 from flags.errors import FlagstoneError
 from flags.revisions import get_revision, load_flag_set
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import (
     LARGEST_NUMBER,
@@ -24,7 +23,7 @@ from web.console.base import (
     wants_fragment,
 )
 from web.console.forms import FLAG_TYPES, field_of, flag_draft
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 PAGE = 50
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
@@ -41,14 +40,8 @@ def list_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
         found = services.list_flags(
             session, project_key, search=search, after=after, limit=PAGE + 1
         )
-        running = {
-            each.flag_key: each
-            for each in experiment_services.list_experiments(
-                session, project_key, environment_key=environment_key
-            )
-            if each.state in WATCHED
-        }
-    flags = found[:PAGE]
+        flags = found[:PAGE]
+        running = watched_on(session, project_key, environment_key, [each.key for each in flags])
     values: dict[str, Any] = {
         "flags": flags,
         "search": search,
@@ -78,9 +71,7 @@ def create_flag(project_key: str, environment_key: str) -> ResponseReturnValue:
         with transaction() as session:
             # The form belongs to a place, although the flag will be in every environment.
             services.get_environment(session, project_key, environment_key)
-            flag = services.create_flag(
-                session, project_key, flag_draft(form), actor=current_caller().actor, now=now()
-            )
+            flag = services.create_flag(session, project_key, flag_draft(form), **who_and_when())
     except FlagstoneError as error:
         return _new_flag_page(project_key, environment_key, form, error)
     return back_to(

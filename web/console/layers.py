@@ -14,10 +14,10 @@ from experiments.moves.layers import Layer
 from experiments.telling import audits, readings
 from flags.errors import FlagstoneError, InvalidInputError
 from flags.ranges import BUCKETS
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import back_to, blueprint, place, show, status_of
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
 AUDITS_SHOWN = 50
@@ -42,8 +42,7 @@ def create_layer(project_key: str, environment_key: str) -> ResponseReturnValue:
             environment_key,
             request.form.get("key", "").strip(),
             description=request.form.get("description", "").strip(),
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
 
     return _done(project_key, environment_key, write)
@@ -56,12 +55,11 @@ def change_holdout(project_key: str, environment_key: str) -> ResponseReturnValu
 
     def write(session: Session) -> None:
         here = (session, project_key, environment_key)
-        common = {"actor": current_caller().actor, "now": now()}
         if request.form.get("do") == "end":
-            holdout.end_holdout(*here, **common)  # type: ignore[arg-type]
+            holdout.end_holdout(*here, **who_and_when())
         else:
             share = _share(request.form.get("percent", ""))
-            holdout.set_holdout(*here, share=share, **common)  # type: ignore[arg-type]
+            holdout.set_holdout(*here, share=share, **who_and_when())
 
     return _done(project_key, environment_key, write)
 

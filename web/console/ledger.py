@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from flask import Response, request
 from flask.typing import ResponseReturnValue
 
 from experiments.contract.money import money_text
@@ -10,7 +9,7 @@ from experiments.people.outcomes import outcomes
 from experiments.value import ledger
 from web.auth.guard import needs
 from web.auth.roles import Role
-from web.console.base import LARGEST_NUMBER, blueprint, place, show
+from web.console.base import attachment, before_number, blueprint, place, show
 from web.console.waterfall import chart_of_steps, said, totals
 from web.transactions import now, reading
 
@@ -28,9 +27,7 @@ def money_words(amount: int | None, currency: str) -> str:
 @needs(Role.VIEWER)
 def show_ledger(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Show balance, waterfall, and every entry of the project, newest first."""
-    before = request.args.get("before", type=int)
-    if before is not None:
-        before = min(max(before, 0), LARGEST_NUMBER)
+    before = before_number()
     with reading() as session:
         project_id = place(session, project_key, environment_key).project_id
         rows = ledger.entries(session, project_id, before_number=before, limit=PAGE + 1)
@@ -60,9 +57,7 @@ def download_ledger(project_key: str, environment_key: str) -> ResponseReturnVal
         project_id = place(session, project_key, environment_key).project_id
         rows = ledger.entries(session, project_id, limit=None)[::-1]
         text = ledger.as_csv(ledger.documents(session, rows))
-    response = Response(text, content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="ledger-{project_key}.csv"'
-    return response
+    return attachment(f"ledger-{project_key}.csv", text, "text/csv; charset=utf-8")
 
 
 @blueprint.get(f"{_PLACE}/outcomes")

@@ -11,7 +11,7 @@ from experiments.catalogue.usage import counts_of_use, uses_of
 from experiments.catalogue.views import metric_document, sensitivity_document, version_document
 from flags import services
 from flags.errors import FlagstoneError
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import back_to, blueprint, place, show, status_of
 from web.event_store import seen_events
@@ -36,12 +36,7 @@ def classify_event(project_key: str, environment_key: str) -> ResponseReturnValu
     try:
         with transaction() as session:
             demand.set_event_type(
-                session,
-                project_key,
-                form.get("name", ""),
-                form.get("demand", ""),
-                actor=current_caller().actor,
-                now=now(),
+                session, project_key, form.get("name", ""), form.get("demand", ""), **who_and_when()
             )
     except FlagstoneError as error:
         return _page(project_key, environment_key, form=form, problem=error)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 
-from flask import request, url_for
 from flask.typing import ResponseReturnValue
+from sqlmodel import Session
 
+from experiments.models import Experiment
 from experiments.people import releases
 from flags.errors import FlagstoneError
-from web.auth.guard import current_caller, needs
+from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
-from web.console.base import back_to, blueprint, place, show, status_of
-from web.console.experiments import ITEM, PLACE, show_page
-from web.transactions import now, reading, transaction
+from web.console.base import back_to, blueprint, place, show
+from web.console.experiments import ITEM, PLACE, address_of, draft, show_page
+from web.transactions import reading, transaction
 
 TEMPLATE = """flag = "checkout"                  # a flag that is on
 variant = "new"                    # what everybody is to get; control is the flag's default
@@ -54,19 +55,11 @@ def new_release(project_key: str, environment_key: str) -> ResponseReturnValue:
 @needs(Role.EDITOR)
 def create_release(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Draft a release from its text."""
-    text = request.form.get("plan", "").replace("\r\n", "\n")
-    try:
-        with transaction() as session:
-            release = releases.create(
-                session, project_key, text, actor=current_caller().actor, now=now()
-            )
-            address = _address(project_key, str(release.plan["environment"]), release.key)
-    except FlagstoneError as error:
-        with reading() as session:
-            place(session, project_key, environment_key)
-        template = "experiments/new_release.html"
-        return show(template, status=status_of(error), text=text, problem=error)
-    return back_to(address)
+    return draft(project_key, environment_key, _create, "experiments/new_release.html")
+
+
+def _create(session: Session, project_key: str, text: str) -> Experiment:
+    return releases.create(session, project_key, text, **who_and_when())
 
 
 @blueprint.post(f"{ITEM}/release/<any(start, approve):verb>")
@@ -79,16 +72,7 @@ def advance_release(
     here = (project_key, environment_key, experiment_key)
     try:
         with transaction() as session:
-            step(session, *here, actor=current_caller().actor, now=now())
+            step(session, *here, **who_and_when())
     except FlagstoneError as error:
         return show_page(*here, problem=error, form={"verb": verb})
-    return back_to(_address(*here))
-
-
-def _address(project_key: str, environment_key: str, experiment_key: str) -> str:
-    return url_for(
-        "console.show_experiment",
-        project_key=project_key,
-        environment_key=environment_key,
-        experiment_key=experiment_key,
-    )
+    return back_to(address_of(*here))

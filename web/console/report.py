@@ -7,7 +7,7 @@ import functools
 import hashlib
 from typing import Any
 
-from flask import Response, render_template, url_for
+from flask import render_template, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 from sqlmodel import Session
@@ -23,7 +23,7 @@ from experiments.telling.series import series_of
 from experiments.telling.timeline import timeline
 from web.auth.guard import needs
 from web.auth.roles import Role
-from web.console.base import WEB, blueprint, place, show
+from web.console.base import WEB, attachment, blueprint, place, show
 from web.console.charts import axis_of_worth
 from web.console.experiments import ITEM
 from web.console.intervals import small_chart_of
@@ -56,10 +56,7 @@ def download_report(
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'",
         **values,
     )
-    response = Response(page, content_type="text/html; charset=utf-8")
-    name = f"{experiment_key}-report.html"
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+    return attachment(f"{experiment_key}-report.html", page, "text/html; charset=utf-8")
 
 
 @functools.cache

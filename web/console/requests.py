@@ -9,10 +9,18 @@ from sqlmodel import Session
 from experiments.people import requests
 from flags import services
 from flags.errors import FlagstoneError, InvalidInputError
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
-from web.console.base import LARGEST_NUMBER, back_to, blueprint, place, show, status_of
-from web.transactions import now, reading, transaction
+from web.console.base import (
+    LARGEST_NUMBER,
+    back_to,
+    before_number,
+    blueprint,
+    place,
+    show,
+    status_of,
+)
+from web.transactions import reading, transaction
 
 PAGE = 50
 _REQUESTS = "/projects/<project_key>/environments/<environment_key>/requests"
@@ -39,8 +47,7 @@ def create_request(project_key: str, environment_key: str) -> ResponseReturnValu
                 demand=form.get("class", ""),
                 text=form.get("text", "").replace("\r\n", "\n"),
                 asker=form.get("asker", ""),
-                actor=current_caller().actor,
-                now=now(),
+                **who_and_when(),
             )
     except FlagstoneError as error:
         return _page(project_key, environment_key, form=form, problem=error)
@@ -66,13 +73,22 @@ def _move(session: Session, project_key: str, request_id: int, form: dict[str, s
     if not version.isdecimal() or len(version) > 9:
         message = "the form does not say what it rests upon"
         raise InvalidInputError(message, field="version", hint="load the page again")
-    common = {"version": int(version), "actor": current_caller().actor, "now": now()}
     if form.get("do") == "link":
-        flag_key, relation = form.get("flag", ""), form.get("relation", "")
-        requests.link_request(*here, flag_key=flag_key, relation=relation, **common)  # type: ignore[arg-type]
+        requests.link_request(
+            *here,
+            flag_key=form.get("flag", ""),
+            relation=form.get("relation", ""),
+            version=int(version),
+            **who_and_when(),
+        )
     else:
-        state, note = form.get("state", ""), form.get("note", "")
-        requests.resolve_request(*here, state=state, note=note, **common)  # type: ignore[arg-type]
+        requests.resolve_request(
+            *here,
+            state=form.get("state", ""),
+            note=form.get("note", ""),
+            version=int(version),
+            **who_and_when(),
+        )
 
 
 def _back(project_key: str, environment_key: str) -> ResponseReturnValue:
@@ -89,9 +105,7 @@ def _page(
     problem: FlagstoneError | None = None,
 ) -> ResponseReturnValue:
     state = request.args.get("state") or None
-    before = request.args.get("before", type=int)
-    if before is not None:
-        before = min(max(before, 0), LARGEST_NUMBER)
+    before = before_number()
     with reading() as session:
         environment = place(session, project_key, environment_key)
         found = requests.list_requests(

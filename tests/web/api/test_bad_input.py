@@ -91,6 +91,7 @@ def writing_routes(app: Any) -> Iterator[tuple[str, str]]:
         "experiment_key": "drafted",
         "release_key": "drafted",
         "metric_key": "purchase",
+        "policy_name": "ours-14d",
         "request_id": 1,
         "token_id": 1,
         "member_id": 1,
@@ -263,6 +264,17 @@ TABLE: list[tuple[str, str, Any, int, str | None]] = [
     ("POST", f"{P}/experiments/drafted/stop", {}, 400, "reason"),
     ("POST", f"{P}/experiments/drafted/stop", {"reason": " "}, 400, "reason"),
     ("POST", f"{P}/experiments/drafted/explode", {}, 404, None),
+    # an experiment is none of the releases, whatever is done to it
+    ("GET", f"{P}/releases/drafted", None, 404, "key"),
+    ("POST", f"{P}/releases/drafted/start", {}, 404, "key"),
+    ("POST", f"{P}/releases/drafted/stop", {"reason": "none"}, 404, "key"),
+    ("POST", f"{P}/experiments", {**PLAN, "key": "b", "policy": "ours"}, 400, "policy"),
+    # policies
+    ("PUT", f"{P}/policies/Ours", {}, 400, "name"),
+    ("PUT", f"{P}/policies/ours", {"alpha_ship": 2}, 400, "alpha_ship"),
+    ("PUT", f"{P}/policies/ours", {"looks": "daily"}, 400, "looks"),
+    ("POST", f"{P}/policies/ours/publish", {}, 404, "policy"),
+    ("POST", f"{P}/policies/proof-28d/archive", {}, 409, None),
     # addresses
     ("GET", "/nowhere", None, 404, None),
     ("DELETE", "/projects", None, 405, None),

@@ -20,6 +20,7 @@ VALUES = {
     "experiment_key": "exp",
     "release_key": "checkout-on",
     "metric_key": "purchase",
+    "policy_name": "ours-14d",
     "layer_key": "checkout",
     "source_key": "warehouse",
     "request_id": "1",

@@ -116,6 +116,7 @@ def test_every_route_works(service: Any) -> None:
     flags_and_their_past(service.caller("admin"))
     a_source_from_first_to_last(service.caller("admin"))
     a_metric_and_its_events(service.caller("editor"))
+    a_policy_from_draft_to_archive(service, service.caller("editor"))
     a_layer_from_first_to_last(service.caller("editor"))
     a_holdout_from_first_to_last(service.caller("admin"))
     experiment_from_draft_to_shipping(service)
@@ -335,6 +336,49 @@ def requests_and_money(editor: Any) -> None:
     assert found["proof_rate"]["value"] is None
 
 
+def a_policy_from_draft_to_archive(service: Any, editor: Any) -> None:
+    url = f"{P}/policies/ours-14d"
+    body = {"horizon": "14d", "alpha_ship": 0.2, "description": "Two weeks."}
+    made = editor.call("PUT", url, json=body)
+    # What is being computed has no ETag: it will be another under the same version.
+    assert (made.status_code, made.headers.get("ETag")) == (201, None)
+    drafted = made.get_json()
+    assert (drafted["state"], drafted["version"], drafted["characteristics"]) == (
+        *("checking", 1),
+        None,
+    )
+    refused = editor.call("POST", f"{url}/publish")
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "trial_pending")
+    assert refused.headers["Retry-After"] == "1"
+    assert service.try_policies() == 1
+    checked = editor.get(url)
+    assert (checked.headers["ETag"], checked.get_json()["state"]) == ('"1"', "checked")
+    assert editor.get(url, headers={"If-None-Match": '"1"'}).status_code == 304
+    assert editor.call("PUT", url, json=body, headers={"If-Match": '"7"'}).status_code == 412
+    moved = editor.call("POST", f"{url}/publish", headers={"If-Match": '"7"'})
+    assert moved.status_code == 412
+    headers = {"If-Match": '"1"', "Idempotency-Key": "once"}
+    for _ in range(2):
+        published = editor.call("POST", f"{url}/publish", headers=headers)
+        assert (published.status_code, published.headers["ETag"]) == (200, '"2"')
+    assert published.get_json()["published_version"] == 2
+    assert [each["state"] for each in editor.ok("GET", url)["history"]] == ["published", "checked"]
+    built_in = editor.call("PUT", f"{P}/policies/proof-28d", json=body)
+    assert (built_in.status_code, "built in" in built_in.get_json()["detail"]) == (409, True)
+    house = editor.ok("GET", f"{P}/policies/proof-28d")
+    assert (house["state"], house["characteristics"]["warnings"]) == ("built_in", [])
+    listed = editor.ok("GET", f"{P}/policies")["items"]
+    assert [each["name"] for each in listed] == ["proof-28d", "release-1d", "ours-14d"]
+    assert editor.ok("POST", f"{url}/archive")["archived"] is True
+    assert len(editor.ok("GET", f"{P}/policies")["items"]) == 2
+    (archived,) = editor.ok("GET", f"{P}/policies?archived=true")["items"]
+    assert (archived["name"], archived["state"]) == ("ours-14d", "archived")
+    assert editor.call("PUT", url, json=body).status_code == 409
+    assert editor.ok("POST", f"{url}/unarchive")["version"] == 4
+    missing = editor.get(f"{P}/policies/nothing")
+    assert (missing.status_code, missing.get_json()["field"]) == (404, "policy")
+
+
 def a_metric_and_its_events(editor: Any) -> None:
     url = f"{P}/metrics/purchase"
     body = {"kind": "conversion", "event": "purchase", "window": "7d", "owner": "ada@example.org"}
@@ -458,6 +502,11 @@ def experiment_from_draft_to_shipping(service: Any) -> None:
     rules = {"do": "remove_rule", "flag": PLAN["flag"], "rule": "beta"}
     editor.ok("POST", f"{P}/changes", {"environment": "production", "instructions": [rules]})
     assert editor.ok("POST", f"{P}/experiments", PLAN)["state"] == "DRAFT"
+    first = editor.ok("GET", f"{P}/experiments?limit=1")
+    assert len(first["items"]) == 1
+    assert first["next_cursor"] is None or len(first["next_cursor"]) < 20
+    assert editor.ok("GET", f"{P}/experiments?group=planned&filter=CHECKOUT")["items"]
+    assert editor.ok("GET", f"{P}/experiments?group=ended")["items"] == []
     assert editor.ok("GET", f"{url}/forecast")["status"] == "pending"
     assert editor.ok("POST", f"{url}/seal")["plan_hash"]
     forecast_and_accept(service, url)

@@ -107,6 +107,9 @@ def test_a_pipe_gets_the_service_s_documents(cli: Any, drafted: str) -> None:
     assert [each["key"] for each in found] == [drafted]
     assert found[0]["plan_hash"] == started["plan_hash"]
     assert cli.ok("experiments", "list", "--flag", drafted, "--state", "DRAFT") == []
+    mine = ("experiments", "list", "--filter", drafted)
+    assert [len(cli.ok(*mine, each)) for each in ("--running", "--waiting")] == [1, 0]
+    assert len(cli.ok("experiments", "list", "--limit", "1")) == 1
     card = cli.pipe("experiments", "card", drafted)
     assert card.code == 0
     assert "NEXT" in card.out, "a card is text, in a pipe too"

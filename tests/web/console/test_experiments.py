@@ -14,6 +14,7 @@ from experiments.contract.parsing import parse_plan
 from experiments.judging.record import verify
 from experiments.models import Experiment
 from experiments.telling.series import Mark, series_of
+from tests.experiments.conftest import plan_document
 from tests.web.console.conftest import look
 from web.console.charts import axis_of_worth
 from web.console.experiments import TEMPLATE
@@ -413,3 +414,27 @@ def test_a_held_experiment_asks_for_an_explanation(running: Any) -> None:
     assert "Explained by editor@example.org" in page.words
     viewer = console.person("viewer")
     assert "Override" not in [word for form in viewer.page(PAGE).forms for word in form.buttons]
+
+
+def test_the_list_is_read_by_page_by_group_and_by_words(small_console: Any) -> None:
+    owner = small_console.person("editor")
+    path = f"{HERE}/experiments"
+    assert "No experiment yet" in owner.page(path).words
+    for number in range(52):
+        small_console.experiment(plan_document(key=f"e{number}", flag="checkout"))
+    first = owner.page(path)
+    assert [f">e{n}<" in first.html for n in (51, 2, 1, 0)] == [True, True, False, False]
+    (more,) = [link for link in first.links if "after=" in link]
+    second = owner.page(f"{path}{more}")
+    assert [f">e{n}<" in second.html for n in (51, 2, 1, 0)] == [False, False, True, True]
+    fragment = owner.get(f"{path}{more}", headers={"HX-Request": "true"}).get_data(as_text=True)
+    assert "<html" not in fragment
+    assert "e1" in fragment
+    assert "Nothing is running" in owner.page(f"{path}?group=running").words
+    assert "e51" in owner.page(f"{path}?group=planned").words
+    found = owner.page(f"{path}?filter=e17")
+    assert "e17" in found.words
+    assert "e51" not in found.words
+    assert "Nothing here mentions" in owner.page(f"{path}?filter=xyzzy").words
+    for odd in ("after=x", "after=99999999999999999999", "group=x", "after=-1"):
+        owner.page(f"{path}?{odd}")

@@ -1,0 +1,143 @@
+"""Find experiments: page by page, by what is asked of people, by words. One query each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, func, select
+
+from experiments.contract.release import RELEASE
+from experiments.machine.states import PROVEN, WATCHED, State
+from experiments.models import Experiment
+from flags.models import Environment, Project
+
+WAITING, RUNNING, PLANNED, ENDED = "waiting", "running", "planned", "ended"
+GROUPS = (WAITING, RUNNING, PLANNED, ENDED)
+"""What an experiment asks of people: something now, nothing yet, a start, nothing any more."""
+
+_UNSTARTED = [State.DRAFT, State.SEALED]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which experiments of a project; what is None does not matter.
+
+    Parameters
+    ----------
+    group : str, optional
+        One of `GROUPS`.
+    words : str
+        A text that the key, the flag, the hypothesis, the customer or the note contains.
+    releases : bool, optional
+        True: guarded releases only; False: experiments only.
+    """
+
+    environment_key: str | None = None
+    flag_keys: Collection[str] | None = None
+    key: str | None = None
+    state: str | None = None
+    group: str | None = None
+    words: str = ""
+    releases: bool | None = None
+
+
+def _waiting() -> sa.ColumnElement[bool]:
+    """Somebody must confirm, explain, agree, or take the code of what is settled away."""
+    return sa.or_(
+        col(Experiment.state).in_([State.HELD, State.CLEANUP]),
+        sa.and_(
+            col(Experiment.state) == State.RUNNING, col(Experiment.verdict).in_(sorted(PROVEN))
+        ),
+        col(Experiment.request).is_not(None),
+    )
+
+
+def _group() -> sa.ColumnElement[int]:
+    """Give the number of the group: its place in `GROUPS`."""
+    return sa.case(
+        (_waiting(), 0),
+        (col(Experiment.state).in_(sorted(WATCHED)), 1),
+        (col(Experiment.state).in_(_UNSTARTED), 2),
+        else_=3,
+    )
+
+
+def find_experiments(
+    session: Session,
+    project_key: str,
+    wanted: Wanted = Wanted(),
+    *,
+    before_id: int | None = None,
+    limit: int | None = None,
+) -> list[Experiment]:
+    """Give a project's experiments, newest first.
+
+    Parameters
+    ----------
+    before_id : int, optional
+        Only those that are older than this one: the last of the page before.
+    limit : int, optional
+        How many at most.
+    """
+    query = _where(select(Experiment), project_key, wanted).order_by(col(Experiment.id).desc())
+    if before_id is not None:
+        query = query.where(col(Experiment.id) < before_id)
+    if limit is not None:
+        query = query.limit(limit)
+    return list(session.exec(query))
+
+
+def count_groups(session: Session, project_key: str, wanted: Wanted) -> dict[str, int]:
+    """Count the experiments of every group."""
+    group = _group()
+    query = _where(select(group, func.count()), project_key, wanted).group_by(group)
+    counts: dict[int, int] = dict(session.exec(query).all())
+    return {name: counts.get(place, 0) for place, name in enumerate(GROUPS)}
+
+
+def watched_on(
+    session: Session, project_key: str, environment_key: str, flag_keys: Collection[str]
+) -> dict[str, Experiment]:
+    """Give what runs or ships on each of some flags; the oldest, where several do."""
+    query = _where(select(Experiment), project_key, Wanted(environment_key, flag_keys))
+    query = query.where(col(Experiment.state).in_(sorted(WATCHED)))
+    return {each.flag_key: each for each in session.exec(query.order_by(col(Experiment.id).desc()))}
+
+
+def _where(query: Any, project_key: str, wanted: Wanted) -> Any:
+    query = (
+        query.select_from(Experiment)
+        .join(Project, col(Project.id) == Experiment.project_id)
+        .join(Environment, col(Environment.id) == Experiment.environment_id)
+        .where(Project.key == project_key)
+    )
+    if wanted.environment_key is not None:
+        query = query.where(Environment.key == wanted.environment_key)
+    if wanted.flag_keys is not None:
+        query = query.where(col(Experiment.flag_key).in_(list(wanted.flag_keys)))
+    if wanted.key is not None:
+        query = query.where(Experiment.key == wanted.key)
+    if wanted.state is not None:
+        query = query.where(Experiment.state == wanted.state)
+    if wanted.group is not None:
+        query = query.where(_group() == GROUPS.index(wanted.group))
+    if wanted.releases is not None:
+        claims = col(Experiment.plan)["claim"].as_string()
+        query = query.where((claims == RELEASE) if wanted.releases else (claims != RELEASE))
+    for word in wanted.words.split():
+        query = query.where(sa.or_(*(each.icontains(word, autoescape=True) for each in _texts())))
+    return query
+
+
+def _texts() -> tuple[Any, ...]:
+    plan = col(Experiment.plan)
+    return (
+        col(Experiment.key),
+        col(Experiment.flag_key),
+        col(Experiment.note),
+        plan["hypothesis"].as_string(),
+        plan["customer"].as_string(),
+    )
