@@ -23,10 +23,10 @@ from flags import services
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import document, expected, page
-from web.auth.guard import current_caller, needs
+from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_object, read_query
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _ITEM = "/projects/<project_key>/policies/<policy_name>"
 _VERBS: Mapping[str, Callable[..., PolicyRow]] = {
@@ -86,8 +86,7 @@ def put_policy(project_key: str, policy_name: str) -> ResponseReturnValue:
             policy_name,
             body,
             expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
+            **who_and_when(),
         )
         return _answer(row, _whole(session, row), status=201 if is_new else 200)
 
@@ -99,14 +98,8 @@ def change_policy(project_key: str, policy_name: str, verb: str) -> ResponseRetu
     """Let plans take a draft that was tried; take a policy out of use for new plans, or back."""
     read_body(NoBody)
     with transaction() as session:
-        row = _VERBS[verb](
-            session,
-            project_key,
-            policy_name,
-            expected_version=expected().revision,
-            actor=current_caller().actor,
-            now=now(),
-        )
+        change, version = _VERBS[verb], expected().revision
+        row = change(session, project_key, policy_name, expected_version=version, **who_and_when())
         return _answer(row, _whole(session, row))
 
 

@@ -23,11 +23,12 @@ from experiments.catalogue import demand
 from experiments.catalogue import services as catalogue
 from experiments.models import Experiment, Look
 from experiments.people import services as experiment_services
+from experiments.policies import services as policies
 from flags import changes, services
 from flags.actor import Actor
 from flags.database import Database
 from flags.models import AuditEntry, Revision
-from tests.forecasting import forecast_now, stated
+from tests.forecasting import forecast_now, stated, try_now
 from web.app import create_flask_app
 from web.auth import service as auth
 from web.auth.guard import SESSION_COOKIE
@@ -254,6 +255,14 @@ class Console:
         document = {"kind": "conversion", "event": "purchase", "window": "7d", **more}
         with self.database.write() as session:
             catalogue.put_metric(session, "shop", key, document, actor=ACTOR, now=self.clock())
+
+    def policy(self, name: str, **document: Any) -> None:
+        with self.database.write() as session:
+            policies.put_policy(session, "shop", name, document, actor=ACTOR, now=self.clock())
+
+    def try_policies(self) -> int:
+        """Do the worker's trial of a policy."""
+        return try_now(self.database, self.clock())
 
     def event(self, name: str, demand_class: str, description: str = "") -> None:
         with self.database.write() as session:
