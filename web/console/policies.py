@@ -101,7 +101,7 @@ def edit_policy(project_key: str, environment_key: str, policy_name: str) -> Res
     with reading() as session:
         place(session, project_key, environment_key)
         row = policies.get_policy(session, project_key, policy_name)
-        text = as_toml({"description": row.description, **row.document})
+        text = as_toml({"name": row.name, "description": row.description, **row.document})
         return _editor(text, name=row.name, version=row.version)
 
 
