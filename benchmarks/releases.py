@@ -20,7 +20,8 @@ import numpy as np
 from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import Plan
 from experiments.contract.policy import look_schedule
-from experiments.judging.looks import Quality, build_look, decide, finding_of, look_document
+from experiments.judging.looks import build_look, decide, finding_of, look_document
+from experiments.judging.quality import Quality
 from experiments.machine import lifecycle
 from experiments.machine.lifecycle import Outcome, Position, State
 from experiments.rules.releasing import Standing, waits_for

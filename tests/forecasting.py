@@ -11,7 +11,7 @@ import duckdb
 import ibis
 
 from experiments.moves.lease import acquire, release
-from experiments.planning.forecast import forecast_due
+from experiments.planning.renewal import forecast_due
 from experiments.policies.trying import try_due
 from flags.database import Database
 

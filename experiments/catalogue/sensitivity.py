@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import math
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ from experiments.catalogue.usage import uses_of
 from experiments.contract.document import format_duration
 from experiments.contract.metric import Metric
 from experiments.contract.words import percent, plain
-from experiments.moves.lease import Held, check_fence
+from experiments.moves.lease import Held, check_fence, take_turns
 from experiments.store.base import EventStore
 from flags.database import Database
 from flags.models import Environment
@@ -43,7 +42,7 @@ log = logging.getLogger(__name__)
 Document = dict[str, Any]
 
 FRESH, RETRY = dt.timedelta(days=1), dt.timedelta(hours=1)
-# No further metric is begun in a tick that has worked for so long: looks come first.
+# No further metric is begun in a tick that has worked for so long.
 _BUDGET_SECONDS = 1.0
 _DAY = 86_400.0
 
@@ -75,13 +74,11 @@ def sense_due(
     FencedError
         If the lease went to another worker.
     """
-    began, made = time.monotonic(), 0
-    while (metric_id := _due(database, now)) is not None:
-        _renew(database, store, held, metric_id, now)
-        made += 1
-        if time.monotonic() - began > budget_seconds:
-            break
-    return made
+    return take_turns(
+        lambda: _due(database, now),
+        lambda metric_id: _renew(database, store, held, metric_id, now),
+        budget_seconds=budget_seconds,
+    )
 
 
 def _due(database: Database, now: dt.datetime) -> int | None:
@@ -106,7 +103,7 @@ def _due(database: Database, now: dt.datetime) -> int | None:
 
 def _renew(
     database: Database, store: EventStore, held: Held, metric_id: int, now: dt.datetime
-) -> None:
+) -> int:
     with database.read() as session:
         row = session.get_one(MetricRow, metric_id)
         moved = [use for use in uses_of(session, row) if use.effects]
@@ -139,6 +136,7 @@ def _renew(
                 document=document,
             )
         )
+    return 1
 
 
 def _production(session: Session, project_id: int) -> Environment | None:

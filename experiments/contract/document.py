@@ -17,6 +17,7 @@ from experiments.errors import PlanError
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_KEY = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _MISSING = object()
 
 
@@ -131,6 +132,14 @@ class Reader:
             ]
             raise self.fault(field, f"is {value:g}, but must be {' and '.join(limits)}", hint)
         return float(value)
+
+    def key(self, field: str, such_as: str, *, longest: int = 56) -> str:
+        """Take the key of something: a short name that may stand in an address."""
+        key = self.text(field, hint=f"a short name, such as {such_as}")
+        if len(key) > longest or not _KEY.fullmatch(key):
+            hint = f"1 to {longest} of a-z, 0-9, dot, dash and underscore, a letter or digit first"
+            raise self.fault(field, f"is {key!r}", hint)
+        return key
 
     def integer(self, field: str, default: Any = _MISSING, *, least: int = 0) -> int:
         """Take a whole number."""

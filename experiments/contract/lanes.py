@@ -6,7 +6,6 @@ them that no other experiment of the layer has meanwhile, so that the two never 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,6 @@ Ranges = tuple[tuple[int, int], ...]
 
 BY = "targetingKey"
 HASH = "flagstone"
-
-_KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,55}")
 
 
 @dataclass(frozen=True)
@@ -95,11 +92,7 @@ def read_layer_share(reader: Reader) -> LayerShare | None:
 
 def read_layer_key(reader: Reader, field: str) -> str:
     """Take the key of a layer."""
-    key = reader.text(field, hint="a short name, such as checkout")
-    if not _KEY.fullmatch(key):
-        hint = "1 to 56 of a-z, 0-9, dot, dash and underscore, a letter or digit first"
-        raise reader.fault(field, f"is {key!r}", hint)
-    return key
+    return reader.key(field, "checkout")
 
 
 def width(ranges: Iterable[Sequence[int]]) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from experiments.analysis.definitions import MOST_EVENTS_PER_DAY
+from experiments.contract.attrition import read_attrition
 from experiments.contract.columns import read_replay
 from experiments.contract.document import Reader
 from experiments.contract.expected import read_expected
@@ -37,8 +37,6 @@ MAX_SUCCESS_METRICS = 3
 MAX_ARMS = 10
 
 CLAIMS = ("value", "no_harm", RELEASE)
-
-_KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,55}")
 
 
 def read_text(source: Mapping[str, Any] | str) -> Mapping[str, Any]:
@@ -76,13 +74,7 @@ def parse_plan(source: Mapping[str, Any] | str) -> Plan:
 
 def _read_plan(source: Mapping[str, Any]) -> Plan:
     reader = Reader(source)
-    key = reader.text("key", hint="a short name, such as checkout-button")
-    if not _KEY.fullmatch(key):
-        raise reader.fault(
-            "key",
-            f"is {key!r}",
-            "1 to 56 of a-z, 0-9, dot, dash and underscore, a letter or digit first",
-        )
+    key = reader.key("key", "checkout-button")
     claim = reader.choice("claim", CLAIMS, "value")
     release = read_release(reader, claim)
     base = PROOF_28D if release is None else RELEASE_1D
@@ -135,6 +127,9 @@ def _read_plan(source: Mapping[str, Any]) -> Plan:
         segments=read_segments(reader, replayed=replayed),
         failure_demand=read_failure_demand(reader),
         layer=read_layer_share(reader),
+        attrition=read_attrition(
+            reader, max(metric.window_seconds for metric in metrics), replayed=replayed
+        ),
         policy_version=policy_version,
     )
     reader.finish()

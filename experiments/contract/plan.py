@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.analysis.definitions import MOST_EVENTS_PER_DAY
+from experiments.contract.attrition import Attrition
 from experiments.contract.columns import ExposureColumns, OutcomeColumns
 from experiments.contract.document import format_duration, sha256_of
 from experiments.contract.expected import Expected
@@ -58,6 +59,7 @@ class Plan:
     segments: tuple[str, ...] = ()
     failure_demand: bool = True
     layer: LayerShare | None = None
+    attrition: Attrition | None = None
     policy_version: int | None = None
     extension_seconds: float = 0.0
 
@@ -137,10 +139,8 @@ class Plan:
             document["most_events_per_day"] = self.most_events_per_day
         if self.audience is not None:
             document["audience"] = self.audience
-        if self.expected is not None:
-            document["expected"] = self.expected.to_document()
-        if self.value is not None:
-            document["value"] = self.value.to_document()
+        parts = {"expected": self.expected, "value": self.value, "attrition": self.attrition}
+        document |= {name: part.to_document() for name, part in parts.items() if part is not None}
         if self.alternatives:
             document["alternatives"] = list(self.alternatives)
         if self.source is not None:

@@ -195,7 +195,7 @@ def expand_release(document: Mapping[str, Any]) -> dict[str, Any]:
     }
     for field in ("environment", "customer", "owner", "audience", "policy", "source"):
         plan[field] = reader.take(field, None)
-    for field in ("policy_version", "most_events_per_day", "failure_demand"):
+    for field in ("policy_version", "most_events_per_day", "failure_demand", "attrition"):
         plan[field] = reader.take(field, None)
     reader.finish()
     return {field: value for field, value in plan.items() if value is not None}

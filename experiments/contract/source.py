@@ -27,7 +27,6 @@ KINDS = (
 )
 MAX_SQL_LENGTH = 20_000
 
-_KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,126}_URL")
 _NAME = re.compile(r"[^\x00-\x1f.\"'`]{1,128}(\.[^\x00-\x1f.\"'`]{1,128}){0,2}")
 
@@ -132,11 +131,7 @@ def parse_source(document: Mapping[str, Any] | str) -> Source:
 
 def read_source_key(reader: Reader, field: str) -> str:
     """Take the key of a source."""
-    key = reader.text(field, hint="a short name, such as warehouse")
-    if not _KEY.fullmatch(key):
-        hint = "1 to 64 of a-z, 0-9, dot, dash and underscore, a letter or digit first"
-        raise reader.fault(field, f"is {key!r}", hint)
-    return key
+    return reader.key(field, "warehouse", longest=64)
 
 
 def read_sql(reader: Reader, field: str) -> str | None:

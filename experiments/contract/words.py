@@ -308,6 +308,8 @@ def look_sentence(
     if verdict == Outcome.INVALID:
         if held:
             return f"The rule was edited by hand, so nothing can be proven. {on} {back}."
+        if replayed and alarm and decision["verdict"] != Outcome.INVALID:
+            return f"{on} no number can be trusted, since {alarm}: {back}."
         if unexplained and decision["verdict"] != Outcome.INVALID:
             return f"{on} nobody had explained what is wrong with the data: {back}."
         return (
@@ -356,6 +358,15 @@ def _proven_sentence(
         if test["kind"] == "ship" and test["passed"] and test["arm"] == winner
     ]
     return f"{on} {listed(proven) or winner}: shown better than doing nothing."
+
+
+def lost_shares(attrition: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Say which share of its units each arm lost, of arms with any that were watched."""
+    return [
+        f"{percent(each['lost'] / each['units'])} of {arm}"
+        for arm, each in attrition.items()
+        if each["units"]
+    ]
 
 
 def _counts(plan: Plan, look: Mapping[str, Any]) -> str:

@@ -15,7 +15,8 @@ from experiments.contract import words
 from experiments.contract.metric import Metric
 from experiments.contract.plan import Plan
 from experiments.contract.shipping import harm_share
-from experiments.judging.looks import Sums, decision_policy, look_document, metric_spec
+from experiments.judging.looks import decision_policy, look_document, metric_spec
+from experiments.judging.quality import Sums
 from experiments.machine.lifecycle import Comparison, Outcome
 from experiments.rules import serving
 from stats import Decision, DecisionPlan, LookData, Verdict

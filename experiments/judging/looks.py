@@ -6,14 +6,13 @@ that verifies was decided by the very same code.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from experiments.contract.metric import Metric
 from experiments.contract.plan import Plan
-from experiments.machine.alarms import IMBALANCE, SEVERAL_ARMS, alarms_of, unexplained
+from experiments.judging.quality import NOTHING_EXPLAINED, Quality, Sums
 from experiments.machine.lifecycle import Finding, Hold, Outcome
 from stats import (
     CovariateMoments,
@@ -31,85 +30,8 @@ from stats.sums.consecutive import ConsecutiveSums
 from stats.sums.moments import AdditiveSums
 from stats.sums.ratio import RatioCovariateMoments, RatioMoments
 
-MIN_UNITS = 100
 EVENTS_OF_A_RELEASE = 2.0
 """Prior strength of a release's event test: nine crashes to none act, where 20 needs sixteen."""
-NOTHING_EXPLAINED: Mapping[str, float] = {}
-
-Sums = Mapping[str, Mapping[str, AnySums]]
-
-
-@dataclass(frozen=True)
-class Quality:
-    """What is known about the data themselves at one look.
-
-    Parameters
-    ----------
-    quarantined : int
-        Units that met several arms; they count nowhere.
-    newest_event_age_seconds : float, optional
-        Age of the newest event at the look; ``None`` when there is none, or no times are known.
-    stale : bool
-        Whether the feed is older than the policy allows.
-    bots : int
-        Units with more events than any person, of all arms; they count nowhere.
-    imbalance_p : float, optional
-        Chance that the arms differ before the experiment as much as they do; ``None`` where nothing
-        is known of that time.
-    """
-
-    quarantined: int = 0
-    newest_event_age_seconds: float | None = None
-    stale: bool = False
-    bots: int = 0
-    imbalance_p: float | None = None
-
-    def alarms(self, counts: Mapping[str, int]) -> dict[str, float]:
-        """Give every alarm of the data that rings, each with its loudness."""
-        return alarms_of(self.quarantined, counts, self.imbalance_p)
-
-    def alarm(
-        self, counts: Mapping[str, int], explained: Mapping[str, float] = NOTHING_EXPLAINED
-    ) -> str | None:
-        """Say in words why nothing may ship on these data, or ``None``."""
-        ringing = unexplained(self.alarms(counts), explained)
-        if SEVERAL_ARMS in ringing:
-            seen = sum(counts.values()) + self.quarantined
-            return f"{self.quarantined} of {seen} units met several arms"
-        if IMBALANCE in ringing:
-            return "the arms differed before the experiment already"
-        if self.stale:
-            return "no fresh events"
-        return None
-
-    def to_document(self) -> dict[str, Any]:
-        """Give the quality facts as plain data."""
-        document = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.imbalance_p is None:
-            del document["imbalance_p"]
-        return document
-
-
-def imbalance_p(sums: Sums, control: str) -> float | None:
-    """Give the chance of the largest difference between the arms before the experiment.
-
-    Over every metric with a covariate and every treatment; the smallest two-sided p-value, times
-    their number (Bonferroni). ``None`` without covariates, or with too few units.
-    """
-    found = []
-    for arms in sums.values():
-        base = arms.get(control)
-        for arm, other in arms.items():
-            if arm == control or not isinstance(base, CovariateMoments):
-                continue
-            if not isinstance(other, CovariateMoments) or min(base.n, other.n) < MIN_UNITS:
-                continue
-            before, after = base.covariate, other.covariate
-            spread = before.variance / before.n + after.variance / after.n
-            if spread > 0:
-                z = (after.mean - before.mean) / math.sqrt(spread)
-                found.append(math.erfc(abs(z) / math.sqrt(2)))
-    return min(1.0, min(found) * len(found)) if found else None
 
 
 def decision_plan(plan: Plan) -> DecisionPlan:

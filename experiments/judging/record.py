@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from experiments.contract.document import canonical_json, sha256_of
+from experiments.contract.plan import Plan
 from experiments.errors import PlanError, RecordError
 from experiments.models import DecisionRecord, Experiment
 
@@ -281,11 +282,29 @@ def _check_looks(records: Sequence[Mapping[str, Any]]) -> Iterator[Difference | 
         else:
             looks.append(read_look(body["look"]))
             recomputed = decide(plan, looks, body["dropped"]).to_document()
+        checked = {"decision": (body["decision"], recomputed), **_quality_again(plan, body)}
         yield from (
-            Difference(record["number"], f"body.decision{path}", stored, again)
-            for path, stored, again in differing(body["decision"], recomputed)
+            Difference(record["number"], f"body.{part}{path}", stored, again)
+            for part, pair in checked.items()
+            for path, stored, again in differing(*pair)
         )
         yield None
+
+
+def _quality_again(plan: Plan, body: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Compute again what follows from facts about the data: how likely losses are, what rings."""
+    from experiments.judging.attrition import attrition_p
+    from experiments.machine.alarms import alarms_of
+
+    quality = body.get("quality", {})
+    lost, said = quality.get("attrition"), quality.get("attrition_p")
+    again = None if lost is None else attrition_p(lost, plan.control)
+    found: dict[str, tuple[Any, Any]] = {"quality.attrition_p": (said, again)}
+    if "alarms" in body:
+        counts, before = body["look"]["counts"], quality.get("imbalance_p")
+        # Loudness goes by the digits of p: it tells the tiniest ones apart.
+        found["alarms"] = body["alarms"], alarms_of(quality["quarantined"], counts, before, again)
+    return found
 
 
 def differing(stored: Any, recomputed: Any, path: str = "") -> Iterable[tuple[str, Any, Any]]:

@@ -11,7 +11,7 @@ import ibis
 
 from experiments.contract.plan import Plan
 from experiments.contract.source import Source
-from experiments.measuring.measure import definition_of, metric_sql
+from experiments.measuring.measure import all_definitions, metric_sql
 from experiments.sources.connect import opened
 from experiments.sources.reading import outcome_tables
 from experiments.sources.tables import exposure_table, track_table
@@ -88,7 +88,7 @@ def check_source(
         exposures = None if source.exposures is None else exposure_table(backend, source, asked)
         tracks = None if source.tracks is None else track_table(backend, source)
         if plan is not None:
-            definitions = tuple(definition_of(metric) for metric in plan.metrics)
+            definitions = all_definitions(plan)
             outcome_tables(backend, source, definitions, metric_sql(plan))
         seen = None if exposures is None else _report(backend, exposures)
         done = None if tracks is None else _report(backend, tracks)
@@ -116,7 +116,7 @@ def find_rows(source: Source, plan: Plan, environment: Mapping[str, str] | None 
     SourceError
         At the first that is missing or of a wrong type.
     """
-    definitions = tuple(definition_of(metric) for metric in plan.metrics)
+    definitions = all_definitions(plan)
     with opened(source, environment) as backend:
         if source.exposures is not None:
             exposure_table(backend, source, plan.segments)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from experiments.analysis.definitions import Aggregation, sums_names
+from experiments.contract.attrition import STAYING, Attrition
 from experiments.contract.metric import Metric
 from experiments.contract.plan import Plan
 from experiments.contract.source import Source
@@ -52,11 +53,15 @@ class Measured:
     marks : dict
         For each metric that asks for a quantile of the past its value, from the first look that
         knew it: what the next looks are given.
+    lost : dict, optional
+        By arm ``units`` that were watched long enough and how many of them were ``lost``; ``None``
+        unless the plan says how that is told.
     """
 
     analysis: Analysis
     sums: dict[str, dict[str, AnySums]]
     marks: dict[str, float]
+    lost: dict[str, dict[str, int]] | None = None
 
 
 def measure(
@@ -99,6 +104,8 @@ def measure(
             if chosen is not None:
                 known[metric.key] = chosen
     query = ask(marks=known)
+    if winner is None and plan.attrition is not None:
+        query = replace(query, metrics=(*query.metrics, staying(plan.attrition)))
     if source is None:
         analysis = analyse(store, query)
     else:
@@ -110,7 +117,7 @@ def measure(
         if metric.key not in sums
     }
     ordered = {metric.key: (sums | missing)[metric.key] for metric in plan.metrics}
-    return Measured(analysis, ordered, known)
+    return Measured(analysis, ordered, known, _lost(analysis))
 
 
 def query_of(
@@ -142,6 +149,33 @@ def query_of(
         ),
         most_events_per_day=plan.most_events_per_day,
     )
+
+
+def all_definitions(plan: Plan) -> tuple[MetricDefinition, ...]:
+    """Give all that is read for a look, whatever its marks will be."""
+    asked = () if plan.attrition is None else (staying(plan.attrition),)
+    return (*(definition_of(metric) for metric in plan.metrics), *asked)
+
+
+def staying(attrition: Attrition) -> MetricDefinition:
+    """Say how it is read who is still there: one more metric of the same statement."""
+    return MetricDefinition(
+        STAYING,
+        "retention",
+        attrition.events[0],
+        attrition.window_seconds,
+        also=attrition.events[1:],
+        from_seconds=attrition.from_seconds,
+    )
+
+
+def _lost(analysis: Analysis) -> dict[str, dict[str, int]] | None:
+    if STAYING not in analysis.moments:
+        return None
+    return {
+        arm: {"units": int(sums[0]), "lost": int(sums[0] - sums[1])}
+        for arm, sums in analysis.moments[STAYING].items()
+    }
 
 
 def metric_sql(plan: Plan) -> dict[str, str]:

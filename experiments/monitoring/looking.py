@@ -14,14 +14,11 @@ from sqlmodel import Session
 
 from experiments.contract import words
 from experiments.contract.plan import Plan
-from experiments.contract.source import Source
 from experiments.judging import holdback
 from experiments.judging.looks import (
-    Quality,
     build_look,
     decide,
     finding_of,
-    imbalance_p,
     look_document,
     read_look,
 )
@@ -29,16 +26,15 @@ from experiments.judging.prospects import prospects
 from experiments.machine import lifecycle
 from experiments.machine.alarms import unexplained
 from experiments.machine.lifecycle import PROVEN, Hold, Position, State
-from experiments.measuring.aggregate import Analysis
 from experiments.measuring.exploring import explore
-from experiments.measuring.measure import measure
 from experiments.models import Experiment, Look
 from experiments.monitoring.due import Due, Step, take_step
-from experiments.moves import layers
+from experiments.monitoring.reading import DataRead, read_data
+from experiments.moves import sharing
 from experiments.moves.lease import Held
 from experiments.rules import serving
-from experiments.sources.services import source_of
 from experiments.store.base import EventStore
+from experiments.telling.hold_words import held_sentence
 from experiments.value.priors import priors_of
 from flags.database import Database
 from flags.models import Environment
@@ -60,20 +56,9 @@ def look_if_due(
     last = due.looks[-1]["offset"] if due.looks else 0.0
     if offset is None or offset <= last:
         return False
-    start, source = experiment.started_at, _source(database, due)
-    measured = measure(
-        store,
-        plan,
-        environment_id=experiment.environment_id,
-        start=start.timestamp(),
-        offset=offset,
-        marks=due.marks,
-        source=source,
-    )
-    quality = replace(
-        _quality(plan, start, measured.analysis, offset),
-        imbalance_p=imbalance_p(measured.sums, plan.control),
-    )
+    start = experiment.started_at
+    data = read_data(database, store, due, since=start, offset=offset)
+    measured, quality = data.measured, data.quality
     earlier = tuple(read_look(each["look"]) for each in due.looks)
     look = build_look(
         plan,
@@ -94,7 +79,7 @@ def look_if_due(
         start=start.timestamp(),
         offset=offset,
         counts=measured.analysis.counts,
-        source=source,
+        source=data.source,
         marks=measured.marks,
         earlier=next(
             (each["segments"] for each in reversed(due.looks) if "segments" in each), None
@@ -104,7 +89,7 @@ def look_if_due(
     def judged(session: Session, _environment: Environment, experiment: Experiment) -> Step:
         # Chosen once: the next looks are given what this one has read.
         frozen = {"marks": dict(measured.marks)} if measured.marks else {}
-        return _judged(session, experiment, due, look, decision, quality, offset, frozen, explored)
+        return _judged(session, experiment, due, look, decision, data, offset, frozen, explored)
 
     return take_step(database, held, due, now, judged)
 
@@ -115,7 +100,7 @@ def _judged(
     due: Due,
     look: LookData,
     decision: Decision,
-    quality: Quality,
+    read: DataRead,
     offset: float,
     frozen: Mapping[str, Any],
     explored: Mapping[str, Any],
@@ -123,12 +108,15 @@ def _judged(
     assert experiment.started_at is not None
     plan, position = due.plan, due.position
     policy = plan.policy
-    if plan.layer is not None and layers.ships_already(session, experiment) is not None:
+    if plan.layer is not None and sharing.ships_already(session, experiment) is not None:
         # Two winners of one flag were never compared: a person has to say what shall happen.
         position = replace(position, authorised=False)
+    quality = read.quality
     alarm = quality.alarm(look.counts, experiment.explained)
     alarms = quality.alarms(look.counts)
-    hold = _hold(plan, quality, alarms, experiment.explained, offset)
+    ringing = unexplained(alarms, experiment.explained)
+    # A feed is not stale before it could be: at first nobody has come yet.
+    hold = Hold.QUALITY if ringing else Hold.STALE if read.fresh.stale else None
     move = lifecycle.look(position, finding_of(decision, look, hold))
     after = move.position
     document, data = decision.to_document(), look_document(look)
@@ -162,39 +150,13 @@ def _judged(
         unexplained=position.hold is Hold.QUALITY or hold is Hold.QUALITY,
     )
     if after.hold is not None and after.hold is not position.hold:
-        sentence = _held_sentence(plan, after.hold, alarm, offset)
+        sentence = held_sentence(plan, after.hold, alarm, offset)
     elif fresh in PROVEN:
         sentence += " " + _what_follows(plan, after)
     elif after == position and (position.waits_for_customer or position.state is State.HELD):
         # What waits for somebody stays the news until that person has spoken.
         sentence = experiment.note
     return Step(move, "look", sentence, seen | {"policy": policy.name, "decision": document})
-
-
-def _hold(
-    plan: Plan,
-    quality: Quality,
-    alarms: Mapping[str, float],
-    explained: Mapping[str, float],
-    offset: float,
-) -> Hold | None:
-    if unexplained(alarms, explained):
-        return Hold.QUALITY
-    # A feed is not stale before it could be: at first nobody has come yet.
-    age = quality.newest_event_age_seconds
-    silent = offset if age is None else age
-    return Hold.STALE if silent > plan.policy.stale_seconds else None
-
-
-def _held_sentence(plan: Plan, hold: Hold, alarm: str | None, offset: float) -> str:
-    on = f"Held on {words.day_of(plan, offset)}"
-    if hold is Hold.STALE:
-        return f"{on}: {alarm}. It goes on by itself when events arrive; the deadline stays."
-    wait = words.days(plan, plan.policy.explain_within_seconds)
-    return (
-        f"{on}: {alarm}. No more people are let in; {plan.owner} has {wait} to explain it, else "
-        f"everybody goes back to {plan.control}."
-    )
 
 
 def _what_follows(plan: Plan, position: Position) -> str:
@@ -228,26 +190,15 @@ def compare_if_due(
     same = [each for each in due.comparisons if each["holdback"]["since"] == stage.since]
     if same and offset <= same[-1]["offset"]:
         return False
-    measured = measure(
-        store,
-        plan,
-        environment_id=experiment.environment_id,
-        start=since.timestamp(),
-        offset=offset,
-        winner=stage.winner,
-        # Cut where the proof was cut: the same metric is measured.
-        marks=due.marks,
-        source=_source(database, due),
-    )
-    counts = measured.analysis.counts
-    quality = _quality(plan, since, measured.analysis, offset)
+    data = read_data(database, store, due, since=since, offset=offset, winner=stage.winner)
+    counts, quality = data.measured.analysis.counts, data.quality
     alarm = quality.alarm(counts)
     look = holdback.build_comparison(
         number=due.next_number,
         offset=offset,
         length=length,
         counts=counts,
-        sums=measured.sums,
+        sums=data.measured.sums,
         trusted=alarm is None,
         verifies=position.ship_step == position.last_ship_step,
     )
@@ -321,15 +272,3 @@ def _store(
         decision=decision,
     )
     session.add(look)
-
-
-def _source(database: Database, due: Due) -> Source | None:
-    with database.read() as session:
-        return source_of(session, due.experiment.project_id, due.plan)
-
-
-def _quality(plan: Plan, start: dt.datetime, analysis: Analysis, offset: float) -> Quality:
-    look_at = start.timestamp() + offset
-    age = None if analysis.newest_event is None else max(0.0, look_at - analysis.newest_event)
-    stale = age is None or age > plan.policy.stale_seconds
-    return Quality(analysis.quarantined, age, stale, sum(analysis.bots.values()))

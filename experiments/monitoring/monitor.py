@@ -12,6 +12,7 @@ import datetime as dt
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from sqlmodel import Session
 
@@ -26,10 +27,11 @@ from experiments.monitoring.due import MACHINE, Due, Step, edited, read_due, tak
 from experiments.monitoring.looking import compare_if_due, look_if_due
 from experiments.monitoring.release_monitor import advance_release
 from experiments.monitoring.rest import RETRY, Memory, watched
+from experiments.monitoring.silence import notice_silence
 from experiments.monitoring.source_watch import check_sealed
 from experiments.monitoring.standing import stand_due
 from experiments.moves.lease import LEASE_SECONDS, Held, acquire
-from experiments.planning.forecast import forecast_due
+from experiments.planning.renewal import forecast_due
 from experiments.policies.trying import try_due
 from experiments.store.base import EventStore
 from flags.database import Database
@@ -82,57 +84,67 @@ def tick(
     held = acquire(database, holder, now=now, seconds=lease_seconds, is_gone=is_gone)
     if held is None:
         return TickResult(elected=False)
-    looks = 0
     memory = memory or Memory()
+    looks = moves = 0
+    errors: list[str] = []
     try:
-        moves = close_what_is_gone(database, held, now)
-    except FencedError:
-        return TickResult(False)
-    errors = check_sealed(database, now)
-    for experiment_id, versions in watched(database, memory, now):
-        try:
-            looked, moved = _serve(database, store, held, experiment_id, now)
-        except FencedError:
-            return TickResult(False, looks, moves, tuple(errors))
-        except SourceError as error:
-            log.warning("the source of experiment %s cannot be read: %s", experiment_id, error)
-            memory.retry_at[experiment_id] = now + RETRY
-            errors.append(f"experiment {experiment_id}: {error}")
-        except Exception as error:
-            # Whatever it is: one experiment's trouble must not leave the others unprotected.
-            log.exception("experiment %s could not be served", experiment_id)
-            errors.append(f"experiment {experiment_id}: {error}")
-        else:
-            looks += looked
-            moves += moved
-            if not looked and not moved:
-                memory.at_rest[experiment_id] = versions
-    try:
+        moves += close_what_is_gone(database, held, now)
+        errors += check_sealed(database, now)
+        for experiment_id, versions in watched(database, memory, now):
+            try:
+                looked, moved = _serve(database, store, held, experiment_id, now, memory)
+            except FencedError:
+                raise
+            except SourceError as error:
+                log.warning("the source of experiment %s cannot be read: %s", experiment_id, error)
+                memory.retry_at[experiment_id] = now + RETRY
+                errors.append(f"experiment {experiment_id}: {error}")
+            except Exception as error:
+                # Whatever it is: one experiment's trouble must not leave the others unprotected.
+                log.exception("experiment %s could not be served", experiment_id)
+                errors.append(f"experiment {experiment_id}: {error}")
+            else:
+                looks += looked
+                moves += moved
+                if not looked and not moved:
+                    memory.at_rest[experiment_id] = versions
         # After the looks: protection does not wait for a plan that nobody has met yet.
         forecast_due(database, store, held, now)
         sense_due(database, store, held, now)
         try_due(database, held, now)
+        errors += _stand(database, store, held, now)
     except FencedError:
+        # Another worker was elected meanwhile: whatever is left is its own to do.
         return TickResult(False, looks, moves, tuple(errors))
-    try:
-        stand_due(database, store, held, now)
-    except FencedError:
-        return TickResult(False, looks, moves, tuple(errors))
-    except Exception as error:
-        # It decides nothing about anybody; tomorrow's reading sees what today's would have.
-        log.exception("a standing comparison could not be made")
-        errors.append(f"standing comparison: {error}")
     return TickResult(True, looks, moves, tuple(errors))
 
 
+def _stand(database: Database, store: EventStore, held: Held, now: dt.datetime) -> list[str]:
+    try:
+        stand_due(database, store, held, now)
+    except FencedError:
+        raise
+    except Exception as error:
+        # It decides nothing about anybody; tomorrow's reading sees what today's would have.
+        log.exception("a standing comparison could not be made")
+        return [f"standing comparison: {error}"]
+    return []
+
+
 def _serve(
-    database: Database, store: EventStore, held: Held, experiment_id: int, now: dt.datetime
+    database: Database,
+    store: EventStore,
+    held: Held,
+    experiment_id: int,
+    now: dt.datetime,
+    memory: Memory,
 ) -> tuple[int, int]:
     """Do whatever is due for one experiment, in this order; each step sees the ones before."""
     looks = moves = 0
     unreadable: SourceError | None = None
     due = read_due(database, experiment_id)
-    for step in (_hold_if_edited, None, _widen, _expire, _lapse, _push, _verify):
+    notice = partial(notice_silence, store=store, memory=memory)
+    for step in (_hold_if_edited, None, notice, _widen, _expire, _lapse, _push, _verify):
         if due is None:
             break
         if step is None:
@@ -214,8 +226,11 @@ def _widen(database: Database, held: Held, due: Due, now: dt.datetime) -> bool:
         return advance_release(database, held, due, now)
     if position.state is not State.RAMPING or not _passed(experiment.next_ramp_at, now):
         return False
-    # Not by time alone: more people come in only after a look has seen the present step.
+    # Not by time alone: more people come in only after a look has seen the present step, and
+    # somebody in it. Who widens blindly shows people what nobody watches.
     if not due.looks or due.looks[-1]["ramp_step"] < position.step:
+        return False
+    if not sum(due.looks[-1]["look"]["counts"].values()):
         return False
     move = lifecycle.widen(position)
     coverage = due.plan.ramp_steps[move.position.step].coverage

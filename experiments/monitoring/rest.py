@@ -2,8 +2,10 @@
 
 To find out what is due of one experiment its plan and looks are read. Most of the time there is
 nothing: no instant has come, and neither its row nor its flag is another one than when the worker
-last found it at rest. Then nothing of it is read. What failed is tried again after a while, so that
-one engine that is down does not keep the others waiting at every tick.
+last found it at rest. Then nothing of it is read. Whether its events still come in is asked of the
+store when they could be missing, and then once an hour (:mod:`experiments.monitoring.silence`).
+What failed is tried again after a while, so that one engine that is down does not keep the others
+waiting at every tick.
 """
 
 from __future__ import annotations
@@ -36,10 +38,14 @@ class Memory:
         By experiment, as what it was found at rest.
     retry_at : dict
         By experiment whose source could not be read, when to try again.
+    asked_at, ask_at : dict
+        By experiment, when the store was asked whether its events still come in, and is next.
     """
 
     at_rest: dict[int, Versions] = field(default_factory=dict)
     retry_at: dict[int, dt.datetime] = field(default_factory=dict)
+    asked_at: dict[int, dt.datetime] = field(default_factory=dict)
+    ask_at: dict[int, dt.datetime] = field(default_factory=dict)
 
 
 def watched(database: Database, memory: Memory, now: dt.datetime) -> Iterator[tuple[int, Versions]]:
@@ -75,11 +81,12 @@ def watched(database: Database, memory: Memory, now: dt.datetime) -> Iterator[tu
     with database.read() as session:
         rows = session.connection().execute(query).all()
     present = {row[0] for row in rows}
-    for known in (memory.at_rest, memory.retry_at):
+    for known in (memory.at_rest, memory.retry_at, memory.asked_at, memory.ask_at):
         for gone in known.keys() - present:
             del known[gone]
     for experiment_id, *rest in rows:
-        versions, instants = (rest[0], rest[1], rest[2]), rest[3:]
+        versions = (rest[0], rest[1], rest[2])
+        instants = (*rest[3:], memory.ask_at.get(experiment_id))
         come = any(instant is not None and instant <= now for instant in instants)
         if now < memory.retry_at.get(experiment_id, now):
             continue

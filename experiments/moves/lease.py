@@ -7,6 +7,7 @@ every write of a tick checks it in its own transaction (:func:`check_fence`).
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -92,6 +93,28 @@ def check_fence(session: Session, held: Held) -> None:
     lease = _locked(session, held.name)
     if lease is None or lease.fence != held.fence:
         raise FencedError(f"the lease {held.name!r} went to another worker")
+
+
+def take_turns(
+    due: Callable[[], int | None], renew: Callable[[int], int], *, budget_seconds: float
+) -> int:
+    """Renew what is due, one after another; begin no further one once the budget is spent.
+
+    Looks come first: what is done beside them must not keep a tick for long.
+
+    Parameters
+    ----------
+    due : callable
+        Gives the id of whose turn it is; ``None`` when nobody's.
+    renew : callable
+        Does it, and tells how many were made.
+    """
+    began, made = time.monotonic(), 0
+    while (whose := due()) is not None:
+        made += renew(whose)
+        if time.monotonic() - began > budget_seconds:
+            break
+    return made
 
 
 def _locked(session: Session, name: str) -> Lease | None:

@@ -16,7 +16,7 @@ from experiments.machine.lifecycle import Move, Position
 from experiments.models import Experiment, Look
 from experiments.moves.enact import current_flag, enact, plan_of, position_of
 from experiments.rules import serving
-from experiments.value.ledger import newest_look
+from experiments.value.entering import newest_look
 from flags.actor import Actor
 from flags.errors import InvalidInputError, NotAllowedError, NotFoundError
 from flags.models import Environment

@@ -8,7 +8,6 @@ has every move; amounts from the ledger.
 from __future__ import annotations
 
 import datetime as dt
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,70 +15,18 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from experiments.contract import words
-from experiments.contract.money import money_text
 from experiments.contract.parsing import parse_plan
 from experiments.models import Experiment, LedgerEntry, Look, Request
 from experiments.moves.release_state import is_release
+from experiments.people.figures import Outcome, median_of, ratio_of, share_of
 from experiments.value.formulas import Kind
 from experiments.value.ledger import Waterfall, balances, waterfalls
 from flags.models import AuditEntry, FlagRow
-
-FEW = 3
-"""Fewer cases than this have no median, and no rate."""
 
 _PROVEN = frozenset({"VALUE_PROVEN", "NO_HARM_PROVEN", "CONFIRMED"})
 _NULL = frozenset({"FUTILE", "NOT_PROVEN_IN_TIME", "NOT_CONFIRMED"})
 _HARM = frozenset({"HARM", "LATE_HARM"})
 _RECENT = dt.timedelta(days=90)
-
-_SPANS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One number, and what it means.
-
-    Parameters
-    ----------
-    value : float, optional
-        ``None``: not enough yet.
-    n, needed : int
-        Cases that it rests on, and how many it takes.
-    """
-
-    key: str
-    name: str
-    definition: str
-    unit: str
-    n: int
-    needed: int = FEW
-    value: float | None = None
-
-    @property
-    def text(self) -> str:
-        """Write the number with its unit, or say that there are too few cases."""
-        if self.value is None:
-            return "not enough yet"
-        if self.unit == "share":
-            return words.percent(self.value)
-        if self.unit.startswith("money"):
-            return money_text(round(self.value * 100), self.unit.removeprefix("money "))
-        if self.unit in _SPANS:
-            return _span(self.value * _SPANS[self.unit])
-        return f"{words.plain(self.value, 3)} {self.unit}"
-
-    def to_document(self) -> dict[str, Any]:
-        """Give it as plain data."""
-        return {
-            "key": self.key,
-            "name": self.name,
-            "value": self.value,
-            "unit": self.unit,
-            "n": self.n,
-            "needed": self.needed,
-            "text": self.text,
-            "definition": self.definition,
-        }
 
 
 @dataclass
@@ -155,19 +102,19 @@ def _times(pasts: Sequence[_Past], asked: Sequence[Request]) -> Iterable[Outcome
         bad = past.has(*_HARM, *_NULL) and not past.has("VALUE_PROVEN", "NO_HARM_PROVEN")
         return past.first("ROLLED_BACK") if bad else None
 
-    yield _median(
+    yield median_of(
         "time_to_market",
         "Time to market",
         "From the seal of a plan until the first people are served the change.",
         between(lambda p: p.experiment.sealed_at, lambda p: p.experiment.started_at),
     )
-    yield _median(
+    yield median_of(
         "draft_to_shipped",
         "Draft to shipped",
         "From the draft of a plan until the change is served to all.",
         between(lambda p: p.experiment.created_at, lambda p: p.first("SHIPPING")),
     )
-    yield _median(
+    yield median_of(
         "time_to_proof",
         "Time to proof, of its budget",
         "Share of the time that the plan allowed, used until the proof.",
@@ -180,7 +127,7 @@ def _times(pasts: Sequence[_Past], asked: Sequence[Request]) -> Iterable[Outcome
         unit="share",
     )
     shipped = {p.experiment.flag_key: at for p in pasts if (at := p.first("SHIPPING")) is not None}
-    yield _median(
+    yield median_of(
         "customer_time_to_value",
         "Customer time to value",
         "From a request of class value until a change on its flag is served to all.",
@@ -190,13 +137,13 @@ def _times(pasts: Sequence[_Past], asked: Sequence[Request]) -> Iterable[Outcome
             if r.demand == "value" and r.flag_key in shipped and shipped[r.flag_key] >= r.created_at
         ],
     )
-    yield _median(
+    yield median_of(
         "time_to_fail",
         "Time to fail",
         "From the start of an experiment until it was rolled back without a proof.",
         between(lambda p: p.experiment.started_at, ended_badly),
     )
-    yield _median(
+    yield median_of(
         "request_to_resolution",
         "Request to resolution",
         "From a request until it was resolved or declined.",
@@ -230,7 +177,7 @@ def _harm(session: Session, pasts: Sequence[_Past]) -> Iterable[Outcome]:
         if back is not None:
             restore.append(max(0.0, (back - look.at).total_seconds() / 60))
         dose += _dose(look)
-    yield _median(
+    yield median_of(
         "time_to_detect",
         "Time to detect harm",
         "From the first exposure until the look that found the harm.",
@@ -238,7 +185,7 @@ def _harm(session: Session, pasts: Sequence[_Past]) -> Iterable[Outcome]:
         unit="hours",
         needed=1,
     )
-    yield _median(
+    yield median_of(
         "time_to_restore",
         "Time to restore",
         "From the look that found the harm until the flag served control again.",
@@ -255,13 +202,6 @@ def _harm(session: Session, pasts: Sequence[_Past]) -> Iterable[Outcome]:
         0,
         dose,
     )
-
-
-def _span(seconds: float) -> str:
-    """Write a stretch of time in the largest unit of which there is one."""
-    unit = next((each for each, length in _SPANS.items() if abs(seconds) >= length), "seconds")
-    count = words.plain(seconds / _SPANS[unit], 3)
-    return f"{count} {unit.removesuffix('s') if count == '1' else unit}"
 
 
 def _dose(look: Look) -> float:
@@ -300,10 +240,10 @@ def _rates(pasts: Sequence[_Past], now: dt.datetime) -> Iterable[Outcome]:
         ("invalid_rate", "Invalid rate", frozenset({"INVALID"}), "could not be trusted"),
     ):
         definition = f"Share of the decided experiments that {what}."
-        yield _share(key, name, definition, [past.has(*verdicts) for past in ended])
+        yield share_of(key, name, definition, [past.has(*verdicts) for past in ended])
     overridden = [p for p in pasts if p.has("OVERRIDE_SHIP")]
     scored = [p for p in overridden if p.has("CONFIRMED", "NOT_CONFIRMED", "LATE_HARM")]
-    yield _share(
+    yield share_of(
         "override_regret",
         "Override regret",
         "Share of the changes shipped against a verdict that the holdback then did not confirm.",
@@ -313,13 +253,13 @@ def _rates(pasts: Sequence[_Past], now: dt.datetime) -> Iterable[Outcome]:
 
 def _promises(session: Session, project_id: int, falls: Sequence[Waterfall]) -> Iterable[Outcome]:
     pairs = [(f.predicted, f.proven) for f in falls]
-    yield _ratio(
+    yield ratio_of(
         "proven_to_predicted",
         "Proven, of what was predicted",
         "Net benefit of the proven changes, shrunk, over what had been predicted for them.",
         pairs,
     )
-    yield _ratio(
+    yield ratio_of(
         "realised_to_proven",
         "Realised, of what was proven",
         "Net benefit that the holdback shows, over what had been proven.",
@@ -372,7 +312,7 @@ def _upkeep(
         for past in pasts
         if past.decided is not None
     ]
-    yield _median(
+    yield median_of(
         "flag_debt",
         "Flag debt",
         "From the decision until the flag's code was gone, or until today.",
@@ -384,46 +324,18 @@ def _upkeep(
             FlagRow.project_id == project_id, col(FlagRow.archived).is_(False)
         )
     ).all()
-    yield _share(
+    yield share_of(
         "evidence_coverage",
         "Evidence coverage",
         "Share of the flags in use that an experiment has tried.",
         [key in tried for key in flags],
     )
-    yield _share(
+    yield share_of(
         "failure_demand",
         "Failure demand",
         "Share of the requests that are about something that went wrong.",
         [request.demand == "failure" for request in asked],
     )
-
-
-def _median(
-    key: str,
-    name: str,
-    definition: str,
-    cases: Sequence[float],
-    *,
-    unit: str = "days",
-    needed: int = FEW,
-) -> Outcome:
-    value = statistics.median(cases) if len(cases) >= needed else None
-    return Outcome(key, name, f"{definition} Median.", unit, len(cases), needed, value)
-
-
-def _share(key: str, name: str, definition: str, cases: Sequence[bool]) -> Outcome:
-    value = sum(cases) / len(cases) if len(cases) >= FEW else None
-    return Outcome(key, name, definition, "share", len(cases), FEW, value)
-
-
-def _ratio(
-    key: str, name: str, definition: str, pairs: Sequence[tuple[int | None, int | None]]
-) -> Outcome:
-    both = [(a, b) for a, b in pairs if a is not None and b is not None]
-    total = sum(a for a, _b in both)
-    enough = len(both) >= FEW and total > 0
-    value = sum(b for _a, b in both) / total if enough else None
-    return Outcome(key, name, definition, "share", len(both), FEW, value)
 
 
 def as_documents(found: Sequence[Outcome]) -> list[Mapping[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 from experiments.contract import words
 from experiments.machine import lifecycle
 from experiments.models import Experiment
-from experiments.moves import layers
+from experiments.moves import sharing
 from experiments.moves.enact import current_flag
 from experiments.moves.places import Opened, Place, required, same_person, verb
 from flags.actor import Actor
@@ -192,7 +192,7 @@ def _check_flag(opened: Opened) -> None:
             field="flag",
             hint="turn it on first: else nobody would get what ships",
         )
-    layers.check_ships_alone(opened.session, opened.experiment, opened.plan)
+    sharing.check_ships_alone(opened.session, opened.experiment, opened.plan)
 
 
 def _ship(

@@ -89,10 +89,7 @@ def create_request(
         created_at=now,
         created_by=str(actor),
     )
-    session.add(request)
-    session.flush()
-    _audit(session, request, "request_create", {}, actor, now)
-    return request
+    return _save(session, request, "request_create", {}, actor, now)
 
 
 def edit_request(
@@ -113,7 +110,7 @@ def edit_request(
             request.demand = _one_of("class", value, CLASSES)
         else:
             setattr(request, field, _text(field, value, required=field != "text"))
-    return _changed(session, request, "request_edit", before, actor, now)
+    return _save(session, request, "request_edit", before, actor, now)
 
 
 def link_request(
@@ -146,7 +143,7 @@ def link_request(
     before = _shown(request)
     request.flag_key, request.state, request.linked_at = flag_key, "linked", now
     request.relation = _one_of("relation", relation, RELATIONS)
-    return _changed(session, request, "request_link", before, actor, now)
+    return _save(session, request, "request_link", before, actor, now)
 
 
 def resolve_request(
@@ -167,7 +164,7 @@ def resolve_request(
     request.state = _one_of("state", state, ENDS)
     request.note = _text("note", note, required=state == "declined")
     request.resolved_at = now
-    return _changed(session, request, "request_resolve", before, actor, now)
+    return _save(session, request, "request_resolve", before, actor, now)
 
 
 def failure_demand(session: Session, project_id: int) -> dict[str, int]:
@@ -203,7 +200,7 @@ def _require_open(request: Request) -> None:
         )
 
 
-def _changed(
+def _save(
     session: Session,
     request: Request,
     action: str,
@@ -213,26 +210,6 @@ def _changed(
 ) -> Request:
     session.add(request)
     session.flush()
-    _audit(session, request, action, before, actor, now)
-    return request
-
-
-def _shown(request: Request) -> dict[str, Any]:
-    names = ("title", "text", "asker", "state", "relation", "note")
-    return {name: getattr(request, name) for name in names} | {
-        "class": request.demand,
-        "flag": request.flag_key,
-    }
-
-
-def _audit(
-    session: Session,
-    request: Request,
-    action: str,
-    before: Mapping[str, Any],
-    actor: Actor,
-    now: dt.datetime,
-) -> None:
     after = _shown(request)
     moved = {name: value for name, value in after.items() if before.get(name) != value}
     audit.append(
@@ -245,6 +222,15 @@ def _audit(
         after=moved,
         now=now,
     )
+    return request
+
+
+def _shown(request: Request) -> dict[str, Any]:
+    names = ("title", "text", "asker", "state", "relation", "note")
+    return {name: getattr(request, name) for name in names} | {
+        "class": request.demand,
+        "flag": request.flag_key,
+    }
 
 
 def _one_of(field: str, value: str, choices: tuple[str, ...]) -> str:

@@ -301,7 +301,12 @@ def _look(plan: Plan, look: Look, *, shown: bool) -> dict[str, Any]:
         "alarm": look.data.get("alarm"),
         "srm_log_e": look.decision.get("srm_log_e"),
         **{f"units_{arm}": seen["counts"].get(arm) for arm in plan.arms},
-        **{f"quality_{name}": value for name, value in quality.items()},
+        **{f"quality_{name}": value for name, value in quality.items() if name != "attrition"},
+        **{
+            f"quality_{name}_{arm}": each[name]
+            for arm, each in quality.get("attrition", {}).items()
+            for name in ("units", "lost")
+        },
     }
 
 

@@ -21,25 +21,20 @@ from experiments.judging import record
 from experiments.machine import lifecycle
 from experiments.machine.lifecycle import State
 from experiments.models import Experiment, Look
-from experiments.moves import layers
+from experiments.moves import layers, sharing
 from experiments.moves.enact import current_flag, plan_of
 from experiments.moves.places import Place, find_experiment, required, verb
-from experiments.moves.release_state import release_facts
+from experiments.people.card_facts import status_of
 from experiments.planning import feasibility
 from experiments.planning.feasibility import forecast_body
 from experiments.policies import completing as policies
 from experiments.rules import serving
 from experiments.sources.services import check_before_seal, check_before_start
-from experiments.telling import audits, release_words
-from experiments.telling.card import Card, CardStatus, build_card
+from experiments.telling import release_words
+from experiments.telling.card import Card, build_card
 from flags import audit
 from flags.actor import Actor
-from flags.errors import (
-    AlreadyExistsError,
-    InvalidInputError,
-    NotFoundError,
-    StateError,
-)
+from flags.errors import AlreadyExistsError, InvalidInputError, NotFoundError, StateError
 from flags.models import Environment, Project
 from flags.revisions import lock_environment
 
@@ -241,7 +236,7 @@ def confirm(place: Place, *, actor: Actor, now: dt.datetime) -> Experiment:
     move = lifecycle.confirm(opened.position)
     opened.check_customer(actor, "confirms", hint="anybody may stop it, with a reason")
     opened.check_seal("what was proven is not what is served")
-    layers.check_ships_alone(session, experiment, plan)
+    sharing.check_ships_alone(session, experiment, plan)
     shipped = words.shipped_sentence(plan, experiment.winner)
     sentence = f"{plan.customer} confirmed on {words.moment(now)}. {shipped}"
     return opened.act(move, "action", sentence, actor=actor, now=now, body={"do": "confirm"})
@@ -307,33 +302,7 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
     every = _every_look(session, experiment)
     newest = next((look for look in reversed(every) if "holdback" not in look.data), None)
     after = next((look for look in reversed(every) if "holdback" in look.data), None)
-    audited = audits.tally_of(session, experiment.environment_id, experiment.plan)
-    status = CardStatus(
-        state=experiment.state,
-        verdict=experiment.verdict,
-        winner=experiment.winner,
-        sentence=experiment.note if _has_news(experiment) else "",
-        coverage=experiment.coverage,
-        dropped=tuple(experiment.dropped),
-        plan_hash=experiment.plan_hash,
-        started_at=experiment.started_at,
-        ended_at=_settled_at(experiment),
-        next_look_at=experiment.next_look_at,
-        confirm_by=experiment.confirm_by,
-        forecast=_forecast_sentence(session, experiment),
-        decided=tuple(each["verdict"] for each in experiment.verdicts),
-        held_cause=experiment.held_cause,
-        explain_by=experiment.explain_by,
-        compared_since=experiment.compared_since,
-        next_ramp_at=experiment.next_ramp_at,
-        comparison=None if after is None else after.data | {"decision": after.decision},
-        realised=experiment.realised,
-        override=experiment.override,
-        request=experiment.request,
-        release=release_facts(session, experiment, newest.data if newest else None, now),
-        audits=audited.text,
-        audits_good=audited.keeps_promise,
-    )
+    status = status_of(session, experiment, newest, after, now=now)
     if newest is None:
         return build_card(plan, status, now=now)
     return build_card(
@@ -345,29 +314,6 @@ def get_card(session: Session, experiment: Experiment, *, now: dt.datetime) -> C
         offset=newest.data["offset"],
         now=now,
     )
-
-
-def _forecast_sentence(session: Session, experiment: Experiment) -> str:
-    if experiment.started_at is not None or experiment.ended_at is not None:
-        return ""
-    row = feasibility.read_forecast(session, experiment)
-    if row is None:
-        return "What it can prove is being computed."
-    signed = [f"{each['by']} accepts {each['risk']}" for each in row.accepted]
-    return " ".join([str(row.document["sentence"]), *(f"{each}." for each in signed)])
-
-
-def _settled_at(experiment: Experiment) -> dt.datetime | None:
-    """Tell since when it stands as it does: it may have been turned back after it ended."""
-    if experiment.ended_at is None:
-        return None
-    told = (experiment.ended_at, experiment.verdict_at, experiment.closed_at)
-    return max(at for at in told if at is not None)
-
-
-def _has_news(experiment: Experiment) -> bool:
-    held = experiment.state == State.HELD
-    return held or experiment.verdict is not None or experiment.ended_at is not None
 
 
 def _audit(

@@ -7,32 +7,14 @@ plan states). Runs in the worker; what it finds is plain data that everything el
 
 from __future__ import annotations
 
-import datetime as dt
-import logging
 import math
-import time
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy as sa
-from sqlmodel import col, select
-
 from experiments.contract.metric import Metric
-from experiments.contract.plan import Plan, plan_hash
+from experiments.contract.plan import Plan
 from experiments.contract.policy import look_schedule
-from experiments.contract.release import RELEASE
-from experiments.machine.lifecycle import State
-from experiments.measuring.today import (
-    EXPOSURES,
-    Arrivals,
-    MeasuredBaseline,
-    Today,
-    read_today,
-    unrecorded,
-)
-from experiments.models import Experiment, Forecast
-from experiments.moves.enact import plan_of
-from experiments.moves.lease import Held, check_fence
+from experiments.measuring.today import EXPOSURES, Arrivals, MeasuredBaseline, Today, unrecorded
 from experiments.planning.forecast_words import MDE, NO_DATA, NO_TRAFFIC, sentence_of, unprovable
 from experiments.planning.foretelling import (
     POWER,
@@ -45,160 +27,13 @@ from experiments.planning.foretelling import (
     tidy,
     ways_out_of,
 )
-from experiments.store.base import EventStore
-from flags.database import Database
-from flags.models import Environment, Project
 from flags.ranges import BUCKETS
-from flags.revisions import lock_environment
 from stats import Baseline
-
-log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 
-#: A forecast is of today's traffic: after a day it is made again.
-FRESH = dt.timedelta(days=1)
-#: While something is not known it may be known soon; of an old draft it is not asked so often.
-RETRY, RETRY_OLD = dt.timedelta(minutes=1), dt.timedelta(hours=1)
-# No new forecast is begun in a tick that has worked for so long: looks come first.
-_BUDGET_SECONDS = 1.0
-
 # Shares of prove_by at which people ask what can be seen: days 7, 14 and 28 of 28.
 _CHECKPOINTS = (0.25, 0.5, 1.0)
-
-
-def forecast_due(
-    database: Database,
-    store: EventStore,
-    held: Held,
-    now: dt.datetime,
-    *,
-    runs: int = RUNS,
-    budget_seconds: float = _BUDGET_SECONDS,
-) -> int:
-    """Forecast drafts and sealed plans whose forecast is missing, old or of another plan.
-
-    Parameters
-    ----------
-    held : Held
-        The worker's lease: only its holder writes.
-    runs : int, default RUNS
-        Simulated experiments in each world.
-    budget_seconds : float
-        No further one is begun after that; at least one is made.
-
-    Returns
-    -------
-    int
-        How many were made.
-
-    Raises
-    ------
-    FencedError
-        If the lease went to another worker.
-    """
-    began, made = time.monotonic(), 0
-    while (due := _due(database, now)) is not None:
-        made += _renew(database, store, held, due, now, runs)
-        if time.monotonic() - began > budget_seconds:
-            break
-    return made
-
-
-def _due(database: Database, now: dt.datetime) -> int | None:
-    """Find whose turn it is: sealed plans first, then whoever waits longest."""
-    sealed = col(Experiment.state) == State.SEALED.value
-    other_plan = sa.case(
-        (sealed, col(Forecast.plan_hash) != col(Experiment.plan_hash)),
-        # Only an edit of its plan moves a draft.
-        else_=col(Forecast.experiment_version) != col(Experiment.version),
-    )
-    claim = sa.type_coerce(col(Experiment.plan), sa.JSON)["claim"].as_string()
-    query = (
-        select(Experiment.id)
-        .outerjoin(Forecast, col(Forecast.experiment_id) == col(Experiment.id))
-        .where(
-            col(Experiment.state).in_([State.DRAFT.value, State.SEALED.value]),
-            # A release promises no effect that could be out of reach.
-            claim.is_distinct_from(RELEASE),
-            sa.or_(
-                col(Forecast.experiment_id).is_(None), col(Forecast.renew_at) <= now, other_plan
-            ),
-        )
-        .order_by(sa.desc(sealed), col(Forecast.computed_at), col(Experiment.id))
-        .limit(1)
-    )
-    with database.read() as session:
-        return session.exec(query).first()
-
-
-def _renew(
-    database: Database,
-    store: EventStore,
-    held: Held,
-    experiment_id: int,
-    now: dt.datetime,
-    runs: int,
-) -> int:
-    with database.read() as session:
-        experiment = session.get_one(Experiment, experiment_id)
-        environment = session.get_one(Environment, experiment.environment_id)
-        project = session.get_one(Project, experiment.project_id)
-        session.expunge_all()
-    try:
-        plan = plan_of(experiment)
-        today = Today()
-        if plan.source is None:
-            today = read_today(store, experiment.environment_id, plan, now.timestamp())
-        document = forecast(plan, today, runs=runs)
-    except Exception as error:
-        # It must neither keep the others from theirs nor be tried again every second.
-        log.exception("experiment %s could not be forecast", experiment_id)
-        document = _failed(error)
-    with database.write() as session:
-        check_fence(session, held)
-        lock_environment(session, project.key, environment.key)
-        present = session.get(Experiment, experiment_id, populate_existing=True)
-        if present is None or present.plan != experiment.plan or present.started_at is not None:
-            return 0
-        row = session.get(Forecast, experiment_id) or Forecast(
-            experiment_id=experiment_id,
-            plan_hash="",
-            experiment_version=0,
-            computed_at=now,
-            renew_at=now,
-            document={},
-        )
-        row.plan_hash = plan_hash(experiment.plan)
-        row.experiment_version = experiment.version or 0
-        row.computed_at = now
-        row.renew_at = now + _lasts(experiment, document, now)
-        row.document = document
-        session.add(row)
-    return 1
-
-
-def _lasts(experiment: Experiment, document: Document, now: dt.datetime) -> dt.timedelta:
-    if all(risk["risk"] == MDE for risk in document["risks"]):
-        return FRESH
-    touched = experiment.sealed_at or experiment.created_at
-    return RETRY if now - touched < FRESH else RETRY_OLD
-
-
-def _failed(error: Exception) -> Document:
-    reason = f"the forecast failed: {error}"
-    risk = _risk(NO_DATA, "plan", reason, "the service's log says more")
-    document: Document = {
-        "power": POWER,
-        "traffic": {"units_per_day": None, "source": None, "stated": None, "measured": None},
-        "baselines": {},
-        "deadlines": [],
-        "ways_out": None,
-        "operating": None,
-        "risks": [risk],
-        "notes": [],
-    }
-    return document | {"sentence": sentence_of(document)}
 
 
 def forecast(plan: Plan, today: Today, *, runs: int = RUNS) -> Document:
@@ -242,6 +77,23 @@ def forecast(plan: Plan, today: Today, *, runs: int = RUNS) -> Document:
         "operating": operating,
         "risks": _risks(plan, today, known, deadlines[-1] if deadlines else None),
         "notes": notes,
+    }
+    return document | {"sentence": sentence_of(document)}
+
+
+def failed_forecast(error: Exception) -> Document:
+    """Say in place of a forecast that it failed; nothing starts on it."""
+    reason = f"the forecast failed: {error}"
+    risk = _risk(NO_DATA, "plan", reason, "the service's log says more")
+    document: Document = {
+        "power": POWER,
+        "traffic": {"units_per_day": None, "source": None, "stated": None, "measured": None},
+        "baselines": {},
+        "deadlines": [],
+        "ways_out": None,
+        "operating": None,
+        "risks": [risk],
+        "notes": [],
     }
     return document | {"sentence": sentence_of(document)}
 

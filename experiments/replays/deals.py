@@ -20,6 +20,7 @@ import numpy.typing as npt
 from experiments.contract.metric import Metric
 from experiments.contract.plan import Plan
 from experiments.errors import PlanError
+from experiments.judging.quality import Quality
 from experiments.replays.replay import (
     Outcomes,
     built_looks,
@@ -77,7 +78,9 @@ def with_looks(plan: Plan, exposures: Exposures, outcomes: Outcomes) -> Recorded
     """Find the looks of a history."""
     offsets = recorded_looks(plan, exposures, outcomes)
     looks: list[LookData] = []
-    for look in built_looks(plan, exposures, outcomes, offsets):
+    # Whom an arm lost says nothing about the arms that units are dealt to.
+    qualities = dict.fromkeys(offsets, Quality(exposures.quarantined))
+    for look in built_looks(plan, exposures, outcomes, qualities):
         looks.append(look)
         if look.is_final:
             break
@@ -206,7 +209,7 @@ def lifted_outcome(
         if not metric.binary:
             return replace(outcome, values=_scaled(outcome.values, lift))
         values = outcome.values.copy()
-        mature = np.ones(len(values), dtype=bool)
+        mature = np.ones(len(values), dtype=bool) if outcome.present is None else outcome.present
         chosen = _flipped(recorded.plan, metric, values > 0, mature, lift, rng)
         values[chosen] = float(lift > 0)
         return replace(outcome, values=values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,8 +22,9 @@ from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import Plan, plan_hash
 from experiments.contract.policy import look_schedule
 from experiments.errors import PlanError
-from experiments.judging.looks import Quality, build_look, decide, finding_of, look_document
-from experiments.machine.lifecycle import PROVEN, Position, State
+from experiments.judging.looks import build_look, decide, finding_of, look_document
+from experiments.judging.quality import Quality
+from experiments.machine.lifecycle import PROVEN, Hold, Outcome, Position, State
 from experiments.machine.lifecycle import look as move_by_look
 from experiments.replays.conventional import (
     Conventional,
@@ -31,6 +32,7 @@ from experiments.replays.conventional import (
     compare,
     sample_ratio_check,
 )
+from experiments.replays.lost import recorded_quality
 from experiments.replays.replay_files import (
     Exposures,
     Floats,
@@ -141,8 +143,9 @@ def replay_recorded(plan: Plan, exposures: Exposures, outcomes: Outcomes) -> Rep
     timeless = exposures.first is None
     start = 0.0 if exposures.first is None else float(exposures.first.min())
     offsets = recorded_looks(plan, exposures, outcomes)
-    built = built_looks(plan, exposures, outcomes, offsets)
-    rounds = list(zip(offsets, judged(plan, built), strict=False))
+    qualities = {offset: recorded_quality(plan, exposures, outcomes, offset) for offset in offsets}
+    built = built_looks(plan, exposures, outcomes, qualities)
+    rounds = list(zip(offsets, judged(plan, built, list(qualities.values())), strict=False))
     stored = [
         ReplayedLook(offset, look_document(look), decision.to_document())
         for offset, (look, decision, _position) in rounds
@@ -150,16 +153,22 @@ def replay_recorded(plan: Plan, exposures: Exposures, outcomes: Outcomes) -> Rep
     last, _decision, position = rounds[-1][1]
     # No file tells a ratio's past.
     sums = cast("Mapping[str, Mapping[str, Moments | RatioMoments]]", last.metrics)
-    quality = Quality(exposures.quarantined)
+    quality = qualities[rounds[-1][0]]
     return _result(plan, exposures, position, stored, sums, quality, timeless=timeless, start=start)
 
 
 def built_looks(
-    plan: Plan, exposures: Exposures, outcomes: Outcomes, offsets: Iterable[float]
+    plan: Plan, exposures: Exposures, outcomes: Outcomes, qualities: Mapping[float, Quality]
 ) -> Iterator[LookData]:
-    """Build one look after the other."""
+    """Build one look after the other.
+
+    Parameters
+    ----------
+    qualities : mapping of float to Quality
+        By the offset of each look, in their order, what is known about the data.
+    """
     earlier: list[LookData] = []
-    for offset in offsets:
+    for offset, quality in qualities.items():
         counts, sums = recorded_sums(plan, exposures, outcomes, offset)
         look = build_look(
             plan,
@@ -167,21 +176,32 @@ def built_looks(
             offset=offset,
             counts=counts,
             sums=sums,
-            quality=Quality(exposures.quarantined),
+            quality=quality,
             earlier=earlier,
         )
         earlier.append(look)
         yield look
 
 
-def judged(plan: Plan, looks: Iterable[LookData]) -> Iterator[tuple[LookData, Decision, Position]]:
-    """Decide one look after the other, until a verdict; none is read beyond it."""
+def judged(
+    plan: Plan, looks: Iterable[LookData], qualities: Sequence[Quality] = ()
+) -> Iterator[tuple[LookData, Decision, Position]]:
+    """Decide one look after the other, until a verdict; none is read beyond it.
+
+    Parameters
+    ----------
+    qualities : sequence of Quality
+        What is known about the data at each look; without them nothing is wrong with any. Nobody
+        explains an alarm of recorded data.
+    """
     position = Position(treatments=plan.treatments, last_step=0, state=State.RUNNING, step=0)
     seen: list[LookData] = []
     for look in looks:
         seen.append(look)
         decision = decide(plan, seen, sorted(position.dropped))
-        position = move_by_look(position, finding_of(decision, look)).position
+        alarm = qualities[len(seen) - 1].alarm(look.counts) if qualities else None
+        hold = None if alarm is None else Hold.QUALITY
+        position = move_by_look(position, finding_of(decision, look, hold)).position
         yield look, decision, position
         if position.verdict is not None:
             return
@@ -208,6 +228,7 @@ def _result(
         decision=last.decision,
         winner=position.winner,
         alarm=quality.alarm(last.look["counts"]),
+        unexplained=position.verdict == Outcome.INVALID,
         replayed=True,
         timeless=timeless,
     )
@@ -319,6 +340,8 @@ def recorded_units(
     for key, outcome in outcomes.items():
         metric = plan.metric(key)
         mature = enrolled & (first + metric.window_seconds <= look_at)
+        if isinstance(outcome, WideOutcome) and outcome.present is not None:
+            mature &= outcome.present
         units[key] = UnitValues(mature, *_columns(metric, outcome, first, look_at))
     return enrolled, units
 

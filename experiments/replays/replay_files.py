@@ -48,16 +48,22 @@ class Exposures:
     first: Floats | None
     rows: int
     quarantined: int
-    lines: Ints
 
 
 @dataclass(frozen=True)
 class WideOutcome:
-    """One value per unit, in the order of the exposures."""
+    """One value per unit, in the order of the exposures.
+
+    Parameters
+    ----------
+    present : array of bool, optional
+        Which units have a row; the others are lost, and count for no metric. ``None``: all.
+    """
 
     values: Floats
     covariates: Floats | None
     denominators: Floats | None = None
+    present: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,6 @@ def read_exposures(path: Path, plan: Plan) -> Exposures:
     index: dict[str, int] = {}
     arm_of: list[int] = []
     first: list[float] = []
-    lines: list[int] = []
     twice: set[int] = set()
     rows = 0
     for line, row in table.rows():
@@ -107,7 +112,6 @@ def read_exposures(path: Path, plan: Plan) -> Exposures:
         if place == len(arm_of):
             arm_of.append(arm)
             first.append(time)
-            lines.append(line)
         elif arm_of[place] != arm:
             twice.add(place)
         else:
@@ -122,7 +126,6 @@ def read_exposures(path: Path, plan: Plan) -> Exposures:
         first=None if time_at is None else np.array([first[i] for i in keep]),
         rows=rows,
         quarantined=len(twice),
-        lines=np.array([lines[i] for i in keep], dtype=np.int64),
     )
 
 
@@ -134,7 +137,10 @@ def _arm_numbers(plan: Plan, columns: ExposureColumns) -> dict[str, int]:
 
 
 def read_wide(path: Path, plan: Plan, exposures: Exposures) -> dict[str, WideOutcome]:
-    """Read outcomes with one row per unit and one column per metric."""
+    """Read outcomes with one row per unit and one column per metric.
+
+    A unit without a row was lost; if that happened to all of them, the file is not theirs.
+    """
     columns = plan.outcomes or OutcomeColumns(row_number=True)
     table = _Table(path)
     unit_at = None if columns.unit is None else table.column(columns.unit)
@@ -147,9 +153,9 @@ def read_wide(path: Path, plan: Plan, exposures: Exposures) -> dict[str, WideOut
     }
     below_at = {key: table.column(name) for key, name in below.items()}
     size = len(exposures.arm)
-    values = {metric.key: np.full(size, math.nan) for metric in plan.metrics}
-    before = {metric.key: np.full(size, math.nan) for metric, _at in covariates}
-    denominators = {key: np.full(size, math.nan) for key in below}
+    values = {metric.key: np.zeros(size) for metric in plan.metrics}
+    before = {metric.key: np.zeros(size) for metric, _at in covariates}
+    denominators = {key: np.zeros(size) for key in below}
     seen = np.zeros(size, dtype=bool)
     for number, (line, row) in enumerate(table.rows(), start=1):
         unit = str(number) if unit_at is None else row[unit_at]
@@ -165,14 +171,12 @@ def read_wide(path: Path, plan: Plan, exposures: Exposures) -> dict[str, WideOut
             before[metric.key][place] = _number(path, line, str(metric.covariate), row[at])
         for key, at in below_at.items():
             denominators[key][place] = _number(path, line, below[key], row[at])
-    if not seen.all():
-        missing = int(np.flatnonzero(~seen)[0])
-        unit = next(name for name, at in exposures.index.items() if at == missing)
-        line = int(exposures.lines[missing])
-        raise RowError(path.name, line, columns.unit or "", f"unit {unit!r} has no outcome")
+    if size and not seen.any():
+        raise RowError(path.name, 1, columns.unit or "", "no unit of the exposures has a row")
+    present = None if seen.all() else seen
     return {
         metric.key: WideOutcome(
-            values[metric.key], before.get(metric.key), denominators.get(metric.key)
+            values[metric.key], before.get(metric.key), denominators.get(metric.key), present
         )
         for metric in plan.metrics
     }

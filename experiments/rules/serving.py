@@ -71,30 +71,17 @@ def experiment_rules(
     Widening appends buckets and dropping takes an arm's away: nobody who stays moves.
     """
     layout = ranges_for(plan.weight_of, coverage)
-    rules: list[Rule] = [
-        {
-            "id": plan.rule_id,
-            "when": _audience(plan),
-            "serve": _split(salt, [arm for arm in layout if arm["variant"] not in dropped]),
-            "track": True,
-        }
-    ]
+    staying = [arm for arm in layout if arm["variant"] not in dropped]
+    rules = [_tracked(plan, plan.rule_id, salt, staying)]
     gone = [pair for arm in layout if arm["variant"] in dropped for pair in arm["ranges"]]
     if gone:
-        rules.append(
-            {
-                "id": dropped_rule_id(plan),
-                "when": _within(plan, salt, gone),
-                "serve": plan.control,
-            }
-        )
+        rules.append(_on_control(plan, dropped_rule_id(plan), salt, gone))
     return rules
 
 
 def release_rules_at(plan: Plan, served: Served) -> list[Rule]:
     """Give the rule of a release: those who get the variant and their twins are tracked."""
-    split = _split(served.salt, release_rules.split_of(plan, served))
-    return [{"id": plan.rule_id, "when": _audience(plan), "serve": split, "track": True}]
+    return [_tracked(plan, plan.rule_id, served.salt, release_rules.split_of(plan, served))]
 
 
 def control_rules(plan: Plan) -> list[Rule]:
@@ -126,26 +113,12 @@ def shipping_rules(
     others_on_control : bool
         Whether those whom the experiment did not cover met control too: the flag's default is it.
     """
-    rules: list[Rule] = []
     split, rest = shipping_split(
         plan, winner, share, coverage=coverage, others_on_control=others_on_control
     )
-    rules.append(
-        {
-            "id": ship_rule_id(plan),
-            "when": _audience(plan),
-            "serve": _split(salt, split),
-            "track": True,
-        }
-    )
+    rules = [_tracked(plan, ship_rule_id(plan), salt, split)]
     if rest:
-        rules.append(
-            {
-                "id": waiting_rule_id(plan),
-                "when": _within(plan, salt, rest),
-                "serve": plan.control,
-            }
-        )
+        rules.append(_on_control(plan, waiting_rule_id(plan), salt, rest))
     return rules
 
 
@@ -194,19 +167,19 @@ def _joined(ranges: Ranges) -> Ranges:
     return joined
 
 
-def _within(plan: Plan, salt: str, ranges: Ranges) -> Any:
+def _tracked(plan: Plan, rule_id: str, salt: str, to: list[dict[str, Any]]) -> Rule:
+    split = {"by": BY, "hash": HASH, "salt": salt, "of": BUCKETS, "missing": "skip", "to": to}
+    return {"id": rule_id, "when": _audience(plan), "serve": {"split": split}, "track": True}
+
+
+def _on_control(plan: Plan, rule_id: str, salt: str, ranges: Ranges) -> Rule:
     bucket = {"by": BY, "hash": HASH, "salt": salt, "of": BUCKETS, "ranges": ranges}
-    return {"all": [_audience(plan), {"bucket": bucket}]}
+    when = {"all": [_audience(plan), {"bucket": bucket}]}
+    return {"id": rule_id, "when": when, "serve": plan.control}
 
 
 def _audience(plan: Plan) -> Any:
     return True if plan.audience is None else plan.audience
-
-
-def _split(salt: str, to: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "split": {"by": BY, "hash": HASH, "salt": salt, "of": BUCKETS, "missing": "skip", "to": to}
-    }
 
 
 def own_rules(plan: Plan, flag: Mapping[str, Any]) -> dict[str, Rule]:

@@ -19,6 +19,7 @@ import ibis
 from experiments.analysis.definitions import Analysis, AnalysisQuery, MetricDefinition
 from experiments.analysis.segments import segment_column, with_segments
 from experiments.analysis.statement import analyse_tables
+from experiments.contract.attrition import STAYING
 from experiments.contract.source import Source
 from experiments.errors import SourceError
 from experiments.sources.connect import opened
@@ -116,12 +117,24 @@ def outcome_tables(
         return track_table(backend, source), tables
     without = next((m for m in metrics if m.key not in tables), None)
     if without is not None:
-        raise SourceError(
-            f"the metric {without.key!r} has no rows: source {source.key!r} has no tracks",
-            field=f"metrics[{metrics.index(without)}].sql",
-            hint="give the metric sql of its own, or the source a table of tracks",
-        )
+        raise _without_rows(source, metrics, without)
     return ibis.table(_TRACKS, name="tracks"), tables
+
+
+def _without_rows(
+    source: Source, metrics: tuple[MetricDefinition, ...], without: MetricDefinition
+) -> SourceError:
+    if without.key == STAYING:
+        return SourceError(
+            f"nothing tells who was lost: source {source.key!r} has no tracks",
+            field="attrition",
+            hint="give the source a table of tracks, or leave attrition out",
+        )
+    return SourceError(
+        f"the metric {without.key!r} has no rows: source {source.key!r} has no tracks",
+        field=f"metrics[{metrics.index(without)}].sql",
+        hint="give the metric sql of its own, or the source a table of tracks",
+    )
 
 
 def _beside_our_exposures(

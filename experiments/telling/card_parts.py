@@ -9,6 +9,7 @@ from typing import Any
 from experiments.contract import costs, money, words
 from experiments.contract.metric import Metric
 from experiments.contract.plan import Plan
+from experiments.machine.alarms import LEAST_ATTRITION_P
 from experiments.machine.lifecycle import Hold, Outcome, State
 from experiments.telling.card_harm import MOST_ARMS_NAMED, passed
 from experiments.telling.card_status import CardStatus
@@ -212,6 +213,8 @@ def trust_part(
             twice += f"; {bots:,} act too often for people and count nowhere"
         lines.append(Trust("people", not bad, f"{seen:,} people count; {twice}"))
         lines.append(_freshness(quality, replayed=status.replayed))
+        if quality.get("attrition") is not None:
+            lines.append(_attrition(quality))
     if look is not None and status.audits:
         lines.append(Trust("audits", status.audits_good, status.audits))
     seal = status.plan_hash
@@ -245,7 +248,30 @@ def _freshness(quality: Mapping[str, Any], *, replayed: bool) -> Trust:
         return Trust("freshness", replayed, text)
     stale = quality["stale"]
     how = "stale" if stale else "fresh"
-    return Trust("freshness", not stale, f"{how}: newest event {age:,.0f} s before the look")
+    text = f"{how}: newest event {_in_its_unit(age)} before the look"
+    usual = quality.get("may_be_silent_seconds")
+    if usual is not None:
+        text += f" (so few come that {_in_its_unit(usual)} without any are no alarm)"
+    return Trust("freshness", not stale, text)
+
+
+def _in_its_unit(seconds: float) -> str:
+    """Write a length of time in the unit that makes it a number of two digits or so."""
+    for unit, length in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:,.0f} s"
+
+
+def _attrition(quality: Mapping[str, Any]) -> Trust:
+    shares = words.lost_shares(quality["attrition"])
+    if not shares:
+        return Trust("attrition", True, "nobody was watched long enough yet")
+    p = quality.get("attrition_p")
+    even = p is None or p >= LEAST_ATTRITION_P
+    how = "alike in all arms" if even else "unequal"
+    found = "too few units to compare" if p is None else f"p {p:.2g}, alarm below 0.001"
+    return Trust("attrition", even, f"{how}: {words.listed(shares)} lost ({found})")
 
 
 def cost_part(

@@ -16,7 +16,7 @@ from experiments.contract import words
 from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import Plan
 from experiments.models import Experiment
-from experiments.value.ledger import newest_look
+from experiments.value.entering import newest_look
 from stats import random_effects
 
 LEAST_EXPERIMENTS = 8

@@ -22,7 +22,12 @@ from flags.actor import Actor
 from flags.changes import apply_change, parse_change
 from flags.database import Database
 from flags.revisions import load_flag_set
-from flagstone.engine import CompiledFlagSet, compile_flag_set, parse_flag_set
+from flagstone.engine import (
+    CompiledFlagSet,
+    EvaluationDetails,
+    compile_flag_set,
+    parse_flag_set,
+)
 from tests.forecasting import forecast_now, stated
 
 START = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
@@ -209,19 +214,7 @@ class World:
             details = compiled.evaluate("checkout", {"targetingKey": unit}, time)
             if not details.track or details.variant is None:
                 continue
-            events.append(
-                Event(
-                    id=self._id(),
-                    environment_id=environment_id,
-                    time=time,
-                    unit=unit,
-                    flag="checkout",
-                    variant=details.variant,
-                    rule=details.rule_id,
-                    revision=1,
-                    attributes=attributes,
-                )
-            )
+            events.append(self._met(environment_id, unit, details, time, attributes))
             for name, shares in rates.items():
                 place = (name, details.variant)
                 due[place] = due.get(place, 0.0) + shares.get(details.variant, 0.0)
@@ -237,8 +230,7 @@ class World:
                             name=name,
                         )
                     )
-        for i in range(0, len(events), 1000):
-            self.store.append(events[i : i + 1000])
+        self._append(events)
 
     def expose(self, units: list[str], second: float) -> None:
         """Let units meet the flag, and do nothing."""
@@ -247,18 +239,30 @@ class World:
         events = []
         for unit in units:
             details = compiled.evaluate("checkout", {"targetingKey": unit}, time)
-            events.append(
-                Event(
-                    id=self._id(),
-                    environment_id=environment_id,
-                    time=time,
-                    unit=unit,
-                    flag="checkout",
-                    variant=details.variant,
-                    rule=details.rule_id,
-                    revision=1,
-                )
-            )
+            events.append(self._met(environment_id, unit, details, time))
+        self._append(events)
+
+    def _met(
+        self,
+        environment_id: int,
+        unit: str,
+        details: EvaluationDetails,
+        time: float,
+        attributes: str | None = None,
+    ) -> Event:
+        return Event(
+            id=self._id(),
+            environment_id=environment_id,
+            time=time,
+            unit=unit,
+            flag="checkout",
+            variant=details.variant,
+            rule=details.rule_id,
+            revision=1,
+            attributes=attributes,
+        )
+
+    def _append(self, events: list[Event]) -> None:
         for i in range(0, len(events), 1000):
             self.store.append(events[i : i + 1000])
 

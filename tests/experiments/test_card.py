@@ -11,7 +11,8 @@ import pytest
 
 from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import Plan
-from experiments.judging.looks import Quality, build_look, decide, look_document
+from experiments.judging.looks import build_look, decide, look_document
+from experiments.judging.quality import Quality
 from experiments.machine.lifecycle import Outcome, State
 from experiments.people import services
 from experiments.telling.card import Card, CardStatus, build_card, card_text

@@ -17,7 +17,8 @@ import pytest
 from experiments.contract import words
 from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import Plan
-from experiments.judging.looks import Quality, build_look, decide, look_document
+from experiments.judging.looks import build_look, decide, look_document
+from experiments.judging.quality import Quality
 from experiments.machine.lifecycle import Outcome, State
 from experiments.telling.card import Card, CardStatus, build_card, card_text
 from stats import Moments
@@ -75,6 +76,7 @@ COMPARED = {
     "look": {"counts": REALISED["units"], "metrics": {}},
     "decision": {"tests": [], "winner": "new", "realised": REALISED["metrics"]},
 }
+AFTER = SHIPPED | {"realised": REALISED, "comparison": COMPARED}
 ASKED = {"by": "owner@example.org", "arm": "new", "reason": "legal"}
 OVERRIDE = ASKED | {"predicted": {"text": "purchase +10 %"}}
 AT = "On 2 March 2026, 09:00 UTC owner@example.org shipped new"
@@ -88,37 +90,14 @@ CASES = [
         status=SHIPPED | {"override": OVERRIDE},
     ),
     Case("VERIFYING", "VALUE_PROVEN", BETTER, found="VALUE_PROVEN", status=SHIPPED),
-    Case(
-        "CLEANUP",
-        "CONFIRMED",
-        BETTER,
-        found="VALUE_PROVEN",
-        said="compared",
-        status=SHIPPED | {"realised": REALISED, "comparison": COMPARED},
-    ),
-    Case(
-        "CLEANUP",
-        "NOT_CONFIRMED",
-        BETTER,
-        found="VALUE_PROVEN",
-        said="compared",
-        status=SHIPPED | {"realised": REALISED, "comparison": COMPARED},
-    ),
-    Case(
-        "CLOSED",
-        "CONFIRMED",
-        BETTER,
-        found="VALUE_PROVEN",
-        said="compared",
-        status=SHIPPED | {"realised": REALISED, "comparison": COMPARED},
-    ),
-    Case(
-        "ROLLED_BACK",
-        "LATE_HARM",
-        BETTER,
-        found="VALUE_PROVEN",
-        said="compared",
-        status=SHIPPED | {"realised": REALISED, "comparison": COMPARED},
+    *(
+        Case(state, verdict, BETTER, found="VALUE_PROVEN", said="compared", status=AFTER)
+        for state, verdict in (
+            ("CLEANUP", "CONFIRMED"),
+            ("CLEANUP", "NOT_CONFIRMED"),
+            ("CLOSED", "CONFIRMED"),
+            ("ROLLED_BACK", "LATE_HARM"),
+        )
     ),
     Case("DRAFT"),
     Case("SEALED"),

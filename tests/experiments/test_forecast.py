@@ -14,26 +14,20 @@ from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import plan_hash
 from experiments.contract.policy import look_schedule
 from experiments.errors import FencedError, PlanError
-from experiments.judging.looks import Quality, build_look, decide, decision_plan
+from experiments.judging.looks import build_look, decide, decision_plan
+from experiments.judging.quality import Quality
 from experiments.judging.record import verify
 from experiments.measuring.today import Arrivals, Today, read_today
 from experiments.models import Forecast
 from experiments.moves.lease import acquire
 from experiments.people import services
 from experiments.planning.feasibility import read_forecast
-from experiments.planning.forecast import FRESH, RETRY, forecast, forecast_due
+from experiments.planning.forecast import forecast
 from experiments.planning.forecast_words import forecast_lines
 from experiments.planning.foretelling import enrolled, schedule_of, simulated_looks
+from experiments.planning.renewal import FRESH, RETRY, forecast_due
 from flags.actor import Actor
-from stats import (
-    Baseline,
-    Moments,
-    Schedule,
-    Verdict,
-    World,
-    operating_characteristics,
-    outlook,
-)
+from stats import Baseline, Moments, Schedule, Verdict, World, operating_characteristics, outlook
 from stats.planning.worlds import standard_truths
 from tests.experiments.conftest import plan_document
 

@@ -24,6 +24,7 @@ FLAG = {
     "default": "control",
     "off": "control",
 }
+THIRD = {"key": "third", "treatments": ["third"], "weights": {"control": 1, "third": 1}}
 
 
 def make_layer(world: Any, key: str = "checkout", description: str = "") -> Any:
@@ -80,13 +81,7 @@ def test_of_twenty_thousand_units_none_meets_two_experiments_of_a_layer(
     begin(world, make_plan(key="search", flag="search", layer="checkout", layer_share=0.3))
     begin(
         world,
-        make_plan(
-            key="third",
-            treatments=["third"],
-            weights={"control": 1, "third": 1},
-            layer="checkout",
-            layer_share=0.2,
-        ),
+        make_plan(**THIRD, layer="checkout", layer_share=0.2),
     )
     found = met(world, ["checkout", "search"])
     assert all(sum(rules.values()) == 1 for rules in found.values()), "each unit is somebody's"
@@ -184,13 +179,7 @@ def test_a_stopped_experiment_keeps_its_people_on_control_until_the_next_takes_t
     begin(world, make_plan(layer="checkout", layer_share=0.5))
     begin(
         world,
-        make_plan(
-            key="third",
-            treatments=["third"],
-            weights={"control": 1, "third": 1},
-            layer="checkout",
-            layer_share=0.5,
-        ),
+        make_plan(**THIRD, layer="checkout", layer_share=0.5),
     )
     before = world.served(2000)
     world.do(services.stop, reason="over")
@@ -220,13 +209,7 @@ def test_a_winner_goes_to_the_whole_audience_but_not_to_those_in_another_experim
     begin(world, make_plan(layer="checkout", layer_share=0.25))
     begin(
         world,
-        make_plan(
-            key="third",
-            treatments=["third"],
-            weights={"control": 1, "third": 1},
-            layer="checkout",
-            layer_share=0.25,
-        ),
+        make_plan(**THIRD, layer="checkout", layer_share=0.25),
     )
     before = met(world, ["checkout"], 4000)
     elsewhere = {

@@ -24,6 +24,7 @@ from experiments.models import Look
 from experiments.moves.enact import plan_of, position_of
 from experiments.people import overrides, services
 from experiments.value import ledger
+from experiments.value.entering import note_move
 from experiments.value.entries import Facts, entries_for
 from experiments.value.formulas import Entry, compute
 from experiments.value.ledger import entry_document, first_fault
@@ -303,7 +304,7 @@ def test_the_same_move_is_entered_once(sqlite_world: World) -> None:
         before = replace(after, state=State.DRAFT)
         for _again in range(3):
             move = (session, experiment, plan, before, replace(after, state=State.SEALED))
-            ledger.note_move(*move, None, OWNER, START)
+            note_move(*move, None, OWNER, START)
     # The seal's own entry, and one for the move that was made up here: not three.
     assert [row.kind for row in rows_of(sqlite_world)] == ["BUILD", "BUILD"]
 

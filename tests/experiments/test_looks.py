@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import Plan
 from experiments.judging.looks import (
-    Quality,
     build_look,
     decide,
     finding_of,
     look_document,
     read_look,
 )
+from experiments.judging.quality import Quality
 from stats import CovariateMoments, LookData, Moments, Verdict
 
 FRESH = Quality(newest_event_age_seconds=1.0)

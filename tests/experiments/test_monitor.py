@@ -188,6 +188,7 @@ def test_the_ramp_widens_only_after_a_look_has_seen_the_step(world: Any, make_pl
         "ramp": [{"coverage": 0.1, "hold": "10s"}, {"coverage": 0.5, "hold": "10s"}]
     }
     world.run(make_plan(policy=policy, coverage=0.8))
+    world.traffic(0, 10, 100, SAME)
     units = [f"x{i}" for i in range(500)]
 
     def inside() -> set[str]:

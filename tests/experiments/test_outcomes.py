@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from experiments.people import requests, services
-from experiments.people.outcomes import Outcome, outcomes
+from experiments.people.figures import Outcome
+from experiments.people.outcomes import outcomes
 from flags import services as flag_services
 
 from .conftest import CUSTOMER, OWNER, World, plan_document

@@ -13,7 +13,8 @@ from experiments.contract import words
 from experiments.contract.document import sha256_of
 from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import Plan
-from experiments.judging.looks import Quality, build_look, decide, look_document
+from experiments.judging.looks import build_look, decide, look_document
+from experiments.judging.quality import Quality
 from experiments.judging.record import NO_HASH, verify
 from experiments.replays.replay import replay
 from experiments.telling.card import Card, CardStatus, build_card, card_text

@@ -308,13 +308,13 @@ def test_a_bad_row_is_named_by_file_line_column_and_reason(
     assert f"data.csv, line {line}" in error.message
 
 
-def test_a_unit_without_an_outcome_is_an_error_of_the_exposures_line(tmp_path: Path) -> None:
+def test_a_unit_without_an_outcome_is_exposed_and_counts_for_no_metric(tmp_path: Path) -> None:
     exposures, outcomes = tmp_path / "e.csv", tmp_path / "o.csv"
-    exposures.write_text("who,arm\na,old\nb,new\n")
+    exposures.write_text("who,arm\na,old\nb,old\n")
     outcomes.write_text("who,bought,money\na,1,2\n")
-    with pytest.raises(RowError, match="unit 'b' has no outcome") as caught:
-        replay(exposures, outcomes, WIDE_PLAN)
-    assert caught.value.line == 3
+    result = replay(exposures, outcomes, WIDE_PLAN)
+    line = next(line for line in result.card.trust if line.name == "attrition")
+    assert "50 % of old lost (too few units to compare)" in line.text
 
 
 def test_a_bad_time_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlmodel import select
 
 from experiments.models import Experiment, StandingRow
-from experiments.monitoring import standing
+from experiments.monitoring import standing, standing_audit, standing_reading
 from experiments.moves import holdout, layers
 from experiments.moves.lease import acquire
 from experiments.people import services
@@ -98,14 +98,14 @@ def test_a_period_ends_with_a_verdict_and_the_next_deals_anew(
     assert "0 of 1 audit of nothing gave a false verdict" in line.text
     assert "0 to 97" in line.text or "0 to 98" in line.text
     assert card is not None
-    assert standing.audit_salt(1, "", 1) != standing.audit_salt(1, "", 2)
+    assert standing_audit.audit_salt(1, "", 1) != standing_audit.audit_salt(1, "", 2)
 
 
 def test_an_audit_that_finds_something_is_counted_as_false(sqlite_world: Any) -> None:
     world = sqlite_world
     world.run()
-    period = int(world.at(0).timestamp() // standing.PERIOD)
-    salt = standing.audit_salt(world.environment_id(), "", period)
+    period = int(world.at(0).timestamp() // standing_reading.PERIOD)
+    salt = standing_audit.audit_salt(world.environment_id(), "", period)
     events = []
     time, environment_id = world.at(5).timestamp(), world.environment_id()
     for i in range(3000):
@@ -162,13 +162,13 @@ def test_an_audit_of_too_few_units_is_not_counted_and_claims_need_a_metric(
     document = make_plan(claim="no_harm")
     document["metrics"] = [m for m in document["metrics"] if m["role"] == "guardrail"]
     world.create(document)
-    plan = standing.audit_plan("production", [world.experiment])
+    plan = standing_audit.audit_plan("production", [world.experiment])
     assert plan is not None
     (metric,) = plan.metrics
     assert (metric.role, metric.mde, metric.direction) == ("success", 0.5, "down")
     document["metrics"][0] |= {"kind": "mean", "cap_quantile": 0.9}
     world.do(services.replace_plan, document=document)
-    assert standing.audit_plan("production", [world.experiment]) is None
+    assert standing_audit.audit_plan("production", [world.experiment]) is None
 
 
 def test_everything_shipped_is_compared_with_those_held_out(world: Any) -> None:

@@ -22,10 +22,10 @@ from experiments.policies.views import (
 from flags import services
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import document, expected, page
-from web.auth.guard import needs, who_and_when
+from web.api.render import document, page, upon_expected
+from web.auth.guard import needs
 from web.auth.roles import Role
-from web.body import Body, Query, read_body, read_object, read_query
+from web.body import NoBody, Query, read_body, read_object, read_query
 from web.transactions import reading, transaction
 
 _ITEM = "/projects/<project_key>/policies/<policy_name>"
@@ -40,10 +40,6 @@ class ListQuery(Query):
     """Which policies: those in use, or those that were archived."""
 
     archived: bool = False
-
-
-class NoBody(Body):
-    """Nothing to say."""
 
 
 @blueprint.get("/projects/<project_key>/policies")
@@ -81,12 +77,7 @@ def put_policy(project_key: str, policy_name: str) -> ResponseReturnValue:
     body = read_object()
     with transaction() as session:
         row, is_new = policies.put_policy(
-            session,
-            project_key,
-            policy_name,
-            body,
-            expected_version=expected().revision,
-            **who_and_when(),
+            session, project_key, policy_name, body, **upon_expected()
         )
         return _answer(row, _whole(session, row), status=201 if is_new else 200)
 
@@ -98,8 +89,7 @@ def change_policy(project_key: str, policy_name: str, verb: str) -> ResponseRetu
     """Let plans take a draft that was tried; take a policy out of use for new plans, or back."""
     read_body(NoBody)
     with transaction() as session:
-        change, version = _VERBS[verb], expected().revision
-        row = change(session, project_key, policy_name, expected_version=version, **who_and_when())
+        row = _VERBS[verb](session, project_key, policy_name, **upon_expected())
         return _answer(row, _whole(session, row))
 
 

@@ -69,6 +69,16 @@ def plan(make_plan: Any, **change: Any) -> dict[str, Any]:
     return document | change
 
 
+def begun(warehouse: Warehouse, make_plan: Any) -> Any:
+    world = warehouse.world
+    warehouse.declare()
+    world.create(plan(make_plan))
+    world.do(services.seal)
+    world.tick(0)
+    world.do(services.start)
+    return world
+
+
 def test_an_experiment_on_a_source_is_stopped_for_harm(
     warehouse: Warehouse, make_plan: Any
 ) -> None:
@@ -93,17 +103,27 @@ def test_an_experiment_on_a_source_is_stopped_for_harm(
 def test_sums_come_from_the_source_and_not_from_our_tracks(
     warehouse: Warehouse, make_plan: Any
 ) -> None:
-    world = warehouse.world
-    warehouse.declare()
-    world.create(plan(make_plan))
-    world.do(services.seal)
-    world.tick(0)
-    world.do(services.start)
+    world = begun(warehouse, make_plan)
     world.traffic(0, 10, 300, WORSE)
     world.tick(10)
     look = world.looks[0].data["look"]
     assert sum(look["counts"].values()) == 300
     assert all(sums["s1"] == 0 for sums in look["metrics"]["purchase"].values())
+
+
+def test_who_was_lost_is_told_by_the_source(warehouse: Warehouse, make_plan: Any) -> None:
+    world = warehouse.world
+    warehouse.declare()
+    world.create(plan(make_plan, attrition="visit"))
+    world.do(services.seal)
+    world.tick(0)
+    world.do(services.start)
+    world.traffic(0, 5, 600, WORSE | {"visit": {"control": 0.9, "new": 0.5}})
+    warehouse.take_over()
+    world.tick(10)
+    found = world.looks[0].data["quality"]["attrition"]
+    assert sum(arm["units"] for arm in found.values()) == 600
+    assert [round(arm["lost"] / arm["units"], 1) for arm in found.values()] == [0.1, 0.5]
 
 
 def test_a_source_that_cannot_be_read_refuses_the_start_with_its_field(
@@ -137,12 +157,7 @@ def test_a_source_that_cannot_be_read_refuses_the_start_with_its_field(
 def test_an_engine_that_is_down_is_an_error_and_stops_nothing_else(
     warehouse: Warehouse, make_plan: Any
 ) -> None:
-    world = warehouse.world
-    warehouse.declare()
-    world.create(plan(make_plan))
-    world.do(services.seal)
-    world.tick(0)
-    world.do(services.start)
+    world = begun(warehouse, make_plan)
     warehouse.path.rename(warehouse.path.with_suffix(".away"))
     result = world.tick(10)
     assert result.looks == 0

@@ -6,7 +6,7 @@ import hashlib
 import uuid
 from typing import Any
 
-from experiments.monitoring.standing import dealt_anew
+from experiments.monitoring.standing_audit import dealt_anew
 from experiments.store.base import Event
 
 

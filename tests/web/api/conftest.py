@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
-from sqlmodel import func, select
 from werkzeug.test import TestResponse
 
 from flags import services
-from flags.actor import Actor
 from flags.database import Database
 from flags.models import AuditEntry, Revision
-from tests.forecasting import forecast_now, try_now
-from web.app import create_flask_app
+from tests.web.managed import Clock, Managed, make_app
 from web.auth import service as auth
-from web.settings import Settings
 
-START = dt.datetime(2026, 12, 1, 9, 0, tzinfo=dt.UTC)
-ACTOR = Actor("system", "test")
 PASSWORD = "a long enough password"
-
-
-class Clock:
-    """A time that moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> dt.datetime:
-        return self.now
-
-    def advance(self, **parts: float) -> None:
-        self.now += dt.timedelta(**parts)
 
 
 @dataclass
@@ -67,12 +46,8 @@ class Api:
 
 
 @dataclass
-class Service:
-    """The app under test with its database and clock."""
-
-    app: Flask
-    database: Database
-    clock: Clock
+class Service(Managed):
+    """The app with callers who have keys."""
 
     def caller(self, role: str, *, project: str | None = None, name: str = "") -> Api:
         with self.database.write() as session:
@@ -94,26 +69,9 @@ class Service:
                 session, email=email, password=PASSWORD, role=auth.Role(role), now=self.clock()
             )
 
-    def project(self, key: str = "shop") -> None:
-        with self.database.write() as session:
-            now = self.clock()
-            services.create_project(session, key=key, name=key.title(), actor=ACTOR, now=now)
-
-    def forecast(self) -> int:
-        """Do the worker's forecasts."""
-        return forecast_now(self.database, self.clock())
-
-    def try_policies(self) -> int:
-        """Do the worker's trial of a policy."""
-        return try_now(self.database, self.clock())
-
-    def written(self) -> tuple[int, int]:
+    def written(self) -> tuple[int, ...]:
         """Count revisions and audit entries: equal counts mean that nothing was written."""
-        with self.database.read() as session:
-            return (
-                session.exec(select(func.count()).select_from(Revision)).one(),
-                session.exec(select(func.count()).select_from(AuditEntry)).one(),
-            )
+        return self.count(Revision, AuditEntry)
 
 
 @pytest.fixture
@@ -123,10 +81,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def service(database: Database, clock: Clock, tmp_path: Path) -> Service:
-    settings = Settings(database_url=database.url, data_directory=tmp_path)
-    app = create_flask_app(settings, database, clock=clock, console=False)
-    app.config["TESTING"] = False
-    return Service(app, database, clock)
+    return Service(make_app(database, tmp_path, clock, console=False), database, clock)
 
 
 @pytest.fixture

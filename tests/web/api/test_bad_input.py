@@ -264,6 +264,10 @@ TABLE: list[tuple[str, str, Any, int, str | None]] = [
     ("POST", f"{P}/experiments/drafted/stop", {}, 400, "reason"),
     ("POST", f"{P}/experiments/drafted/stop", {"reason": " "}, 400, "reason"),
     ("POST", f"{P}/experiments/drafted/explode", {}, 404, None),
+    # an experiment is none of the releases, whatever is done to it
+    ("GET", f"{P}/releases/drafted", None, 404, "key"),
+    ("POST", f"{P}/releases/drafted/start", {}, 404, "key"),
+    ("POST", f"{P}/releases/drafted/stop", {"reason": "none"}, 404, "key"),
     ("POST", f"{P}/experiments", {**PLAN, "key": "b", "policy": "ours"}, 400, "policy"),
     # policies
     ("PUT", f"{P}/policies/Ours", {}, 400, "name"),

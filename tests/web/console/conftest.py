@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from jinja2.bccache import Bucket, BytecodeCache
-from sqlmodel import func, select
 from werkzeug.test import TestResponse
 
 from experiments.catalogue import demand
@@ -25,18 +23,14 @@ from experiments.models import Experiment, Look
 from experiments.people import services as experiment_services
 from experiments.policies import services as policies
 from flags import changes, services
-from flags.actor import Actor
 from flags.database import Database
 from flags.models import AuditEntry, Revision
-from tests.forecasting import forecast_now, stated, try_now
-from web.app import create_flask_app
+from tests.forecasting import stated
+from tests.web.managed import ACTOR, Clock, Managed, make_app
 from web.auth import service as auth
 from web.auth.guard import SESSION_COOKIE
 from web.auth.models import Token, User
-from web.settings import Settings
 
-START = dt.datetime(2026, 12, 1, 9, 0, tzinfo=dt.UTC)
-ACTOR = Actor("system", "test")
 HERE = "/projects/shop/environments/production"
 
 
@@ -55,19 +49,6 @@ class _Templates(BytecodeCache):
 
 
 _TEMPLATES = _Templates()
-
-
-class Clock:
-    """A time that moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> dt.datetime:
-        return self.now
-
-    def advance(self, **parts: float) -> None:
-        self.now += dt.timedelta(**parts)
 
 
 @dataclass
@@ -188,12 +169,8 @@ class Browser:
 
 
 @dataclass
-class Console:
-    """The app under test with its database and clock."""
-
-    app: Flask
-    database: Database
-    clock: Clock
+class Console(Managed):
+    """The app with people who are signed in."""
 
     def person(self, role: str) -> Browser:
         email = f"{role}@example.org"
@@ -210,10 +187,6 @@ class Console:
 
     def visitor(self) -> Browser:
         return Browser(self.app.test_client(), "")
-
-    def project(self, key: str = "shop", name: str = "Shop") -> None:
-        with self.database.write() as session:
-            services.create_project(session, key=key, name=name, actor=ACTOR, now=self.clock())
 
     def flag(self, key: str = "checkout", **draft: Any) -> None:
         with self.database.write() as session:
@@ -260,10 +233,6 @@ class Console:
         with self.database.write() as session:
             policies.put_policy(session, "shop", name, document, actor=ACTOR, now=self.clock())
 
-    def try_policies(self) -> int:
-        """Do the worker's trial of a policy."""
-        return try_now(self.database, self.clock())
-
     def event(self, name: str, demand_class: str, description: str = "") -> None:
         with self.database.write() as session:
             demand.set_event_type(
@@ -276,10 +245,6 @@ class Console:
                 now=self.clock(),
             )
 
-    def forecast(self) -> int:
-        """Do the worker's forecasts."""
-        return forecast_now(self.database, self.clock())
-
     def state_of(self, key: str) -> str:
         with self.database.read() as session:
             found = experiment_services.get_experiment(session, "shop", "production", key)
@@ -287,11 +252,7 @@ class Console:
 
     def written(self) -> tuple[int, ...]:
         """Count what can be written: equal counts mean that nothing was."""
-        with self.database.read() as session:
-            return tuple(
-                session.exec(select(func.count()).select_from(table)).one()
-                for table in (Revision, AuditEntry, Experiment, Token, User)
-            )
+        return self.count(Revision, AuditEntry, Experiment, Token, User)
 
 
 @pytest.fixture
@@ -330,8 +291,7 @@ def bare_console(database: Database, tmp_path: Path) -> Console:
 
 def _console(database: Database, folder: Path) -> Console:
     clock = Clock()
-    settings = Settings(database_url=database.url, data_directory=folder)
-    app = create_flask_app(settings, database, clock=clock)
+    app = make_app(database, folder, clock, console=True)
     # Every application would compile every template anew.
     app.jinja_env.bytecode_cache = _TEMPLATES
     return Console(app, database, clock)

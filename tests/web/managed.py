@@ -1,0 +1,68 @@
+"""A management app over a real database, for the tests of the API and of the console."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Flask
+from sqlmodel import SQLModel, func, select
+
+from flags import services
+from flags.actor import Actor
+from flags.database import Database
+from tests.forecasting import forecast_now, try_now
+from web.app import create_flask_app
+from web.settings import Settings
+
+START = dt.datetime(2026, 12, 1, 9, 0, tzinfo=dt.UTC)
+ACTOR = Actor("system", "test")
+
+
+class Clock:
+    """A time that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> dt.datetime:
+        return self.now
+
+    def advance(self, **parts: float) -> None:
+        self.now += dt.timedelta(**parts)
+
+
+@dataclass
+class Managed:
+    """The app under test with its database and clock."""
+
+    app: Flask
+    database: Database
+    clock: Clock
+
+    def project(self, key: str = "shop", name: str | None = None) -> None:
+        name, now = name or key.title(), self.clock()
+        with self.database.write() as session:
+            services.create_project(session, key=key, name=name, actor=ACTOR, now=now)
+
+    def forecast(self) -> int:
+        """Do the worker's forecasts."""
+        return forecast_now(self.database, self.clock())
+
+    def try_policies(self) -> int:
+        """Do the worker's trial of a policy."""
+        return try_now(self.database, self.clock())
+
+    def count(self, *tables: type[SQLModel]) -> tuple[int, ...]:
+        """Count rows: equal counts mean that nothing was written."""
+        with self.database.read() as session:
+            return tuple(
+                session.exec(select(func.count()).select_from(table)).one() for table in tables
+            )
+
+
+def make_app(database: Database, folder: Path, clock: Clock, *, console: bool) -> Flask:
+    """Make the app that a test calls."""
+    settings = Settings(database_url=database.url, data_directory=folder)
+    return create_flask_app(settings, database, clock=clock, console=console)
