@@ -35,8 +35,11 @@ def test_nothing_has_no_number_and_says_so(sqlite_world: World) -> None:
             assert each.text == "not enough yet"
 
 
-def run_through(world: World, number: int, end: str) -> None:
-    """Live one experiment of a flag of its own, from second 100 · number on."""
+def run_through(world: World, number: int, end: str, *, waits: float = 10) -> None:
+    """Live one experiment of a flag of its own, from second 100 · number on.
+
+    It starts so many seconds after its seal.
+    """
     flag, begin = f"flag-{number}", 100.0 * number
     key = f"try-{number}"
     with world.database.write() as session:
@@ -46,16 +49,22 @@ def run_through(world: World, number: int, end: str) -> None:
     world.edit({"do": "turn_on", "flag": flag}, now=begin)
     world.create(plan_document(key=key, flag=flag, value=value()), now=begin)
     world.do(services.seal, key=key, now=begin + 10)
-    world.do(services.start, key=key, now=begin + 20)
+    world.do(services.start, key=key, now=begin + 10 + waits)
     if end == "stop":
         world.do(services.stop, key=key, now=begin + 50, reason="enough")
 
 
 def test_times_are_medians_of_the_cases(sqlite_world: World) -> None:
-    for number in range(3):
-        run_through(sqlite_world, number + 1, "stop")
+    for number, waits in enumerate((10, 1, 35), 1):
+        two = found(sqlite_world, 100 * number)
+        run_through(sqlite_world, number, "stop", waits=waits)
+    # Two cases are no median yet, and no rate.
+    assert (two["time_to_market"].n, two["time_to_market"].value) == (2, None)
+    assert (two["proof_rate"].n, two["proof_rate"].value) == (2, None)
+    assert two["time_to_market"].text == "not enough yet"
     now = found(sqlite_world, 400)
     assert now["time_to_market"].n == 3
+    # The one in the middle, not the mean.
     assert now["time_to_market"].value == pytest.approx(10 / 86400)
     assert now["flag_debt"].value == pytest.approx(150 / 86400)
     assert now["proof_rate"].value == 0.0

@@ -63,6 +63,35 @@ def units_of(store: EventStore) -> Counter[object]:
     return counts
 
 
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        pytest.param(20_000 * DAY, 20_001 * DAY - 1e-6, id="one whole day"),
+        pytest.param(20_000 * DAY, 20_000 * DAY, id="the first instant of a day"),
+        pytest.param(20_001 * DAY - 1e-6, 20_001 * DAY, id="over midnight"),
+        pytest.param(NOW, NOW + 2 * DAY, id="from noon to noon"),
+    ],
+)
+def test_the_first_and_the_last_instant_of_a_question_are_read(
+    any_store: EventStore, since: float, until: float
+) -> None:
+    within = [exposure(1, time=since), exposure(2, time=until), track(3, time=since)]
+    within.append(track(4, time=until))
+    outside = [exposure(5, time=since - DAY), track(6, time=until + DAY)]
+    any_store.append(within + outside)
+    wanted = Counter({"u1": 1, "u2": 1, "u3": 1, "u4": 1})
+    for _ in range(2):
+        with any_store.tables(1, since=since, until=until) as tables:
+            found = Counter(
+                row["unit"]
+                for table in tables
+                for row in table.to_pyarrow().to_pylist()
+                if since <= row["time"] <= until
+            )
+        assert found == wanted
+        any_store.drain(NOW + 4 * DAY)
+
+
 def test_events_come_back_as_they_went_in_waiting_and_drained(any_store: EventStore) -> None:
     rng = random.Random(3)
     odd = [

@@ -163,7 +163,8 @@ def check(directory: Path, acknowledged: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("code", [_APPEND, _APPEND_AND_DRAIN], ids=["intake", "intake and drain"])
-@pytest.mark.parametrize("seed", range(5))
+# The kill before every single step is the next test's; here it falls where nobody aimed.
+@pytest.mark.parametrize("seed", range(3))
 def test_a_killed_process_leaves_every_acknowledged_event_exactly_once(
     tmp_path: Path, code: str, seed: int
 ) -> None:
@@ -212,7 +213,7 @@ def test_three_processes_append_while_another_drains_and_this_one_reads(tmp_path
     drainer = start(_DRAIN, directory)
     assert drainer.stdout is not None
     assert drainer.stdout.readline() == "ready\n"
-    each = 200
+    each = 100
     children = [start(_APPEND, directory, k * each, (k + 1) * each) for k in range(3)]
     acknowledged: Counter[int] = Counter()
 

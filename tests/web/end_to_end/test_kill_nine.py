@@ -1,4 +1,8 @@
-"""SIGKILL of the whole service, ten times, while it takes events in and looks at experiments."""
+"""SIGKILL of the whole service while it takes events in and looks at experiments.
+
+Ten times in all: six with events in a folder and an experiment that is looked at, four with events
+in PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,9 @@ from experiments.judging.record import verify
 from experiments.models import Experiment, Look
 from experiments.people import services as experiment_services
 from experiments.planning.feasibility import forecast_document
+from experiments.store.base import EventStore
 from experiments.store.embedded import EmbeddedStore
+from experiments.store.postgresql import PostgresStore
 from flags import changes, services
 from flags.actor import Actor
 from flags.database import Database
@@ -28,7 +34,8 @@ from web.auth import service as auth
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-KILLS = 10
+KILLS = 6
+KILLS_WITH_POSTGRESQL = 4
 ACTOR = Actor("system", "test")
 POLICY = {
     "name": "quick",
@@ -112,10 +119,17 @@ def seed(database: Database, wait_until: Callable[..., Any]) -> tuple[str, int]:
 
 
 class Shop:
-    """Sends batches for as long as the service lives, and remembers what was acknowledged."""
+    """Sends batches for as long as the service lives, and remembers what was acknowledged.
 
-    def __init__(self, url: str, key: str, chance: random.Random) -> None:
+    Like an SDK it sends again what was not answered: ``unanswered`` of the shop before comes first.
+    An event's unit is its id, so that the store can be asked for each of them.
+    """
+
+    def __init__(
+        self, url: str, key: str, chance: random.Random, unanswered: list[dict[str, Any]]
+    ) -> None:
         self.acknowledged: set[str] = set()
+        self.unanswered = unanswered
         self._url, self._key, self._chance = url, key, chance
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
@@ -124,17 +138,19 @@ class Shop:
         headers = {"Authorization": f"Bearer {self._key}"}
         with httpx.Client(base_url=self._url, headers=headers, timeout=10) as client:
             while True:
-                batch = [self._event(number) for number in range(20)]
+                if not self.unanswered:
+                    self.unanswered = [self._event(number) for number in range(20)]
                 try:
-                    answer = client.post("/sdk/v1/events", json={"events": batch})
+                    answer = client.post("/sdk/v1/events", json={"events": self.unanswered})
                 except httpx.HTTPError:
                     return
                 if answer.status_code == 200:
-                    self.acknowledged |= {each["id"] for each in batch}
+                    self.acknowledged |= {each["unit"] for each in self.unanswered}
+                    self.unanswered = []
 
     def _event(self, number: int) -> dict[str, Any]:
-        unit = f"u{self._chance.randrange(10**9)}"
-        shared = {"id": str(uuid.uuid4()), "unit": unit, "time": now().timestamp()}
+        key = str(uuid.uuid4())
+        shared = {"id": key, "unit": key, "time": now().timestamp()}
         if number % 2:
             return {**shared, "type": "track", "name": "purchase"}
         variant = self._chance.choice(["control", "treatment"])
@@ -154,7 +170,7 @@ def kill_all(process: psutil.Process) -> None:
     psutil.wait_procs(family, timeout=10)
 
 
-def test_ten_kills_lose_no_event_repeat_no_look_and_break_no_record(
+def test_kills_lose_no_event_repeat_no_look_and_break_no_record(
     make_service: Callable[..., Any],
     wait_until: Callable[..., Any],
     tmp_path: Path,
@@ -164,6 +180,7 @@ def test_ten_kills_lose_no_event_repeat_no_look_and_break_no_record(
     database = Database(f"sqlite:///{tmp_path / 'flagstone.db'}")
     key, environment_id = seed(database, wait_until)
     acknowledged: set[str] = set()
+    unanswered: list[dict[str, Any]] = []
 
     def newest_look() -> int:
         with database.read() as session:
@@ -172,7 +189,7 @@ def test_ten_kills_lose_no_event_repeat_no_look_and_break_no_record(
 
     for _ in range(KILLS):
         seen = newest_look()
-        shop = Shop(service.url, key, chance)
+        shop = Shop(service.url, key, chance, unanswered)
         wait_until(lambda shop=shop: len(shop.acknowledged) > 40, seconds=20)
         # A look has been taken, then a random while: the kill falls into intake, drain or look.
         wait_until(lambda seen=seen: newest_look() > seen, seconds=30)
@@ -180,10 +197,16 @@ def test_ten_kills_lose_no_event_repeat_no_look_and_break_no_record(
         kill_all(psutil.Process(service.process.pid))
         shop.join()
         acknowledged |= shop.acknowledged
+        unanswered = shop.unanswered
         service.start()
 
     service.terminate()
-    check_events(tmp_path, service, environment_id, acknowledged)
+    check_events(
+        EmbeddedStore(service.folder / "data" / "events"),
+        environment_id,
+        acknowledged,
+        {each["unit"] for each in unanswered},
+    )
     with database.read() as session:
         experiment = session.exec(select(Experiment)).one()
         numbers = [look.number for look in experiment_services.looks(session, experiment)]
@@ -200,12 +223,55 @@ def test_ten_kills_lose_no_event_repeat_no_look_and_break_no_record(
     database.dispose()
 
 
-def check_events(folder: Path, service: Any, environment_id: int, acknowledged: set[str]) -> None:
-    """Every acknowledged event is stored, and no stored event twice."""
-    store = EmbeddedStore(service.folder / "data" / "events")
-    with store.relations(environment_id) as connection:
-        rows = connection.execute(
-            "SELECT unit, time FROM exposures UNION ALL SELECT unit, time FROM tracks"
-        ).fetchall()
-    assert len(rows) == len(set(rows)), "an event is there twice"
-    assert len(rows) >= len(acknowledged), "an acknowledged event is missing"
+@pytest.mark.postgresql
+def test_kills_lose_and_double_no_event_in_postgresql(
+    make_service: Callable[..., Any],
+    wait_until: Callable[..., Any],
+    control_class: type[Any],
+    postgresql_url: str,
+    tmp_path: Path,
+) -> None:
+    chance = random.Random(20261122)
+    address = f"sqlite:///{tmp_path / 'flagstone.db'}"
+    service = make_service(address, FLAGSTONE_EVENTS_URL=postgresql_url)
+    database = Database(address)
+    control = control_class(database)
+    environment_id = control.environment()
+    key = control.key(environment_id)
+    database.dispose()
+    acknowledged: set[str] = set()
+    unanswered: list[dict[str, Any]] = []
+    for _ in range(KILLS_WITH_POSTGRESQL):
+        shop = Shop(service.url, key, chance, unanswered)
+        wait_until(lambda shop=shop: len(shop.acknowledged) > 200, seconds=20)
+        # Anywhere in a batch, before or after its commit.
+        threading.Event().wait(chance.uniform(0.0, 0.1))
+        kill_all(psutil.Process(service.process.pid))
+        shop.join()
+        acknowledged |= shop.acknowledged
+        assert shop.unanswered, "the kill came while a batch was under way"
+        unanswered = shop.unanswered
+        service.start()
+
+    with service.client(key) as client:
+        # The last one too is sent again, and once more by somebody who did not hear the answer.
+        for _ in range(2):
+            answer = client.post("/sdk/v1/events", json={"events": unanswered})
+            assert answer.status_code == 200
+    assert answer.json() == {"accepted": 0, "duplicates": len(unanswered)}
+    acknowledged |= {each["unit"] for each in unanswered}
+    service.terminate()
+    store = PostgresStore(postgresql_url)
+    check_events(store, environment_id, acknowledged, set())
+    store.close()
+
+
+def check_events(
+    store: EventStore, environment_id: int, acknowledged: set[str], maybe: set[str]
+) -> None:
+    """Every acknowledged event is stored, and no event twice; what was not answered may be."""
+    with store.tables(environment_id) as tables:
+        units = [unit for table in tables for unit in table.unit.to_pyarrow().to_pylist()]
+    assert len(units) == len(set(units)), "an event is there twice"
+    assert acknowledged <= set(units), "an acknowledged event is missing"
+    assert set(units) <= acknowledged | maybe
