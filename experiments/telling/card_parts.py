@@ -141,9 +141,9 @@ def _break_even(metric: Metric, control_mean: float | None) -> tuple[float | Non
     sign = 1 if metric.direction == "up" else -1
     if metric.superiority_margin:
         return sign * metric.superiority_margin, "break-even"
-    if metric.mde is not None and control_mean is not None:
+    if metric.mde is not None and control_mean:
         return sign * metric.mde * abs(control_mean), "least worth having"
-    if metric.margin is not None and control_mean is not None:
+    if metric.margin is not None and control_mean:
         return -sign * metric.margin * abs(control_mean), "tolerated"
     return None, ""
 

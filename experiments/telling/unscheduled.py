@@ -155,13 +155,10 @@ def _about(
         f"Each interval holds at {words.percent(document['confidence_level'])} at every moment "
         "together, however often anybody asks, and for whatever reason."
     )
-    if shown and document["rows"]:
-        holds += f" {_width(document['rows'])}"
-    return (
-        f"Read between looks, up to {at} ({words.day_of(plan, offset)}).",
-        holds,
-        f"It decides nothing: only scheduled looks do, and this is none of them.{follows}",
-    )
+    holds += f" {_width(document['rows'])}"
+    read = f"Read between looks, up to {at} ({words.day_of(plan, offset)})."
+    decides = f"It decides nothing: only scheduled looks do, and this is none of them.{follows}"
+    return (read, holds, decides) if shown and document["rows"] else (read, decides)
 
 
 def _row(plan: Plan, row: Mapping[str, Any], *, blind: bool) -> UnscheduledRow:
