@@ -121,6 +121,7 @@ def test_before_the_first_ship_date_no_sign_is_shown(
     world.tick(21)
     reading = told(world, 21)["reading"]
     assert "No sign is shown before 3 days of 10s" in reading["hidden_because"]
+    assert len(reading["rows"]) == 2
     for row in reading["rows"]:
         assert row["half_width"] > 0
         # A middle would be the estimate: there is neither an end nor a middle.
