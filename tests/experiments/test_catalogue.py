@@ -266,7 +266,7 @@ def test_the_built_in_metric_cannot_be_written_by_hand(world: Any) -> None:
         ({"kind": "retention", "from": "1d"}, "with purchase from 1 day to 7 days after"),
         ({"kind": "funnel", "event": None, "steps": ["a", "b"]}, "go through a, then b within"),
         ({"kind": "ratio", "denominator_event": "visit"}, "Purchase per visit, within 7 days"),
-        ({"kind": "quantile", "threshold": 3}, "Share of purchase above 3, within 7 days"),
+        ({"kind": "quantile", "threshold": 3}, "Share of purchase events above 3, within 7 days"),
         ({"covariate_window": "14d"}, "adjusted for the same of the 14 days before."),
     ],
 )
