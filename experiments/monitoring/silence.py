@@ -25,6 +25,7 @@ from experiments.telling.hold_words import held_sentence, resumed_sentence
 from flags.database import Database
 
 ASK_EVERY = dt.timedelta(hours=1)
+COUNTED_BY = dt.timedelta(minutes=1)
 
 
 def notice_silence(
@@ -54,7 +55,8 @@ def notice_silence(
     waiting = due.position.hold is Hold.STALE
     # Nothing is asked before the events could be missing; of what is held, as often as may be.
     missing_at = started_at + dt.timedelta(seconds=newest + may_be_silent + settle)
-    every = min(ASK_EVERY, dt.timedelta(seconds=plan.policy.stale_seconds))
+    stale = dt.timedelta(seconds=plan.policy.stale_seconds)
+    every = min(ASK_EVERY, max(stale, COUNTED_BY))
     again_at = memory.asked_at.setdefault(key, now - every) + every
     memory.ask_at[key] = again_at if waiting else max(again_at, missing_at)
     if now < memory.ask_at[key] or offset >= plan.deadline_seconds:

@@ -173,6 +173,10 @@ def test_an_explained_loss_goes_on_and_an_equal_one_never_rings(
     assert world.experiment.state == "RUNNING"
     line = next(line for line in world.card(21).trust if line.name == "attrition")
     assert (line.good, "10 %" in line.text) == (True, True)
+    exported = json.loads(json.dumps(world.export()))
+    exported["records"][2]["body"]["quality"]["attrition"]["new"]["lost"] += 30
+    found = verify(rehash(exported)).differences[0]
+    assert found.path == "body.quality.attrition_p", "a loss that rings nothing is checked as well"
     world.traffic(20, 26, 3000, APART)
     world.tick(30)
     assert world.experiment.held_cause == "quality"

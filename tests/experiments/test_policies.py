@@ -12,6 +12,7 @@ from experiments.contract.plan import plan_hash
 from experiments.contract.policy import PROOF_28D
 from experiments.errors import PlanError, TrialPendingError
 from experiments.judging.record import verify
+from experiments.models import Experiment
 from experiments.people import services
 from experiments.policies import services as policies
 from experiments.policies.definition import parse_stored
@@ -345,7 +346,7 @@ def test_a_plan_takes_the_newest_published_version_or_the_one_it_pins(
     with world.database.read() as session:
         taken = {
             each.key: (each.plan["policy_version"], each.plan["policy"]["alpha_ship"])
-            for each in services.list_experiments(session, "shop")
+            for each in session.exec(select(Experiment))
         }
     assert taken == {"button": (2, 0.025), "other": (4, 0.01), "pinned": (2, 0.025)}
 

@@ -12,7 +12,7 @@ from sqlmodel import SQLModel, func, select
 from flags import services
 from flags.actor import Actor
 from flags.database import Database
-from tests.forecasting import forecast_now
+from tests.forecasting import forecast_now, try_now
 from web.app import create_flask_app
 from web.settings import Settings
 
@@ -49,6 +49,10 @@ class Managed:
     def forecast(self) -> int:
         """Do the worker's forecasts."""
         return forecast_now(self.database, self.clock())
+
+    def try_policies(self) -> int:
+        """Do the worker's trial of a policy."""
+        return try_now(self.database, self.clock())
 
     def count(self, *tables: type[SQLModel]) -> tuple[int, ...]:
         """Count rows: equal counts mean that nothing was written."""

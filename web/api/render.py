@@ -119,4 +119,19 @@ def upon_expected() -> UponExpected:
     InvalidInputError
         ``If-Match`` is no ETag of ours.
     """
-    return {"expected_version": expected().revision, **who_and_when()}
+    return {"expected_version": expected_version(), **who_and_when()}
+
+
+def expected_version() -> int | None:
+    """Return the version that ``If-Match`` names of what has one number; None for any.
+
+    Raises
+    ------
+    InvalidInputError
+        ``If-Match`` is no ETag of ours, or a flag's: taken for none, nothing would be guarded.
+    """
+    given = expected()
+    if given.flag_version is not None:
+        message = "If-Match must be the ETag that this resource gave, and not a flag's"
+        raise InvalidInputError(message, field="If-Match", hint='such as "3"')
+    return given.revision

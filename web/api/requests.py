@@ -11,10 +11,9 @@ from pydantic import ConfigDict, Field
 
 from experiments.models import Request
 from experiments.people import requests
-from flags.errors import InvalidInputError
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import PageQuery, document, expected, page
+from web.api.render import PageQuery, document, expected_version, page
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, read_body, read_query
@@ -145,19 +144,11 @@ def resolve_request(project_key: str, request_id: int) -> ResponseReturnValue:
 def _do(
     verb: Callable[..., Request], project_key: str, request_id: int, **said: Any
 ) -> ResponseReturnValue:
-    version = _expected_version()
+    version = expected_version()
     with transaction() as session:
         return _answer(
             verb(session, project_key, request_id, version=version, **said, **who_and_when())
         )
-
-
-def _expected_version() -> int | None:
-    given = expected()
-    if given.flag_version is not None:
-        message = "If-Match must be the ETag of the request"
-        raise InvalidInputError(message, field="If-Match", hint='such as "3"')
-    return given.revision
 
 
 def _answer(request: Request, *, status: int = 200) -> Response:

@@ -29,6 +29,7 @@ from experiments.planning.forecast_words import (
     traffic_words,
     ways_out_words,
 )
+from experiments.policies import services as policies
 from experiments.telling.explored import explored
 from experiments.telling.series import series_of
 from flags.errors import FlagstoneError, InvalidInputError
@@ -63,6 +64,7 @@ hypothesis = "A checkout on one page makes more visitors buy."
 customer = "you@example.org"       # accountable: signs in with this address to confirm
 owner = "checkout team"            # runs it
 prove_by = "28d"
+policy = "proof-28d"               # when to look, and with which error rates
 
 [weights]
 control = 50
@@ -127,11 +129,14 @@ def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValu
     """Ask for a plan."""
     with reading() as session:
         place(session, project_key, environment_key)
+        stored = policies.list_policies(session, project_key)
+        usable = policies.published_versions(session, stored)
     # Whoever writes the plan is the likeliest customer, and only an address can sign in to confirm.
     text = TEMPLATE.replace('"you@example.org"', json.dumps(current_caller().actor.name))
     if environment_key != "production":
         text = text.replace("\n[weights]", f'environment = "{environment_key}"\n\n[weights]')
-    return show("experiments/new.html", text=text, problem=None)
+    names = [row.name for row in stored if row.id in usable]
+    return show("experiments/new.html", text=text, policies=names, problem=None)
 
 
 @blueprint.post(f"{PLACE}/new-experiment")
@@ -328,6 +333,7 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "me": current_caller().actor.name,
         "experiment": experiment,
         "newer_metrics": services.newer_metrics(session, experiment),
+        "newer_policy": services.newer_policy(session, experiment),
         "card": card,
         "word": card.word,
         "looks": looks,

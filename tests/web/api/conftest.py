@@ -13,7 +13,6 @@ from werkzeug.test import TestResponse
 from flags import services
 from flags.database import Database
 from flags.models import AuditEntry, Revision
-from tests.forecasting import try_now
 from tests.web.managed import Clock, Managed, make_app
 from web.auth import service as auth
 
@@ -69,10 +68,6 @@ class Service(Managed):
             auth.create_user(
                 session, email=email, password=PASSWORD, role=auth.Role(role), now=self.clock()
             )
-
-    def try_policies(self) -> int:
-        """Do the worker's trial of a policy."""
-        return try_now(self.database, self.clock())
 
     def written(self) -> tuple[int, ...]:
         """Count revisions and audit entries: equal counts mean that nothing was written."""

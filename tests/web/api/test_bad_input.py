@@ -307,6 +307,23 @@ def test_an_if_match_that_nobody_gave_is_400(admin: Any) -> None:
         assert check_refusal(response, 400, given)["field"] == "If-Match"
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("metrics/m", {}),
+        ("sources/s", {}),
+        ("policies/p", {}),
+        ("event-types", {"name": "buy", "demand": "value"}),
+        ("environments/production/holdout", {"share": 0.05}),
+    ],
+)
+def test_an_if_match_of_a_flag_guards_nothing_else(
+    admin: Any, path: str, body: dict[str, Any]
+) -> None:
+    response = admin.call("PUT", f"{P}/{path}", json=body, headers={"If-Match": '"v3"'})
+    assert check_refusal(response, 400, path)["field"] == "If-Match"
+
+
 def test_if_match_lets_the_first_of_two_writers_win(shop: Any, admin: Any) -> None:
     revision = admin.get(PROD).headers["ETag"]
     version = admin.get(FLAG).headers["ETag"]

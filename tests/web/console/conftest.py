@@ -21,6 +21,7 @@ from experiments.catalogue import demand
 from experiments.catalogue import services as catalogue
 from experiments.models import Experiment, Look
 from experiments.people import services as experiment_services
+from experiments.policies import services as policies
 from flags import changes, services
 from flags.database import Database
 from flags.models import AuditEntry, Revision
@@ -227,6 +228,10 @@ class Console(Managed):
         document = {"kind": "conversion", "event": "purchase", "window": "7d", **more}
         with self.database.write() as session:
             catalogue.put_metric(session, "shop", key, document, actor=ACTOR, now=self.clock())
+
+    def policy(self, name: str, **document: Any) -> None:
+        with self.database.write() as session:
+            policies.put_policy(session, "shop", name, document, actor=ACTOR, now=self.clock())
 
     def event(self, name: str, demand_class: str, description: str = "") -> None:
         with self.database.write() as session:

@@ -23,6 +23,9 @@ PAGES = [
     f"{HERE}/experiments/one-page",
     f"{HERE}/metrics",
     f"{HERE}/metrics/evil",
+    f"{HERE}/policies",
+    f"{HERE}/policies/evil",
+    f"{HERE}/policies/evil/edit",
     f"{HERE}/keys",
     f"{HERE}/audit",
     f"{HERE}/revisions/5",
@@ -64,6 +67,7 @@ def shop(small_console: Any, plan: Any) -> Any:
     small_console.change("checkout", {"do": "turn_on"}, {"do": "kill"}, comment=EVIL)
     small_console.change("checkout", {"do": "unkill"})
     small_console.metric("evil", event=[EVIL, "b"], owner=EVIL, description=EVIL)
+    small_console.policy("evil", description=EVIL)
     small_console.event(EVIL, "neutral", EVIL)
     document = plan(hypothesis=EVIL, customer=EVIL, owner=f"{EVIL}, the owner")
     document["metrics"][0] |= {"key": EVIL[:60], "event": EVIL[:60]}

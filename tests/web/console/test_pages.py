@@ -19,6 +19,10 @@ PAGES = {
     "console.show_experiment": f"{HERE}/experiments/one-page",
     "console.list_metrics": f"{HERE}/metrics",
     "console.show_metric": f"{HERE}/metrics/buyers",
+    "console.list_policies": f"{HERE}/policies",
+    "console.new_policy": f"{HERE}/new-policy",
+    "console.show_policy": f"{HERE}/policies/ours",
+    "console.edit_policy": f"{HERE}/policies/ours/edit",
     "console.list_requests": f"{HERE}/requests",
     "console.show_ledger": f"{HERE}/ledger",
     "console.show_outcomes": f"{HERE}/outcomes",
@@ -46,6 +50,9 @@ POSTS = {
     "console.create_release": f"{HERE}/new-release",
     "console.advance_release": f"{HERE}/experiments/one-page/release/start",
     "console.advance": f"{HERE}/experiments/one-page/seal",
+    "console.create_policy": f"{HERE}/new-policy",
+    "console.write_policy": f"{HERE}/policies/ours/edit",
+    "console.change_policy": f"{HERE}/policies/ours/publish",
     "console.classify_event": f"{HERE}/metrics",
     "console.create_request": f"{HERE}/requests",
     "console.move_request": f"{HERE}/requests/1",
@@ -60,6 +67,7 @@ PUBLIC_POSTS = {"console.complete_setup", "console.do_login", "console.logout"}
 @pytest.fixture
 def shop(small_console: Any, plan: Any) -> Any:
     small_console.metric("buyers")
+    small_console.policy("ours")
     small_console.experiment(plan())
     return small_console
 
@@ -112,10 +120,8 @@ def test_a_header_that_is_no_good_is_refused_and_not_sent_around_in_circles(shop
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
 def test_a_viewer_reads_and_finds_no_form_that_changes_anything(shop: Any, path: str) -> None:
     viewer = shop.person("viewer")
-    shut = {
-        PAGES[f"console.{name}"]
-        for name in ("new_flag", "new_experiment", "new_release", "list_keys")
-    }
+    forms = ("new_flag", "new_experiment", "new_release", "new_policy", "edit_policy")
+    shut = {PAGES[f"console.{name}"] for name in (*forms, "list_keys")}
     page = viewer.page(path, 403 if path in shut else 200)
     assert [form.action for form in page.forms if form.method == "post"] == ["/logout"]
     assert "Flags" in page.words
