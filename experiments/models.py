@@ -119,6 +119,20 @@ class Forecast(SQLModel, table=True):
     )
 
 
+class UnscheduledLook(SQLModel, table=True):
+    """The last reading that somebody asked for between looks; one per experiment, apart from them.
+
+    While ``answered_at`` is null the worker owes an answer, and ``document`` is the one before.
+    """
+
+    __tablename__: ClassVar[Any] = "unscheduled_looks"
+    experiment_id: int = Field(foreign_key="experiments.id", primary_key=True)
+    asked_at: dt.datetime = Field(sa_type=UtcDateTime)
+    asked_by: str
+    answered_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    document: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
+
+
 class Lease(SQLModel, table=True):
     """Who may run the worker's ticks; ``fence`` grows with every new holder."""
 

@@ -55,6 +55,7 @@ from stats.decision.look import LookData
 from stats.decision.plan import DecisionPlan, MetricSpec, Role
 from stats.decision.policy import Policy
 from stats.decision.result import Decision, TestResult, Verdict
+from stats.decision.unscheduled import Unscheduled, UnscheduledLook, read_unscheduled
 from stats.effects.caps import Cap, capped_moments, choose_cap
 from stats.effects.contrast import Contrast, futility, noninferiority
 from stats.effects.cuped import (
@@ -330,6 +331,8 @@ __all__ = [
     "TestResult",
     "Theta",
     "Truth",
+    "Unscheduled",
+    "UnscheduledLook",
     "Verdict",
     "World",
     "achieved_power",
@@ -447,6 +450,7 @@ __all__ = [
     "random_effects",
     "ratio_as_mean",
     "ratio_score",
+    "read_unscheduled",
     "remedies",
     "repeated_interval",
     "repeated_p_value",

@@ -83,13 +83,43 @@ class Metric:
         if self.ratio is not None:
             return self.ratio.unit(self.event)
         if self.kind == "quantile":
-            return f"share of {'units with ' * self.binary}{self.reading.mark(self.event)}"
+            return f"share of {self.beyond}"
         return "share of units" if self.binary else "per unit"
 
     @property
     def binary(self) -> bool:
         """Tell whether a unit's outcome is 0 or 1."""
         return self.kind in {"conversion", "retention", "funnel"} or self.reading.of_units
+
+    @property
+    def is_share(self) -> bool:
+        """Tell whether values lie between 0 and 1: read as per cent, and differing by points."""
+        return self.binary or self.kind == "quantile"
+
+    @property
+    def title(self) -> str:
+        """Name the metric where its key alone would not say what is compared."""
+        told = self.ratio is not None or self.kind == "quantile"
+        return f"{self.key} ({self.unit})" if told else self.key
+
+    @property
+    def subject(self) -> str:
+        """Name what rises or falls: of a quantile the share above its mark, never the value."""
+        return f"{self.key}, the {self.unit}," if self.kind == "quantile" else self.key
+
+    @property
+    def beyond(self) -> str:
+        """Name what a quantile counts: ``units with load above 800``, ``load events above 800``."""
+        if self.binary:
+            return f"units with {self.reading.mark(self.event)}"
+        return self.reading.mark(f"{self.event} events")
+
+    @property
+    def counted(self) -> str:
+        """Say what is counted of a unit: ``conversion of purchase``, or a quantile's share."""
+        if self.kind == "quantile":
+            return self.unit
+        return f"{self.kind} of {self.event if self.ratio is None else self.unit}"
 
     @property
     def decides(self) -> bool:

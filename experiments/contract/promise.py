@@ -78,8 +78,7 @@ def _release_lines(plan: Plan, release: Release) -> tuple[str, ...]:
 
 def metric_line(metric: Metric) -> str:
     """Say what a metric counts and what was promised of it."""
-    above = metric.event if metric.ratio is None else metric.unit
-    counted = f"{metric.kind} of {above} within {format_duration(metric.window_seconds)}"
+    counted = f"{metric.counted} within {format_duration(metric.window_seconds)}"
     if metric.rare:
         counted += ", rare: its events are weighed one by one"
     if metric.covariate is not None:

@@ -48,8 +48,8 @@ def signed_percent(share: float) -> str:
 
 
 def difference(metric: Metric, value: float) -> str:
-    """Write a difference in the metric's unit: percentage points for conversions."""
-    if metric.binary:
+    """Write a difference in the metric's unit: percentage points for shares."""
+    if metric.is_share:
         return f"{signed(float(f'{100 * value:.3g}'))} points"
     return signed(float(f"{value:.6g}"))
 
@@ -67,8 +67,8 @@ def interval(metric: Metric, low: float | None, high: float | None) -> str:
 
 
 def level(metric: Metric, value: float) -> str:
-    """Write a mean in the metric's unit: per cent for conversions."""
-    return percent(value) if metric.binary else plain(float(f"{value:.6g}"))
+    """Write a mean in the metric's unit: per cent for shares."""
+    return percent(value) if metric.is_share else plain(float(f"{value:.6g}"))
 
 
 def moment(instant: dt.datetime) -> str:
@@ -156,11 +156,11 @@ def effect(
         None,
     )
     if test is None:
-        return f"{key} in {arm}"
+        return f"{metric.subject} in {arm}"
     estimate = test["estimate"]
     verb = "rose" if estimate > 0 else "fell"
     if estimate == 0:
-        return f"{key} did not move in {arm}"
+        return f"{metric.subject} did not move in {arm}"
     by = (
         percent(abs(float(f"{test['relative']:.3g}")))
         if test["relative"] is not None
@@ -174,7 +174,7 @@ def effect(
         if metric.covariate is not None:
             # Else the two means would seem to contradict the change.
             levels = f", adjusted for {metric.covariate} ({before} to {after} as counted),"
-    return f"{key} {verb} by {by}{levels} in {arm}"
+    return f"{metric.subject} {verb} by {by}{levels} in {arm}"
 
 
 def rare_events(
@@ -267,9 +267,9 @@ def realised_text(plan: Plan, realised: Sequence[Mapping[str, Any]]) -> str:
 def _realised_line(plan: Plan, row: Mapping[str, Any]) -> str:
     metric = plan.metric(row["metric"])
     if row["estimate"] is None:
-        return f"{metric.key} could not be compared ({row['reason'] or 'too few units'})"
+        return f"{metric.title} could not be compared ({row['reason'] or 'too few units'})"
     low, high = (difference(metric, row[name]) for name in ("low", "high"))
-    text = f"{metric.key} {difference(metric, row['estimate'])} (between {low} and {high}"
+    text = f"{metric.title} {difference(metric, row['estimate'])} (between {low} and {high}"
     return f"{text}; mark {difference(metric, row['mark'])})"
 
 
@@ -323,7 +323,7 @@ def look_sentence(
     if verdict == Outcome.FUTILE:
         goals = listed(
             [
-                f"{metric.key} can no longer move by {percent(metric.mde or 0)}"
+                f"{metric.subject} can no longer move by {percent(metric.mde or 0)}"
                 for metric in plan.success_metrics
             ]
         )

@@ -30,6 +30,7 @@ from experiments.monitoring.rest import RETRY, Memory, watched
 from experiments.monitoring.silence import notice_silence
 from experiments.monitoring.source_watch import check_sealed
 from experiments.monitoring.standing import stand_due
+from experiments.monitoring.unscheduled import answer_due
 from experiments.moves.lease import LEASE_SECONDS, Held, acquire
 from experiments.planning.renewal import forecast_due
 from experiments.policies.trying import try_due
@@ -110,6 +111,7 @@ def tick(
                     memory.at_rest[experiment_id] = versions
         # After the looks: protection does not wait for a plan that nobody has met yet.
         forecast_due(database, store, held, now)
+        answer_due(database, store, held, now)
         sense_due(database, store, held, now)
         try_due(database, held, now)
         errors += _stand(database, store, held, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, func, select
 
 from experiments.contract.release import RELEASE
-from experiments.machine.states import PROVEN, WATCHED, State
+from experiments.machine.states import PROVEN, SHIPPED, WATCHED, State
 from experiments.models import Experiment
 from flags.models import Environment, Project
 
@@ -33,6 +34,8 @@ class Wanted:
         A text that the key, the flag, the hypothesis, the customer or the note contains.
     releases : bool, optional
         True: guarded releases only; False: experiments only.
+    now : datetime, optional
+        When it is: a review that is overdue by then waits for whoever promised it.
     """
 
     environment_key: str | None = None
@@ -42,11 +45,21 @@ class Wanted:
     group: str | None = None
     words: str = ""
     releases: bool | None = None
+    now: dt.datetime | None = None
 
 
-def _waiting() -> sa.ColumnElement[bool]:
-    """Somebody must confirm, explain, agree, or take the code of what is settled away."""
+def _waiting(now: dt.datetime | None) -> sa.ColumnElement[bool]:
+    """Somebody must confirm, explain, agree, review, or take the code of what is settled away."""
+    overdue: sa.ColumnElement[bool] = sa.false()
+    if now is not None:
+        # Both are ISO 8601 in UTC, which sorts as time does.
+        review_at = sa.type_coerce(col(Experiment.override), sa.JSON)["review_at"].as_string()
+        overdue = sa.and_(
+            col(Experiment.state).in_(sorted(SHIPPED)),
+            review_at <= now.astimezone(dt.UTC).isoformat(),
+        )
     return sa.or_(
+        overdue,
         col(Experiment.state).in_([State.HELD, State.CLEANUP]),
         sa.and_(
             col(Experiment.state) == State.RUNNING, col(Experiment.verdict).in_(sorted(PROVEN))
@@ -55,10 +68,10 @@ def _waiting() -> sa.ColumnElement[bool]:
     )
 
 
-def _group() -> sa.ColumnElement[int]:
+def _group(now: dt.datetime | None) -> sa.ColumnElement[int]:
     """Give the number of the group: its place in `GROUPS`."""
     return sa.case(
-        (_waiting(), 0),
+        (_waiting(now), 0),
         (col(Experiment.state).in_(sorted(WATCHED)), 1),
         (col(Experiment.state).in_(_UNSTARTED), 2),
         else_=3,
@@ -92,7 +105,7 @@ def find_experiments(
 
 def count_groups(session: Session, project_key: str, wanted: Wanted) -> dict[str, int]:
     """Count the experiments of every group."""
-    group = _group()
+    group = _group(wanted.now)
     query = _where(select(group, func.count()), project_key, wanted).group_by(group)
     counts: dict[int, int] = dict(session.exec(query).all())
     return {name: counts.get(place, 0) for place, name in enumerate(GROUPS)}
@@ -123,7 +136,7 @@ def _where(query: Any, project_key: str, wanted: Wanted) -> Any:
     if wanted.state is not None:
         query = query.where(Experiment.state == wanted.state)
     if wanted.group is not None:
-        query = query.where(_group() == GROUPS.index(wanted.group))
+        query = query.where(_group(wanted.now) == GROUPS.index(wanted.group))
     if wanted.releases is not None:
         claims = col(Experiment.plan)["claim"].as_string()
         query = query.where((claims == RELEASE) if wanted.releases else (claims != RELEASE))

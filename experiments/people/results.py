@@ -7,7 +7,7 @@ in their place. Decision records hold every sum from the first look on, for ``fl
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass, fields
 from typing import Any
 
@@ -21,6 +21,8 @@ from experiments.models import Experiment, Look
 from experiments.moves.enact import plan_of
 from experiments.people import services
 from experiments.telling.card import Card
+from experiments.telling.compared import COLUMNS as HOLDBACK_COLUMNS
+from experiments.telling.compared import ComparedRow, compared_rows
 from experiments.telling.explored import COLUMNS as SEGMENT_COLUMNS
 from experiments.telling.explored import explored_document, segment_rows
 from experiments.telling.tables import write_csv
@@ -126,6 +128,7 @@ class Results:
     card: Card
     looks: tuple[Look, ...]
     records: tuple[Mapping[str, Any], ...]
+    comparisons: tuple[Look, ...] = ()
 
     @property
     def hidden(self) -> str | None:
@@ -141,7 +144,13 @@ def read_results(session: Session, experiment: Experiment, *, now: dt.datetime) 
         services.get_card(session, experiment, now=now),
         tuple(services.looks(session, experiment)),
         tuple(services.records(session, experiment)),
+        tuple(services.comparisons(session, experiment)),
     )
+
+
+def results_for(by: str | None) -> Callable[[Results], str]:
+    """Choose the writer of a CSV: of looks, ``segment``, or ``holdback``."""
+    return {"segment": segments_csv, "holdback": holdback_csv}.get(by or "", results_csv)
 
 
 def results_csv(results: Results) -> str:
@@ -154,6 +163,15 @@ def segments_csv(results: Results) -> str:
     looks = () if results.hidden else results.looks
     rows = segment_rows(results.plan, looks)
     return write_csv(SEGMENT_COLUMNS, (astuple(row) for row in rows))
+
+
+def holdback_csv(results: Results) -> str:
+    """Write one row per look at the holdback and metric; the head only until something ships."""
+    return write_csv(HOLDBACK_COLUMNS, (astuple(row) for row in _compared(results)))
+
+
+def _compared(results: Results) -> Iterator[ComparedRow]:
+    return compared_rows(results.plan, () if results.hidden else results.comparisons)
 
 
 def result_rows(results: Results) -> Iterator[ResultRow]:
@@ -275,6 +293,7 @@ def results_document(results: Results) -> dict[str, Any]:
             for test in look.decision.get("tests", ())
         ],
         "results": [asdict(row) for row in result_rows(results)],
+        "comparisons": [asdict(row) for row in _compared(results)],
         **explored_document(results.plan, results.looks if shown else ()),
         "records": [
             {

@@ -30,6 +30,7 @@ from experiments.telling.card_parts import (
 from experiments.telling.card_realised import realised_part, shipped_cost
 from experiments.telling.card_status import CardStatus
 from experiments.telling.directions import Next, instruction, next_step, tone
+from experiments.telling.reviews import Review, review_of
 
 __all__ = [
     "Card",
@@ -63,6 +64,8 @@ class Card:
         What to do, in plain words, and for whom it is.
     worth : tuple of Worth
         Empty while effects are hidden; ``worth_hidden`` then says why.
+    review : Review, optional
+        What was promised by whoever shipped it by hand, until it is settled.
     realised : tuple of str
         What the units held back told after shipping, and what was predicted by an override.
     """
@@ -91,6 +94,7 @@ class Card:
     looks: int
     plan_hash: str | None
     kind: str = "Experiment"
+    review: Review | None = None
 
     @property
     def word(self) -> str:
@@ -114,7 +118,9 @@ class Card:
         """Give the harm part: every metric by itself or, when there are many, one line a word."""
         if len(self.harm) > MOST_HARM_LINES:
             return grouped_harm(self.harm)
-        return tuple(HarmPart(f"{each.metric}, {each.arm}: ", each.word) for each in self.harm)
+        return tuple(
+            HarmPart(f"{each.title or each.metric}, {each.arm}: ", each.word) for each in self.harm
+        )
 
     @property
     def harm_lines(self) -> tuple[str, ...]:
@@ -182,6 +188,7 @@ def build_card(
         looks=int(look["number"]) if look else 0,
         plan_hash=status.plan_hash,
         kind="Experiment" if plan.release is None else "Release",
+        review=review_of(status.state, status.override, now),
     )
 
 
@@ -235,6 +242,7 @@ def card_text(card: Card) -> str:
         ("TRUST", [f"{line.name} {MARKS[line.good]}: {line.text}" for line in card.trust]),
         ("COST", [card.cost]),
         ("NEXT", [f"{card.next.what} – {card.next.when} – {card.next.who}"]),
+        ("REVIEW" if card.review else "", [card.review.text] if card.review else []),
     ):
         for i, entry in enumerate(entries):
             lines += _wrap(entry, f"{title if i == 0 else '':<7}")

@@ -29,6 +29,7 @@ class Harm:
     low: float | None
     high: float | None
     text: str
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def harm_part(
     for metric in plan.metrics:
         if not metric.decides:
             continue
+        # "Worse" of a key such as "latency" would be read as its height.
+        name = metric.title if metric.kind == "quantile" else metric.key
         for arm in plan.treatments:
             if arm in gone:
                 continue
@@ -76,7 +79,8 @@ def harm_part(
                     margin=metric.margin,
                     low=None if blind or test is None else test["low"],
                     high=None if blind or test is None else test["high"],
-                    text=f"{metric.key}, {arm}: {word}{by}{margin}{left_out}",
+                    text=f"{name}, {arm}: {word}{by}{margin}{left_out}",
+                    title=name,
                 )
             )
     return tuple(lines)

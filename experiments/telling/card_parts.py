@@ -101,8 +101,7 @@ def _worth_line(
 ) -> Worth:
     control_mean = arm_means.get(plan.control)
     break_even, label = _break_even(metric, control_mean)
-    named = metric.ratio is not None or metric.kind == "quantile"
-    name = f"{metric.key} ({metric.unit})" if named else metric.key
+    name = metric.title
     known = test if test is not None and test["estimate"] is not None else None
     if known is None:
         text = f"{name}, {arm}: too few units yet"
@@ -304,11 +303,21 @@ def cost_part(
                 # Events are fewer, their value is less.
                 fewer = "less" if metric.ratio and metric.ratio.numerator == "value" else "fewer"
                 way = fewer if total < 0 else "more"
-                name = metric.ratio.numerator_of(metric.event) if metric.ratio else metric.key
-                losses.append(f"about {words.plain(abs(total), 3)} {way} {name} in {arm}")
+                name = _lost(metric)
+                about = words.plain(float(f"{abs(total):.3g}"))
+                losses.append(f"about {about} {way} {name} in {arm}")
     if losses:
         text += f": {words.listed(losses)} than on {plan.control}"
     return f"{text}.{in_money}"
+
+
+def _lost(metric: Metric) -> str:
+    """Name what there is more or less of."""
+    if metric.ratio is not None:
+        return metric.ratio.numerator_of(metric.event)
+    if metric.kind == "quantile":
+        return metric.beyond
+    return metric.key
 
 
 def _loss(
@@ -323,7 +332,7 @@ def _loss(
         return None
     test = words.find_test(decision, "harm", metric.key, arm)
     units = float(look["counts"].get(arm, 0))
-    if metric.ratio is not None:
+    if metric.ratio is not None or (metric.kind == "quantile" and not metric.reading.of_units):
         # A ratio's difference is per denominator; those of mature units are all that is known.
         units = words.below_the_line(look, metric.key, arm)
     if test is not None and test["estimate"] is not None:

@@ -69,7 +69,7 @@ class Series:
     @property
     def title(self) -> str:
         """Name the series: ``purchases, new against control``."""
-        return f"{self.metric.key}, {self.arm} against {self.control}"
+        return f"{self.metric.title}, {self.arm} against {self.control}"
 
     @property
     def text(self) -> str:

@@ -9,19 +9,21 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from experiments.contract import words
+from experiments.contract.metric import Metric
 from experiments.contract.parsing import parse_plan
 from experiments.contract.plan import Plan
+from experiments.contract.promise import metric_line
 from experiments.judging.looks import build_look, decide, look_document
 from experiments.judging.quality import Quality
 from experiments.machine.lifecycle import Outcome, State
 from experiments.telling.card import Card, CardStatus, build_card, card_text
-from stats import Moments
+from stats import Moments, RatioMoments
 
 START = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 DATE = r"\d{1,2} March 2026, \d\d:\d\d(:\d\d)? UTC"
@@ -61,6 +63,25 @@ class Case:
 
 
 NO_HARM = {"claim": "no_harm"}
+
+
+def quantile(role: str, **more: Any) -> dict[str, Any]:
+    """Give a plan with one metric of slowness: the share above a mark, of units or of events."""
+    slow = {"key": "latency", "kind": "quantile", "event": "page load", "window": "5s"}
+    slow |= {"role": role, "direction": "down", **more}
+    buys = {"key": "purchase", "role": "success", "kind": "conversion", "event": "purchase"}
+    errors = {"key": "errors", "role": "guardrail", "kind": "conversion", "event": "error"}
+    buys |= {"window": "5s", "mde": 0.1}
+    errors |= {"window": "5s", "direction": "down", "margin": 0.5}
+    return {"metrics": [slow | {"mde": 0.1}, errors] if role == "success" else [buys, slow]}
+
+
+OF_UNITS = quantile("success", threshold=2.5, of="units")
+OF_EVENTS = quantile("success", threshold=2.5)
+GUARD = quantile("guardrail", quantile=0.9, of="units", margin=0.1)
+GUARD_OF_EVENTS = quantile("guardrail", quantile=0.9, margin=0.1)
+FASTER = {"purchase": (0.2, 0.2), "error": (0.1, 0.1), "page load": (0.1, 0.06)}
+SLOWER = {"purchase": (0.2, 0.2), "error": (0.1, 0.1), "page load": (0.1, 0.15)}
 BROKEN = {"control": 6000, "new": 4000}
 WAITS = {"winner": "new", "confirm_by": START + dt.timedelta(days=7)}
 WON = {"winner": "new"}
@@ -124,6 +145,16 @@ CASES = [
     Case("ROLLED_BACK", "HARM", WORSE, found="HARM", status={"replayed": True}),
     Case("RUNNING", "VALUE_PROVEN", BETTER, found="VALUE_PROVEN", status=WON | {"replayed": True}),
 ]
+# The share above a mark, which "latency fell by 40 %" would not say.
+CASES += [
+    Case("RUNNING", "VALUE_PROVEN", FASTER, found="VALUE_PROVEN", plan=plan, status=WAITS)
+    for plan in (OF_UNITS, OF_EVENTS)
+]
+CASES += [
+    Case("ROLLED_BACK", "HARM", SLOWER, found="HARM", plan=plan)
+    for plan in (OF_UNITS, OF_EVENTS, GUARD, GUARD_OF_EVENTS)
+]
+CASES += [Case("RUNNING", rates=FASTER, found="CONTINUE", units=300, plan=OF_EVENTS)]
 # After a decision: asked as soon as the lifecycle knows them.
 AFTERWARDS = [
     Case("SHIPPING", "OVERRIDE_SHIP", SLIGHT, found="CONTINUE", status=WON),
@@ -151,6 +182,14 @@ MANY_METRICS = [
 ]
 
 
+def sums_of(metric: Metric, units: int, rate: float) -> Moments | RatioMoments:
+    """Give the sums of units that have a rate; of a quantile of events each has five."""
+    if metric.binary:
+        return Moments.conversions(units, round(units * rate))
+    above = [float(int(5 * rate * (i + 1)) - int(5 * rate * i)) for i in range(units)]
+    return RatioMoments.of(above, [5.0] * units)
+
+
 def card_of(case: Case, plan: Plan, arms: dict[str, int] | None = None) -> Card:
     """Build the card as the service does, with what the statistics say of these data."""
     ended = case.state not in LIVE | {"DRAFT", "SEALED"}
@@ -173,9 +212,7 @@ def card_of(case: Case, plan: Plan, arms: dict[str, int] | None = None) -> Card:
         return build_card(plan, CardStatus(**status, sentence=sentence), now=START)
     sums = {
         metric.key: {
-            arm: Moments.conversions(
-                case.units, round(case.units * case.rates[metric.event][arm != plan.control])
-            )
+            arm: sums_of(metric, case.units, case.rates[metric.event][arm != plan.control])
             for arm in plan.arms
         }
         for metric in plan.metrics
@@ -362,3 +399,91 @@ def test_an_interval_that_is_open_is_said_by_the_end_it_has(
 ) -> None:
     metric = parse_plan(make_plan()).metrics[0]
     assert words.interval(metric, low, high) == said
+
+
+@pytest.mark.parametrize(
+    ("plan", "rates", "sentence", "rest"),
+    [
+        (
+            OF_UNITS,
+            FASTER,
+            "latency, the share of units with page load above 2.5, fell by 40 % (10 % to 6 %)",
+            "latency (share of units with page load above 2.5), new against control: −4 points",
+        ),
+        (
+            OF_EVENTS,
+            FASTER,
+            "latency, the share of page load events above 2.5, fell by 40 % (10 % to 6 %)",
+            "WORTH latency (share of page load events above 2.5), new against control: −4 points",
+        ),
+        (
+            OF_EVENTS,
+            SLOWER,
+            "the share of page load events above 2.5, rose by 50 % (10 % to 15 %)",
+            "about 1,000 more page load events above 2.5 in new than on control",
+        ),
+        (
+            GUARD,
+            SLOWER,
+            "the share of units with page load above the past's 90 % quantile, rose by 50 %",
+            "load above the past's 90 % quantile), new: worse (tolerated loss 10 %)",
+        ),
+        (
+            GUARD,
+            SLOWER,
+            "everybody is back on control",
+            "about 200 more units with page load above the past's 90 % quantile in new",
+        ),
+    ],
+)
+def test_a_quantile_is_told_as_the_share_above_its_mark(
+    make_plan: Callable[..., Any],
+    plan: dict[str, Any],
+    rates: dict[str, tuple[float, float]],
+    sentence: str,
+    rest: str,
+) -> None:
+    proven = rates is FASTER
+    case = Case(
+        "RUNNING" if proven else "ROLLED_BACK",
+        "VALUE_PROVEN" if proven else "HARM",
+        rates,
+        found="VALUE_PROVEN" if proven else "HARM",
+        status=WAITS if proven else {},
+    )
+    text = " ".join(card_text(card_of(case, parse_plan(make_plan() | plan))).split())
+    assert sentence in text
+    assert rest in text
+    metric = parse_plan(make_plan() | plan).metric("latency")
+    assert f"latency – {metric.role}" in metric_line(metric)
+    assert "; share of " in metric_line(metric)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (3600, "REVIEW due on 2 March 2026, 10:00 UTC, by owner@example.org: did it do"),
+        (40, "REVIEW overdue since 2 March 2026, 09:00:40 UTC, owed by owner@example.org: did"),
+    ],
+)
+def test_a_review_that_was_promised_is_asked_for(
+    make_plan: Callable[..., Any], seconds: float, said: str
+) -> None:
+    promised = OVERRIDE | {"review_at": (START + dt.timedelta(seconds=seconds)).isoformat()}
+    case = Case("SHIPPING", "OVERRIDE_SHIP", SLIGHT, found="CONTINUE", said=AT)
+    plan = parse_plan(make_plan())
+    for state in ("SHIPPING", "VERIFYING", "CLEANUP"):
+        case = replace(case, state=state, status=SHIPPED | {"override": promised})
+        text = card_text(card_of(case, plan))
+        check_shape(text)
+        assert said in " ".join(text.split())
+        # What happens next stays what happens next.
+        assert "NEXT " in text
+    # Turned back or closed, it was reviewed; and where nobody promised nothing is asked for.
+    for state, override in (
+        ("ROLLED_BACK", promised),
+        ("CLOSED", promised),
+        ("SHIPPING", OVERRIDE),
+    ):
+        done = replace(case, state=state, status=SHIPPED | {"override": override})
+        assert "REVIEW" not in card_text(card_of(done, plan))

@@ -130,7 +130,7 @@ def test_a_ratio_that_falls_is_harm_and_is_said_in_its_unit(
     assert worth.text.startswith("order-value (value of purchase per session), new against control")
     assert worth.control_mean == pytest.approx(before, rel=1e-9)
     assert worth.treatment_mean == pytest.approx(after, rel=1e-9)
-    lost = words.plain((before - after) * halves["new"][1], 3)
+    lost = words.plain(float(f"{(before - after) * halves['new'][1]:.3g}"))
     assert f"about {lost} less value of purchase in new" in card.cost
 
 

@@ -44,7 +44,7 @@ def test_a_plan_with_every_kind_is_read_back_as_it_was_written(
     plan = parse_plan(explored(make_plan()) | {"most_events_per_day": 500})
     assert parse_plan(plan.to_document()) == plan
     units = {metric.key: metric.unit for metric in plan.metrics}
-    assert units["slow"] == "share of load above the past's 90 % quantile"
+    assert units["slow"] == "share of load events above the past's 90 % quantile"
     assert units["very-slow"] == "share of units with load above 7"
     assert units["checkout"] == "share of units"
 

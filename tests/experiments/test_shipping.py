@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from experiments.contract import words
 from experiments.contract.parsing import parse_plan
 from experiments.judging import holdback
 from experiments.judging.record import verify
 from experiments.people import services
+from experiments.people.results import holdback_csv, read_results, results_document
 from flags.actor import Actor
 from stats import Moments
 from tests.experiments.test_monitor import _exposures
@@ -60,6 +62,10 @@ def test_a_shipped_change_is_verified_confirmed_and_then_served_to_everybody(wor
     assert result.complete
 
 
+def _metric(world: Any) -> Any:
+    return parse_plan(world.experiment.plan).metric("purchase")
+
+
 def test_nothing_that_was_met_before_the_verification_counts_in_it(sqlite_world: Any) -> None:
     world = sqlite_world
     prove(world)
@@ -76,8 +82,32 @@ def test_an_effect_that_does_not_last_is_not_confirmed_and_said_so(sqlite_world:
     verified(world, less)
     experiment = world.experiment
     assert (experiment.state, experiment.verdict) == ("CLEANUP", "NOT_CONFIRMED")
-    assert not experiment.realised["metrics"][0]["beyond_mark"]
+    (told,) = experiment.realised["metrics"]
+    assert not told["beyond_mark"]
     assert "not confirmed" in experiment.note
+    (line,) = [each for each in world.card(95).realised if each.startswith("realised")]
+    assert f"between {words.difference(_metric(world), told['low'])} and " in line
+    # The same for other programs: every look at those held back, the last with its estimate.
+    with world.database.read() as session:
+        found = read_results(
+            session,
+            services.get_experiment(session, "shop", "production", "button"),
+            now=world.at(95),
+        )
+    rows = results_document(found)["comparisons"]
+    assert {(row["arm"], row["control"]) for row in rows} == {("new", "control")}
+    assert len(rows) == 2 * len(world.compared)
+    last = next(row for row in reversed(rows) if row["metric"] == "purchase")
+    assert (last["is_final"], last["look_verdict"]) == (True, "NOT_CONFIRMED")
+    assert (last["estimate"], last["se"]) == (told["estimate"], told["se"])
+    assert (last["final_low"], last["final_high"]) == (told["low"], told["high"])
+    assert last["final_high"] - last["final_low"] == pytest.approx(2 * 1.96 * last["se"], rel=1e-3)
+    # Harm may be found at any look: its end lies further out than that of the one last look.
+    assert last["low"] < last["final_low"]
+    assert [row["final_low"] for row in rows if not row["is_final"]] == [None] * (len(rows) - 2)
+    text = holdback_csv(found)
+    assert text.startswith("look,at,since,step,look_verdict,is_final,metric,")
+    assert len(text.splitlines()) == 1 + len(rows)
     assert set(world.served(300).values()) == {"new"}
     assert verify(world.export()).identical
 

@@ -22,6 +22,7 @@ from web.api import (
     requests,
     sources,
     tokens,
+    unscheduled,
 )
 from web.api.blueprint import blueprint
 
@@ -48,4 +49,5 @@ __all__ = [
     "requests",
     "sources",
     "tokens",
+    "unscheduled",
 ]

@@ -14,6 +14,7 @@ from experiments.models import Experiment
 from experiments.people import services as experiments
 from experiments.people.finding import Wanted, find_experiments
 from experiments.telling.card import card_text
+from experiments.telling.reviews import review_of
 from flags import services
 from flags.errors import InvalidInputError, NotFoundError
 from web.api.queries import count_looks
@@ -84,6 +85,7 @@ def list_page(
         group=query.group,
         words=query.filter,
         releases=releases,
+        now=now(),
     )
     before, limit = query.after_number(), query.limit
     found = find_experiments(session, project_key, wanted, before_id=before, limit=limit + 1)
@@ -126,6 +128,7 @@ def show_experiment(
     experiment: Experiment, names: dict[int, str], look_counts: dict[int, int]
 ) -> dict[str, Any]:
     """Give an experiment as it is listed: where it stands, without its plan."""
+    review = review_of(experiment.state, experiment.override, now())
     return {
         "key": experiment.key,
         "flag": experiment.flag_key,
@@ -152,6 +155,7 @@ def show_experiment(
         "held_cause": experiment.held_cause,
         "extension_seconds": experiment.extension_seconds,
         "override": experiment.override,
+        "review": None if review is None else review.to_document(),
         "request": experiment.request,
         "realised": experiment.realised,
     }

@@ -13,9 +13,8 @@ from experiments.people import services as experiments
 from experiments.people.results import (
     Results,
     read_results,
-    results_csv,
     results_document,
-    segments_csv,
+    results_for,
 )
 from experiments.planning import feasibility
 from flags import services
@@ -43,7 +42,7 @@ ITEM = "/projects/<project_key>/experiments/<experiment_key>"
 class ResultsQuery(ExperimentQuery):
     """Whose results, and whether by segment."""
 
-    by: Literal["segment"] | None = None
+    by: Literal["segment", "holdback"] | None = None
 
 
 @blueprint.get("/projects/<project_key>/experiments")
@@ -111,9 +110,9 @@ def get_card(project_key: str, experiment_key: str) -> ResponseReturnValue:
 @blueprint.get(f"{ITEM}/results.csv")
 @needs(Role.VIEWER)
 def get_results_csv(project_key: str, experiment_key: str) -> ResponseReturnValue:
-    """Return one row per look, metric and treatment; with ``by=segment`` also per segment."""
+    """Return one row per look, metric and treatment; or ``by`` segment, or ``by`` holdback."""
     query = read_query(ResultsQuery)
-    write = results_csv if query.by is None else segments_csv
+    write = results_for(query.by)
     text = write(_results(project_key, experiment_key, query))
     return Response(text, content_type="text/csv; charset=utf-8")
 

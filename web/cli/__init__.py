@@ -36,6 +36,7 @@ from web.cli import (
     releases,
     requests,
     sources,
+    unscheduled,
 )
 from web.cli.context import Invocation
 from web.cli.output import CommandError, Output
@@ -113,6 +114,7 @@ main.add_command(compare.compare)
 main.add_command(imports.import_flags)
 main.add_command(experiments.experiments)
 experiment_verbs.add_to(experiments.experiments)
+experiments.experiments.add_command(unscheduled.look)
 main.add_command(releases.release)
 main.add_command(releases.releases)
 main.add_command(instances.instances)

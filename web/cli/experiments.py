@@ -40,8 +40,12 @@ def list_experiments(
     remote = invocation.remote
     path = remote.project_path("experiments")
     found = remote.items(path, limit=limit, filter=filter_, **which)
+    reviews = any(each["review"] for each in found)
     if not invocation.output.as_json:
-        found = [{**each, "next_look_at": moment(each["next_look_at"])} for each in found]
+        found = [
+            {**each, "next_look_at": moment(each["next_look_at"]), "review": _review(each)}
+            for each in found
+        ]
     invocation.output.table(
         found,
         [
@@ -52,9 +56,19 @@ def list_experiments(
             ("verdict", "verdict"),
             ("looks", "looks"),
             ("next_look_at", "next look"),
+            # What was shipped by hand; mostly nothing was.
+            *([("review", "review")] if reviews else []),
         ],
         empty="No experiment yet. Write a plan and run: flagstone experiments create plan.toml",
     )
+
+
+def _review(document: dict[str, Any]) -> str:
+    review = document["review"]
+    if review is None:
+        return ""
+    at = moment(review["due_at"])
+    return f"overdue since {at}, {review['by']}" if review["overdue"] else f"due on {at}"
 
 
 @experiments.command()
@@ -167,6 +181,8 @@ def _standing(document: dict[str, Any]) -> str:
         lines.append(document["sentence"])
     if document["next_look_at"]:
         lines.append(f"Next look: {moment(document['next_look_at'])}")
+    if document["review"]:
+        lines.append(f"Review: {_review(document)}")
     for newer in document["newer_metrics"]:
         now = "archived" if newer["archived"] else f"at version {newer['newest']}"
         lines.append(
@@ -198,7 +214,12 @@ def card(invocation: Invocation, experiment: str, environment: str | None) -> No
 @experiments.command()
 @click.argument("experiment")
 @click.option("--csv", "as_csv", is_flag=True, help="one row per look, metric and treatment")
-@click.option("--by-segment", is_flag=True, help="CSV: one row per segment too; exploratory")
+@click.option(
+    "--by-segment", "by", flag_value="segment", help="CSV: one row per segment too; exploratory"
+)
+@click.option(
+    "--by-holdback", "by", flag_value="holdback", help="CSV: what those held back told instead"
+)
 @click.option("--out", type=click.Path(dir_okay=False, writable=True), help="a file")
 @which_environment_option
 @pass_invocation
@@ -207,16 +228,16 @@ def results(
     experiment: str,
     out: str | None,
     environment: str | None,
+    by: str | None,
     *,
     as_csv: bool,
-    by_segment: bool,
 ) -> None:
     """Give everything that was found: JSON for a notebook, or CSV; a table of the newest look."""
     remote = invocation.remote
-    as_csv = as_csv or by_segment
+    as_csv = as_csv or by is not None
     name = "results.csv" if as_csv else "results.json"
     path = remote.project_path("experiments", experiment, name)
-    text = remote.get_text(path, environment=environment, by="segment" if by_segment else None)
+    text = remote.get_text(path, environment=environment, by=by)
     if out is not None:
         Path(out).write_text(text, encoding="utf-8", newline="")
         invocation.output.document({"file": out}, f"Wrote {out}.")

@@ -15,6 +15,7 @@ from web.console import (
     releases,
     report,
     requests,
+    unscheduled,
     words,
 )
 from web.console.base import blueprint
@@ -37,5 +38,6 @@ __all__ = [
     "render_problem",
     "report",
     "requests",
+    "unscheduled",
     "words",
 ]

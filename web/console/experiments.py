@@ -15,13 +15,13 @@ from werkzeug.datastructures import MultiDict
 
 from experiments.contract.document import canonical_json
 from experiments.machine.lifecycle import PROVEN, WATCHED, State
-from experiments.models import Experiment, Forecast
+from experiments.models import Experiment, Forecast, UnscheduledLook
 from experiments.moves.enact import plan_of
 from experiments.moves.places import same_person
 from experiments.moves.release_state import release_facts
-from experiments.people import interventions, overrides, services
+from experiments.people import interventions, overrides, services, unscheduled
 from experiments.people.finding import GROUPS, Wanted, count_groups, find_experiments
-from experiments.people.results import read_results, results_csv, results_document, segments_csv
+from experiments.people.results import read_results, results_document, results_for
 from experiments.planning import feasibility
 from experiments.planning.forecast_words import (
     baseline_words,
@@ -31,7 +31,9 @@ from experiments.planning.forecast_words import (
 )
 from experiments.policies import services as policies
 from experiments.telling.explored import explored
+from experiments.telling.reviews import review_of
 from experiments.telling.series import series_of
+from experiments.telling.unscheduled import reading_of
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
@@ -99,7 +101,7 @@ def list_experiments(project_key: str, environment_key: str) -> ResponseReturnVa
     group = group if group in GROUPS else None
     with reading() as session:
         place(session, project_key, environment_key)
-        wanted = Wanted(environment_key, words=words)
+        wanted = Wanted(environment_key, words=words, now=now())
         counts = count_groups(session, project_key, wanted)
         found = find_experiments(
             session,
@@ -120,6 +122,7 @@ def list_experiments(project_key: str, environment_key: str) -> ResponseReturnVa
         project_key=project_key,
         environment_key=environment_key,
         live=any(each.state in WATCHED for each in experiments),
+        reviews={each.key: review_of(each.state, each.override, now()) for each in experiments},
     )
 
 
@@ -268,11 +271,11 @@ def download_results(
     with reading() as session:
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
         found = read_results(session, experiment, now=now())
-    if form == "csv" and request.args.get("by") == "segment":
-        text = segments_csv(found)
-        return attachment(f"{experiment.key}-segments.csv", text, "text/csv; charset=utf-8")
     if form == "csv":
-        return attachment(f"{experiment.key}.csv", results_csv(found), "text/csv; charset=utf-8")
+        by = request.args.get("by")
+        ending = {"segment": "-segments", "holdback": "-holdback"}.get(by or "", "")
+        text = results_for(by)(found)
+        return attachment(f"{experiment.key}{ending}.csv", text, "text/csv; charset=utf-8")
     text = canonical_json(results_document(found))
     return attachment(f"{experiment.key}-results.json", text, "application/json")
 
@@ -300,10 +303,12 @@ def show_page(
         place(session, project_key, environment_key)
         experiment = services.get_experiment(session, project_key, environment_key, experiment_key)
         forecast = feasibility.read_forecast(session, experiment)
-        version = version_of(experiment.version, experiment.state, *_stands_at(forecast))
+        asked = unscheduled.read_asked(session, experiment)
+        stands = (*_stands_at(forecast), *_answered_at(asked))
+        version = version_of(experiment.version, experiment.state, *stands)
         if unchanged(version):
             return "", 204
-        values = _values(session, experiment) | _forecast_values(forecast)
+        values = _values(session, experiment, asked) | _forecast_values(forecast)
     return show(
         "experiments/_body.html" if wants_fragment() else "experiments/page.html",
         status=status_of(problem),
@@ -320,12 +325,15 @@ def _asked_by(experiment: Experiment, name: str) -> bool:
     return experiment.request is not None and same_person(experiment.request["by"], name)
 
 
-def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
+def _values(
+    session: Session, experiment: Experiment, asked: UnscheduledLook | None
+) -> dict[str, Any]:
     card = services.get_card(session, experiment, now=now())
     looks = services.looks(session, experiment)
     plan = experiment.plan
     # While effects are hidden in words, they are in pictures too.
-    series = () if card.worth_hidden else series_of(plan_of(experiment), looks)
+    whole = plan_of(experiment)
+    series = () if card.worth_hidden else series_of(whole, looks)
     customer = str(plan["customer"]).casefold()
     newest = looks[-1].data if looks else None
     return {
@@ -340,7 +348,12 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "records": services.records(session, experiment),
         "worth": [(each, axis_of_worth(each)) for each in card.worth_first],
         "charts": [(each, chart_of(each)) for each in series if each.points],
-        "found": None if card.worth_hidden else explored(plan_of(experiment), looks),
+        "found": None if card.worth_hidden else explored(whole, looks),
+        "asked": asked,
+        "between": asked and reading_of(whole, card, experiment.started_at, asked),
+        "counted": {metric.key: metric.counted for metric in whole.metrics},
+        "may_ask": unscheduled.may_ask(experiment, whole),
+        "fresh_until": asked and unscheduled.fresh_until(whole, asked),
         # A plan that has not started waits for its forecast.
         "live": experiment.state in {*WATCHED, State.DRAFT, State.SEALED},
         "plan": plan,
@@ -349,6 +362,12 @@ def _values(session: Session, experiment: Experiment) -> dict[str, Any]:
         "asked_by_me": _asked_by(experiment, current_caller().actor.name),
         "is_customer": current_caller().actor.name.casefold() == customer,
     }
+
+
+def _answered_at(asked: UnscheduledLook | None) -> tuple[object, ...]:
+    if asked is None:
+        return ()
+    return asked.asked_at.timestamp(), asked.answered_at is not None
 
 
 def _stands_at(forecast: Forecast | None) -> tuple[object, ...]:

@@ -50,7 +50,7 @@ def small_chart_of(series: Series) -> Markup:
 
 
 def _drawn(series: Series, width: int, height: int) -> Markup:
-    points, percent = series.points, series.metric.binary
+    points, percent = series.points, series.metric.is_share
     reach = _reach(points, series.marks)
     ends = [
         (bounded(p.low, -reach, reach, -reach), bounded(p.high, -reach, reach, reach))

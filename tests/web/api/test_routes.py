@@ -516,6 +516,11 @@ def experiment_from_draft_to_shipping(service: Any) -> None:
     found = editor.ok("GET", url)
     assert found["plan"]["customer"] == "ada@example.org"
     assert editor.ok("GET", f"{url}/looks")["items"] == []
+    assert editor.ok("GET", f"{url}/looks/now") == {"status": "none", "reading": None}
+    reader = service.caller("viewer")
+    asked = reader.ok("POST", f"{url}/looks/now", {})
+    assert (asked["status"], asked["reading"]) == ("pending", None)
+    assert editor.ok("POST", f"{url}/looks/now")["asked_at"] == asked["asked_at"]
     card = editor.get(f"{url}/card.txt")
     assert card.content_type == "text/plain; charset=utf-8"
     assert "ada@example.org" in card.get_data(as_text=True)

@@ -128,6 +128,30 @@ def test_steps_out_of_order_are_conflicts(cli: Any, drafted: str) -> None:
     assert again.error.startswith("Error: ")
 
 
+def test_anybody_looks_between_looks_and_is_told_that_it_decides_nothing(
+    cli: Any, drafted: str, stopped: str
+) -> None:
+    refused = cli.pipe("experiments", "look", drafted, "--now")
+    assert refused.code == 3
+    assert "nothing to read between looks" in refused.error
+    never = cli.terminal("experiments", "look", stopped)
+    assert "Nobody has asked between looks." in never.out
+    cli.ok("experiments", "seal", drafted)
+    cli.ok("experiments", "start", drafted)
+    said = cli.terminal("experiments", "look", drafted, "--now")
+    assert said.code == 0, said.everything
+    assert "NEXT" in said.out
+    assert "NOW    Read between looks, up to " in said.out
+    assert "It decides nothing: only scheduled looks do" in " ".join(said.out.split())
+    assert "too few units: 0 and 0" in said.out
+    found = cli.ok("experiments", "look", drafted)
+    assert (found["now"]["status"], found["now"]["reading"]["rows"][0]["metric"]) == (
+        "ready",
+        "purchases",
+    )
+    cli.ok("experiments", "stop", drafted, "-m", "a test")
+
+
 def test_a_verdict_that_is_not_proven_exits_with_10_when_tested(cli: Any, stopped: str) -> None:
     assert cli.pipe("experiments", "status", stopped).code == 0
     tested = cli.pipe("experiments", "status", stopped, "--test")
@@ -257,3 +281,18 @@ def test_an_unknown_experiment_is_named(cli: Any) -> None:
         assert (answer.code, answer.out) == (1, "")
         assert "nowhere at all" in answer.error
     assert cli.pipe("experiments", "stop", "nowhere").code == 2, "a stop needs its reason"
+
+
+def test_the_list_says_which_review_is_due(cli: Any, drafted: str) -> None:
+    cli.ok("experiments", "seal", drafted)
+    cli.ok("experiments", "start", drafted)
+    said = ("--arm", "on", "--reason", "legal", "-m", "a law", "--effect", "0.1")
+    cli.ok("experiments", "override", drafted, *said, "--review", "2199-06-01T09:00:00Z")
+    listed = cli.terminal("experiments", "list", "--flag", drafted, columns=160).out
+    assert listed.splitlines()[0].split()[-1] == "review"
+    assert "due on 2199-06-01 09:00:00Z" in listed
+    assert "Review: due on 2199-06-01" in cli.terminal("experiments", "status", drafted).out
+    (found,) = cli.ok("experiments", "list", "--flag", drafted)
+    assert (found["review"]["overdue"], found["review"]["by"]) == (False, found["override"]["by"])
+    cli.ok("experiments", "stop", drafted, "-m", "a test")
+    assert cli.ok("experiments", "list", "--flag", drafted)[0]["review"] is None

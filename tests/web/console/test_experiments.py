@@ -12,7 +12,7 @@ import pytest
 
 from experiments.contract.parsing import parse_plan
 from experiments.judging.record import verify
-from experiments.models import Experiment
+from experiments.models import Experiment, UnscheduledLook
 from experiments.telling.series import Mark, series_of
 from tests.experiments.conftest import plan_document
 from tests.web.console.conftest import look
@@ -414,6 +414,95 @@ def test_a_held_experiment_asks_for_an_explanation(running: Any) -> None:
     assert "Explained by editor@example.org" in page.words
     viewer = console.person("viewer")
     assert "Override" not in [word for form in viewer.page(PAGE).forms for word in form.buttons]
+
+
+def test_a_reader_asks_between_looks_and_sees_what_the_worker_found(
+    small_console: Any, plan: Any
+) -> None:
+    small_console.change("checkout", {"do": "turn_on"})
+    small_console.experiment(plan(), "seal", "start")
+    viewer = small_console.person("viewer")
+    page = viewer.page(PAGE)
+    assert "not a scheduled look and decides nothing" in page.words
+    # The only thing on it that a reader can press, beside signing out.
+    assert [form.action for form in page.forms if form.method == "post"] == [
+        "/logout",
+        f"{PAGE}/look",
+    ]
+    response = viewer.press(PAGE, "Look now")
+    assert response.location.endswith(f"{PAGE}#between")
+    page = viewer.page(PAGE)
+    assert "Asked just now by viewer@example.org" in " ".join(page.words.split())
+    with pytest.raises(AssertionError, match="no button"):
+        page.form("Look now")
+    seen = re.search(r'hx-get="([^"]*seen=[^"]*)"', page.html)
+    assert seen is not None
+    address = seen[1].replace("&amp;", "&")
+    headers = {"HX-Request": "true"}
+    assert viewer.get(address, headers=headers).status_code == 204
+    row = {"metric": "purchases", "arm": "on", "reason": None, "times_scheduled": 1.3141}
+    row |= {"estimate": 0.01, "se": 0.005, "low": -0.005, "high": 0.025, "relative": 0.05}
+    row |= {"critical": 3.0, "relative_low": -0.02, "relative_high": 0.12}
+    document = {
+        "offset": 3600.0,
+        "counts": {"off": 1, "on": 1},
+        "confidence_level": 0.95,
+        "split_broken": False,
+        "srm_log_e": 0.0,
+        "alarm": None,
+        "rows": [row],
+        "look": None,
+    }
+    with small_console.database.write() as session:
+        asked = session.get_one(UnscheduledLook, 1)
+        asked.answered_at, asked.document = small_console.clock(), document
+        session.add(asked)
+    # The page that waits is drawn anew, and before day 7 without a sign.
+    words = " ".join(viewer.get(address, headers=headers).get_data(as_text=True).split())
+    assert "No sign is shown before 7 days have passed" in words
+    assert "purchases, on against off: known to within ± 1.5 points</li>" in words
+    assert "They are 1.3 times as wide as the scheduled intervals would be" in words
+    assert "A new answer may be asked for <time" in words
+    small_console.clock.advance(minutes=10)
+    assert viewer.press(PAGE, "Look now").status_code == 303
+
+
+def test_nobody_asks_what_does_not_run(small_console: Any, plan: Any) -> None:
+    small_console.experiment(plan())
+    viewer = small_console.person("viewer")
+    token = viewer.page(PAGE).form("Sign out").fields["csrf_token"]
+    response = viewer.client.post(
+        f"{PAGE}/look", data={"csrf_token": token}, headers={"Accept": "text/html"}
+    )
+    assert response.status_code == 409
+    assert "nothing to read between looks" in response.get_data(as_text=True)
+
+
+def test_a_review_is_asked_for_in_the_list_and_on_the_card_until_it_is_settled(
+    small_console: Any, plan: Any
+) -> None:
+    small_console.change("checkout", {"do": "turn_on"})
+    small_console.experiment(plan(), "seal", "start")
+    editor = small_console.person("editor")
+    said = {"text": "a contract", "reason": "contract", "predicted_effect": "3", "arm": "on"}
+    said |= {"review_at": "2026-12-08"}
+    assert editor.press(PAGE, "Ship by override", said).status_code == 303
+    before = " ".join(editor.page(f"{HERE}/experiments").words.split())
+    assert "review due on 8 December 2026, 00:00 UTC" in before
+    assert "owed by" not in before
+    waiting = f"{HERE}/experiments?group=waiting"
+    assert "one-page" not in editor.page(waiting).words
+    assert "Review due on 8 December 2026, 00:00 UTC, by editor@example.org" in " ".join(
+        editor.page(PAGE).words.split()
+    )
+    small_console.clock.advance(days=7)
+    editor = small_console.person("admin")
+    after = " ".join(editor.page(f"{HERE}/experiments").words.split())
+    assert "review overdue since 8 December 2026, 00:00 UTC, owed by editor@example.org" in after
+    assert "one-page" in editor.page(waiting).words
+    assert "overdue since 8 December 2026" in " ".join(editor.page(f"{PAGE}/report").words.split())
+    editor.press(PAGE, "Stop the experiment", {"reason": "it did not"})
+    assert "review" not in " ".join(editor.page(f"{HERE}/experiments").words.split())
 
 
 def test_the_list_is_read_by_page_by_group_and_by_words(small_console: Any) -> None:

@@ -61,6 +61,8 @@ POSTS = {
     "console.create_key": f"{HERE}/keys",
     "console.revoke_key": f"{HERE}/keys/1/revoke",
 }
+# Whoever reads may send these: they change nothing that is served, or that decides.
+QUESTIONS = {"console.ask_unscheduled_look": f"{HERE}/experiments/one-page/look"}
 PUBLIC_POSTS = {"console.complete_setup", "console.do_login", "console.logout"}
 
 
@@ -77,7 +79,7 @@ def test_no_page_and_no_form_is_left_out_of_these_tests(shop: Any) -> None:
     reading = {rule.endpoint for rule in rules if "GET" in rule.methods}
     writing = {rule.endpoint for rule in rules if "POST" in rule.methods}
     assert reading == set(PAGES) | set(OTHERS)
-    assert writing == set(POSTS) | PUBLIC_POSTS
+    assert writing == set(POSTS) | set(QUESTIONS) | PUBLIC_POSTS
 
 
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
@@ -139,7 +141,11 @@ def test_a_viewer_may_send_no_form(shop: Any, path: str) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "", "forged", "other"])
-@pytest.mark.parametrize("path", [*POSTS.values(), "/logout"], ids=[*POSTS, "console.logout"])
+@pytest.mark.parametrize(
+    "path",
+    [*POSTS.values(), *QUESTIONS.values(), "/logout"],
+    ids=[*POSTS, *QUESTIONS, "console.logout"],
+)
 def test_a_form_without_our_token_changes_nothing(shop: Any, path: str, token: str | None) -> None:
     admin = shop.person("admin")
     data = {"do": "turn_on", "key": "x", "name": "x", "kind": "srv"}
