@@ -17,9 +17,11 @@ from flags.revisions import list_revisions as find_revisions
 from flags.revisions import load_flag_set
 from web.api.blueprint import blueprint
 from web.api.render import PageQuery, document, page
+from web.api.shapes import AUDIT_ENTRY, REVISION, WHOLE_REVISION, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Query, read_query
+from web.contract import gives, takes
 from web.transactions import reading
 
 _REVISIONS = "/projects/<project_key>/environments/<environment_key>/revisions"
@@ -45,6 +47,8 @@ class RevisionQuery(Query):
 
 @blueprint.get("/projects/<project_key>/audit")
 @needs(Role.VIEWER)
+@takes(query=AuditQuery)
+@gives(list_of(AUDIT_ENTRY))
 def list_audit(project_key: str) -> ResponseReturnValue:
     """List who changed what, when, before and after, and why, newest first."""
     query = read_query(AuditQuery)
@@ -67,6 +71,8 @@ def list_audit(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get(_REVISIONS)
 @needs(Role.VIEWER)
+@takes(query=PageQuery)
+@gives(list_of(REVISION))
 def list_revisions(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List an environment's revisions, newest first."""
     query = read_query(PageQuery)
@@ -82,6 +88,8 @@ def list_revisions(project_key: str, environment_key: str) -> ResponseReturnValu
 
 @blueprint.get(f"{_REVISIONS}/<int(max=2147483647):number>")
 @needs(Role.VIEWER)
+@takes(query=RevisionQuery)
+@gives(WHOLE_REVISION)
 def get_revision(project_key: str, environment_key: str, number: int) -> ResponseReturnValue:
     """Return a revision with its flag set, or with what changed since another (``?diff=``)."""
     query = read_query(RevisionQuery)
