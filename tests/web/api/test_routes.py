@@ -184,6 +184,11 @@ def people_and_keys(service: Any) -> None:
     entry = admin.ok("GET", f"{P}/audit?resource=token:{key['id']}")["items"][0]
     assert entry["action"] == "revoke_token"
     assert key["token"] not in str(admin.ok("GET", f"{P}/audit"))
+    pages = [admin.ok("GET", f"{P}/audit/export?limit=3")]
+    while (cursor := pages[-1]["next_cursor"]) is not None:
+        pages.append(admin.ok("GET", f"{P}/audit/export?limit=3&cursor={cursor}"))
+    assert verify_chain([each for part in pages for each in part["items"]]) is None
+    assert len(pages) > 1
 
     made = admin.ok("POST", f"{P}/environments", {"key": "dev", "name": "Development"})
     assert made["production"] is False
