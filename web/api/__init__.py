@@ -3,6 +3,7 @@
 from web.api import (
     account,
     audit,
+    context_sample,
     evaluate,
     event_types,
     events,
@@ -30,6 +31,7 @@ __all__ = [
     "account",
     "audit",
     "blueprint",
+    "context_sample",
     "evaluate",
     "event_types",
     "events",
