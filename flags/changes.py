@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,7 +17,9 @@ from sqlmodel import Session, col, select
 
 from flags.actor import Actor
 from flags.canonical import canonical_bytes
+from flags.context_samples import load_sample
 from flags.edits import apply_instruction
+from flags.effects import Effect, effect_of
 from flags.errors import InvalidInputError, NotFoundError, VersionConflictError
 from flags.instructions import PROJECT_WIDE, Change, Instruction
 from flags.models import Environment, FlagEnvironment, FlagRow, Project, Revision
@@ -29,6 +31,7 @@ from flags.revisions import load_flag_set, lock_all_environments, lock_environme
 from flags.sentence import describe
 from flags.workspace import FlagCopy, SegmentCopy, State, Workspace
 from flags.writing import Writer, bump_versions
+from flagstone.engine import FlagSet, parse_condition, parse_flag
 
 __all__ = [
     "Change",
@@ -51,7 +54,8 @@ class ChangeResult:
     ``before`` and ``after`` hold the published documents of the flags that differ, by key (``None``
     where the flag was or is not published); ``segments_before`` and ``segments_after`` likewise.
     ``revision_number`` is the environment's newest. ``published`` are the numbers of all revisions
-    made, by environment key: what a flag is everywhere changes every environment.
+    made, by environment key: what a flag is everywhere changes every environment. ``effect`` is
+    whom a previewed change moves in its environment.
     """
 
     revision: Revision | None
@@ -63,6 +67,7 @@ class ChangeResult:
     segments_before: dict[str, Any] = field(default_factory=dict)
     segments_after: dict[str, Any] = field(default_factory=dict)
     published: dict[str, int] = field(default_factory=dict)
+    effect: Effect | None = None
 
 
 def parse_change(document: Any) -> Change:
@@ -146,9 +151,14 @@ def preview_change(
     environment_key: str,
     change: Change,
     *,
+    now: dt.datetime | None = None,
     expected_version: int | None = None,
 ) -> ChangeResult:
-    """Say what a change would do, by doing it to a copy. Works in a reading session."""
+    """Say what a change would do, by doing it to a copy. Works in a reading session.
+
+    With ``now`` it is also proved whom the change moves, and counted over the contexts seen lately
+    (:mod:`flags.effects`).
+    """
     environments = _environments(session, project_key)
     environment, others = _pick(environments, project_key, environment_key)
     workspace = _load(session, environment, others)
@@ -156,20 +166,47 @@ def preview_change(
     _do(workspace, change)
     flags, segments = workspace.changed_flags(), workspace.changed_segments()
     bump_versions(workspace)
-    _validate(environment, workspace.flags, workspace.segments)
+    after = _validate(environment, workspace.flags, workspace.segments)
     shared = workspace.changed_everywhere()
     for other in others if shared else []:
         there = load_flags(session, other)
         for key in shared:
             there[key].adopt(workspace.flags[key])
         _validate(other, there, load_segments(session, other))
-    return _result(workspace, environment, flags, segments, None, {})
+    result = _result(workspace, environment, flags, segments, None, {})
+    if now is None:
+        return result
+    assert environment.id is not None
+    effect = effect_of(
+        _before(after, result),
+        after,
+        load_sample(session, environment.id, now=now),
+        flags=flags,
+        segments=segments,
+        now=now.timestamp(),
+    )
+    return replace(result, effect=effect)
+
+
+def _before(after: FlagSet, result: ChangeResult) -> FlagSet:
+    """Give the flag set before a change; what did not change is shared, since reading is slow."""
+    flags = dict(after.flags)
+    for key, document in result.before.items():
+        flags.pop(key, None)
+        if document is not None:
+            flags[key] = parse_flag(document)
+    segments = dict(after.segments)
+    for key, old in result.segments_before.items():
+        segments.pop(key, None)
+        if old is not None:
+            segments[key] = parse_condition(old["condition"])
+    return FlagSet(flags, segments, after.environment, result.revision_number)
 
 
 def _validate(
     environment: Environment, flags: dict[str, FlagCopy], segments: dict[str, SegmentCopy]
-) -> None:
-    validate(flag_set_document(environment.key, environment.revision + 1, flags, segments))
+) -> FlagSet:
+    return validate(flag_set_document(environment.key, environment.revision + 1, flags, segments))
 
 
 def _environments(session: Session, project_key: str) -> list[Environment]:

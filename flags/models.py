@@ -47,6 +47,10 @@ class Environment(SQLModel, table=True):
     production: bool = False
     position: int = 0
     revision: int = 0
+    # Whether contexts seen in evaluations are kept for previews (flags.context_samples).
+    sample_contexts: bool = Field(
+        default=True, sa_column=sa.Column(sa.Boolean, nullable=False, server_default=sa.true())
+    )
     created_at: dt.datetime = Field(sa_type=UtcDateTime)
     version: int | None = Field(default=None, sa_column=_environment_version)
 
@@ -184,3 +188,15 @@ class SdkInstance(SQLModel, table=True):
     defaults: str | None = Field(default=None, sa_column=sa.Column(sa.Text))
     defaults_hash: str | None = Field(default=None, max_length=32)
     defaults_complete: bool = True
+
+
+class SampledContext(SQLModel, table=True):
+    """The newest context of one unit that an environment saw, by the unit's place in the sample."""
+
+    __tablename__: ClassVar[Any] = "sampled_contexts"
+    environment_id: int = Field(foreign_key="environments.id", primary_key=True)
+    unit_hash: int = Field(
+        sa_column=sa.Column(sa.BigInteger, primary_key=True, autoincrement=False)
+    )
+    context: str = Field(sa_column=sa.Column(sa.Text, nullable=False))
+    seen_at: dt.datetime = Field(sa_type=UtcDateTime, index=True)

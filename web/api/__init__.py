@@ -3,6 +3,7 @@
 from web.api import (
     account,
     audit,
+    context_sample,
     docs,
     evaluate,
     event_types,
@@ -31,6 +32,7 @@ __all__ = [
     "account",
     "audit",
     "blueprint",
+    "context_sample",
     "docs",
     "evaluate",
     "event_types",

@@ -23,7 +23,7 @@ from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_object, read_query
 from web.contract import Document, gives, takes
-from web.transactions import reading, transaction
+from web.transactions import now, reading, transaction
 
 _INSTRUCTION_BY_VERB = {"on": "turn_on", "off": "turn_off", "kill": "kill", "unkill": "unkill"}
 _IN_ENVIRONMENT = "/projects/<project_key>/flags/<path:flag_key>/environments/<environment_key>"
@@ -181,6 +181,7 @@ def change_flags(project_key: str) -> ResponseReturnValue:
                 project_key,
                 change.environment,
                 change,
+                now=now(),
                 expected_version=wanted.revision,
             )
         return _changed(result, change.environment, "preview")
@@ -238,6 +239,7 @@ def _changed(result: ChangeResult, environment_key: str, mode: str) -> ResponseR
         "after": result.after,
         "segments_before": result.segments_before,
         "segments_after": result.segments_after,
+        **(result.effect.document() if result.effect is not None else {}),
     }
     return document(body, etag=result.revision_number)
 

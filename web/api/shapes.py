@@ -153,7 +153,16 @@ _DONE: dict[str, Schema] = {
     "segments_before": OBJECT,
     "segments_after": OBJECT,
 }
-CHANGED = shape("ChangeResult", **_DONE, sentence=TEXT)
+# A preview says besides whom the change would move.
+CHANGED = with_optional(
+    shape("ChangeResult", **_DONE, sentence=TEXT),
+    verdict={"enum": ["no_op", "only_widens", "only_narrows", "moves_others", None]},
+    verdict_sentence=TEXT,
+    witness=maybe(OBJECT),
+    reason=maybe(TEXT),
+    verdicts=OBJECTS,
+    blast_radius=OBJECT,
+)
 IMPORTED = shape(
     "ImportResult",
     **_DONE,
@@ -200,6 +209,17 @@ EVALUATION = with_optional(
 INSTANCES = with_optional(
     list_of(of_dataclass(InstanceView), revision=WHOLE, counts=by_key(WHOLE)),
     fallbacks={"type": "array", "items": of_dataclass(Fallback)},
+)
+CONTEXT_SAMPLE = shape(
+    "ContextSample",
+    on=YES_OR_NO,
+    size=WHOLE,
+    limit=WHOLE,
+    units=WHOLE,
+    complete=YES_OR_NO,
+    oldest=maybe(INSTANT),
+    newest=maybe(INSTANT),
+    keep_days=WHOLE,
 )
 EVENTS = shape("Events", recent_since=INSTANT, recent=OBJECTS, quality=OBJECTS)
 EVENT_TYPE = shape(
