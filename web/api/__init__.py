@@ -3,6 +3,7 @@
 from web.api import (
     account,
     audit,
+    changes,
     evaluate,
     event_types,
     events,
@@ -30,6 +31,7 @@ __all__ = [
     "account",
     "audit",
     "blueprint",
+    "changes",
     "evaluate",
     "event_types",
     "events",
