@@ -48,7 +48,7 @@ class Environment(SQLModel, table=True):
     position: int = 0
     revision: int = 0
     # So many people other than its author must approve a change before it is applied.
-    approvals_needed: int = 0
+    approvals_needed: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     created_at: dt.datetime = Field(sa_type=UtcDateTime)
     version: int | None = Field(default=None, sa_column=_environment_version)
 

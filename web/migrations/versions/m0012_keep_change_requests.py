@@ -17,8 +17,6 @@ def upgrade() -> None:
     wanted = sa.Column("approvals_needed", sa.Integer(), nullable=False, server_default="0")
     with op.batch_alter_table("environments", schema=None) as batch_op:
         batch_op.add_column(wanted)
-    with op.batch_alter_table("environments", schema=None) as batch_op:
-        batch_op.alter_column("approvals_needed", server_default=None)
     op.create_table(
         "change_requests",
         sa.Column("id", sa.Integer(), nullable=False),
