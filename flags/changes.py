@@ -92,7 +92,7 @@ def parse_change(document: Any) -> Change:
     except ValidationError as error:
         raise as_input_error(error, given) from None
     if (change.at is None) == (change.mode == "schedule") and change.mode != "request":
-        word = "needs" if change.at is None else "has no"
+        word = "needs a" if change.at is None else "has no"
         raise InvalidInputError(
             f"a change with the mode {change.mode} {word} time", field="at", hint=_SCHEDULE
         )
