@@ -1,7 +1,7 @@
 """Changes that wait: asked for, edited, approved by others, then applied, declined or withdrawn.
 
 An approval is of one content hash, by somebody who wrote none of it; an edit voids every approval.
-What is applied has the effect that was approved, or it is not applied (:mod:`flags.effects`).
+What is applied has the effect that was approved, or it is not applied (:mod:`flags.definitions`).
 Every step is audited in the environment's chain, and done in the caller's transaction under the
 environment's lock. What happens at a time of its own is in :mod:`flags.schedules`.
 """
@@ -83,6 +83,7 @@ def submit(
         project_key,
         environment_key,
         change,
+        now=now,
         expected_version=expected_version,
         expected_flag_versions=expected_flag_versions,
     )
@@ -95,7 +96,7 @@ def submit(
         content_hash="",
         base_revision=0,
         preview={},
-        effect={},
+        definitions={},
         author=str(by.actor),
         writers=[],
         approvals=[],
@@ -135,7 +136,7 @@ def edit(
     document = {name: value for name, value in document.items() if value is not None}
     document["mode"] = "request" if request.asks else "schedule"
     change = parse_change(document)
-    preview = preview_change(session, project_key, environment.key, change)
+    preview = preview_change(session, project_key, environment.key, change, now=now)
     write(request, environment, change, preview, by, now)
     return moved(session, request, "edit_change", by.actor, before, now, change.comment)
 
@@ -190,7 +191,7 @@ def approve(
         project_key,
         environment.key,
         change_of(request, environment),
-        expected_effect=request.effect,
+        expected_definitions=request.definitions,
     )
     before = standing(request)
     given = {
@@ -314,7 +315,7 @@ def carry_out(
         change.model_copy(update={"comment": comment}),
         actor=actor,
         now=now,
-        expected_effect=request.effect,
+        expected_definitions=request.definitions,
         approvals=len(valid),
     )
     late: dict[str, Any] = (

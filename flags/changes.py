@@ -18,8 +18,10 @@ from sqlmodel import Session, col, select
 from flags.actor import Actor
 from flags.approvals import approvals_needed, check_approvals
 from flags.canonical import canonical_bytes
+from flags.context_samples import load_sample
+from flags.definitions import Definitions, check_definitions, definitions_after
 from flags.edits import apply_instruction
-from flags.effects import Effect, check_effect, effect_of
+from flags.effects import Effect, effect_of
 from flags.errors import InvalidInputError, NotFoundError, VersionConflictError
 from flags.instructions import PROJECT_WIDE, Change, Instruction
 from flags.models import Environment, FlagEnvironment, FlagRow, Project, Revision
@@ -31,6 +33,7 @@ from flags.revisions import load_flag_set, lock_all_environments, lock_environme
 from flags.sentence import describe
 from flags.workspace import FlagCopy, SegmentCopy, State, Workspace
 from flags.writing import Writer, bump_versions
+from flagstone.engine import FlagSet, parse_condition, parse_flag
 
 __all__ = [
     "Change",
@@ -55,8 +58,9 @@ class ChangeResult:
     ``before`` and ``after`` hold the published documents of the flags that differ, by key (``None``
     where the flag was or is not published); ``segments_before`` and ``segments_after`` likewise.
     ``revision_number`` is the environment's newest. ``published`` are the numbers of all revisions
-    made, by environment key: what a flag is everywhere changes every environment.
-    ``approvals_needed`` is how many other people must approve it, and ``effect`` what they approve.
+    made, by environment key: what a flag is everywhere changes every environment. ``effect`` is
+    whom a previewed change moves in its environment. ``approvals_needed`` is how many other people
+    must approve it, and ``definitions`` what they approve.
     """
 
     revision: Revision | None
@@ -68,8 +72,9 @@ class ChangeResult:
     segments_before: dict[str, Any] = field(default_factory=dict)
     segments_after: dict[str, Any] = field(default_factory=dict)
     published: dict[str, int] = field(default_factory=dict)
+    effect: Effect | None = None
     approvals_needed: int = 0
-    effect: Effect = field(default_factory=dict)
+    definitions: Definitions = field(default_factory=dict)
 
 
 def parse_change(document: Any) -> Change:
@@ -123,7 +128,7 @@ def apply_change(
     now: dt.datetime,
     expected_version: int | None = None,
     expected_flag_versions: Mapping[str, int] | None = None,
-    expected_effect: Mapping[str, Any] | None = None,
+    expected_definitions: Mapping[str, Any] | None = None,
     approvals: int = 0,
     exempt: bool = False,
 ) -> ChangeResult:
@@ -135,8 +140,8 @@ def apply_change(
         The revision number that the caller read; any other is a conflict.
     expected_flag_versions : mapping, optional
         The versions of single flags that the caller read, by key.
-    expected_effect : mapping, optional
-        What was approved (:func:`flags.effects.effect_of`); any other effect is refused.
+    expected_definitions : mapping, optional
+        What was approved (:func:`flags.definitions.definitions_after`); all else is refused.
     approvals : int
         How many people other than its authors approved exactly this change.
     exempt : bool
@@ -152,14 +157,14 @@ def apply_change(
     NeedsApprovalError
         If an environment that it changes wants more approvals than there are.
     StaleChangeError
-        If it has another effect than the expected one.
+        If it makes something else of the flags than what is expected.
     """
     environment, others = lock_for(session, project_key, environment_key, change)
     workspace = _load(session, environment, others)
     _check_versions(environment, workspace, expected_version, expected_flag_versions)
     _do(workspace, change)
-    if expected_effect is not None:
-        check_effect(workspace, expected_effect)
+    if expected_definitions is not None:
+        check_definitions(workspace, expected_definitions)
     flags, segments = workspace.changed_flags(), workspace.changed_segments()
     if not flags and not segments:
         return _result(workspace, environment, [], [], None, {})
@@ -177,22 +182,27 @@ def preview_change(
     environment_key: str,
     change: Change,
     *,
+    now: dt.datetime | None = None,
     expected_version: int | None = None,
     expected_flag_versions: Mapping[str, int] | None = None,
-    expected_effect: Mapping[str, Any] | None = None,
+    expected_definitions: Mapping[str, Any] | None = None,
 ) -> ChangeResult:
-    """Say what a change would do, by doing it to a copy. Works in a reading session."""
+    """Say what a change would do, by doing it to a copy. Works in a reading session.
+
+    With ``now`` it is also proved whom the change moves, and counted over the contexts seen lately
+    (:mod:`flags.effects`).
+    """
     environments = _environments(session, project_key)
     environment, others = _pick(environments, project_key, environment_key)
     workspace = _load(session, environment, others)
     _check_versions(environment, workspace, expected_version, expected_flag_versions)
     _do(workspace, change)
-    if expected_effect is not None:
-        check_effect(workspace, expected_effect)
+    if expected_definitions is not None:
+        check_definitions(workspace, expected_definitions)
     needed = approvals_needed(change, _affected(workspace, environment, others))
     flags, segments = workspace.changed_flags(), workspace.changed_segments()
     bump_versions(workspace)
-    _validate(environment, workspace.flags, workspace.segments)
+    after = _validate(environment, workspace.flags, workspace.segments)
     shared = workspace.changed_everywhere()
     for other in others if shared else []:
         there = load_flags(session, other)
@@ -200,7 +210,34 @@ def preview_change(
             there[key].adopt(workspace.flags[key])
         _validate(other, there, load_segments(session, other))
     result = _result(workspace, environment, flags, segments, None, {})
-    return replace(result, approvals_needed=needed, effect=effect_of(workspace))
+    result = replace(result, approvals_needed=needed, definitions=definitions_after(workspace))
+    if now is None:
+        return result
+    assert environment.id is not None
+    effect = effect_of(
+        _before(after, result),
+        after,
+        load_sample(session, environment.id, now=now),
+        flags=flags,
+        segments=segments,
+        now=now.timestamp(),
+    )
+    return replace(result, effect=effect)
+
+
+def _before(after: FlagSet, result: ChangeResult) -> FlagSet:
+    """Give the flag set before a change; what did not change is shared, since reading is slow."""
+    flags = dict(after.flags)
+    for key, document in result.before.items():
+        flags.pop(key, None)
+        if document is not None:
+            flags[key] = parse_flag(document)
+    segments = dict(after.segments)
+    for key, old in result.segments_before.items():
+        segments.pop(key, None)
+        if old is not None:
+            segments[key] = parse_condition(old["condition"])
+    return FlagSet(flags, segments, after.environment, result.revision_number)
 
 
 def _affected(
@@ -211,8 +248,8 @@ def _affected(
 
 def _validate(
     environment: Environment, flags: dict[str, FlagCopy], segments: dict[str, SegmentCopy]
-) -> None:
-    validate(flag_set_document(environment.key, environment.revision + 1, flags, segments))
+) -> FlagSet:
+    return validate(flag_set_document(environment.key, environment.revision + 1, flags, segments))
 
 
 def _environments(session: Session, project_key: str) -> list[Environment]:

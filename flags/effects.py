@@ -1,100 +1,376 @@
-"""What a change makes of an environment, told so that two moments can be compared.
+"""What a change does to people: proved for everybody, and counted over contexts seen lately.
 
-An approval is of an effect, not of words: the same instruction does something else once somebody
-moved the flag. The effect holds the flags and segments that the change touches, whole and as they
-would be afterwards, and the conditions of the segments that those flags rest upon. It leaves out
-version numbers, and other flags: a prerequisite may be on or off, its owner decides about that.
+Pure: two flag sets and a sample go in. The proof is the engine's (``flagstone compare`` shows the
+same one); dependants, flags that ask a flag or a segment that changes, are part of both.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Collection, Mapping
+import json
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from flags.canonical import same
-from flags.conditions import segments_of
-from flags.diff import differences
-from flags.errors import StaleChangeError
-from flags.workspace import FlagCopy, Workspace
+from flags.affected import Path, affected_flags, mentioned_attributes
+from flags.context_samples import Sample
+from flags.effect_words import movement_sentence, verdict_sentence
+from flagstone.engine import FlagClassification, FlagSet, Served, Verdict, classify
+from flagstone.engine import compile_flag_set as compiled
+from flagstone.engine.prove import Claim, Witness
+from flagstone.engine.times import format_time
 
-Effect = dict[str, dict[str, Any]]
-_MOST_NAMED = 3
+# A proof takes some ten milliseconds, and a segment may be used by thousands of flags.
+MAX_FLAGS = 40
+EXAMPLES = 3
+MASK = "•••"
+_MAX_SHOWN = 60
+# The two-sided 95 % quantile of the normal distribution.
+_Z = 1.959963984540054
+_TARGETING_KEY = "targetingKey"
+_INT64 = 2**63
+_WORDS = {
+    Verdict.NO_OP: "no_op",
+    Verdict.ONLY_WIDENS: "only_widens",
+    Verdict.ONLY_NARROWS: "only_narrows",
+    Verdict.MOVES_OTHERS: "moves_others",
+    Verdict.NOT_DECIDED: "not_decided",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A count of a sample, its share, and the 95 % interval of the share (Wilson)."""
+
+    count: int
+    share: float
+    low: float
+    high: float
+
+    def document(self) -> dict[str, Any]:
+        """Write it as plain JSON."""
+        return {"count": self.count, "share": self.share, "low": self.low, "high": self.high}
+
+
+@dataclass(slots=True)
+class Cell:
+    """Contexts of the sample that got ``before`` and would get ``after``."""
+
+    before: Served
+    after: Served
+    moves: bool
+    count: int = 0
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class FlagEffect:
+    """What a change does to one flag; ``dependant`` if the flag itself does not change."""
+
+    flag: str
+    dependant: bool
+    verdict: str
+    sentence: str
+    witness: dict[str, Any] | None
+    reason: str | None
+    moved: Share | None
+    matrix: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a change does to people.
+
+    ``verdict`` is of all flags together: ``no_op``, ``only_widens``, ``only_narrows``,
+    ``moves_others``, or ``not_decided`` with its ``reason``. ``witness`` is a context that shows
+    it, as the proof made it up: nobody's data. ``moved`` is None where no context was seen.
+    ``left_out`` flags were neither proved nor counted, since too many depend on the change.
+    """
+
+    verdict: str
+    sentence: str
+    witness: dict[str, Any] | None
+    reason: str | None
+    flags: tuple[FlagEffect, ...]
+    left_out: int
+    sample: Sample
+    moved: Share | None
+    movement: str
+
+    def document(self) -> dict[str, Any]:
+        """Write it as plain JSON: the members that a preview's answer gains."""
+        return {
+            "verdict": self.verdict,
+            "verdict_sentence": self.sentence,
+            "witness": self.witness,
+            "reason": self.reason,
+            "verdicts": [
+                {
+                    "flag": each.flag,
+                    "dependant": each.dependant,
+                    "verdict": each.verdict,
+                    "sentence": each.sentence,
+                    "witness": each.witness,
+                    "reason": each.reason,
+                }
+                for each in self.flags
+            ],
+            "blast_radius": {
+                "sentence": self.movement,
+                "sample": self.sample.document(),
+                "moved": self.moved and self.moved.document(),
+                "flags": {
+                    each.flag: {
+                        "dependant": each.dependant,
+                        "moved": each.moved and each.moved.document(),
+                        "matrix": [_cell_document(cell, self.sample.size) for cell in each.matrix],
+                    }
+                    for each in self.flags
+                },
+                "left_out": self.left_out,
+            },
+        }
 
 
 def effect_of(
-    workspace: Workspace, flags: Collection[str] = (), segments: Collection[str] = ()
+    before: FlagSet,
+    after: FlagSet,
+    sample: Sample,
+    *,
+    flags: Collection[str],
+    segments: Collection[str],
+    now: float,
 ) -> Effect:
-    """Give the effect of what was done to a working copy.
+    """Prove whom a change moves, and count it over a sample.
 
     Parameters
     ----------
+    before, after : FlagSet
+        The environment on either side of the change.
+    sample : Sample
+        Contexts seen lately, each unit once.
     flags, segments : collection of str
-        Keys to tell of even if nothing about them changed.
+        Keys of what differs.
+    now : float
+        POSIX seconds at which the sample is evaluated; the proof is for all times.
     """
-    touched = dict.fromkeys([*workspace.changed_flags(), *flags])
-    named = dict.fromkeys([*workspace.changed_segments(), *segments])
-    told = {key: _flag(workspace.flags.get(key)) for key in sorted(touched)}
-    defined = {
-        key: None if (found := workspace.segments.get(key)) is None else found.document()
-        for key in sorted(named)
-    }
-    rests_on = _rests_on(workspace, touched, named)
-    # A copy: what is stored must not change with the workspace.
-    return copy.deepcopy({"flags": told, "segments": defined, "rests_on": rests_on})
-
-
-def check_effect(workspace: Workspace, approved: Mapping[str, Any]) -> None:
-    """Refuse if the working copy did not become what was approved.
-
-    Raises
-    ------
-    StaleChangeError
-        With the fields that differ.
-    """
-    present = effect_of(workspace, approved["flags"], approved["segments"])
-    if same(present, approved):
-        return
-    was, would_be = differences(dict(approved), present)
-    paths = [_short(path) for path in dict.fromkeys([*was, *would_be])]
-    named = ", ".join(paths[:_MOST_NAMED])
-    more = f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
-    raise StaleChangeError(
-        f"the environment moved: this would not do any more what was asked for ({named}{more})",
-        approved=was,
-        present=would_be,
-        hint="edit the change (or send the edit empty) to renew it, and have it approved again",
+    changed, dependants = affected_flags(before, after, flags, segments)
+    wanted = [*changed, *dependants]
+    keys, left_out = wanted[:MAX_FLAGS], max(0, len(wanted) - MAX_FLAGS)
+    found = list(classify(before, after, flag_keys=keys)) if keys else []
+    proofs = {each.flag: each for each in found}
+    overall, witness_flag = _together(found, left_out)
+    shown = mentioned_attributes(before, keys) | mentioned_attributes(after, keys)
+    matrices, moved = _count(before, after, keys, sample.contexts, now, shown)
+    effects = tuple(
+        _flag_effect(proofs[key], matrices[key], sample.size, dependant=key in dependants)
+        for key in keys
+    )
+    verdict = _WORDS[overall.verdict]
+    witness = _witness_of(overall)
+    reason = _reason(overall)
+    share = share_of(moved, sample.size) if sample.size else None
+    return Effect(
+        verdict=verdict,
+        sentence=verdict_sentence(verdict, reason),
+        witness=None if witness is None else _witness_document(witness_flag[id(witness)], witness),
+        reason=reason,
+        flags=effects,
+        left_out=left_out,
+        sample=sample,
+        moved=share,
+        movement=movement_sentence(sample, share, _moves(effects)),
     )
 
 
-def _flag(flag: FlagCopy | None) -> dict[str, Any] | None:
-    if flag is None:
-        return None
-    whole = flag.whole()
-    del whole["version"]
-    return whole
+def share_of(count: int, size: int) -> Share:
+    """Give a share with Wilson's 95 % interval [1]_.
+
+    References
+    ----------
+    .. [1] E. B. Wilson, J. Am. Stat. Assoc. 22, 209-212 (1927).
+       :doi:`10.1080/01621459.1927.10502953`
+    """
+    share = count / size
+    spread = _Z * _Z / size
+    middle = (share + spread / 2) / (1 + spread)
+    margin = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
+    low = 0.0 if count == 0 else max(0.0, middle - margin)
+    high = 1.0 if count == size else min(1.0, middle + margin)
+    return Share(count, share, low, high)
 
 
-def _rests_on(
-    workspace: Workspace, flags: Collection[str], segments: Collection[str]
-) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    waiting: list[str] = []
-    for key in flags:
-        if key in workspace.flags:
-            for rule in workspace.flags[key].state["rules"]:
-                waiting += segments_of(rule["when"])
-    for key in segments:
-        if key in workspace.segments:
-            waiting += segments_of(workspace.segments[key].condition)
-    while waiting:
-        key = waiting.pop()
-        if key in found or key in segments or key not in workspace.segments:
+def redacted(context: Mapping[str, Any], shown: Iterable[Path]) -> dict[str, Any]:
+    """Give what may be shown of somebody's context: what the rules ask about, and no more.
+
+    The targeting key is always masked, an address of electronic mail but for its domain, and so is
+    what is long or not a plain value. Attributes that no rule asks about are left out.
+    """
+    example: dict[str, Any] = {}
+    for path in sorted(shown):
+        value: Any = context
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is None or not path:
             continue
-        found[key] = workspace.segments[key].condition
-        waiting += segments_of(found[key])
-    return dict(sorted(found.items()))
+        place = example
+        for name in path[:-1]:
+            inner = place.setdefault(name, {})
+            if not isinstance(inner, dict):
+                break
+            place = inner
+        else:
+            place[path[-1]] = MASK if path == (_TARGETING_KEY,) else _shown_value(value)
+    if _TARGETING_KEY in context:
+        example[_TARGETING_KEY] = MASK
+    return example
 
 
-def _short(path: str) -> str:
-    return path.removeprefix("flags.").removeprefix("segments.")
+def _shown_value(value: Any) -> Any:
+    if isinstance(value, bool | int | float):
+        return value
+    if not isinstance(value, str) or len(value) > _MAX_SHOWN:
+        return MASK
+    _, at, domain = value.rpartition("@")
+    return f"{MASK}@{domain}" if at else value
+
+
+def _count(
+    before: FlagSet,
+    after: FlagSet,
+    keys: Sequence[str],
+    contexts: Iterable[Mapping[str, Any]],
+    now: float,
+    shown: Collection[Path],
+) -> tuple[dict[str, tuple[Cell, ...]], int]:
+    """Evaluate every flag on both sides; return its cells, and how many contexts move at all."""
+    old, new = compiled(before), compiled(after)
+    cells: dict[str, dict[str, Cell]] = {key: {} for key in keys}
+    moved = 0
+    for context in contexts:
+        any_moves = False
+        for key, matrix in cells.items():
+            one = Served.of(old.evaluate(key, context, now))
+            other = Served.of(new.evaluate(key, context, now))
+            name = f"{_name(one)}\0{_name(other)}"
+            cell = matrix.get(name)
+            if cell is None:
+                cell = matrix[name] = Cell(one, other, moves=not one.is_same(other))
+            cell.count += 1
+            if cell.moves:
+                any_moves = True
+                example = redacted(context, shown) if len(cell.examples) < EXAMPLES else None
+                if example and example not in cell.examples:
+                    cell.examples.append(example)
+        moved += any_moves
+    ordered = {
+        key: tuple(sorted(matrix.values(), key=lambda cell: (not cell.moves, -cell.count)))
+        for key, matrix in cells.items()
+    }
+    return ordered, moved
+
+
+def _name(served: Served) -> str:
+    """Tell answers apart as JSON does: ``True``, ``1`` and ``1.0`` are equal in Python."""
+    return json.dumps([served.variant, served.on, served.value], sort_keys=True)
+
+
+def _flag_effect(
+    found: FlagClassification, matrix: tuple[Cell, ...], size: int, *, dependant: bool
+) -> FlagEffect:
+    witness = _witness_of(found)
+    verdict = _WORDS[found.verdict]
+    return FlagEffect(
+        flag=found.flag,
+        dependant=dependant,
+        verdict=verdict,
+        sentence=found.to_text(),
+        witness=None if witness is None else _witness_document(found.flag, witness),
+        reason=_reason(found),
+        moved=share_of(sum(cell.count for cell in matrix if cell.moves), size) if size else None,
+        matrix=matrix,
+    )
+
+
+def _together(
+    found: Sequence[FlagClassification], left_out: int
+) -> tuple[FlagClassification, dict[int, str]]:
+    """Join the claims of all flags: one denial denies, one doubt leaves all in doubt."""
+    flag_of = {
+        id(claim.witness): each.flag
+        for each in found
+        for claim in (each.no_op, each.only_widens, each.only_narrows)
+        if claim.witness is not None
+    }
+    doubts = [Claim(None, reason=f"{left_out} more flags depend on it")] if left_out else []
+
+    def joined(claims: list[Claim]) -> Claim:
+        for holds in (False, None):
+            claim = next((each for each in claims if each.holds is holds), None)
+            if claim is not None:
+                return claim
+        return Claim(True)
+
+    whole = FlagClassification(
+        "",
+        no_op=joined([each.no_op for each in found] + doubts),
+        only_widens=joined([each.only_widens for each in found] + doubts),
+        only_narrows=joined([each.only_narrows for each in found] + doubts),
+    )
+    return whole, flag_of
+
+
+def _witness_of(found: FlagClassification) -> Witness | None:
+    """Give a context that shows the verdict: for moves that are not one way, somebody who loses."""
+    if found.verdict is Verdict.MOVES_OTHERS:
+        return found.only_widens.witness
+    return found.no_op.witness
+
+
+def _reason(found: FlagClassification) -> str | None:
+    if found.verdict is not Verdict.NOT_DECIDED:
+        return None
+    claims = (found.no_op, found.only_widens, found.only_narrows)
+    return next((claim.reason for claim in claims if claim.holds is None), None)
+
+
+def _witness_document(flag_key: str, witness: Witness) -> dict[str, Any]:
+    try:
+        at = format_time(witness.now) if witness.now else None
+    except (OverflowError, ValueError):
+        at = None
+    return {
+        "flag": flag_key,
+        "context": _plain(dict(witness.context)),
+        "at": at,
+        "before": witness.before.to_document(),
+        "after": witness.after.to_document(),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Write what a proof made up in the JSON that everybody reads: no half surrogates."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        return float(value)
+    return value
+
+
+def _cell_document(cell: Cell, size: int) -> dict[str, Any]:
+    return {
+        "before": cell.before.to_document(),
+        "after": cell.after.to_document(),
+        "moves": cell.moves,
+        **share_of(cell.count, size).document(),
+        "examples": cell.examples,
+    }
+
+
+def _moves(effects: Iterable[FlagEffect]) -> list[tuple[str, Cell]]:
+    moves = [(each.flag, cell) for each in effects for cell in each.matrix if cell.moves]
+    return sorted(moves, key=lambda move: -move[1].count)

@@ -49,6 +49,10 @@ class Environment(SQLModel, table=True):
     revision: int = 0
     # So many people other than its author must approve a change before it is applied.
     approvals_needed: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    # Whether contexts seen in evaluations are kept for previews (flags.context_samples).
+    sample_contexts: bool = Field(
+        default=True, sa_column=sa.Column(sa.Boolean, nullable=False, server_default=sa.true())
+    )
     created_at: dt.datetime = Field(sa_type=UtcDateTime)
     version: int | None = Field(default=None, sa_column=_environment_version)
 
@@ -171,7 +175,7 @@ class ChangeRequest(SQLModel, table=True):
     ``state``: ``open``, ``approved`` (nothing but the time or a person's click is missing),
     ``applied``, ``declined``, ``withdrawn``, ``stale`` (it would do something else now),
     ``failed``, ``missed``. ``content_hash`` names environment, instructions and ``at``; an approval
-    is of that hash. ``effect`` is what it makes of the flags (:mod:`flags.effects`).
+    is of that hash. ``definitions`` are what it makes of the flags (:mod:`flags.definitions`).
     """
 
     __tablename__: ClassVar[Any] = "change_requests"
@@ -185,7 +189,7 @@ class ChangeRequest(SQLModel, table=True):
     content_hash: str = Field(max_length=64)
     base_revision: int
     preview: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
-    effect: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    definitions: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
     author: str
     # Everybody who wrote some of it, and the people whose keys did: none of them may approve it.
     writers: list[str] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
@@ -227,3 +231,15 @@ class SdkInstance(SQLModel, table=True):
     defaults: str | None = Field(default=None, sa_column=sa.Column(sa.Text))
     defaults_hash: str | None = Field(default=None, max_length=32)
     defaults_complete: bool = True
+
+
+class SampledContext(SQLModel, table=True):
+    """The newest context of one unit that an environment saw, by the unit's place in the sample."""
+
+    __tablename__: ClassVar[Any] = "sampled_contexts"
+    environment_id: int = Field(foreign_key="environments.id", primary_key=True)
+    unit_hash: int = Field(
+        sa_column=sa.Column(sa.BigInteger, primary_key=True, autoincrement=False)
+    )
+    context: str = Field(sa_column=sa.Column(sa.Text, nullable=False))
+    seen_at: dt.datetime = Field(sa_type=UtcDateTime, index=True)

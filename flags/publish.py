@@ -18,7 +18,7 @@ from flags.canonical import canonical_bytes, digest
 from flags.conditions import as_input_error
 from flags.models import Environment, FlagEnvironment, FlagRow, Revision, SegmentRow
 from flags.workspace import FlagCopy, SegmentCopy
-from flagstone.engine import FlagSetError, parse_flag_set
+from flagstone.engine import FlagSet, FlagSetError, parse_flag_set
 
 __all__ = [
     "CHANNEL",
@@ -101,10 +101,10 @@ def build_document(session: Session, environment: Environment) -> dict[str, Any]
     )
 
 
-def validate(document: dict[str, Any]) -> None:
-    """Refuse a flag set that an SDK would not understand."""
+def validate(document: dict[str, Any]) -> FlagSet:
+    """Read a flag set; refuse one that an SDK would not understand."""
     try:
-        parse_flag_set(document, strict=True)
+        return parse_flag_set(document, strict=True)
     except FlagSetError as error:
         raise as_input_error(error) from None
 

@@ -16,6 +16,7 @@ from flags.actor import Actor
 from flags.audit import append
 from flags.canonical import canonical_bytes, digest
 from flags.changes import Change, ChangeResult, lock_for, parse_change
+from flags.effects import Effect
 from flags.errors import InvalidInputError, NotFoundError, StateError, VersionConflictError
 from flags.models import ChangeRequest, Environment
 from flags.revisions import lock_environment
@@ -75,7 +76,7 @@ def find(
         return list(session.exec(query.limit(limit)))
     found = []
     for request in session.exec(query):
-        if flag_key in request.effect["flags"]:
+        if flag_key in request.definitions["flags"]:
             found.append(request)
         if len(found) == limit:
             break
@@ -179,7 +180,7 @@ def write(
     by: Writing,
     now: dt.datetime,
 ) -> None:
-    """Put a change into its row, with its preview and effect; whoever approved it must again."""
+    """Put a change into its row, with its preview; whoever approved it must do so again."""
     at = None if change.at is None else dt.datetime.fromisoformat(change.at)
     _check_time(at, now)
     if not preview.changed:
@@ -196,7 +197,7 @@ def write(
     request.content_hash = _content_hash(environment.key, request.instructions, change.at)
     request.base_revision = preview.revision_number
     request.preview = _preview(preview)
-    request.effect = preview.effect
+    request.definitions = preview.definitions
     request.writers = sorted({*request.writers, *by.names()})
     request.approvals = []
     request.outcome = None
@@ -216,7 +217,14 @@ def _preview(result: ChangeResult) -> dict[str, Any]:
         "after": result.after,
         "segments_before": result.segments_before,
         "segments_after": result.segments_after,
+        **({} if result.effect is None else _effect(result.effect)),
     }
+
+
+def _effect(effect: Effect) -> dict[str, Any]:
+    # The examples are of people, and not to be kept longer than the sample that they come from.
+    told = effect.document()
+    return {name: told[name] for name in ("verdict", "verdict_sentence") if name in told}
 
 
 def _check_time(at: dt.datetime | None, now: dt.datetime) -> None:

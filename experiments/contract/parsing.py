@@ -193,10 +193,35 @@ def _read_arms(reader: Reader) -> tuple[str, tuple[str, ...], tuple[tuple[str, i
             "must name every arm exactly once",
             "such as weights = {" + ", ".join(f"{arm} = 50" for arm in arms) + "}",
         )
+    if any(isinstance(weight, float) for weight in weights.values()):
+        weights = _whole_weights(reader, weights)
     for arm, weight in weights.items():
         if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= 10_000:
-            raise reader.fault(f"weights.{arm}", "must be a whole number from 1 to 10000", None)
+            raise reader.fault(
+                f"weights.{arm}",
+                "must be a whole number from 1 to 10000",
+                "an arm's share is its weight out of the sum; or write fractions that sum to 1",
+            )
     return control, tuple(treatments), tuple((arm, weights[arm]) for arm in arms)
+
+
+def _whole_weights(reader: Reader, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn fractions into whole numbers out of 10,000; they must sum to one."""
+    for arm, weight in weights.items():
+        if isinstance(weight, bool) or not isinstance(weight, float) or not 0 < weight < 1:
+            raise reader.fault(
+                f"weights.{arm}", "must be a fraction as the others are", "or all whole numbers"
+            )
+    whole = {arm: round(weight * 10_000) for arm, weight in weights.items()}
+    together = math.fsum(weights.values())
+    exact = all(abs(whole[arm] - 10_000 * weight) < 1e-6 for arm, weight in weights.items())
+    if sum(whole.values()) != 10_000 or not exact:
+        raise reader.fault(
+            "weights",
+            f"sum to {together:.6g}, and fractions must sum to 1 in steps of 0.0001",
+            "or write whole numbers, such as 50 and 50: a share is then out of their sum",
+        )
+    return whole
 
 
 def _read_most_events(reader: Reader, *, replayed: bool) -> float:
@@ -225,7 +250,10 @@ def _read_people(reader: Reader) -> tuple[str, str]:
     ):
         hint = f"exactly one accountable person, who {duty}"
         if reader.has(role):
-            people.append(reader.text(role, hint=hint))
+            person = reader.text(role, hint=hint)
+            if person.count("@") > 1:
+                raise reader.fault(role, f"names several people: {person}", hint)
+            people.append(person)
         else:
             reader.take(role, hint=hint)
     customer, owner = people

@@ -48,12 +48,18 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("weights", {"control": 50}, "weights"),
     ("weights", {"control": 50, "old": 50}, "weights"),
     ("weights", {"control": 0, "new": 50}, "weights.control"),
-    ("weights", {"control": 0.5, "new": 0.5}, "weights.control"),
+    ("weights", {"control": 0.5, "new": 0.6}, "weights"),
+    ("weights", {"control": 0.33333, "new": 0.66667}, "weights"),
+    ("weights", {"control": 0.5, "new": 1}, "weights.new"),
+    ("weights", {"control": 1.5, "new": 0.5}, "weights.control"),
+    ("weights", {"control": float("nan"), "new": 0.5}, "weights.control"),
     ("weights", {"control": True, "new": 1}, "weights.control"),
     ("hypothesis", " ", "hypothesis"),
     ("hypothesis", ..., "hypothesis"),
     ("customer", ..., "customer"),
     ("customer", ["one", "two"], "customer"),
+    ("customer", "one@example.org, two@example.org", "customer"),
+    ("owner", "one@example.org and two@example.org", "owner"),
     ("customer", "OWNER@example.org", "owner"),
     ("owner", ..., "owner"),
     ("claim", "better", "claim"),
@@ -233,3 +239,11 @@ def test_enrolment_ends_one_longest_window_before_the_deadline(
 @given(st.integers(1, 10**7) | st.floats(0.001, 1e6).map(lambda x: round(x, 3)))
 def test_durations_read_back_as_themselves(seconds: float) -> None:
     assert parse_duration(format_duration(seconds), "x") == pytest.approx(seconds, rel=1e-12)
+
+
+def test_fractions_that_sum_to_one_are_weights_out_of_ten_thousand(
+    make_plan: Callable[..., Document],
+) -> None:
+    plan = parse_plan(make_plan(weights={"control": 0.9, "new": 0.1}))
+    assert plan.weights == (("control", 9000), ("new", 1000))
+    assert parse_plan(plan.to_document()) == plan

@@ -15,9 +15,11 @@ from flags.request_rows import STALE, STATES, find, get
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import PageQuery, document, expected_version, page, upon_expected
+from web.api.shapes import WAITING, list_of
 from web.auth.guard import current_caller, needs, writing
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
+from web.contract import gives, takes
 from web.problems import Problem, as_json
 from web.transactions import now, reading, transaction
 
@@ -57,6 +59,8 @@ class ReasonBody(Body):
 
 @blueprint.get(_LIST)
 @needs(Role.VIEWER)
+@takes(query=ChangesQuery)
+@gives(list_of(WAITING))
 def list_changes(project_key: str) -> ResponseReturnValue:
     """List changes that wait, or did, newest first."""
     query = read_query(ChangesQuery)
@@ -80,6 +84,7 @@ def list_changes(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get(_ITEM)
 @needs(Role.VIEWER)
+@gives(WAITING, etag=True)
 def get_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Return one change with its preview and approvals."""
     read_query(Query)
@@ -89,6 +94,8 @@ def get_change(project_key: str, change_id: int) -> ResponseReturnValue:
 
 @blueprint.patch(_ITEM)
 @needs(Role.EDITOR)
+@takes(body=ChangeEdit, if_match=True)
+@gives(WAITING, etag=True)
 def edit_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Write a change anew; every approval of it is void."""
     edits = read_body(ChangeEdit).model_dump(exclude_unset=True)
@@ -109,6 +116,8 @@ def edit_change(project_key: str, change_id: int) -> ResponseReturnValue:
 @blueprint.post(f"{_ITEM}/approve")
 @needs(Role.APPROVER)
 @idempotent()
+@takes(body=ApprovalBody, if_match=True)
+@gives(WAITING, etag=True)
 def approve_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Approve exactly the content that the caller names by its hash."""
     body = read_body(ApprovalBody)
@@ -127,6 +136,8 @@ def approve_change(project_key: str, change_id: int) -> ResponseReturnValue:
 @blueprint.post(f"{_ITEM}/decline")
 @needs(Role.APPROVER)
 @idempotent()
+@takes(body=ReasonBody, if_match=True)
+@gives(WAITING, etag=True)
 def decline_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Say no, and why."""
     body = read_body(ReasonBody)
@@ -140,6 +151,8 @@ def decline_change(project_key: str, change_id: int) -> ResponseReturnValue:
 @blueprint.post(f"{_ITEM}/withdraw")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(body=ReasonBody, if_match=True)
+@gives(WAITING, etag=True)
 def withdraw_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Take back one's own change; administrators any."""
     body = read_body(ReasonBody)
@@ -161,9 +174,10 @@ def withdraw_change(project_key: str, change_id: int) -> ResponseReturnValue:
 @blueprint.post(f"{_ITEM}/apply")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(if_match=True)
+@gives(WAITING, etag=True)
 def apply_approved_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Apply what was approved; 409 ``stale`` if it would do something else by now."""
-    read_body(Body)
     with transaction() as session:
         done = change_requests.apply(session, project_key, change_id, **upon_expected())
         if done.state == STALE:

@@ -12,9 +12,11 @@ from flags.models import Environment, Project
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import document, page
+from web.api.shapes import ENVIRONMENT, PROJECT, list_of
 from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
+from web.contract import gives, takes
 from web.transactions import reading, transaction
 
 Text = Annotated[str, Field(max_length=1024)]
@@ -44,6 +46,7 @@ class ProtectionBody(Body):
 
 @blueprint.get("/projects")
 @needs(Role.VIEWER)
+@gives(list_of(PROJECT))
 def list_projects() -> ResponseReturnValue:
     """List the projects that the caller may see."""
     read_query(Query)
@@ -56,6 +59,8 @@ def list_projects() -> ResponseReturnValue:
 @blueprint.post("/projects")
 @needs(Role.ADMIN)
 @idempotent()
+@takes(body=ProjectBody)
+@gives(PROJECT, 201)
 def create_project() -> ResponseReturnValue:
     """Create a project with the environments ``production`` and ``staging``."""
     caller = current_caller()
@@ -68,6 +73,7 @@ def create_project() -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>")
 @needs(Role.VIEWER)
+@gives(PROJECT)
 def get_project(project_key: str) -> ResponseReturnValue:
     """Return a project."""
     read_query(Query)
@@ -77,6 +83,7 @@ def get_project(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/environments")
 @needs(Role.VIEWER)
+@gives(list_of(ENVIRONMENT))
 def list_environments(project_key: str) -> ResponseReturnValue:
     """List a project's environments in its order."""
     read_query(Query)
@@ -88,6 +95,8 @@ def list_environments(project_key: str) -> ResponseReturnValue:
 @blueprint.post("/projects/<project_key>/environments")
 @needs(Role.ADMIN)
 @idempotent()
+@takes(body=EnvironmentBody)
+@gives(ENVIRONMENT, 201, etag=True)
 def create_environment(project_key: str) -> ResponseReturnValue:
     """Create an environment, in which every flag is off."""
     body = read_body(EnvironmentBody)
@@ -105,6 +114,7 @@ def create_environment(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/environments/<environment_key>")
 @needs(Role.VIEWER)
+@gives(ENVIRONMENT, etag=True)
 def get_environment(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Return an environment; its ETag is the number of its newest revision."""
     read_query(Query)
@@ -115,6 +125,8 @@ def get_environment(project_key: str, environment_key: str) -> ResponseReturnVal
 
 @blueprint.patch("/projects/<project_key>/environments/<environment_key>")
 @needs(Role.ADMIN)
+@takes(body=ProtectionBody)
+@gives(ENVIRONMENT, etag=True)
 def protect_environment(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Say whether it is production, and how many people must approve a change."""
     body = read_body(ProtectionBody)

@@ -11,12 +11,14 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from flags.database import Database
 from web.edge import cors, event_streams, health, stream
 from web.edge.body import MAX_BODY_BYTES, check_content_type
 from web.edge.bridge import Bridge, WsgiApp
+from web.edge.contexts import Contexts
 from web.edge.events import Intake
 from web.edge.flagset import flag_set, is_current
 from web.edge.instances import MAX_BODY_BYTES as MAX_HEARTBEAT_BYTES
@@ -79,6 +81,7 @@ class Edge:
         self.changes = stream.Changes()
         self.intake = Intake(settings.events_place, self._count_events)
         self.instances = Instances(clock)
+        self.contexts = Contexts(clock)
         self.bridge = None if wsgi_factory is None else Bridge(wsgi_factory)
         self._limit = RateLimit(settings.ofrep_requests_per_second)
         self._tickets = event_streams.Tickets()
@@ -128,6 +131,7 @@ class Edge:
         self._watcher = Watcher(Loader(self._database), publish)
         self._watcher.start()
         self.instances.start(self._database)
+        self.contexts.start(self._database)
         if self.bridge is not None:
             self.bridge.warm()
         try:
@@ -147,6 +151,7 @@ class Edge:
             await loop.run_in_executor(None, self._watcher.stop)
         await loop.run_in_executor(None, self.intake.close)
         await loop.run_in_executor(None, self.instances.close)
+        await loop.run_in_executor(None, self.contexts.close)
         if self.bridge is not None:
             self.bridge.close()
         if self._database is not None:
@@ -243,8 +248,11 @@ class Edge:
         except BodyError as error:
             return failure(400, "PARSE_ERROR", error.detail, key=flag_key, field=error.field)
         client_only = key.kind != "srv"
+        seen = partial(self.contexts.offer, key.environment_id, now)
         if flag_key is not None:
-            return evaluate_one(snapshot, flag_key, body, client_only=client_only, now=now)
+            return evaluate_one(
+                snapshot, flag_key, body, client_only=client_only, now=now, seen=seen
+            )
         snapshot = await self._announced(scope["query_string"], key, snapshot)
         base = event_streams.base_url(
             self.settings.public_url,
@@ -261,6 +269,7 @@ class Edge:
             now=now,
             if_none_match=headers.get(b"if-none-match"),
             streams=Streams(member, event_streams.period(now)),
+            seen=seen,
         )
 
     async def _announced(self, query_string: bytes, key: Key, snapshot: Snapshot) -> Snapshot:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -31,6 +32,10 @@ _FLAT = (bool, str, int, float)
 _TAG = re.compile(rb'(?:W/)?"([0-9a-f]{32})(?:-([0-9a-f]{1,12}))?"')
 
 
+Seen = Callable[[dict[str, Any], bytes], None]
+"""Is told of each context that is evaluated, and of the body that carried it."""
+
+
 class Streams(NamedTuple):
     """The member ``eventStreams`` of a bulk answer, as JSON, and the period it is made for."""
 
@@ -39,7 +44,13 @@ class Streams(NamedTuple):
 
 
 def evaluate_one(
-    snapshot: Snapshot, flag_key: str, body: bytes, *, client_only: bool, now: float
+    snapshot: Snapshot,
+    flag_key: str,
+    body: bytes,
+    *,
+    client_only: bool,
+    now: float,
+    seen: Seen | None = None,
 ) -> Answer:
     """Answer ``POST /ofrep/v1/evaluate/flags/{key}``.
 
@@ -49,6 +60,8 @@ def evaluate_one(
         context = parse_context(body)
     except BodyError as error:
         return failure(400, _code_of(error), error.detail, key=flag_key, field=error.field)
+    if seen is not None:
+        seen(context, body)
     if client_only and flag_key not in snapshot.client_flag_keys:
         return _not_found(flag_key)
     details = snapshot.compiled.evaluate(flag_key, context, now)
@@ -68,12 +81,15 @@ def evaluate_all(
     now: float,
     if_none_match: bytes | None = None,
     streams: Streams | None = None,
+    seen: Seen | None = None,
 ) -> Answer:
     """Answer ``POST /ofrep/v1/evaluate/flags``; 304 if the caller has this very answer."""
     try:
         context = parse_context(body)
     except BodyError as error:
         return failure(400, _code_of(error), error.detail, field=error.field)
+    if seen is not None:
+        seen(context, body)
     evaluate = snapshot.compiled.evaluate
     keys = snapshot.client_flag_keys if client_only else snapshot.flag_keys
     pieces = b",".join([_piece(snapshot, evaluate(key, context, now)) for key in keys])

@@ -18,6 +18,7 @@ from experiments.value.ledger import first_fault
 from flags.audit import verify_chain
 from flags.database import Database
 from tests.web.api.conftest import Person
+from tests.web.api.documented import Answers
 from web.app import create_flask_app
 from web.auth.guard import needed_role
 from web.settings import Settings
@@ -45,6 +46,10 @@ PLAN: dict[str, Any] = {
     ],
     "expected": {"units_per_day": 900, "metrics": {"purchases": {"baseline": 0.1}}},
 }
+
+
+# What this walk through all routes never sends; each has a test of its own beside it.
+ONLY_READ_WHERE_SENT: dict[str, set[str]] = {}
 
 
 class Visits:
@@ -112,7 +117,7 @@ def test_every_post_that_writes_as_somebody_takes_an_idempotency_key(bare_app: F
 
 
 def test_every_route_works(service: Any) -> None:
-    visits = Visits(service.app)
+    visits, answers = Visits(service.app), Answers(service.app)
     people_and_keys(service)
     flags_and_their_past(service.caller("admin"))
     a_source_from_first_to_last(service.caller("admin"))
@@ -120,15 +125,26 @@ def test_every_route_works(service: Any) -> None:
     a_policy_from_draft_to_archive(service, service.caller("editor"))
     a_layer_from_first_to_last(service.caller("editor"))
     a_holdout_from_first_to_last(service.caller("admin"))
+    a_sample_of_contexts(service)
     experiment_from_draft_to_shipping(service)
     requests_and_money(service.caller("editor"))
     a_release_from_first_to_last(service)
     changes_that_wait(service)
+    the_documentation(service.caller("viewer"))
     assert visits.seen == set(routes(service.app))
+    assert answers.faults == []
+    assert answers.never_read(service.app) == ONLY_READ_WHERE_SENT
     with service.database.read() as session:
         from flags.models import AuditEntry
 
         assert verify_chain(session.exec(select(AuditEntry)).all()) is None
+
+
+def the_documentation(caller: Any) -> None:
+    assert caller.ok("GET", "/openapi.json")["openapi"] == "3.1.0"
+    page = caller.get("/docs")
+    assert page.mimetype == "text/html"
+    assert "change_flags" in page.get_data(as_text=True)
 
 
 def people_and_keys(service: Any) -> None:
@@ -186,6 +202,11 @@ def people_and_keys(service: Any) -> None:
     entry = admin.ok("GET", f"{P}/audit?resource=token:{key['id']}")["items"][0]
     assert entry["action"] == "revoke_token"
     assert key["token"] not in str(admin.ok("GET", f"{P}/audit"))
+    pages = [admin.ok("GET", f"{P}/audit/export?limit=3")]
+    while (cursor := pages[-1]["next_cursor"]) is not None:
+        pages.append(admin.ok("GET", f"{P}/audit/export?limit=3&cursor={cursor}"))
+    assert verify_chain([each for part in pages for each in part["items"]]) is None
+    assert len(pages) > 1
 
     made = admin.ok("POST", f"{P}/environments", {"key": "dev", "name": "Development"})
     assert made["production"] is False
@@ -231,6 +252,11 @@ def flags_and_their_past(admin: Any) -> None:
     }
     preview = admin.ok("POST", f"{P}/changes", {**change, "mode": "preview"})
     assert preview["changed"] is True
+    assert preview["verdict"] == "only_narrows"
+    assert preview["witness"]["flag"] == flag
+    assert preview["witness"]["before"] != preview["witness"]["after"]
+    assert preview["blast_radius"]["moved"] is None
+    assert "No context was seen" in preview["blast_radius"]["sentence"]
     revision = admin.ok("GET", f"{PROD}")["revision"]
     assert preview["revision"] == revision
     applied = admin.post(f"{P}/changes", change, headers={"If-Match": f'"{revision}"'})
@@ -459,6 +485,28 @@ def a_source_from_first_to_last(admin: Any) -> None:
     assert (refused.status_code, refused.get_json()["field"]) == (400, "url_env")
     assert admin.call("DELETE", url).status_code == 204
     assert admin.get(url).status_code == 404
+
+
+def a_sample_of_contexts(service: Any) -> None:
+    url = f"{PROD}/context-sample"
+    assert service.caller("viewer").ok("GET", url) == {
+        "on": True,
+        "size": 0,
+        "limit": 1000,
+        "units": 0,
+        "complete": True,
+        "oldest": None,
+        "newest": None,
+        "keep_days": 7,
+    }
+    assert service.caller("editor").call("PUT", url, json={"on": False}).status_code == 403
+    admin = service.caller("admin")
+    off = admin.call("PUT", url, json={"on": False, "comment": "names in contexts"})
+    assert (off.status_code, off.get_json()["on"]) == (200, False)
+    (entry,) = admin.ok("GET", f"{P}/audit?environment=production&limit=1")["items"]
+    assert entry["action"] == "switch_context_sample"
+    assert entry["after"] == {"sample_contexts": False}
+    assert admin.call("PUT", url, json={"on": True}).get_json()["on"] is True
 
 
 def a_holdout_from_first_to_last(admin: Any) -> None:

@@ -7,8 +7,8 @@ from alembic import op
 
 import flags.database
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
@@ -28,7 +28,7 @@ def upgrade() -> None:
         sa.Column("content_hash", sa.String(length=64), nullable=False),
         sa.Column("base_revision", sa.Integer(), nullable=False),
         sa.Column("preview", sa.JSON(), nullable=False),
-        sa.Column("effect", sa.JSON(), nullable=False),
+        sa.Column("definitions", sa.JSON(), nullable=False),
         sa.Column("author", sa.String(), nullable=False),
         sa.Column("writers", sa.JSON(), nullable=False),
         sa.Column("approvals", sa.JSON(), nullable=False),

@@ -1,0 +1,204 @@
+"""Contexts seen in evaluations, for the sample that previews count over.
+
+What this costs a request is a hash and a look into a dictionary: nearly every unit is not among the
+few whose hash is small enough (:mod:`flags.context_samples`), and one that is was mostly told of a
+moment ago. The rest waits in memory, and a thread writes it every few seconds in one transaction.
+What a crash or a full memory loses is asked for again soon; nothing here can fail an evaluation.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from flags.context_samples import (
+    HASHES,
+    LIMIT,
+    MAX_CONTEXT_BYTES,
+    clear,
+    forget,
+    hash_of,
+    is_sampled,
+    record,
+)
+from flags.database import Database
+
+logger = logging.getLogger("flagstone.edge")
+
+WRITE_SECONDS = 5.0
+RETRY_SECONDS = 30.0
+# A unit's newest context is taken so often; the setting and the limit are read anew so often.
+FRESH_SECONDS = 600.0
+LOOK_SECONDS = 60.0
+FORGET_SECONDS = 3600.0
+# Between two writes a pool may hold twice what it keeps, then it is cut.
+_MAX_HELD = 2 * LIMIT
+_NOBODY = -1
+
+
+class _Pool:
+    """What one environment's sample takes: hashes up to ``last``, and what waits to be written."""
+
+    __slots__ = ("fresh_until", "last", "look_at", "waiting")
+
+    def __init__(self) -> None:
+        self.last = HASHES
+        self.look_at = 0.0
+        self.fresh_until: dict[int, float] = {}
+        self.waiting: dict[int, tuple[bytes, float]] = {}
+
+    def cut(self) -> None:
+        """Keep the smallest hashes only; whoever has a larger one cannot be in the sample."""
+        self.last = min(self.last, sorted(self.fresh_until)[LIMIT - 1])
+        self.keep()
+
+    def keep(self) -> None:
+        """Let go of what lies beyond ``last``."""
+        last = self.last
+        self.fresh_until = {k: until for k, until in self.fresh_until.items() if k <= last}
+        self.waiting = {k: seen for k, seen in self.waiting.items() if k <= last}
+
+
+class Contexts:
+    """The contexts that wait to be written, and the thread that writes them.
+
+    Parameters
+    ----------
+    clock : callable
+        POSIX seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._pools: dict[int, _Pool] = {}
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._came = threading.Event()
+        self._stop = threading.Event()
+        self._failing = False
+        self._forget_at = 0.0
+        self._database: Database | None = None
+        self._thread = threading.Thread(target=self._run, name="flagstone-contexts", daemon=True)
+
+    def start(self, database: Database) -> None:
+        """Write to ``database`` from now on."""
+        self._database = database
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what waits, and end."""
+        self._stop.set()
+        self._came.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=2)
+
+    def offer(
+        self, environment_id: int, now: float, context: Mapping[str, Any], body: bytes
+    ) -> None:
+        """Take a context into account; never raises.
+
+        Parameters
+        ----------
+        environment_id : int
+            Where it was seen.
+        now : float
+            POSIX seconds.
+        context : mapping
+            As it was evaluated.
+        body : bytes
+            The request that carried it: kept until it is written, and read again then.
+        """
+        if len(body) > MAX_CONTEXT_BYTES:
+            return
+        pool = self._pools.get(environment_id)
+        if pool is None:
+            pool = self._pools.setdefault(environment_id, _Pool())
+        if now >= pool.look_at:
+            pool.look_at = now + LOOK_SECONDS
+            self._came.set()
+        if pool.last < 0:
+            return
+        try:
+            unit = hash_of(context)
+        except Exception:  # noqa: BLE001  half a surrogate, or an integer past 64 bits
+            return
+        if unit > pool.last or pool.fresh_until.get(unit, 0.0) > now:
+            return
+        with self._lock:
+            pool.fresh_until[unit] = now + FRESH_SECONDS
+            pool.waiting[unit] = (body, now)
+            if len(pool.fresh_until) > _MAX_HELD:
+                pool.cut()
+        self._came.set()
+
+    def write(self) -> None:
+        """Write what waits, and learn what the samples still take."""
+        assert self._database is not None
+        with self._writing:
+            with self._lock:
+                taken = {key: pool.waiting for key, pool in sorted(self._pools.items())}
+                for key in taken:
+                    self._pools[key].waiting = {}
+            now = self._clock()
+            last: dict[int, int] = {}
+            try:
+                with self._database.write() as session:
+                    for key, waiting in taken.items():
+                        if is_sampled(session, key):
+                            rows = [(unit, *seen) for unit, seen in waiting.items()]
+                            last[key] = record(session, key, filter(None, map(_row, rows)))
+                        else:
+                            # Switched off while a process was still writing.
+                            clear(session, key)
+                            last[key] = _NOBODY
+                    if now >= self._forget_at:
+                        forget(session, now=dt.datetime.fromtimestamp(now, dt.UTC))
+            except Exception:
+                with self._lock:
+                    for key, waiting in taken.items():
+                        pool = self._pools[key]
+                        pool.waiting = {**waiting, **pool.waiting}
+                        pool.keep()
+                raise
+            if now >= self._forget_at:
+                self._forget_at = now + FORGET_SECONDS
+            with self._lock:
+                for key, place in last.items():
+                    self._pools[key].last = place
+                    self._pools[key].keep()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            # Without traffic too, what is too old goes.
+            self._came.wait(FORGET_SECONDS)
+            self._came.clear()
+            pause = WRITE_SECONDS
+            try:
+                self.write()
+                self._failing = False
+            except Exception:
+                if not self._failing:
+                    logger.exception("contexts for previews cannot be written; they wait in memory")
+                self._failing = True
+                pause = RETRY_SECONDS
+            self._stop.wait(pause)
+        if not self._failing:
+            try:
+                self.write()
+            except Exception:  # noqa: BLE001  they are seen again, by another process
+                logger.warning("the last contexts for previews could not be written")
+
+
+def _row(seen: tuple[int, bytes, float]) -> tuple[int, str, dt.datetime] | None:
+    unit, body, at = seen
+    try:
+        context = orjson.loads(body)["context"]
+        text = orjson.dumps(context).decode()
+    except (KeyError, TypeError, ValueError):
+        return None
+    return unit, text, dt.datetime.fromtimestamp(at, dt.UTC)
