@@ -1,7 +1,7 @@
 """Changes that wait: asked for, edited, approved by others, then applied, declined or withdrawn.
 
 An approval is of one content hash, by somebody who wrote none of it; an edit voids every approval.
-What is applied has the effect that was approved, or it is not applied (:mod:`flags.definitions`).
+What was approved is applied with the outcome that was approved, or not (:mod:`flags.definitions`).
 Every step is audited in the environment's chain, and done in the caller's transaction under the
 environment's lock. What happens at a time of its own is in :mod:`flags.schedules`.
 """
@@ -315,7 +315,8 @@ def carry_out(
         change.model_copy(update={"comment": comment}),
         actor=actor,
         now=now,
-        expected_definitions=request.definitions,
+        # Who only gave an instruction its time wants it carried out on the flag as it will be then.
+        expected_definitions=request.definitions if request.asks or valid else None,
         approvals=len(valid),
     )
     late: dict[str, Any] = (
