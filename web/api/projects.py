@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 
-from flags import services
+from flags import approvals, services
 from flags.models import Environment, Project
 from flags.plain import KEY_PATTERN, MAX_NAME_LENGTH
 from web.api.blueprint import blueprint
@@ -40,6 +40,13 @@ class EnvironmentBody(Body):
     key: Key
     name: Name = ""
     production: bool = False
+
+
+class ProtectionBody(Body):
+    """How careful an environment is; what is left out stays."""
+
+    production: bool | None = None
+    approvals_needed: int | None = None
 
 
 @blueprint.get("/projects")
@@ -121,6 +128,25 @@ def get_environment(project_key: str, environment_key: str) -> ResponseReturnVal
     return document(_environment(environment), etag=environment.revision)
 
 
+@blueprint.patch("/projects/<project_key>/environments/<environment_key>")
+@needs(Role.ADMIN)
+@takes(body=ProtectionBody)
+@gives(ENVIRONMENT, etag=True)
+def protect_environment(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """Say whether it is production, and how many people must approve a change."""
+    body = read_body(ProtectionBody)
+    with transaction() as session:
+        environment = approvals.protect(
+            session,
+            project_key,
+            environment_key,
+            production=body.production,
+            needed=body.approvals_needed,
+            **who_and_when(),
+        )
+        return document(_environment(environment), etag=environment.revision)
+
+
 def _project(project: Project) -> dict[str, Any]:
     return {"key": project.key, "name": project.name, "created_at": project.created_at}
 
@@ -130,6 +156,7 @@ def _environment(environment: Environment) -> dict[str, Any]:
         "key": environment.key,
         "name": environment.name,
         "production": environment.production,
+        "approvals_needed": environment.approvals_needed,
         "revision": environment.revision,
         "created_at": environment.created_at,
     }
