@@ -9,47 +9,31 @@ chain cannot show is that its newest entries are missing; keep a copy of the las
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from flags.actor import Actor
-from flags.canonical import canonical_bytes, digest
-from flags.models import AuditEntry, Project, Revision
+from flags.chains import HASHED, START, BrokenEntry, check_entries, entry_hash
+from flags.models import AuditEntry, Environment, Project, Revision
 
-START = "0" * 64
+__all__ = [
+    "START",
+    "BrokenEntry",
+    "append",
+    "entries",
+    "entry_document",
+    "entry_hash",
+    "export_entries",
+    "export_page",
+    "verify_chain",
+]
 
-_HASHED = (
-    "chain",
-    "number",
-    "project_id",
-    "environment_id",
-    "at",
-    "actor",
-    "action",
-    "resource",
-    "comment",
-    "before",
-    "after",
-    "revision",
-    "previous_hash",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class BrokenEntry:
-    """The first entry of a chain that does not hold."""
-
-    chain: str
-    number: int
-    reason: str
-
-    def __str__(self) -> str:
-        """Give one sentence."""
-        return f"entry {self.number} of chain {self.chain}: {self.reason}"
+PAGE = 500
+_UNREADABLE = (ValueError, TypeError, AttributeError, sa.exc.OperationalError)
 
 
 def append(
@@ -135,15 +119,10 @@ def entries(
 
 def entry_document(entry: AuditEntry) -> dict[str, Any]:
     """Give an entry as JSON, complete: what ``audit verify`` reads offline."""
-    document = {name: getattr(entry, name) for name in _HASHED}
+    document = {name: getattr(entry, name) for name in HASHED}
     at: dt.datetime = document["at"]
     document["at"] = at.astimezone(dt.UTC).isoformat(timespec="microseconds")
     return {**document, "hash": entry.hash}
-
-
-def entry_hash(document: Mapping[str, Any]) -> str:
-    """Give the hash that an entry's document must carry."""
-    return digest(canonical_bytes({name: document[name] for name in _HASHED}))
 
 
 def verify_chain(found: Iterable[AuditEntry | Mapping[str, Any]]) -> BrokenEntry | None:
@@ -152,24 +131,103 @@ def verify_chain(found: Iterable[AuditEntry | Mapping[str, Any]]) -> BrokenEntry
     Takes entries of any number of chains in any order, each chain complete from its first entry;
     rows or their documents.
     """
-    documents = [
+    return check_entries(
         entry_document(entry) if isinstance(entry, AuditEntry) else entry for entry in found
-    ]
-    previous: dict[str, tuple[int, str]] = {}
-    for document in sorted(documents, key=lambda each: (each["chain"], each["number"])):
-        chain, number = document["chain"], document["number"]
-        last_number, last_hash = previous.get(chain, (0, START))
-        reason = None
-        if number != last_number + 1:
-            reason = f"follows entry {last_number}; entries between are missing or doubled"
-        elif document["previous_hash"] != last_hash:
-            reason = "does not continue the entry before it"
-        elif document["hash"] != entry_hash(document):
-            reason = "its content was altered after it was written"
-        if reason is not None:
-            return BrokenEntry(chain, number, reason)
-        previous[chain] = (number, document["hash"])
-    return None
+    ).broken
+
+
+def export_page(
+    session: Session,
+    project_id: int,
+    *,
+    after: tuple[str, int] | None = None,
+    limit: int = PAGE,
+) -> tuple[list[dict[str, Any]], tuple[str, int] | None]:
+    """Give entries of a project as documents, chain after chain, oldest first, and where to go on.
+
+    A row that cannot be read comes as its chain and number alone. ``after`` is what the page before
+    ended with; what is appended meanwhile may come along.
+    """
+    found: list[dict[str, Any]] = []
+    reached = after is None
+    for chain in _chains(session, project_id):
+        reached = reached or after is None or chain == after[0]
+        if not reached:
+            continue
+        query = select(AuditEntry.id, AuditEntry.number).where(AuditEntry.chain == chain)
+        if after is not None and after[0] == chain:
+            query = query.where(col(AuditEntry.number) > after[1])
+        if not _belongs(chain, project_id):
+            query = query.where(AuditEntry.project_id == project_id)
+        query = query.order_by(col(AuditEntry.number)).limit(limit - len(found))
+        page = [(row_id, number) for row_id, number in session.exec(query)]
+        found += _documents(session, chain, page)
+        if len(found) == limit:
+            return found, (chain, page[-1][1])
+    return found, None
+
+
+def export_entries(
+    project_id: int, reading: Callable[[], AbstractContextManager[Session]]
+) -> Iterator[dict[str, Any]]:
+    """Give every entry of a project as :func:`export_page` does, each page in a session of its own.
+
+    However long the audit and however slow its reader, neither memory nor a transaction grows.
+    """
+    after = None
+    while True:
+        with reading() as session:
+            found, after = export_page(session, project_id, after=after)
+        yield from found
+        if after is None:
+            return
+
+
+def _chains(session: Session, project_id: int) -> Iterator[str]:
+    ids = session.exec(select(Environment.id).where(Environment.project_id == project_id))
+    known = [str(project_id), *(f"{project_id}.{each}" for each in sorted(i or 0 for i in ids))]
+    yield from known
+    # An entry that was moved out of its chain is shown where it is now. This reads every row, and
+    # is asked for only when all that belongs here was given.
+    strays = sa.select(col(AuditEntry.chain)).where(
+        col(AuditEntry.project_id) == project_id,
+        sa.or_(col(AuditEntry.chain).not_in(known), col(AuditEntry.chain).is_(None)),
+    )
+    yield from sorted((chain for (chain,) in session.execute(strays.distinct())), key=str)
+
+
+def _belongs(chain: str, project_id: int) -> bool:
+    return str(chain).partition(".")[0] == str(project_id)
+
+
+def _documents(
+    session: Session, chain: str, page: list[tuple[int | None, int]]
+) -> list[dict[str, Any]]:
+    ids = [row_id for row_id, _ in page]
+    query = select(AuditEntry).where(col(AuditEntry.id).in_(ids))
+    try:
+        rows = {row.id: row for row in session.exec(query)}
+        return [entry_document(rows[row_id]) for row_id in ids]
+    except _UNREADABLE as error:
+        _raise_unless_damaged(error)
+    # A column was made into what it cannot hold; the others are still given.
+    return [_document_or_name(session, row_id, chain, number) for row_id, number in page]
+
+
+def _document_or_name(
+    session: Session, row_id: int | None, chain: str, number: int
+) -> dict[str, Any]:
+    try:
+        return entry_document(session.exec(select(AuditEntry).where(AuditEntry.id == row_id)).one())
+    except _UNREADABLE as error:
+        _raise_unless_damaged(error)
+        return {"chain": chain, "number": number}
+
+
+def _raise_unless_damaged(error: Exception) -> None:
+    # SQLite tells of text that is not UTF-8 with the class of error that a lost file has.
+    if isinstance(error, sa.exc.OperationalError) and "decode" not in str(error):
+        raise error
 
 
 def _refuse(_mapper: Any, _connection: Any, target: Any) -> None:

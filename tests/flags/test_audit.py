@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flags import audit
+from flags.chains import HASHED
 from flags.diff import differences
 from flags.services import flag_history, get_environment, get_project
 
@@ -84,7 +85,7 @@ def test_an_untouched_chain_holds(shop: Any, history: list[dict[str, Any]]) -> N
 
 
 def test_an_altered_field_breaks_the_chain_there(history: list[dict[str, Any]]) -> None:
-    for name in sorted({*audit._HASHED, "hash"} - {"chain", "number"}):
+    for name in sorted({*HASHED, "hash"} - {"chain", "number"}):
         for index, entry in enumerate(history):
             touched = copy.deepcopy(history)
             touched[index][name] = "f" * 64 if "hash" in name else "altered"

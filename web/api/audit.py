@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -9,19 +10,23 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 
 from flags import services
-from flags.audit import entries, entry_document
+from flags.audit import entries, entry_document, export_page
 from flags.diff import differences
+from flags.errors import InvalidInputError
 from flags.models import AuditEntry, Revision
 from flags.revisions import get_revision as find_revision
 from flags.revisions import list_revisions as find_revisions
 from flags.revisions import load_flag_set
 from web.api.blueprint import blueprint
 from web.api.render import PageQuery, document, page
+from web.api.shapes import AUDIT_ENTRY, OBJECT, REVISION, WHOLE_REVISION, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Query, read_query
+from web.contract import gives, takes
 from web.transactions import reading
 
+_ENTRY = re.compile(r"(-?\d{1,15}) (.{1,32})", re.DOTALL)
 _REVISIONS = "/projects/<project_key>/environments/<environment_key>/revisions"
 
 
@@ -37,6 +42,21 @@ class AuditQuery(HistoryQuery):
     resource: Annotated[str, Field(max_length=320)] | None = None
 
 
+class ExportQuery(PageQuery):
+    """Which page of the export."""
+
+    def after_entry(self) -> tuple[str, int] | None:
+        """Return chain and number of the entry that the previous page ended with."""
+        text = self.after()
+        if text is None:
+            return None
+        match = _ENTRY.fullmatch(text)
+        if match is None:
+            message = "the cursor is not one that this list gave"
+            raise InvalidInputError(message, field="cursor")
+        return match[2], int(match[1])
+
+
 class RevisionQuery(Query):
     """With ``diff``, what changed since that revision instead of the whole flag set."""
 
@@ -45,6 +65,8 @@ class RevisionQuery(Query):
 
 @blueprint.get("/projects/<project_key>/audit")
 @needs(Role.VIEWER)
+@takes(query=AuditQuery)
+@gives(list_of(AUDIT_ENTRY))
 def list_audit(project_key: str) -> ResponseReturnValue:
     """List who changed what, when, before and after, and why, newest first."""
     query = read_query(AuditQuery)
@@ -65,8 +87,26 @@ def list_audit(project_key: str) -> ResponseReturnValue:
     return document(entry_page(found, query.limit))
 
 
+@blueprint.get("/projects/<project_key>/audit/export")
+@needs(Role.VIEWER)
+@takes(query=ExportQuery)
+@gives(list_of(OBJECT))
+def export_audit(project_key: str) -> ResponseReturnValue:
+    """Return every entry with all that its hash covers, chain after chain, oldest first."""
+    query = read_query(ExportQuery)
+    with reading() as session:
+        project = services.get_project(session, project_key)
+        assert project.id is not None
+        found, after = export_page(
+            session, project.id, after=query.after_entry(), limit=query.limit
+        )
+    return document(page(found, None if after is None else f"{after[1]} {after[0]}"))
+
+
 @blueprint.get(_REVISIONS)
 @needs(Role.VIEWER)
+@takes(query=PageQuery)
+@gives(list_of(REVISION))
 def list_revisions(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List an environment's revisions, newest first."""
     query = read_query(PageQuery)
@@ -82,6 +122,8 @@ def list_revisions(project_key: str, environment_key: str) -> ResponseReturnValu
 
 @blueprint.get(f"{_REVISIONS}/<int(max=2147483647):number>")
 @needs(Role.VIEWER)
+@takes(query=RevisionQuery)
+@gives(WHOLE_REVISION)
 def get_revision(project_key: str, environment_key: str, number: int) -> ResponseReturnValue:
     """Return a revision with its flag set, or with what changed since another (``?diff=``)."""
     query = read_query(RevisionQuery)

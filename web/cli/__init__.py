@@ -15,6 +15,7 @@ import click
 
 from flags.errors import FlagstoneError
 from web.cli import (
+    audit,
     bench,
     calibrate,
     compare,
@@ -100,6 +101,7 @@ def _tolerate_any_text() -> None:
                 stream.reconfigure(errors="backslashreplace")
 
 
+main.add_command(audit.audit)
 main.add_command(bench.bench)
 main.add_command(local.demo)
 main.add_command(local.serve)

@@ -61,6 +61,11 @@ class Remote:
                 return found[:limit]
         return found
 
+    def each(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """Read a list of any length, entry by entry, a page in memory at a time."""
+        for page in self._pages(path, query, None):
+            yield from page
+
     def post(
         self, path: str, body: Any = None, *, if_match: str | None = None, **query: Any
     ) -> dict[str, Any]:

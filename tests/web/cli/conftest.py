@@ -54,6 +54,7 @@ class Cli:
     token: str = "fs_usr_none"
     project: str = PROJECT
     variables: dict[str, str] = field(default_factory=dict)
+    database_url: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -139,7 +140,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
             now=now,
         )
     database.dispose()
-    yield Cli(service.url, token)
+    yield Cli(service.url, token, database_url=url)
     service.terminate()
 
 
