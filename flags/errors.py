@@ -9,6 +9,8 @@
     ├── VersionConflictError     the resource moved since the caller read it
     ├── NotAllowedError          the caller may not do this
     └── StateError               not possible in the present state of the resource
+        ├── NotInvertibleError   what was done is nothing that can be undone
+        └── UndoConflictError    a later change touched what would be undone
 
 ``web.problems`` turns each class into an HTTP status, by one table.
 """
@@ -72,3 +74,15 @@ class StateError(FlagstoneError):
     """Not possible in the present state of the resource."""
 
     code = "wrong_state"
+
+
+class NotInvertibleError(StateError):
+    """What was done is nothing that can be undone."""
+
+    code = "not_invertible"
+
+
+class UndoConflictError(StateError):
+    """A later change touched what would be undone."""
+
+    code = "undo_conflict"
