@@ -12,15 +12,17 @@ import math
 import re
 from typing import Any, NoReturn, TypeVar
 
-from flask import request
+from flask import current_app, request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flags.errors import InvalidInputError
 from flags.plain import check_plain
+from web.contract import contract_of, note_read
 from web.errors import BodyNotJsonError, MalformedBodyError
 
 MAX_NESTING = 64
 _LONGEST_SHOWN = 80
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # Strings are matched whole, so that a bracket inside one does not count.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
@@ -47,6 +49,8 @@ BodyT = TypeVar("BodyT", bound=BaseModel)
 
 def read_query(model: type[BodyT]) -> BodyT:
     """Return the query string as the model, or say which parameter is wrong."""
+    if model is not Query:
+        note_read("query", model)
     for name, values in request.args.lists():
         if len(values) > 1:
             message = f"the parameter {_short(name)} is given twice"
@@ -58,7 +62,9 @@ def read_query(model: type[BodyT]) -> BodyT:
 
 def read_body(model: type[BodyT]) -> BodyT:
     """Return the request's JSON body as the model, or say which field is wrong."""
-    return parse_as(model, read_object())
+    if model is not NoBody:
+        note_read("body", model)
+    return parse_as(model, _read_object())
 
 
 def parse_as(model: type[BodyT], document: dict[str, Any]) -> BodyT:
@@ -71,6 +77,22 @@ def parse_as(model: type[BodyT], document: dict[str, Any]) -> BodyT:
 
 def read_object() -> dict[str, Any]:
     """Return the request's JSON object; an absent body is an empty object."""
+    note_read("body")
+    return _read_object()
+
+
+def refuse_undeclared() -> None:
+    """Refuse a query or a body that the view does not read (a ``before_request`` function)."""
+    if request.endpoint is None:
+        return
+    contract = contract_of(current_app.view_functions[request.endpoint])
+    if contract.query is None:
+        read_query(Query)
+    if contract.body is None and request.method not in _WITHOUT_BODY:
+        read_body(NoBody)
+
+
+def _read_object() -> dict[str, Any]:
     raw = request.get_data(cache=True)
     if not raw.strip():
         return {}

@@ -11,12 +11,14 @@ from pydantic import Field
 from flags.services import get_project_by_id
 from web.api.blueprint import blueprint
 from web.api.render import document
+from web.api.shapes import CALLER, SET_UP, SIGNED_IN
 from web.auth import guard, service
 from web.auth.caller import Caller
 from web.auth.login import hash_session_id
 from web.auth.models import User
 from web.auth.roles import Role
 from web.body import Body, read_body
+from web.contract import gives, takes
 from web.security import count_attempt, csrf_token
 from web.transactions import now, reading, transaction
 
@@ -50,6 +52,8 @@ class PasswordBody(Body):
 
 @blueprint.post("/setup")
 @guard.public
+@takes(body=SetupBody)
+@gives(SET_UP, 201)
 def set_up() -> ResponseReturnValue:
     """Create the first administrator and project, with the one-time code."""
     body = read_body(SetupBody)
@@ -62,6 +66,8 @@ def set_up() -> ResponseReturnValue:
 
 @blueprint.post("/session")
 @guard.public
+@takes(body=SignInBody)
+@gives(SIGNED_IN, 201)
 def sign_in() -> ResponseReturnValue:
     """Open a session: the cookie is for browsers, ``csrf_token`` for their unsafe requests."""
     body = read_body(SignInBody)
@@ -71,6 +77,7 @@ def sign_in() -> ResponseReturnValue:
 
 @blueprint.delete("/session")
 @guard.needs(Role.VIEWER)
+@gives(None, 204)
 def sign_out() -> ResponseReturnValue:
     """End the present session."""
     guard.end_present_session()
@@ -81,6 +88,8 @@ def sign_out() -> ResponseReturnValue:
 
 @blueprint.post("/session/password")
 @guard.needs(Role.VIEWER)
+@takes(body=PasswordBody)
+@gives(SIGNED_IN, 201)
 def change_password() -> ResponseReturnValue:
     """Change one's own password; every session of the person ends, and a new one begins."""
     body = read_body(PasswordBody)
@@ -90,6 +99,7 @@ def change_password() -> ResponseReturnValue:
 
 @blueprint.get("/whoami")
 @guard.needs(Role.VIEWER)
+@gives(CALLER)
 def whoami() -> ResponseReturnValue:
     """Return who is asking, and what they may do."""
     caller = guard.current_caller()

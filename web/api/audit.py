@@ -19,9 +19,11 @@ from flags.revisions import list_revisions as find_revisions
 from flags.revisions import load_flag_set
 from web.api.blueprint import blueprint
 from web.api.render import PageQuery, document, page
+from web.api.shapes import AUDIT_ENTRY, OBJECT, REVISION, WHOLE_REVISION, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Query, read_query
+from web.contract import gives, takes
 from web.transactions import reading
 
 _ENTRY = re.compile(r"(-?\d{1,15}) (.{1,32})", re.DOTALL)
@@ -63,6 +65,8 @@ class RevisionQuery(Query):
 
 @blueprint.get("/projects/<project_key>/audit")
 @needs(Role.VIEWER)
+@takes(query=AuditQuery)
+@gives(list_of(AUDIT_ENTRY))
 def list_audit(project_key: str) -> ResponseReturnValue:
     """List who changed what, when, before and after, and why, newest first."""
     query = read_query(AuditQuery)
@@ -85,6 +89,8 @@ def list_audit(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/audit/export")
 @needs(Role.VIEWER)
+@takes(query=ExportQuery)
+@gives(list_of(OBJECT))
 def export_audit(project_key: str) -> ResponseReturnValue:
     """Return every entry with all that its hash covers, chain after chain, oldest first."""
     query = read_query(ExportQuery)
@@ -99,6 +105,8 @@ def export_audit(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get(_REVISIONS)
 @needs(Role.VIEWER)
+@takes(query=PageQuery)
+@gives(list_of(REVISION))
 def list_revisions(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List an environment's revisions, newest first."""
     query = read_query(PageQuery)
@@ -114,6 +122,8 @@ def list_revisions(project_key: str, environment_key: str) -> ResponseReturnValu
 
 @blueprint.get(f"{_REVISIONS}/<int(max=2147483647):number>")
 @needs(Role.VIEWER)
+@takes(query=RevisionQuery)
+@gives(WHOLE_REVISION)
 def get_revision(project_key: str, environment_key: str, number: int) -> ResponseReturnValue:
     """Return a revision with its flag set, or with what changed since another (``?diff=``)."""
     query = read_query(RevisionQuery)

@@ -1,8 +1,14 @@
 """The blueprint that every route of ``/api/v1`` hangs on, shut by default."""
 
+from pathlib import Path
+
 from flask import Blueprint
 
 from web.auth.guard import guard
+from web.body import refuse_undeclared
 
-blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
+_TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+
+blueprint = Blueprint("api", __name__, url_prefix="/api/v1", template_folder=str(_TEMPLATES))
 blueprint.before_request(guard)
+blueprint.before_request(refuse_undeclared)

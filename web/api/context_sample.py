@@ -10,9 +10,11 @@ from pydantic import Field
 from flags.sampling import get_sample, switch_sample
 from web.api.blueprint import blueprint
 from web.api.render import document
+from web.api.shapes import CONTEXT_SAMPLE
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
+from web.contract import gives, takes
 from web.transactions import now, reading, transaction
 
 _SAMPLE = "/projects/<project_key>/environments/<environment_key>/context-sample"
@@ -27,6 +29,7 @@ class SampleBody(Body):
 
 @blueprint.get(_SAMPLE)
 @needs(Role.VIEWER)
+@gives(CONTEXT_SAMPLE)
 def get_context_sample(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Say how large and how old the sample is; its contexts are never shown."""
     read_query(Query)
@@ -37,6 +40,8 @@ def get_context_sample(project_key: str, environment_key: str) -> ResponseReturn
 
 @blueprint.put(_SAMPLE)
 @needs(Role.ADMIN)
+@takes(body=SampleBody)
+@gives(CONTEXT_SAMPLE)
 def switch_context_sample(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Keep a sample or keep none; to switch it off forgets what was kept."""
     body = read_body(SampleBody)

@@ -15,10 +15,12 @@ from flags.revisions import load_flag_set, revision_at
 from flagstone.engine import EvaluationDetails, compile_flag_set, explain, parse_flag_set
 from web.api.blueprint import blueprint
 from web.api.render import document
+from web.api.shapes import EVALUATION
 from web.api.times import parse_instant
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, read_body
+from web.contract import gives, takes
 from web.transactions import now, reading
 
 
@@ -33,6 +35,8 @@ class EvaluateBody(Body):
 
 @blueprint.post("/projects/<project_key>/environments/<environment_key>/evaluate")
 @needs(Role.VIEWER)
+@takes(body=EvaluateBody)
+@gives(EVALUATION)
 def evaluate(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Evaluate as the SDKs do; a past ``at`` takes the revision that was in force then."""
     body = read_body(EvaluateBody)

@@ -12,9 +12,11 @@ from experiments.catalogue.models import EventType
 from flags import services
 from web.api.blueprint import blueprint
 from web.api.render import document, page, upon_expected
+from web.api.shapes import EVENT_TYPE, OBJECTS, list_of, maybe
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
+from web.contract import gives, takes
 from web.event_store import seen_events
 from web.transactions import now, reading, transaction
 
@@ -29,6 +31,7 @@ class EventTypeBody(Body):
 
 @blueprint.get("/projects/<project_key>/event-types")
 @needs(Role.VIEWER)
+@gives(list_of(EVENT_TYPE, unclassified=maybe(OBJECTS)))
 def list_event_types(project_key: str) -> ResponseReturnValue:
     """List demand classes by event, and the events that have come in without one."""
     read_query(Query)
@@ -48,6 +51,8 @@ def list_event_types(project_key: str) -> ResponseReturnValue:
 
 @blueprint.put("/projects/<project_key>/event-types")
 @needs(Role.EDITOR)
+@takes(body=EventTypeBody, if_match=True)
+@gives(EVENT_TYPE, 200, 201, etag=True)
 def put_event_type(project_key: str) -> ResponseReturnValue:
     """Say what kind of demand an event is."""
     body = read_body(EventTypeBody)

@@ -13,9 +13,11 @@ from experiments.store.quality import QualityHour
 from flags import services
 from web.api.blueprint import blueprint
 from web.api.render import document
+from web.api.shapes import EVENTS
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import read_query
+from web.contract import gives, takes
 from web.event_store import event_front
 from web.transactions import now, reading
 
@@ -31,6 +33,8 @@ class EventsQuery(BaseModel):
 
 @blueprint.get("/projects/<project_key>/environments/<environment_key>/events")
 @needs(Role.VIEWER)
+@takes(query=EventsQuery)
+@gives(EVENTS)
 def show_events(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Count the last hour's events by what they were, and all by how good they were."""
     query = read_query(EventsQuery)

@@ -12,13 +12,15 @@ from experiments.models import Experiment
 from experiments.people import interventions, overrides
 from experiments.people import services as experiments
 from web.api.blueprint import blueprint
-from web.api.experiment_parts import Key, StopBody, carry_out
+from web.api.experiment_parts import ExperimentQuery, Key, StopBody, carry_out
 from web.api.experiments import ITEM, answer
 from web.api.idempotency import idempotent
+from web.api.shapes import EXPERIMENT
 from web.api.times import parse_instant
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, NoBody, read_body
+from web.contract import gives, takes
 
 Words = Annotated[str, Field(max_length=2000)]
 
@@ -60,6 +62,8 @@ class OverrideBody(Body):
 @blueprint.post(f"{ITEM}/<any(seal, start, confirm):verb>")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(query=ExperimentQuery)
+@gives(EXPERIMENT, etag=True)
 def advance_experiment(project_key: str, experiment_key: str, verb: str) -> ResponseReturnValue:
     """Freeze the plan, serve the first step of the ramp, or (the customer) ship what was proven."""
     read_body(NoBody)
@@ -70,6 +74,8 @@ def advance_experiment(project_key: str, experiment_key: str, verb: str) -> Resp
 @blueprint.post(f"{ITEM}/stop")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(query=ExperimentQuery, body=StopBody)
+@gives(EXPERIMENT, etag=True)
 def stop_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Stop an experiment with a reason; whoever was served gets control."""
     body = read_body(StopBody)
@@ -79,6 +85,8 @@ def stop_experiment(project_key: str, experiment_key: str) -> ResponseReturnValu
 @blueprint.post(f"{ITEM}/accept")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(query=ExperimentQuery, body=AcceptBody)
+@gives(EXPERIMENT, etag=True)
 def accept_risks(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Let the customer, signed in, start a sealed plan in spite of a risk."""
     body = read_body(AcceptBody)
@@ -88,6 +96,8 @@ def accept_risks(project_key: str, experiment_key: str) -> ResponseReturnValue:
 @blueprint.post(f"{ITEM}/explain")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(query=ExperimentQuery, body=ExplainBody)
+@gives(EXPERIMENT, etag=True)
 def explain_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Explain what was wrong with the data of a held experiment; it goes on."""
     body = read_body(ExplainBody)
@@ -97,6 +107,8 @@ def explain_experiment(project_key: str, experiment_key: str) -> ResponseReturnV
 @blueprint.post(f"{ITEM}/extend")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(query=ExperimentQuery, body=ExtendBody)
+@gives(EXPERIMENT, etag=True)
 def extend_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Give an experiment more time, once (the customer)."""
     body = read_body(ExtendBody)
@@ -106,6 +118,8 @@ def extend_experiment(project_key: str, experiment_key: str) -> ResponseReturnVa
 @blueprint.post(f"{ITEM}/close")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(query=ExperimentQuery, body=NoteBody)
+@gives(EXPERIMENT, etag=True)
 def close_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Declare that the code which read the flag is gone."""
     body = read_body(NoteBody)
@@ -115,6 +129,8 @@ def close_experiment(project_key: str, experiment_key: str) -> ResponseReturnVal
 @blueprint.post(f"{ITEM}/override")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(query=ExperimentQuery, body=OverrideBody)
+@gives(EXPERIMENT, etag=True)
 def override_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Ship an arm by hand; against a verdict a second person has to approve."""
     body = read_body(OverrideBody)
@@ -133,6 +149,8 @@ def override_experiment(project_key: str, experiment_key: str) -> ResponseReturn
 @blueprint.post(f"{ITEM}/approve")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(query=ExperimentQuery)
+@gives(EXPERIMENT, etag=True)
 def approve_override(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Approve the override that another person asked for."""
     read_body(NoBody)
@@ -142,6 +160,8 @@ def approve_override(project_key: str, experiment_key: str) -> ResponseReturnVal
 @blueprint.post(f"{ITEM}/decline")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(query=ExperimentQuery, body=NoteBody)
+@gives(EXPERIMENT, etag=True)
 def decline_override(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Turn the override down that somebody asked for."""
     body = read_body(NoteBody)

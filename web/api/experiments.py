@@ -31,12 +31,24 @@ from web.api.experiment_parts import (
 from web.api.idempotency import idempotent
 from web.api.queries import count_looks
 from web.api.render import document, page
+from web.api.shapes import (
+    EXPERIMENT,
+    FORECAST,
+    LISTED_EXPERIMENT,
+    LOOK,
+    RECORD,
+    RESULTS,
+    TEXT,
+    list_of,
+)
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import read_object, read_query
+from web.contract import Document, gives, takes
 from web.transactions import now, reading, transaction
 
 ITEM = "/projects/<project_key>/experiments/<experiment_key>"
+PLAN = Document("Plan", "The plan of an experiment; what is refused is named by field.")
 
 
 class ResultsQuery(ExperimentQuery):
@@ -47,6 +59,8 @@ class ResultsQuery(ExperimentQuery):
 
 @blueprint.get("/projects/<project_key>/experiments")
 @needs(Role.VIEWER)
+@takes(query=ListQuery)
+@gives(list_of(LISTED_EXPERIMENT))
 def list_experiments(project_key: str) -> ResponseReturnValue:
     """List a project's experiments, newest first."""
     query = read_query(ListQuery)
@@ -59,6 +73,8 @@ def list_experiments(project_key: str) -> ResponseReturnValue:
 @blueprint.post("/projects/<project_key>/experiments")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(body=PLAN)
+@gives(EXPERIMENT, 201, etag=True)
 def create_experiment(project_key: str) -> ResponseReturnValue:
     """Draft an experiment from its plan."""
     plan = read_object()
@@ -70,6 +86,8 @@ def create_experiment(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get(ITEM)
 @needs(Role.VIEWER)
+@takes(query=ExperimentQuery)
+@gives(EXPERIMENT, etag=True)
 def get_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return an experiment with its plan and where it stands."""
     with reading() as session:
@@ -78,6 +96,8 @@ def get_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue
 
 @blueprint.get(f"{ITEM}/forecast")
 @needs(Role.VIEWER)
+@takes(query=ExperimentQuery)
+@gives(FORECAST)
 def get_forecast(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return what the plan can prove and how often it errs; ``pending`` until the worker knows."""
     with reading() as session:
@@ -87,6 +107,8 @@ def get_forecast(project_key: str, experiment_key: str) -> ResponseReturnValue:
 
 @blueprint.get(f"{ITEM}/looks")
 @needs(Role.VIEWER)
+@takes(query=ExperimentQuery)
+@gives(list_of(LOOK))
 def list_looks(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """List every look, oldest first, with the sums it read and what it decided."""
     with reading() as session:
@@ -101,6 +123,8 @@ def list_looks(project_key: str, experiment_key: str) -> ResponseReturnValue:
 
 @blueprint.get(f"{ITEM}/card.txt")
 @needs(Role.VIEWER)
+@takes(query=ExperimentQuery)
+@gives(TEXT, media_type="text/plain")
 def get_card(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return the verdict card as plain text."""
     with reading() as session:
@@ -109,6 +133,8 @@ def get_card(project_key: str, experiment_key: str) -> ResponseReturnValue:
 
 @blueprint.get(f"{ITEM}/results.csv")
 @needs(Role.VIEWER)
+@takes(query=ResultsQuery)
+@gives(TEXT, media_type="text/csv")
 def get_results_csv(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return one row per look, metric and treatment; or ``by`` segment, or ``by`` holdback."""
     query = read_query(ResultsQuery)
@@ -119,6 +145,8 @@ def get_results_csv(project_key: str, experiment_key: str) -> ResponseReturnValu
 
 @blueprint.get(f"{ITEM}/results.json")
 @needs(Role.VIEWER)
+@takes(query=ExperimentQuery)
+@gives(RESULTS)
 def get_results(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return plan, looks, sums, tests and hashes as tables for a notebook."""
     return document(results_document(_results(project_key, experiment_key)))
@@ -134,6 +162,8 @@ def _results(
 
 @blueprint.get(f"{ITEM}/record")
 @needs(Role.VIEWER)
+@takes(query=ExperimentQuery)
+@gives(RECORD)
 def get_record(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return the decision records, for ``flagstone verify``."""
     with reading() as session:

@@ -10,19 +10,36 @@ from pydantic import Field
 
 from flags import services
 from flags.changes import Change, ChangeResult, apply_change, parse_change, preview_change
+from flags.drafts import FlagDraft
 from flags.errors import InvalidInputError
+from flags.plain import MAX_COMMENT_LENGTH
 from flags.services import FlagInEnvironment, FlagView, SegmentView
 from web.api.audit import HistoryQuery, entry_page
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import PageQuery, document, expected, page
+from web.api.shapes import AUDIT_ENTRY, CHANGED, FLAG, PUBLISHED_FLAG, SEGMENT, list_of
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_object, read_query
+from web.contract import Document, gives, takes
 from web.transactions import now, reading, transaction
 
 _INSTRUCTION_BY_VERB = {"on": "turn_on", "off": "turn_off", "kill": "kill", "unkill": "unkill"}
 _IN_ENVIRONMENT = "/projects/<project_key>/flags/<path:flag_key>/environments/<environment_key>"
+FLAG_DRAFT = Document(
+    "FlagDraft",
+    "A flag to make; boolean, with the variants on and off, unless it says otherwise.",
+    FlagDraft,
+    {"properties": {"comment": {"type": "string", "maxLength": MAX_COMMENT_LENGTH}}},
+)
+CHANGE = Document(
+    "Change",
+    "Instructions that are done together or not at all. A flag beside them stands for every "
+    "instruction that names none.",
+    Change,
+    {"properties": {"flag": {"type": "string"}}, "required": ["environment"]},
+)
 
 
 class FlagQuery(PageQuery):
@@ -41,6 +58,8 @@ class CommentBody(Body):
 
 @blueprint.get("/projects/<project_key>/flags")
 @needs(Role.VIEWER)
+@takes(query=FlagQuery)
+@gives(list_of(FLAG))
 def list_flags(project_key: str) -> ResponseReturnValue:
     """List flags by key, a page at a time."""
     query = read_query(FlagQuery)
@@ -63,6 +82,8 @@ def list_flags(project_key: str) -> ResponseReturnValue:
 @blueprint.post("/projects/<project_key>/flags")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(body=FLAG_DRAFT)
+@gives(FLAG, 201, etag=True)
 def create_flag(project_key: str) -> ResponseReturnValue:
     """Create a flag, off in every environment."""
     draft = read_object()
@@ -77,6 +98,7 @@ def create_flag(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/flags/<path:flag_key>")
 @needs(Role.VIEWER)
+@gives(FLAG, etag=True)
 def get_flag(project_key: str, flag_key: str) -> ResponseReturnValue:
     """Return a flag with its state in every environment."""
     read_query(Query)
@@ -87,6 +109,7 @@ def get_flag(project_key: str, flag_key: str) -> ResponseReturnValue:
 
 @blueprint.get(_IN_ENVIRONMENT)
 @needs(Role.VIEWER)
+@gives(PUBLISHED_FLAG, etag=True)
 def get_flag_in_environment(
     project_key: str, flag_key: str, environment_key: str
 ) -> ResponseReturnValue:
@@ -103,6 +126,8 @@ def get_flag_in_environment(
 @blueprint.post(f"{_IN_ENVIRONMENT}/<any(on, off, kill, unkill):verb>")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(body=CommentBody, if_match=True)
+@gives(CHANGED, etag=True)
 def switch_flag(
     project_key: str, flag_key: str, environment_key: str, verb: str
 ) -> ResponseReturnValue:
@@ -115,6 +140,8 @@ def switch_flag(
 
 @blueprint.get("/projects/<project_key>/flags/<path:flag_key>/history")
 @needs(Role.VIEWER)
+@takes(query=HistoryQuery)
+@gives(list_of(AUDIT_ENTRY))
 def get_history(project_key: str, flag_key: str) -> ResponseReturnValue:
     """List what was done to a flag, newest first."""
     query = read_query(HistoryQuery)
@@ -134,6 +161,8 @@ def get_history(project_key: str, flag_key: str) -> ResponseReturnValue:
 @blueprint.post("/projects/<project_key>/changes")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(body=CHANGE, if_match=True)
+@gives(CHANGED, etag=True)
 def change_flags(project_key: str) -> ResponseReturnValue:
     """Preview or apply a list of instructions: all of them or none."""
     change = parse_change(read_object())
@@ -161,6 +190,7 @@ def change_flags(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/environments/<environment_key>/segments")
 @needs(Role.VIEWER)
+@gives(list_of(SEGMENT))
 def list_segments(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List an environment's segments by key."""
     read_query(Query)
@@ -171,6 +201,7 @@ def list_segments(project_key: str, environment_key: str) -> ResponseReturnValue
 
 @blueprint.get("/projects/<project_key>/environments/<environment_key>/segments/<segment_key>")
 @needs(Role.VIEWER)
+@gives(SEGMENT, etag=True)
 def get_segment(project_key: str, environment_key: str, segment_key: str) -> ResponseReturnValue:
     """Return a segment."""
     read_query(Query)

@@ -17,9 +17,11 @@ from flags.models import Environment
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint
 from web.api.render import document, page, upon_expected
+from web.api.shapes import HOLDOUT, OBJECT, STANDING_AUDIT, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
+from web.contract import gives, takes
 from web.transactions import reading, transaction
 
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
@@ -33,6 +35,7 @@ class HoldoutBody(Body):
 
 @blueprint.get(f"{_PLACE}/holdout")
 @needs(Role.VIEWER)
+@gives(HOLDOUT)
 def get_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Return the holdout, and what all that shipped has brought against it."""
     read_query(Query)
@@ -42,6 +45,8 @@ def get_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 @blueprint.put(f"{_PLACE}/holdout")
 @needs(Role.ADMIN)
+@takes(body=HoldoutBody, if_match=True)
+@gives(HOLDOUT)
 def set_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Hold a share of all units out of everything, or a larger one."""
     body = read_body(HoldoutBody)
@@ -54,6 +59,8 @@ def set_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 @blueprint.delete(f"{_PLACE}/holdout")
 @needs(Role.ADMIN)
+@takes(if_match=True)
+@gives(HOLDOUT)
 def end_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Let everybody in again: all rules are published without the holdout, in one revision."""
     with transaction() as session:
@@ -63,6 +70,7 @@ def end_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 @blueprint.get(f"{_PLACE}/audits")
 @needs(Role.VIEWER)
+@gives(list_of(STANDING_AUDIT, tally=OBJECT))
 def list_audits(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List the standing audits of the environment's layers, the newest period first."""
     read_query(Query)

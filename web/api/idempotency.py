@@ -29,6 +29,7 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 KEPT_FOR = dt.timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_IDEMPOTENT = "flagstone_idempotent"
 _KEPT_HEADERS = ("Content-Type", "ETag", "Location")
 
 View = Callable[..., ResponseReturnValue]
@@ -55,9 +56,15 @@ def idempotent(*, secret: bool = False) -> Callable[[View], View]:
                 session.add(row)
             return response
 
+        setattr(answer, _IDEMPOTENT, True)
         return answer
 
     return decorate
+
+
+def is_idempotent(view: Callable[..., Any]) -> bool:
+    """Tell whether callers may send an ``Idempotency-Key`` to a view."""
+    return bool(getattr(view, _IDEMPOTENT, False))
 
 
 def _fingerprint() -> str:

@@ -12,10 +12,14 @@ from flags.imports import ImportOutcome, import_flag_set
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import document, expected
+from web.api.shapes import IMPORTED
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Query, read_object, read_query
+from web.contract import Document, gives, takes
 from web.transactions import reading, transaction
+
+FLAG_SET = Document("FlagSet", "A flag set, as SDKs read it or as an importer writes it.")
 
 
 class ImportQuery(Query):
@@ -28,6 +32,8 @@ class ImportQuery(Query):
 @blueprint.post("/projects/<project_key>/environments/<environment_key>/import")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(query=ImportQuery, body=FLAG_SET, if_match=True)
+@gives(IMPORTED, etag=True)
 def import_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Preview or apply a flag set: what of it can come, in one revision."""
     query = read_query(ImportQuery)

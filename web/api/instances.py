@@ -11,9 +11,11 @@ from pydantic import Field
 from flags import instances
 from web.api.blueprint import blueprint
 from web.api.render import PageQuery, document, page
+from web.api.shapes import INSTANCES
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import read_query
+from web.contract import gives, takes
 from web.transactions import now, reading
 
 
@@ -26,6 +28,8 @@ class InstanceQuery(PageQuery):
 
 @blueprint.get("/projects/<project_key>/environments/<environment_key>/instances")
 @needs(Role.VIEWER)
+@takes(query=InstanceQuery)
+@gives(INSTANCES)
 def list_instances(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List SDK clients with the revision that each applied; the first page has the fallbacks."""
     query = read_query(InstanceQuery)

@@ -14,9 +14,11 @@ from flags import services
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint
 from web.api.render import document, page, upon_expected
+from web.api.shapes import LAYER, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
+from web.contract import gives, takes
 from web.transactions import reading, transaction
 
 _LIST = "/projects/<project_key>/environments/<environment_key>/layers"
@@ -31,6 +33,7 @@ class LayerBody(Body):
 
 @blueprint.get(_LIST)
 @needs(Role.VIEWER)
+@gives(list_of(LAYER))
 def list_layers(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List an environment's layers: who has which share, and what is free."""
     read_query(Query)
@@ -42,6 +45,7 @@ def list_layers(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 @blueprint.get(_ITEM)
 @needs(Role.VIEWER)
+@gives(LAYER)
 def get_layer(project_key: str, environment_key: str, layer_key: str) -> ResponseReturnValue:
     """Return a layer."""
     read_query(Query)
@@ -52,6 +56,8 @@ def get_layer(project_key: str, environment_key: str, layer_key: str) -> Respons
 
 @blueprint.put(_ITEM)
 @needs(Role.EDITOR)
+@takes(body=LayerBody, if_match=True)
+@gives(LAYER, 200, 201)
 def put_layer(project_key: str, environment_key: str, layer_key: str) -> ResponseReturnValue:
     """Make a layer, or describe it anew."""
     body = read_body(LayerBody)
@@ -69,6 +75,8 @@ def put_layer(project_key: str, environment_key: str, layer_key: str) -> Respons
 
 @blueprint.delete(_ITEM)
 @needs(Role.EDITOR)
+@takes(if_match=True)
+@gives(None, 204)
 def delete_layer(project_key: str, environment_key: str, layer_key: str) -> ResponseReturnValue:
     """Forget a layer that no sealed experiment needs."""
     with transaction() as session:

@@ -13,9 +13,11 @@ from experiments.value import ledger
 from flags import services
 from web.api.blueprint import blueprint
 from web.api.render import PageQuery, document, page
+from web.api.shapes import LEDGER_ENTRY, OBJECTS, OUTCOME, TEXT, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import read_query
+from web.contract import gives, takes
 from web.transactions import now, reading
 
 
@@ -27,6 +29,8 @@ class LedgerQuery(PageQuery):
 
 @blueprint.get("/projects/<project_key>/ledger")
 @needs(Role.VIEWER)
+@takes(query=LedgerQuery)
+@gives(list_of(LEDGER_ENTRY, balances=OBJECTS, waterfalls=OBJECTS))
 def list_ledger(project_key: str) -> ResponseReturnValue:
     """List entries, newest first, with balances and what became of every promise."""
     query = read_query(LedgerQuery)
@@ -51,6 +55,7 @@ def list_ledger(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/ledger.csv")
 @needs(Role.VIEWER)
+@gives(TEXT, media_type="text/csv")
 def download_ledger(project_key: str) -> ResponseReturnValue:
     """Return the whole ledger as CSV, oldest entry first."""
     with reading() as session:
@@ -62,6 +67,7 @@ def download_ledger(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/outcomes")
 @needs(Role.VIEWER)
+@gives(list_of(OUTCOME))
 def list_outcomes(project_key: str) -> ResponseReturnValue:
     """List what was achieved, each number with its definition and its cases."""
     with reading() as session:

@@ -10,10 +10,12 @@ from pydantic import Field
 from web.api.account import user_document
 from web.api.blueprint import blueprint
 from web.api.render import document, page
+from web.api.shapes import PERSON, list_of
 from web.auth import service
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
+from web.contract import gives, takes
 from web.transactions import now, reading, transaction
 
 Text = Annotated[str, Field(max_length=1024)]
@@ -38,6 +40,7 @@ class MemberEdit(Body):
 
 @blueprint.get("/members")
 @needs(Role.ADMIN)
+@gives(list_of(PERSON))
 def list_members() -> ResponseReturnValue:
     """List everybody, by address."""
     read_query(Query)
@@ -48,6 +51,8 @@ def list_members() -> ResponseReturnValue:
 
 @blueprint.post("/members")
 @needs(Role.ADMIN)
+@takes(body=MemberBody)
+@gives(PERSON, 201)
 def create_member() -> ResponseReturnValue:
     """Create a person with a first password."""
     caller = current_caller()
@@ -68,6 +73,8 @@ def create_member() -> ResponseReturnValue:
 
 @blueprint.patch("/members/<int(max=2147483647):member_id>")
 @needs(Role.ADMIN)
+@takes(body=MemberEdit)
+@gives(PERSON)
 def change_member(member_id: int) -> ResponseReturnValue:
     """Change a role, shut a person out or in, give a new password; their sessions end."""
     caller = current_caller()

@@ -15,12 +15,15 @@ from experiments.catalogue.views import (
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import document, page, upon_expected
+from web.api.shapes import LISTED_METRIC, METRIC, METRIC_USE, METRIC_WITH_HISTORY, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import NoBody, Query, read_body, read_object, read_query
+from web.contract import Document, gives, takes
 from web.transactions import reading, transaction
 
 _ITEM = "/projects/<project_key>/metrics/<metric_key>"
+METRIC_DOCUMENT = Document("MetricDocument", "A metric as a plan would declare it, with its owner.")
 
 
 class ListQuery(Query):
@@ -31,6 +34,8 @@ class ListQuery(Query):
 
 @blueprint.get("/projects/<project_key>/metrics")
 @needs(Role.VIEWER)
+@takes(query=ListQuery)
+@gives(list_of(LISTED_METRIC))
 def list_metrics(project_key: str) -> ResponseReturnValue:
     """List the catalogue by key."""
     query = read_query(ListQuery)
@@ -51,6 +56,7 @@ def list_metrics(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get(_ITEM)
 @needs(Role.VIEWER)
+@gives(METRIC_WITH_HISTORY, etag=True)
 def get_metric(project_key: str, metric_key: str) -> ResponseReturnValue:
     """Return a metric with all its versions; its ETag is the newest one."""
     read_query(Query)
@@ -62,6 +68,7 @@ def get_metric(project_key: str, metric_key: str) -> ResponseReturnValue:
 
 @blueprint.get(f"{_ITEM}/use")
 @needs(Role.VIEWER)
+@gives(METRIC_USE)
 def get_use(project_key: str, metric_key: str) -> ResponseReturnValue:
     """Return the experiments that used a metric with what they found, and how sensitive it is."""
     read_query(Query)
@@ -74,6 +81,8 @@ def get_use(project_key: str, metric_key: str) -> ResponseReturnValue:
 
 @blueprint.put(_ITEM)
 @needs(Role.EDITOR)
+@takes(body=METRIC_DOCUMENT, if_match=True)
+@gives(METRIC, 200, 201, etag=True)
 def put_metric(project_key: str, metric_key: str) -> ResponseReturnValue:
     """Add a metric, or write its next version: the body is its document."""
     body = read_object()
@@ -87,6 +96,8 @@ def put_metric(project_key: str, metric_key: str) -> ResponseReturnValue:
 @blueprint.post(f"{_ITEM}/<any(archive, unarchive):verb>")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(if_match=True)
+@gives(METRIC, etag=True)
 def archive_metric(project_key: str, metric_key: str, verb: str) -> ResponseReturnValue:
     """Take a metric out of use for new plans, or back."""
     read_body(NoBody)

@@ -23,9 +23,11 @@ from flags import services
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import document, page, upon_expected
+from web.api.shapes import POLICY, POLICY_WITH_HISTORY, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import NoBody, Query, read_body, read_object, read_query
+from web.contract import Document, gives, takes
 from web.transactions import reading, transaction
 
 _ITEM = "/projects/<project_key>/policies/<policy_name>"
@@ -34,6 +36,7 @@ _VERBS: Mapping[str, Callable[..., PolicyRow]] = {
     "archive": partial(policies.set_archived, archived=True),
     "unarchive": partial(policies.set_archived, archived=False),
 }
+POLICY_DOCUMENT = Document("PolicyDocument", "A policy: with which error rates is decided.")
 
 
 class ListQuery(Query):
@@ -44,6 +47,8 @@ class ListQuery(Query):
 
 @blueprint.get("/projects/<project_key>/policies")
 @needs(Role.VIEWER)
+@takes(query=ListQuery)
+@gives(list_of(POLICY))
 def list_policies(project_key: str) -> ResponseReturnValue:
     """List built-in and stored policies, each with its operating characteristics."""
     query = read_query(ListQuery)
@@ -55,6 +60,7 @@ def list_policies(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get(_ITEM)
 @needs(Role.VIEWER)
+@gives(POLICY_WITH_HISTORY, etag=True)
 def get_policy(project_key: str, policy_name: str) -> ResponseReturnValue:
     """Return a policy with all its versions; its ETag is the newest one."""
     read_query(Query)
@@ -72,6 +78,8 @@ def get_policy(project_key: str, policy_name: str) -> ResponseReturnValue:
 
 @blueprint.put(_ITEM)
 @needs(Role.EDITOR)
+@takes(body=POLICY_DOCUMENT, if_match=True)
+@gives(POLICY, 200, 201, etag=True)
 def put_policy(project_key: str, policy_name: str) -> ResponseReturnValue:
     """Write a policy's next version, a draft: the body is its document."""
     body = read_object()
@@ -85,6 +93,8 @@ def put_policy(project_key: str, policy_name: str) -> ResponseReturnValue:
 @blueprint.post(f"{_ITEM}/<any(publish, archive, unarchive):verb>")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(if_match=True)
+@gives(POLICY, etag=True)
 def change_policy(project_key: str, policy_name: str, verb: str) -> ResponseReturnValue:
     """Let plans take a draft that was tried; take a policy out of use for new plans, or back."""
     read_body(NoBody)

@@ -12,9 +12,11 @@ from flags.models import Environment, Project
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import document, page
+from web.api.shapes import ENVIRONMENT, PROJECT, list_of
 from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
+from web.contract import gives, takes
 from web.transactions import reading, transaction
 
 Text = Annotated[str, Field(max_length=1024)]
@@ -37,6 +39,7 @@ class EnvironmentBody(Body):
 
 @blueprint.get("/projects")
 @needs(Role.VIEWER)
+@gives(list_of(PROJECT))
 def list_projects() -> ResponseReturnValue:
     """List the projects that the caller may see."""
     read_query(Query)
@@ -49,6 +52,8 @@ def list_projects() -> ResponseReturnValue:
 @blueprint.post("/projects")
 @needs(Role.ADMIN)
 @idempotent()
+@takes(body=ProjectBody)
+@gives(PROJECT, 201)
 def create_project() -> ResponseReturnValue:
     """Create a project with the environments ``production`` and ``staging``."""
     caller = current_caller()
@@ -61,6 +66,7 @@ def create_project() -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>")
 @needs(Role.VIEWER)
+@gives(PROJECT)
 def get_project(project_key: str) -> ResponseReturnValue:
     """Return a project."""
     read_query(Query)
@@ -70,6 +76,7 @@ def get_project(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/environments")
 @needs(Role.VIEWER)
+@gives(list_of(ENVIRONMENT))
 def list_environments(project_key: str) -> ResponseReturnValue:
     """List a project's environments in its order."""
     read_query(Query)
@@ -81,6 +88,8 @@ def list_environments(project_key: str) -> ResponseReturnValue:
 @blueprint.post("/projects/<project_key>/environments")
 @needs(Role.ADMIN)
 @idempotent()
+@takes(body=EnvironmentBody)
+@gives(ENVIRONMENT, 201, etag=True)
 def create_environment(project_key: str) -> ResponseReturnValue:
     """Create an environment, in which every flag is off."""
     body = read_body(EnvironmentBody)
@@ -98,6 +107,7 @@ def create_environment(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/environments/<environment_key>")
 @needs(Role.VIEWER)
+@gives(ENVIRONMENT, etag=True)
 def get_environment(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Return an environment; its ETag is the number of its newest revision."""
     read_query(Query)

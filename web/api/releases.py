@@ -15,6 +15,7 @@ from experiments.people import services as experiments
 from flags import services
 from web.api.blueprint import blueprint
 from web.api.experiment_parts import (
+    ExperimentQuery,
     ListQuery,
     StopBody,
     carry_out,
@@ -27,17 +28,22 @@ from web.api.experiment_parts import (
 from web.api.idempotency import idempotent
 from web.api.queries import count_looks, newest_look
 from web.api.render import document, page
+from web.api.shapes import LISTED_RELEASE, RECORD, RELEASE, TEXT, list_of
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import NoBody, read_body, read_object, read_query
+from web.contract import Document, gives, takes
 from web.transactions import now, reading, transaction
 
 _ALL = "/projects/<project_key>/releases"
 _ITEM = f"{_ALL}/<release_key>"
+RELEASE_DOCUMENT = Document("ReleasePlan", "Flag, variant, guards, steps, customer.")
 
 
 @blueprint.get(_ALL)
 @needs(Role.VIEWER)
+@takes(query=ListQuery)
+@gives(list_of(LISTED_RELEASE))
 def list_releases(project_key: str) -> ResponseReturnValue:
     """List a project's releases, newest first, each with its step and what that waits for."""
     query = read_query(ListQuery)
@@ -50,6 +56,8 @@ def list_releases(project_key: str) -> ResponseReturnValue:
 @blueprint.post(_ALL)
 @needs(Role.EDITOR)
 @idempotent()
+@takes(body=RELEASE_DOCUMENT)
+@gives(RELEASE, 201, etag=True)
 def create_release(project_key: str) -> ResponseReturnValue:
     """Draft a release: flag, variant, guards, steps, customer."""
     body = read_object()
@@ -61,6 +69,8 @@ def create_release(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get(_ITEM)
 @needs(Role.VIEWER)
+@takes(query=ExperimentQuery)
+@gives(RELEASE, etag=True)
 def get_release(project_key: str, release_key: str) -> ResponseReturnValue:
     """Return a release with its plan, its step and what that waits for."""
     with reading() as session:
@@ -70,6 +80,8 @@ def get_release(project_key: str, release_key: str) -> ResponseReturnValue:
 @blueprint.post(f"{_ITEM}/<any(start, approve):verb>")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(query=ExperimentQuery)
+@gives(RELEASE, etag=True)
 def advance_release(project_key: str, release_key: str, verb: str) -> ResponseReturnValue:
     """Seal and serve the first step, or (somebody else) approve the present one."""
     read_body(NoBody)
@@ -80,6 +92,8 @@ def advance_release(project_key: str, release_key: str, verb: str) -> ResponseRe
 @blueprint.post(f"{_ITEM}/stop")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(query=ExperimentQuery, body=StopBody)
+@gives(RELEASE, etag=True)
 def stop_release(project_key: str, release_key: str) -> ResponseReturnValue:
     """Stop a release with a reason; whoever has the variant gets control."""
     body = read_body(StopBody)
@@ -94,6 +108,8 @@ def _stop(session: Session, *where: str, **said: Any) -> Experiment:
 
 @blueprint.get(f"{_ITEM}/card.txt")
 @needs(Role.VIEWER)
+@takes(query=ExperimentQuery)
+@gives(TEXT, media_type="text/plain")
 def get_release_card(project_key: str, release_key: str) -> ResponseReturnValue:
     """Return the release's card as plain text."""
     with reading() as session:
@@ -102,6 +118,8 @@ def get_release_card(project_key: str, release_key: str) -> ResponseReturnValue:
 
 @blueprint.get(f"{_ITEM}/record")
 @needs(Role.VIEWER)
+@takes(query=ExperimentQuery)
+@gives(RECORD)
 def get_release_record(project_key: str, release_key: str) -> ResponseReturnValue:
     """Return the decision records, for ``flagstone verify``."""
     with reading() as session:

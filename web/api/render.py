@@ -15,6 +15,7 @@ from pydantic import Field
 from flags.errors import InvalidInputError
 from web.auth.guard import WhoAndWhen, who_and_when
 from web.body import Query
+from web.contract import note_read
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
@@ -94,6 +95,7 @@ class Expected:
 
 def expected() -> Expected:
     """Return what the request's ``If-Match`` expects."""
+    note_read("if_match")
     given = request.headers.get("If-Match", "*").strip()
     if given == "*":
         return Expected()

@@ -14,9 +14,11 @@ from experiments.people import requests
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import PageQuery, document, expected_version, page
+from web.api.shapes import REQUEST, list_of
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, read_body, read_query
+from web.contract import gives, takes
 from web.transactions import reading, transaction
 
 _LIST = "/projects/<project_key>/requests"
@@ -67,6 +69,8 @@ class RequestEnd(Body):
 
 @blueprint.get(_LIST)
 @needs(Role.VIEWER)
+@takes(query=RequestQuery)
+@gives(list_of(REQUEST))
 def list_requests(project_key: str) -> ResponseReturnValue:
     """List a project's requests, newest first."""
     query = read_query(RequestQuery)
@@ -88,6 +92,8 @@ def list_requests(project_key: str) -> ResponseReturnValue:
 @blueprint.post(_LIST)
 @needs(Role.EDITOR)
 @idempotent()
+@takes(body=NewRequest)
+@gives(REQUEST, 201, etag=True)
 def create_request(project_key: str) -> ResponseReturnValue:
     """Take in a request."""
     body = read_body(NewRequest)
@@ -106,6 +112,7 @@ def create_request(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get(_ITEM)
 @needs(Role.VIEWER)
+@gives(REQUEST, etag=True)
 def get_request(project_key: str, request_id: int) -> ResponseReturnValue:
     """Return one request."""
     with reading() as session:
@@ -115,6 +122,8 @@ def get_request(project_key: str, request_id: int) -> ResponseReturnValue:
 
 @blueprint.patch(_ITEM)
 @needs(Role.EDITOR)
+@takes(body=RequestEdit, if_match=True)
+@gives(REQUEST, etag=True)
 def edit_request(project_key: str, request_id: int) -> ResponseReturnValue:
     """Change title, text, class or asker."""
     changes = read_body(RequestEdit).model_dump(by_alias=True, exclude_none=True)
@@ -124,6 +133,8 @@ def edit_request(project_key: str, request_id: int) -> ResponseReturnValue:
 @blueprint.post(f"{_ITEM}/link")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(body=RequestLink, if_match=True)
+@gives(REQUEST, etag=True)
 def link_request(project_key: str, request_id: int) -> ResponseReturnValue:
     """Say which flag causes the request, or will resolve it."""
     body = read_body(RequestLink)
@@ -135,6 +146,8 @@ def link_request(project_key: str, request_id: int) -> ResponseReturnValue:
 @blueprint.post(f"{_ITEM}/resolve")
 @needs(Role.EDITOR)
 @idempotent()
+@takes(body=RequestEnd, if_match=True)
+@gives(REQUEST, etag=True)
 def resolve_request(project_key: str, request_id: int) -> ResponseReturnValue:
     """Close a request: resolved, or declined with a note."""
     body = read_body(RequestEnd)

@@ -11,16 +11,20 @@ from experiments.models import SourceRow
 from experiments.sources import services as sources
 from web.api.blueprint import blueprint
 from web.api.render import document, page, upon_expected
+from web.api.shapes import SOURCE, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Query, read_object, read_query
+from web.contract import Document, gives, takes
 from web.transactions import reading, transaction
 
 _ITEM = "/projects/<project_key>/sources/<source_key>"
+SOURCE_DOCUMENT = Document("SourceDocument", "Where rows are found: its kind, and url_env.")
 
 
 @blueprint.get("/projects/<project_key>/sources")
 @needs(Role.VIEWER)
+@gives(list_of(SOURCE))
 def list_sources(project_key: str) -> ResponseReturnValue:
     """List a project's sources by key."""
     read_query(Query)
@@ -31,6 +35,7 @@ def list_sources(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get(_ITEM)
 @needs(Role.VIEWER)
+@gives(SOURCE, etag=True)
 def get_source(project_key: str, source_key: str) -> ResponseReturnValue:
     """Return a source; its ETag is its version."""
     read_query(Query)
@@ -41,6 +46,8 @@ def get_source(project_key: str, source_key: str) -> ResponseReturnValue:
 
 @blueprint.put(_ITEM)
 @needs(Role.ADMIN)
+@takes(body=SOURCE_DOCUMENT, if_match=True)
+@gives(SOURCE, 200, 201, etag=True)
 def put_source(project_key: str, source_key: str) -> ResponseReturnValue:
     """Declare a source, or write it anew: the body is its document."""
     body = read_object()
@@ -51,6 +58,8 @@ def put_source(project_key: str, source_key: str) -> ResponseReturnValue:
 
 @blueprint.delete(_ITEM)
 @needs(Role.ADMIN)
+@takes(if_match=True)
+@gives(None, 204)
 def delete_source(project_key: str, source_key: str) -> ResponseReturnValue:
     """Forget a source that no sealed experiment needs."""
     with transaction() as session:

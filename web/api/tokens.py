@@ -14,12 +14,14 @@ from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import document, page
+from web.api.shapes import NEW_TOKEN, TOKEN, list_of
 from web.api.times import parse_instant
 from web.auth import service
 from web.auth.guard import current_caller, needs
 from web.auth.models import Token
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
+from web.contract import gives, takes
 from web.transactions import now, reading, transaction
 
 Text = Annotated[str, Field(max_length=1024)]
@@ -45,6 +47,7 @@ class ProjectTokenBody(Body):
 
 @blueprint.get("/tokens")
 @needs(Role.ADMIN)
+@gives(list_of(TOKEN))
 def list_global_tokens() -> ResponseReturnValue:
     """List the keys that are good for every project."""
     read_query(Query)
@@ -58,6 +61,8 @@ def list_global_tokens() -> ResponseReturnValue:
 @blueprint.post("/tokens")
 @needs(Role.ADMIN)
 @idempotent(secret=True)
+@takes(body=UserTokenBody)
+@gives(NEW_TOKEN, 201)
 def create_global_token() -> ResponseReturnValue:
     """Create a ``usr`` key that is good for every project; its text is shown this once."""
     caller = current_caller()
@@ -78,6 +83,7 @@ def create_global_token() -> ResponseReturnValue:
 
 @blueprint.post("/tokens/<int(max=2147483647):token_id>/revoke")
 @needs(Role.ADMIN)
+@gives(TOKEN)
 def revoke_global_token(token_id: int) -> ResponseReturnValue:
     """Shut a key that is good for every project, for ever."""
     caller = current_caller()
@@ -90,6 +96,7 @@ def revoke_global_token(token_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/tokens")
 @needs(Role.ADMIN)
+@gives(list_of(TOKEN))
 def list_project_tokens(project_key: str) -> ResponseReturnValue:
     """List the keys of a project and its environments, newest first."""
     read_query(Query)
@@ -103,6 +110,8 @@ def list_project_tokens(project_key: str) -> ResponseReturnValue:
 @blueprint.post("/projects/<project_key>/tokens")
 @needs(Role.ADMIN)
 @idempotent(secret=True)
+@takes(body=ProjectTokenBody)
+@gives(NEW_TOKEN, 201)
 def create_project_token(project_key: str) -> ResponseReturnValue:
     """Create a key for an environment (``srv``, ``cli``) or the project (``usr``); shown once."""
     body = read_body(ProjectTokenBody)
@@ -128,6 +137,7 @@ def create_project_token(project_key: str) -> ResponseReturnValue:
 
 @blueprint.post("/projects/<project_key>/tokens/<int(max=2147483647):token_id>/revoke")
 @needs(Role.ADMIN)
+@gives(TOKEN)
 def revoke_project_token(project_key: str, token_id: int) -> ResponseReturnValue:
     """Shut a key of the project, for ever; connected SDKs are turned away."""
     with transaction() as session:

@@ -8,18 +8,22 @@ from sqlmodel import Session
 from experiments.people import services as experiments
 from experiments.people import unscheduled
 from web.api.blueprint import blueprint
-from web.api.experiment_parts import environment_of
+from web.api.experiment_parts import ExperimentQuery, environment_of
 from web.api.experiments import ITEM
 from web.api.idempotency import idempotent
 from web.api.render import document
+from web.api.shapes import READING
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import NoBody, read_body
+from web.contract import gives, takes
 from web.transactions import now, reading, transaction
 
 
 @blueprint.get(f"{ITEM}/looks/now")
 @needs(Role.VIEWER)
+@takes(query=ExperimentQuery)
+@gives(READING)
 def get_unscheduled_look(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Return the last reading between looks; ``pending`` until the worker has answered."""
     with reading() as session:
@@ -30,6 +34,8 @@ def get_unscheduled_look(project_key: str, experiment_key: str) -> ResponseRetur
 @blueprint.post(f"{ITEM}/looks/now")
 @needs(Role.VIEWER)
 @idempotent()
+@takes(query=ExperimentQuery)
+@gives(READING)
 def ask_unscheduled_look(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Ask for intervals that hold at every moment; they decide nothing."""
     read_body(NoBody)

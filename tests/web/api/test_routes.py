@@ -17,6 +17,7 @@ from experiments.models import Experiment, Look
 from experiments.value.ledger import first_fault
 from flags.audit import verify_chain
 from flags.database import Database
+from tests.web.api.documented import Answers
 from web.app import create_flask_app
 from web.auth.guard import needed_role
 from web.settings import Settings
@@ -44,6 +45,10 @@ PLAN: dict[str, Any] = {
     ],
     "expected": {"units_per_day": 900, "metrics": {"purchases": {"baseline": 0.1}}},
 }
+
+
+# What this walk through all routes never sends; each has a test of its own beside it.
+ONLY_READ_WHERE_SENT: dict[str, set[str]] = {}
 
 
 class Visits:
@@ -111,7 +116,7 @@ def test_every_post_that_writes_as_somebody_takes_an_idempotency_key(bare_app: F
 
 
 def test_every_route_works(service: Any) -> None:
-    visits = Visits(service.app)
+    visits, answers = Visits(service.app), Answers(service.app)
     people_and_keys(service)
     flags_and_their_past(service.caller("admin"))
     a_source_from_first_to_last(service.caller("admin"))
@@ -123,11 +128,21 @@ def test_every_route_works(service: Any) -> None:
     experiment_from_draft_to_shipping(service)
     requests_and_money(service.caller("editor"))
     a_release_from_first_to_last(service)
+    the_documentation(service.caller("viewer"))
     assert visits.seen == set(routes(service.app))
+    assert answers.faults == []
+    assert answers.never_read(service.app) == ONLY_READ_WHERE_SENT
     with service.database.read() as session:
         from flags.models import AuditEntry
 
         assert verify_chain(session.exec(select(AuditEntry)).all()) is None
+
+
+def the_documentation(caller: Any) -> None:
+    assert caller.ok("GET", "/openapi.json")["openapi"] == "3.1.0"
+    page = caller.get("/docs")
+    assert page.mimetype == "text/html"
+    assert "change_flags" in page.get_data(as_text=True)
 
 
 def people_and_keys(service: Any) -> None:

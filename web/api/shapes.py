@@ -1,0 +1,379 @@
+"""What the API answers with, as JSON schemas: named ones are components of the OpenAPI document.
+
+A test holds every answer of the routes against its shape: a key that is answered and not described
+here fails it, and so does one that is described and missing. Callers are to expect new keys.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from flags.instances import Fallback, InstanceView
+from web.contract import Schema
+
+TEXT: Schema = {"type": "string"}
+YES_OR_NO: Schema = {"type": "boolean"}
+WHOLE: Schema = {"type": "integer"}
+NUMBER: Schema = {"type": "number"}
+INSTANT: Schema = {"type": "string", "format": "date-time"}
+OBJECT: Schema = {"type": "object"}
+ARRAY: Schema = {"type": "array"}
+TEXTS: Schema = {"type": "array", "items": TEXT}
+OBJECTS: Schema = {"type": "array", "items": OBJECT}
+
+
+def maybe(schema: Schema) -> Schema:
+    """Allow null too."""
+    if isinstance(schema.get("type"), str) and "$ref" not in schema and "title" not in schema:
+        return {**schema, "type": [schema["type"], "null"]}
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def shape(title: str, /, **fields: Schema) -> Schema:
+    """Describe an object under a name; every field is always there."""
+    return {
+        "type": "object",
+        "title": title,
+        "properties": fields,
+        "required": list(fields),
+    }
+
+
+def with_optional(schema: Schema, /, **fields: Schema) -> Schema:
+    """Add fields that are not always there."""
+    return {**schema, "properties": {**schema["properties"], **fields}}
+
+
+def extended(schema: Schema, title: str, /, **fields: Schema) -> Schema:
+    """Describe an object that has more fields than another."""
+    return shape(title, **schema["properties"], **fields)
+
+
+def opened(schema: Schema) -> Schema:
+    """Say that an object has more fields than those named, which differ from case to case."""
+    return {**schema, "additionalProperties": True}
+
+
+def list_of(item: Schema, /, **beside: Schema) -> Schema:
+    """Describe a page of a list: ``next_cursor`` is null on the last page."""
+    fields = {"items": {"type": "array", "items": item}, "next_cursor": maybe(TEXT), **beside}
+    return {"type": "object", "properties": fields, "required": list(fields)}
+
+
+def by_key(item: Schema) -> Schema:
+    """Describe an object whose names are keys of things."""
+    return {"type": "object", "additionalProperties": item}
+
+
+def of_dataclass(kind: type) -> dict[str, Any]:
+    """Describe a dataclass as it is answered."""
+    return TypeAdapter(kind).json_schema(mode="serialization")
+
+
+PERSON = shape(
+    "Person", id=WHOLE, email=TEXT, name=TEXT, role=TEXT, disabled=YES_OR_NO, created_at=INSTANT
+)
+SET_UP = shape("SetUp", user=PERSON, project=TEXT)
+SIGNED_IN = shape("SignedIn", user=PERSON, csrf_token=TEXT)
+CALLER = shape(
+    "Caller", kind=TEXT, name=TEXT, role=TEXT, project=maybe(TEXT), csrf_token=maybe(TEXT)
+)
+TOKEN = shape(
+    "Token",
+    id=WHOLE,
+    kind={"enum": ["srv", "cli", "usr"]},
+    name=TEXT,
+    project=maybe(TEXT),
+    environment=maybe(TEXT),
+    role=maybe(TEXT),
+    created_by=TEXT,
+    created_at=INSTANT,
+    expires_at=maybe(INSTANT),
+    revoked_at=maybe(INSTANT),
+    live=YES_OR_NO,
+)
+NEW_TOKEN = extended(TOKEN, "NewToken", token=TEXT)
+PROJECT = shape("Project", key=TEXT, name=TEXT, created_at=INSTANT)
+ENVIRONMENT = shape(
+    "Environment", key=TEXT, name=TEXT, production=YES_OR_NO, revision=WHOLE, created_at=INSTANT
+)
+
+_STANDING: dict[str, Schema] = {
+    "environment": TEXT,
+    "version": WHOLE,
+    "updated_at": INSTANT,
+    "state_word": TEXT,
+    "sentence": TEXT,
+}
+_RULES: dict[str, Schema] = {
+    "enabled": YES_OR_NO,
+    "killed": YES_OR_NO,
+    "off": maybe(TEXT),
+    "prerequisites": OBJECTS,
+    "targets": OBJECTS,
+    "rules": OBJECTS,
+    "default": maybe(TEXT),
+}
+FLAG = shape(
+    "Flag",
+    key=TEXT,
+    type={"enum": ["boolean", "string", "integer", "float", "object"]},
+    name=TEXT,
+    description=TEXT,
+    owner=TEXT,
+    client=YES_OR_NO,
+    archived=YES_OR_NO,
+    metadata=OBJECT,
+    variants=by_key(OBJECT),
+    created_at=INSTANT,
+    environments=by_key(shape("FlagState", **_RULES, **_STANDING)),
+)
+PUBLISHED_FLAG = shape(
+    "PublishedFlag",
+    key=TEXT,
+    type=TEXT,
+    client=YES_OR_NO,
+    variants=by_key(OBJECT),
+    metadata=OBJECT,
+    name=TEXT,
+    archived=YES_OR_NO,
+    **_RULES,
+    **_STANDING,
+)
+_DONE: dict[str, Schema] = {
+    "mode": {"enum": ["preview", "apply"]},
+    "environment": TEXT,
+    "changed": YES_OR_NO,
+    "revision": WHOLE,
+    "published": by_key(WHOLE),
+    "before": by_key(maybe(OBJECT)),
+    "after": by_key(maybe(OBJECT)),
+    "segments_before": OBJECT,
+    "segments_after": OBJECT,
+}
+# A preview says besides whom the change would move.
+CHANGED = with_optional(
+    shape("ChangeResult", **_DONE, sentence=TEXT),
+    verdict={"enum": ["no_op", "only_widens", "only_narrows", "moves_others", None]},
+    verdict_sentence=TEXT,
+    witness=maybe(OBJECT),
+    reason=maybe(TEXT),
+    verdicts=OBJECTS,
+    blast_radius=OBJECT,
+)
+IMPORTED = shape(
+    "ImportResult",
+    **_DONE,
+    created=TEXTS,
+    updated=TEXTS,
+    unchanged=TEXTS,
+    refused={"type": "array", "items": shape("Refusal", name=TEXT, reason=TEXT)},
+    sentences=by_key(TEXT),
+)
+SEGMENT = shape("Segment", key=TEXT, name=TEXT, condition={}, created_at=INSTANT, version=WHOLE)
+AUDIT_ENTRY = shape(
+    "AuditEntry",
+    chain=TEXT,
+    number=WHOLE,
+    project_id=WHOLE,
+    environment_id=maybe(WHOLE),
+    at=INSTANT,
+    actor=TEXT,
+    action=TEXT,
+    resource=TEXT,
+    comment=TEXT,
+    before={},
+    after={},
+    revision=maybe(WHOLE),
+    previous_hash=TEXT,
+    hash=TEXT,
+)
+REVISION = shape("Revision", number=WHOLE, etag=TEXT, actor=TEXT, comment=TEXT, created_at=INSTANT)
+WHOLE_REVISION = with_optional({**REVISION, "title": "WholeRevision"}, flag_set=OBJECT, diff=OBJECT)
+EVALUATION = with_optional(
+    shape("Evaluation", revision=WHOLE, at=INSTANT),
+    items=OBJECTS,
+    flag=TEXT,
+    value={},
+    variant=maybe(TEXT),
+    reason=TEXT,
+    on=maybe(YES_OR_NO),
+    rule=maybe(TEXT),
+    error_code=maybe(TEXT),
+    error_message=maybe(TEXT),
+    metadata=OBJECT,
+    explanation=OBJECT,
+)
+INSTANCES = with_optional(
+    list_of(of_dataclass(InstanceView), revision=WHOLE, counts=by_key(WHOLE)),
+    fallbacks={"type": "array", "items": of_dataclass(Fallback)},
+)
+CONTEXT_SAMPLE = shape(
+    "ContextSample",
+    on=YES_OR_NO,
+    size=WHOLE,
+    limit=WHOLE,
+    units=WHOLE,
+    complete=YES_OR_NO,
+    oldest=maybe(INSTANT),
+    newest=maybe(INSTANT),
+    keep_days=WHOLE,
+)
+EVENTS = shape("Events", recent_since=INSTANT, recent=OBJECTS, quality=OBJECTS)
+EVENT_TYPE = shape(
+    "EventType",
+    name=TEXT,
+    demand={"enum": ["value", "failure", "neutral"]},
+    description=TEXT,
+    changed_at=INSTANT,
+    changed_by=TEXT,
+    version=WHOLE,
+)
+
+SOURCE = opened(
+    shape("Source", key=TEXT, kind=TEXT, version=WHOLE, created_at=INSTANT, updated_at=INSTANT)
+)
+METRIC = shape(
+    "Metric",
+    key=TEXT,
+    measures=TEXT,
+    definition=OBJECT,
+    direction=TEXT,
+    owner=TEXT,
+    description=TEXT,
+    archived=YES_OR_NO,
+    built_in=YES_OR_NO,
+    version=WHOLE,
+    created_at=INSTANT,
+    changed_at=INSTANT,
+)
+LISTED_METRIC = extended(METRIC, "ListedMetric", experiments=WHOLE, sensitivity=maybe(OBJECT))
+METRIC_WITH_HISTORY = extended(METRIC, "MetricWithHistory", history=OBJECTS)
+METRIC_USE = shape("MetricUse", experiments=OBJECTS, sensitivity=maybe(OBJECT))
+POLICY = shape(
+    "Policy",
+    name=TEXT,
+    description=TEXT,
+    state=TEXT,
+    built_in=YES_OR_NO,
+    archived=YES_OR_NO,
+    version=maybe(WHOLE),
+    published_version=maybe(WHOLE),
+    document=OBJECT,
+    characteristics=maybe(OBJECT),
+    created_at=maybe(INSTANT),
+    changed_at=maybe(INSTANT),
+)
+POLICY_WITH_HISTORY = extended(POLICY, "PolicyWithHistory", history=OBJECTS)
+LAYER = shape(
+    "Layer",
+    key=TEXT,
+    description=TEXT,
+    version=maybe(WHOLE),
+    salt=TEXT,
+    buckets=WHOLE,
+    free_share=NUMBER,
+    free=ARRAY,
+    experiments=OBJECTS,
+    waiting=ARRAY,
+)
+HOLDOUT = with_optional(
+    shape("Holdout", on=YES_OR_NO, share=NUMBER, flag=TEXT),
+    rule=TEXT,
+    version=WHOLE,
+    started_at=INSTANT,
+    changed_at=INSTANT,
+    intact=YES_OR_NO,
+    effect=maybe(OBJECT),
+)
+STANDING_AUDIT = shape(
+    "StandingAudit",
+    layer=TEXT,
+    period=WHOLE,
+    looks=WHOLE,
+    at=INSTANT,
+    units=OBJECT,
+    metrics=TEXTS,
+    verdict=maybe(TEXT),
+    over=YES_OR_NO,
+    counts=YES_OR_NO,
+    false_verdict=YES_OR_NO,
+)
+
+_LISTED: dict[str, Schema] = {
+    "key": TEXT,
+    "flag": TEXT,
+    "environment": TEXT,
+    "state": TEXT,
+    "verdict": maybe(TEXT),
+    "winner": maybe(TEXT),
+    "sentence": TEXT,
+    "coverage": NUMBER,
+    "dropped": ARRAY,
+    "looks": WHOLE,
+    "plan_hash": maybe(TEXT),
+    "created_at": INSTANT,
+    **dict.fromkeys(
+        (
+            "sealed_at",
+            "started_at",
+            "next_look_at",
+            "next_ramp_at",
+            "verdict_at",
+            "confirm_by",
+            "explain_by",
+            "ended_at",
+            "closed_at",
+        ),
+        maybe(INSTANT),
+    ),
+    "verdicts": ARRAY,
+    "held_cause": maybe(TEXT),
+    "extension_seconds": NUMBER,
+    "override": maybe(OBJECT),
+    "review": maybe(OBJECT),
+    "request": maybe(OBJECT),
+    "realised": maybe(OBJECT),
+}
+LISTED_EXPERIMENT = shape("ListedExperiment", **_LISTED)
+EXPERIMENT = shape(
+    "Experiment", **_LISTED, plan=OBJECT, newer_metrics=OBJECTS, newer_policy=maybe(OBJECT)
+)
+LISTED_RELEASE = shape("ListedRelease", **_LISTED, release=maybe(OBJECT))
+RELEASE = extended(LISTED_RELEASE, "Release", plan=OBJECT)
+FORECAST = opened(shape("Forecast", status=TEXT))
+LOOK = shape("Look", number=WHOLE, at=INSTANT, verdict=maybe(TEXT), data=OBJECT, decision=OBJECT)
+READING = opened(shape("Reading", status={"enum": ["none", "pending", "ready"]}))
+RESULTS = opened(shape("Results", format=TEXT, plan=OBJECT))
+RECORD = shape("Record", experiment=OBJECT, records=OBJECTS)
+LEDGER_ENTRY = opened(shape("LedgerEntry", number=WHOLE, experiment=TEXT, kind=TEXT, hash=TEXT))
+OUTCOME = shape(
+    "Outcome",
+    key=TEXT,
+    name=TEXT,
+    value=maybe(NUMBER),
+    unit=TEXT,
+    n=WHOLE,
+    needed=WHOLE,
+    text=TEXT,
+    definition=TEXT,
+)
+REQUEST = shape(
+    "Request",
+    id=WHOLE,
+    title=TEXT,
+    text=TEXT,
+    **{"class": {"enum": ["value", "failure"]}},
+    asker=TEXT,
+    state={"enum": ["open", "linked", "resolved", "declined"]},
+    flag=maybe(TEXT),
+    relation=maybe(TEXT),
+    note=TEXT,
+    created_at=INSTANT,
+    created_by=TEXT,
+    linked_at=maybe(INSTANT),
+    resolved_at=maybe(INSTANT),
+    version=WHOLE,
+)
