@@ -34,6 +34,7 @@ __all__ = [
     "find_done",
     "get_entry",
     "verify_chain",
+    "written_together",
 ]
 
 PAGE = 500
@@ -156,6 +157,21 @@ def get_entry(session: Session, project_id: int, entry_id: int) -> AuditEntry:
     if entry is None or entry.project_id != project_id:
         raise NotFoundError(f"there is no audit entry {entry_id}", field="entry")
     return entry
+
+
+def written_together(session: Session, entry: AuditEntry) -> list[AuditEntry]:
+    """Give the entries of flags and segments that one change made with this one; and this one."""
+    if entry.revision is None or entry.environment_id is None:
+        return [entry]
+    query = select(AuditEntry).where(
+        AuditEntry.environment_id == entry.environment_id,
+        AuditEntry.revision == entry.revision,
+        sa.or_(
+            col(AuditEntry.resource).startswith("flag:"),
+            col(AuditEntry.resource).startswith("segment:"),
+        ),
+    )
+    return list(session.exec(query.order_by(col(AuditEntry.id)))) or [entry]
 
 
 def entry_document(entry: AuditEntry) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from web.api import (
     requests,
     sources,
     tokens,
+    undo,
     unscheduled,
 )
 from web.api.blueprint import blueprint
@@ -53,5 +54,6 @@ __all__ = [
     "requests",
     "sources",
     "tokens",
+    "undo",
     "unscheduled",
 ]
