@@ -16,9 +16,11 @@ from pydantic import ValidationError
 from sqlmodel import Session, col, select
 
 from flags.actor import Actor
+from flags.approvals import approvals_needed, check_approvals
 from flags.audit import find_done
 from flags.canonical import canonical_bytes
 from flags.context_samples import load_sample
+from flags.definitions import Definitions, check_definitions, definitions_after
 from flags.edits import apply_instruction
 from flags.effects import Effect, effect_of
 from flags.errors import InvalidInputError, NotFoundError, VersionConflictError
@@ -40,6 +42,7 @@ __all__ = [
     "ChangeResult",
     "Instruction",
     "apply_change",
+    "lock_for",
     "parse_change",
     "preview_change",
 ]
@@ -47,6 +50,7 @@ __all__ = [
 # The change around a condition or a value adds a few levels of its own.
 _ENVELOPE_NESTING = 8
 _WITHOUT_FLAG = frozenset({"add_segment", "update_segment", "remove_segment", "undo"})
+_SCHEDULE = '"mode": "schedule", "at": "2026-12-01T09:00:00Z"'
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class ChangeResult:
     where the flag was or is not published); ``segments_before`` and ``segments_after`` likewise.
     ``revision_number`` is the environment's newest. ``published`` are the numbers of all revisions
     made, by environment key: what a flag is everywhere changes every environment. ``effect`` is
-    whom a previewed change moves in its environment.
+    whom a previewed change moves in its environment. ``approvals_needed`` is how many other people
+    must approve it, and ``definitions`` what they approve.
     """
 
     revision: Revision | None
@@ -70,6 +75,8 @@ class ChangeResult:
     segments_after: dict[str, Any] = field(default_factory=dict)
     published: dict[str, int] = field(default_factory=dict)
     effect: Effect | None = None
+    approvals_needed: int = 0
+    definitions: Definitions = field(default_factory=dict)
 
 
 def parse_change(document: Any) -> Change:
@@ -88,9 +95,15 @@ def parse_change(document: Any) -> Change:
     check_plain(dict(document), "", max_nesting=MAX_NESTING + _ENVELOPE_NESTING)
     given = _with_flag(dict(document))
     try:
-        return Change.model_validate(given)
+        change = Change.model_validate(given)
     except ValidationError as error:
         raise as_input_error(error, given) from None
+    if (change.at is None) == (change.mode == "schedule") and change.mode != "request":
+        word = "needs a" if change.at is None else "has no"
+        raise InvalidInputError(
+            f"a change with the mode {change.mode} {word} time", field="at", hint=_SCHEDULE
+        )
+    return change
 
 
 def _with_flag(document: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +130,9 @@ def apply_change(
     now: dt.datetime,
     expected_version: int | None = None,
     expected_flag_versions: Mapping[str, int] | None = None,
+    expected_definitions: Mapping[str, Any] | None = None,
+    approvals: int = 0,
+    exempt: bool = False,
 ) -> ChangeResult:
     """Apply a change in the caller's write transaction.
 
@@ -126,6 +142,13 @@ def apply_change(
         The revision number that the caller read; any other is a conflict.
     expected_flag_versions : mapping, optional
         The versions of single flags that the caller read, by key.
+    expected_definitions : mapping, optional
+        What was approved (:func:`flags.definitions.definitions_after`); all else is refused.
+    approvals : int
+        How many people other than its authors approved exactly this change.
+    exempt : bool
+        Whether it needs no approval here: it carries out what has rules of its own (a sealed
+        plan, an administrator's holdout).
 
     Raises
     ------
@@ -133,14 +156,22 @@ def apply_change(
         If the environment or a flag moved since the caller read it.
     InvalidInputError, NotFoundError, AlreadyExistsError, StateError
         If an instruction cannot be done; ``field`` says which. Nothing is written.
+    NeedsApprovalError
+        If an environment that it changes wants more approvals than there are.
+    StaleChangeError
+        If it makes something else of the flags than what is expected.
     """
-    environment, others = _lock(session, project_key, environment_key, change)
+    environment, others = lock_for(session, project_key, environment_key, change)
     workspace = _load(session, environment, others)
     _check_versions(environment, workspace, expected_version, expected_flag_versions)
     _do(workspace, change)
+    if expected_definitions is not None:
+        check_definitions(workspace, expected_definitions)
     flags, segments = workspace.changed_flags(), workspace.changed_segments()
     if not flags and not segments:
         return _result(workspace, environment, [], [], None, {})
+    if not exempt:
+        check_approvals(change, _affected(workspace, environment, others), approvals)
     published = Writer(session, workspace, change, actor, now).write(environment, others)
     return _result(
         workspace, environment, flags, segments, published.get(environment.key), published
@@ -155,6 +186,8 @@ def preview_change(
     *,
     now: dt.datetime | None = None,
     expected_version: int | None = None,
+    expected_flag_versions: Mapping[str, int] | None = None,
+    expected_definitions: Mapping[str, Any] | None = None,
 ) -> ChangeResult:
     """Say what a change would do, by doing it to a copy. Works in a reading session.
 
@@ -164,8 +197,11 @@ def preview_change(
     environments = _environments(session, project_key)
     environment, others = _pick(environments, project_key, environment_key)
     workspace = _load(session, environment, others)
-    _check_versions(environment, workspace, expected_version, None)
+    _check_versions(environment, workspace, expected_version, expected_flag_versions)
     _do(workspace, change)
+    if expected_definitions is not None:
+        check_definitions(workspace, expected_definitions)
+    needed = approvals_needed(change, _affected(workspace, environment, others))
     flags, segments = workspace.changed_flags(), workspace.changed_segments()
     bump_versions(workspace)
     after = _validate(environment, workspace.flags, workspace.segments)
@@ -176,6 +212,7 @@ def preview_change(
             there[key].adopt(workspace.flags[key])
         _validate(other, there, load_segments(session, other))
     result = _result(workspace, environment, flags, segments, None, {})
+    result = replace(result, approvals_needed=needed, definitions=definitions_after(workspace))
     if now is None:
         return result
     assert environment.id is not None
@@ -205,6 +242,12 @@ def _before(after: FlagSet, result: ChangeResult) -> FlagSet:
     return FlagSet(flags, segments, after.environment, result.revision_number)
 
 
+def _affected(
+    workspace: Workspace, environment: Environment, others: list[Environment]
+) -> list[Environment]:
+    return [environment, *(others if workspace.changed_everywhere() else [])]
+
+
 def _validate(
     environment: Environment, flags: dict[str, FlagCopy], segments: dict[str, SegmentCopy]
 ) -> FlagSet:
@@ -221,9 +264,10 @@ def _environments(session: Session, project_key: str) -> list[Environment]:
     )
 
 
-def _lock(
+def lock_for(
     session: Session, project_key: str, environment_key: str, change: Change
 ) -> tuple[Environment, list[Environment]]:
+    """Take the locks that a change needs; give its environment, and the others it may change."""
     if any(isinstance(instruction, PROJECT_WIDE) for instruction in change.instructions):
         environments = lock_all_environments(session, project_key)
         return _pick(environments, project_key, environment_key)

@@ -8,14 +8,18 @@
     ├── AlreadyExistsError       the key is taken
     ├── VersionConflictError     the resource moved since the caller read it
     ├── NotAllowedError          the caller may not do this
+    │   └── NeedsApprovalError   not before others have approved it
     └── StateError               not possible in the present state of the resource
         ├── NotInvertibleError   what was done is nothing that can be undone
-        └── UndoConflictError    a later change touched what would be undone
+        ├── UndoConflictError    a later change touched what would be undone
+        └── StaleChangeError     a change would not do any more what was approved
 
 ``web.problems`` turns each class into an HTTP status, by one table.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class FlagstoneError(Exception):
@@ -70,6 +74,12 @@ class NotAllowedError(FlagstoneError):
     code = "not_allowed"
 
 
+class NeedsApprovalError(NotAllowedError):
+    """The environment wants this change to be approved by others first."""
+
+    code = "needs_approval"
+
+
 class StateError(FlagstoneError):
     """Not possible in the present state of the resource."""
 
@@ -86,3 +96,22 @@ class UndoConflictError(StateError):
     """A later change touched what would be undone."""
 
     code = "undo_conflict"
+
+
+class StaleChangeError(StateError):
+    """A change would not do any more what was asked for and approved.
+
+    Parameters
+    ----------
+    approved, present : dict
+        The fields that differ, by path: as they were approved, and as they would become now.
+    """
+
+    code = "stale"
+
+    def __init__(
+        self, message: str, *, approved: dict[str, Any], present: dict[str, Any], hint: str
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.approved = approved
+        self.present = present

@@ -17,6 +17,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from flags.actor import Actor
+from flags.approvals import require_approvals
 from flags.audit import append
 from flags.diff import differences
 from flags.errors import NotFoundError, VersionConflictError
@@ -87,6 +88,9 @@ def import_flag_set(
         If the document is no flag set.
     VersionConflictError
         If the environment moved since the caller read it.
+    NeedsApprovalError
+        If changes of the environment need approval: nobody can read a whole import and answer
+        for it.
     """
     if preview:
         get_project(session, project_key)
@@ -106,6 +110,11 @@ def import_flag_set(
     outcome = _outcome(plan)
     if preview or not outcome.changed:
         return outcome
+    require_approvals(
+        [here],
+        0,
+        hint="import where no approval is needed, and ask for each change from there",
+    )
     published = _Writer(session, plan, outcome, actor, now, comment).write(others)
     return _outcome(plan, published)
 

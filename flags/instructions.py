@@ -380,10 +380,18 @@ PROJECT_WIDE = (
 )
 
 
+# What only ever takes a feature away from people, and so may never have to wait for anybody.
+PROTECTIVE = (Kill, TurnOff)
+
+
 class Change(Grammar):
-    """An intended edit: instructions that are applied together or not at all."""
+    """An intended edit: instructions that are applied together or not at all.
+
+    ``at`` is when: needed to schedule, possible with a request.
+    """
 
     environment: str | None = None
     comment: Annotated[str, StringConstraints(max_length=MAX_COMMENT_LENGTH)] = ""
-    mode: Literal["apply", "preview"] = "apply"
+    mode: Literal["apply", "preview", "request", "schedule"] = "apply"
+    at: Instant | None = None
     instructions: Annotated[list[Instruction], Field(min_length=1, max_length=MAX_INSTRUCTIONS)]

@@ -47,6 +47,8 @@ class Environment(SQLModel, table=True):
     production: bool = False
     position: int = 0
     revision: int = 0
+    # So many people other than its author must approve a change before it is applied.
+    approvals_needed: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     # Whether contexts seen in evaluations are kept for previews (flags.context_samples).
     sample_contexts: bool = Field(
         default=True, sa_column=sa.Column(sa.Boolean, nullable=False, server_default=sa.true())
@@ -162,6 +164,47 @@ class AuditEntry(SQLModel, table=True):
     revision: int | None = None
     previous_hash: str = Field(max_length=64)
     hash: str = Field(max_length=64)
+
+
+_change_request_version = version_column()
+
+
+class ChangeRequest(SQLModel, table=True):
+    """A change that waits: for people who approve it, for its time, or for both.
+
+    ``state``: ``open``, ``approved`` (nothing but the time or a person's click is missing),
+    ``applied``, ``declined``, ``withdrawn``, ``stale`` (it would do something else now),
+    ``failed``, ``missed``. ``content_hash`` names environment, instructions and ``at``; an approval
+    is of that hash. ``definitions`` are what it makes of the flags (:mod:`flags.definitions`).
+    """
+
+    __tablename__: ClassVar[Any] = "change_requests"
+    __mapper_args__: ClassVar[Any] = {"version_id_col": _change_request_version}
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="projects.id", index=True)
+    environment_id: int = Field(foreign_key="environments.id", index=True)
+    state: str = Field(max_length=16, index=True)
+    instructions: list[dict[str, Any]] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    comment: str = ""
+    content_hash: str = Field(max_length=64)
+    base_revision: int
+    preview: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    definitions: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    author: str
+    # Everybody who wrote some of it, and the people whose keys did: none of them may approve it.
+    writers: list[str] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    # [{"by", "at", "content_hash", "comment"}, …]
+    approvals: list[dict[str, Any]] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    # How many approvals it wants whatever the environment says: 1 for a request, 0 for a schedule.
+    asks: int = 0
+    at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+    changed_at: dt.datetime = Field(sa_type=UtcDateTime)
+    # How it ended: {"by", "at", "reason", "revision", "late_seconds", "approved", "present"}.
+    outcome: dict[str, Any] | None = Field(
+        default=None, sa_column=sa.Column(sa.JSON(none_as_null=True))
+    )
+    version: int | None = Field(default=None, sa_column=_change_request_version)
 
 
 class SdkInstance(SQLModel, table=True):

@@ -1,4 +1,4 @@
-"""The decision worker: looks, ramps, care of the event store; the one process that imports SciPy.
+"""The worker: schedules, looks, ramps, care of the event store; the one that imports SciPy.
 
 Several may run. A lease with a fence, taken inside :func:`experiments.monitoring.monitor.tick`,
 lets one act.
@@ -14,6 +14,7 @@ import threading
 from flags.database import Database
 from web.identity import is_gone, worker_name
 from web.lifeline import follow
+from web.schedules import carry_out_due
 from web.settings import Settings
 from web.signals import on_request_to_end
 
@@ -51,6 +52,13 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
         next_drain = 0.0
         while not stop.is_set():
             now = dt.datetime.now(dt.UTC)
+            try:
+                # First: whoever gave a change its time did not mean after the looks.
+                held = lease.acquire(database, holder, now=now, is_gone=is_gone)
+                if held is not None:
+                    carry_out_due(database, held, now=now)
+            except Exception:
+                logger.exception("scheduled changes could not be carried out")
             try:
                 monitor.tick(
                     database, store, holder=holder, now=now, is_gone=is_gone, memory=memory

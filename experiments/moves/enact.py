@@ -196,7 +196,14 @@ def _change_flag(
     try:
         with session.begin_nested():
             result = apply_change(
-                session, project.key, environment.key, change, actor=actor, now=now
+                session,
+                project.key,
+                environment.key,
+                change,
+                actor=actor,
+                now=now,
+                # The sealed plan says what may happen, and who has to confirm it.
+                exempt=True,
             )
     except FlagstoneError as error:
         if not (held and away):

@@ -250,7 +250,7 @@ def _publish(
         return
     project = session.get_one(Project, environment.project_id)
     change = parse_change({"comment": comment, "instructions": instructions})
-    apply_change(session, project.key, environment.key, change, actor=actor, now=now)
+    apply_change(session, project.key, environment.key, change, actor=actor, now=now, exempt=True)
     for experiment, rules in stored:
         experiment.rule = rules
         session.add(experiment)

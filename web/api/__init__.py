@@ -3,6 +3,7 @@
 from web.api import (
     account,
     audit,
+    changes,
     context_sample,
     docs,
     evaluate,
@@ -33,6 +34,7 @@ __all__ = [
     "account",
     "audit",
     "blueprint",
+    "changes",
     "context_sample",
     "docs",
     "evaluate",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 
-from flags import services
+from flags import change_requests, services
 from flags.changes import Change, ChangeResult, apply_change, parse_change, preview_change
 from flags.drafts import FlagDraft
 from flags.errors import InvalidInputError
@@ -16,10 +16,11 @@ from flags.plain import MAX_COMMENT_LENGTH
 from flags.services import FlagInEnvironment, FlagView, SegmentView
 from web.api.audit import HistoryQuery, entry_page
 from web.api.blueprint import blueprint
+from web.api.changes import request_document
 from web.api.idempotency import idempotent
-from web.api.render import PageQuery, document, expected, page
-from web.api.shapes import AUDIT_ENTRY, CHANGED, FLAG, PUBLISHED_FLAG, SEGMENT, list_of
-from web.auth.guard import needs, who_and_when
+from web.api.render import Expected, PageQuery, document, expected, page
+from web.api.shapes import AUDIT_ENTRY, CHANGED, FLAG, PUBLISHED_FLAG, SEGMENT, WAITING, list_of
+from web.auth.guard import needs, who_and_when, writing
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_object, read_query
 from web.contract import Document, gives, takes
@@ -163,8 +164,9 @@ def get_history(project_key: str, flag_key: str) -> ResponseReturnValue:
 @idempotent()
 @takes(body=CHANGE, if_match=True)
 @gives(CHANGED, etag=True)
+@gives(WAITING, 201, etag=True)
 def change_flags(project_key: str) -> ResponseReturnValue:
-    """Preview or apply a list of instructions: all of them or none."""
+    """Preview, apply, ask for or schedule a list of instructions: all of them or none."""
     change = parse_change(read_object())
     if change.environment is None:
         message = "a change needs its environment"
@@ -190,6 +192,8 @@ def carry_out(project_key: str, environment_key: str, change: Change) -> Respons
                 expected_version=wanted.revision,
             )
         return _changed(result, environment_key, "preview")
+    if change.mode in {"request", "schedule"}:
+        return _submit(project_key, environment_key, change)
     return _apply(project_key, environment_key, change)
 
 
@@ -215,10 +219,32 @@ def get_segment(project_key: str, environment_key: str, segment_key: str) -> Res
     return document(_segment(segment), etag=segment.version)
 
 
+def _submit(project_key: str, environment_key: str, change: Change) -> ResponseReturnValue:
+    wanted = expected()
+    with transaction() as session:
+        made = change_requests.submit(
+            session,
+            project_key,
+            environment_key,
+            change,
+            by=writing(session),
+            now=now(),
+            expected_version=wanted.revision,
+            expected_flag_versions=_of_flags(wanted, change),
+        )
+        answer = document({"mode": change.mode, **request_document(session, made)}, status=201)
+        answer.set_etag(str(made.version))
+        answer.headers["Location"] = f"/api/v1/projects/{project_key}/changes/{made.id}"
+        return answer
+
+
+def _of_flags(wanted: Expected, change: Change) -> dict[str, int] | None:
+    keys = {getattr(each, "flag", None) for each in change.instructions}
+    return wanted.of_flags([key for key in keys if key is not None] if None not in keys else [])
+
+
 def _apply(project_key: str, environment_key: str, change: Change) -> ResponseReturnValue:
     wanted = expected()
-    keys = {getattr(each, "flag", None) for each in change.instructions}
-    flags = wanted.of_flags([key for key in keys if key is not None] if None not in keys else [])
     with transaction() as session:
         result = apply_change(
             session,
@@ -226,7 +252,7 @@ def _apply(project_key: str, environment_key: str, change: Change) -> ResponseRe
             environment_key,
             change,
             expected_version=wanted.revision,
-            expected_flag_versions=flags,
+            expected_flag_versions=_of_flags(wanted, change),
             **who_and_when(),
         )
         return _changed(result, environment_key, "apply")
@@ -246,6 +272,8 @@ def _changed(result: ChangeResult, environment_key: str, mode: str) -> ResponseR
         "segments_after": result.segments_after,
         **(result.effect.document() if result.effect is not None else {}),
     }
+    if mode == "preview":
+        body["approvals"] = {"needed": result.approvals_needed}
     return document(body, etag=result.revision_number)
 
 

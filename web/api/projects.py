@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 
-from flags import services
+from flags import approvals, services
 from flags.models import Environment, Project
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
@@ -35,6 +35,13 @@ class EnvironmentBody(Body):
     key: Text
     name: Text = ""
     production: bool = False
+
+
+class ProtectionBody(Body):
+    """How careful an environment is; what is left out stays."""
+
+    production: bool | None = None
+    approvals_needed: int | None = None
 
 
 @blueprint.get("/projects")
@@ -116,6 +123,25 @@ def get_environment(project_key: str, environment_key: str) -> ResponseReturnVal
     return document(_environment(environment), etag=environment.revision)
 
 
+@blueprint.patch("/projects/<project_key>/environments/<environment_key>")
+@needs(Role.ADMIN)
+@takes(body=ProtectionBody)
+@gives(ENVIRONMENT, etag=True)
+def protect_environment(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """Say whether it is production, and how many people must approve a change."""
+    body = read_body(ProtectionBody)
+    with transaction() as session:
+        environment = approvals.protect(
+            session,
+            project_key,
+            environment_key,
+            production=body.production,
+            needed=body.approvals_needed,
+            **who_and_when(),
+        )
+        return document(_environment(environment), etag=environment.revision)
+
+
 def _project(project: Project) -> dict[str, Any]:
     return {"key": project.key, "name": project.name, "created_at": project.created_at}
 
@@ -125,6 +151,7 @@ def _environment(environment: Environment) -> dict[str, Any]:
         "key": environment.key,
         "name": environment.name,
         "production": environment.production,
+        "approvals_needed": environment.approvals_needed,
         "revision": environment.revision,
         "created_at": environment.created_at,
     }

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flags.instances import Fallback, InstanceView
+from flags.request_rows import STATES
 from web.contract import Schema
 
 TEXT: Schema = {"type": "string"}
@@ -97,7 +98,13 @@ TOKEN = shape(
 NEW_TOKEN = extended(TOKEN, "NewToken", token=TEXT)
 PROJECT = shape("Project", key=TEXT, name=TEXT, created_at=INSTANT)
 ENVIRONMENT = shape(
-    "Environment", key=TEXT, name=TEXT, production=YES_OR_NO, revision=WHOLE, created_at=INSTANT
+    "Environment",
+    key=TEXT,
+    name=TEXT,
+    production=YES_OR_NO,
+    approvals_needed=WHOLE,
+    revision=WHOLE,
+    created_at=INSTANT,
 )
 
 _STANDING: dict[str, Schema] = {
@@ -162,6 +169,7 @@ CHANGED = with_optional(
     reason=maybe(TEXT),
     verdicts=OBJECTS,
     blast_radius=OBJECT,
+    approvals=shape("ApprovalsNeeded", needed=WHOLE),
 )
 IMPORTED = shape(
     "ImportResult",
@@ -171,6 +179,31 @@ IMPORTED = shape(
     unchanged=TEXTS,
     refused={"type": "array", "items": shape("Refusal", name=TEXT, reason=TEXT)},
     sentences=by_key(TEXT),
+)
+APPROVAL = shape("Approval", by=TEXT, at=INSTANT, content_hash=TEXT, comment=TEXT)
+# With the mode in which it was sent, when it was.
+WAITING = with_optional(
+    shape(
+        "WaitingChange",
+        id=WHOLE,
+        environment=TEXT,
+        state={"enum": list(STATES)},
+        author=TEXT,
+        comment=TEXT,
+        instructions=OBJECTS,
+        at=maybe(INSTANT),
+        content_hash=TEXT,
+        base_revision=WHOLE,
+        preview=OBJECT,
+        approvals={"type": "array", "items": APPROVAL},
+        approvals_needed=WHOLE,
+        writers=TEXTS,
+        outcome=maybe(OBJECT),
+        created_at=INSTANT,
+        changed_at=INSTANT,
+        version=WHOLE,
+    ),
+    mode={"enum": ["request", "schedule"]},
 )
 SEGMENT = shape("Segment", key=TEXT, name=TEXT, condition={}, created_at=INSTANT, version=WHOLE)
 AUDIT_ENTRY = shape(

@@ -15,7 +15,7 @@ from flags.plain import MAX_COMMENT_LENGTH
 from web.api.blueprint import blueprint
 from web.api.flags import carry_out
 from web.api.idempotency import idempotent
-from web.api.shapes import CHANGED
+from web.api.shapes import CHANGED, WAITING
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, read_body
@@ -24,11 +24,12 @@ from web.transactions import reading
 
 
 class UndoBody(Body):
-    """How: only said unless ``mode`` is ``apply``, alone or with all that the change did."""
+    """How: only previewed unless ``mode`` says otherwise, alone or with all its change did."""
 
     mode: Annotated[str, Field(max_length=16)] = "preview"
     comment: Annotated[str, Field(max_length=MAX_COMMENT_LENGTH)] = ""
     together: bool = False
+    at: Annotated[str, Field(max_length=64)] | None = None
 
 
 @blueprint.post("/projects/<project_key>/audit/<int(max=2147483647):entry_id>/undo")
@@ -36,8 +37,9 @@ class UndoBody(Body):
 @idempotent()
 @takes(body=UndoBody, if_match=True)
 @gives(CHANGED, etag=True)
+@gives(WAITING, 201, etag=True)
 def undo_entry(project_key: str, entry_id: int) -> ResponseReturnValue:
-    """Preview or apply the inverse of an entry; 409 names the fields that were changed since."""
+    """Preview, apply, ask for or schedule the inverse of an entry; 409 names the fields that were changed since."""
     body = read_body(UndoBody)
     with reading() as session:
         project = services.get_project(session, project_key)
@@ -52,6 +54,7 @@ def undo_entry(project_key: str, entry_id: int) -> ResponseReturnValue:
     change = parse_change(
         {
             "mode": body.mode,
+            "at": body.at,
             "comment": body.comment or f"Undo of entry {entry_id}",
             "instructions": [{"do": "undo", "entry": each.id} for each in entries],
         }

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import Any, TypedDict, TypeVar, cast
 
 from flask import Response, current_app, g, request
+from sqlmodel import Session
 
 from flags.actor import Actor
 from flags.errors import NotAllowedError
+from flags.request_rows import Writing
 from flags.services import get_project
 from web.auth import service
 from web.auth.caller import Caller
@@ -106,6 +108,14 @@ def who_and_when() -> WhoAndWhen:
         As :func:`current_caller`.
     """
     return {"actor": current_caller().actor, "now": now()}
+
+
+def writing(session: Session) -> Writing:
+    """Return who writes a change that others will approve, and the person behind a key."""
+    caller = current_caller()
+    if caller.token_id is None:
+        return Writing(caller.actor)
+    return Writing(caller.actor, service.person_behind(session, caller.token_id))
 
 
 def find_caller() -> Caller | None:

@@ -12,7 +12,7 @@ from flags.database import UtcDateTime
 
 
 class User(SQLModel, table=True):
-    """A person who may sign in. ``role`` is ``viewer``, ``editor`` or ``admin``."""
+    """A person who may sign in. ``role`` is a :class:`web.auth.roles.Role`."""
 
     __tablename__: ClassVar[Any] = "users"
     id: int | None = Field(default=None, primary_key=True)

@@ -8,10 +8,15 @@ from flags.errors import InvalidInputError
 
 
 class Role(StrEnum):
-    """``viewer`` reads; ``editor`` writes flags and experiments; ``admin`` also people and keys."""
+    """What somebody may do.
+
+    ``viewer`` reads; ``editor`` writes flags and experiments; ``approver`` also approves what
+    others ask for; ``admin`` also people, keys, and how many approvals are needed.
+    """
 
     VIEWER = "viewer"
     EDITOR = "editor"
+    APPROVER = "approver"
     ADMIN = "admin"
 
     def covers(self, needed: Role) -> bool:
@@ -19,7 +24,7 @@ class Role(StrEnum):
         return _RANK[self] >= _RANK[needed]
 
 
-_RANK = {Role.VIEWER: 0, Role.EDITOR: 1, Role.ADMIN: 2}
+_RANK = {Role.VIEWER: 0, Role.EDITOR: 1, Role.APPROVER: 2, Role.ADMIN: 3}
 
 
 def parse_role(text: str, *, field: str = "role") -> Role:

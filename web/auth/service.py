@@ -19,6 +19,7 @@ from web.auth.tokens import (
     hash_token,
     is_live,
     list_tokens,
+    person_behind,
     revoke_token,
 )
 
@@ -45,6 +46,7 @@ __all__ = [
     "list_tokens",
     "list_users",
     "parse_role",
+    "person_behind",
     "revoke_token",
     "start_session",
     "update_user",

@@ -28,6 +28,7 @@ logger = logging.getLogger("flagstone.auth")
 CHANNEL = "flagstone"
 TOKENS_CHANGED = "tokens"
 _NAME_LENGTH = 100
+_KEY_NAME = re.compile(r"token:.*#(\d{1,9})", re.DOTALL)
 _SHAPE = re.compile(r"fs_(srv|cli|usr)_[A-Za-z0-9_-]{43}")
 
 
@@ -132,6 +133,19 @@ def revoke_token(
         _tell_the_audit(session, token, "revoke_token", revoked_by, now)
         _tell_the_edge(session)
     return token
+
+
+def person_behind(session: Session, token_id: int) -> str:
+    """Return who made a key: where a key made it, who made that one, as the audit names them."""
+    token = session.get(Token, token_id)
+    while token is not None:
+        maker = _KEY_NAME.fullmatch(token.created_by)
+        # A key is younger than the one that made it, so this ends.
+        older = None if maker is None else session.get(Token, int(maker[1]))
+        if older is None or older.id is None or token.id is None or older.id >= token.id:
+            return token.created_by
+        token = older
+    return ""
 
 
 def hash_token(plain: str) -> str:

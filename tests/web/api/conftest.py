@@ -74,6 +74,35 @@ class Service(Managed):
         return self.count(Revision, AuditEntry)
 
 
+class Person:
+    """Somebody who is signed in."""
+
+    def __init__(self, service: Service, name: str, role: str) -> None:
+        service.person(f"{name}@example.org", role)
+        self.client = service.app.test_client()
+        credentials = {"email": f"{name}@example.org", "password": PASSWORD}
+        answer = self.client.post("/api/v1/session", json=credentials)
+        self.csrf = answer.get_json()["csrf_token"]
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.open(
+            "/api/v1" + path,
+            method=method,
+            json={} if body is None and method != "GET" else body,
+            headers={"X-CSRF-Token": self.csrf, **named},
+        )
+
+    def ok(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        answer = self.call(method, path, body, **headers)
+        assert answer.status_code < 300, answer.get_data(as_text=True)
+        return answer.get_json()
+
+    def refused(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str]:
+        answer = self.call(method, path, body, **headers)
+        return answer.status_code, answer.get_json()["code"]
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()

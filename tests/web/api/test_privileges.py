@@ -24,11 +24,12 @@ VALUES = {
     "layer_key": "checkout",
     "source_key": "warehouse",
     "request_id": "1",
+    "change_id": "1",
     "number": "1",
     "token_id": "1",
     "member_id": "1",
 }
-LADDER = [None, Role.VIEWER, Role.EDITOR, Role.ADMIN]
+LADDER = [None, Role.VIEWER, Role.EDITOR, Role.APPROVER, Role.ADMIN]
 
 
 def addresses(app: Flask) -> list[tuple[str, str, Role | None]]:
@@ -45,7 +46,7 @@ def addresses(app: Flask) -> list[tuple[str, str, Role | None]]:
 
 def test_each_role_passes_the_door_of_its_routes_and_of_no_other(shop: Any) -> None:
     before = shop.written()
-    callers = {role: shop.caller(role) for role in ("viewer", "editor", "admin")}
+    callers = {role: shop.caller(role) for role in ("viewer", "editor", "approver", "admin")}
     callers_with_nothing = shop.app.test_client(use_cookies=False)
     for method, path, needed in addresses(shop.app):
         if needed is None:
@@ -76,7 +77,7 @@ def test_a_reader_cannot_write_and_a_writer_cannot_manage(shop: Any) -> None:
             # Anybody may look at any time: it leaves a question for the worker, and moves nothing.
             assert needed is Role.VIEWER, path
         elif "/session" not in path and not path.endswith("/evaluate"):
-            assert needed in {Role.EDITOR, Role.ADMIN}, path
+            assert needed in {Role.EDITOR, Role.APPROVER, Role.ADMIN}, path
         if "/members" in path or "/tokens" in path:
             assert needed is Role.ADMIN, path
 

@@ -17,6 +17,7 @@ from experiments.models import Experiment, Look
 from experiments.value.ledger import first_fault
 from flags.audit import verify_chain
 from flags.database import Database
+from tests.web.api.conftest import Person
 from tests.web.api.documented import Answers
 from web.app import create_flask_app
 from web.auth.guard import needed_role
@@ -128,6 +129,7 @@ def test_every_route_works(service: Any) -> None:
     experiment_from_draft_to_shipping(service)
     requests_and_money(service.caller("editor"))
     a_release_from_first_to_last(service)
+    changes_that_wait(service)
     the_documentation(service.caller("viewer"))
     assert visits.seen == set(routes(service.app))
     assert answers.faults == []
@@ -309,6 +311,33 @@ def flags_and_their_past(admin: Any) -> None:
     values = {item["flag"]: item["value"] for item in everything["items"]}
     assert values == {flag: True, "list/b": False, "list/c": False}
     assert admin.ok("POST", f"{PROD}/import?preview=true", {"flags": {}})["changed"] is False
+
+
+def changes_that_wait(service: Any) -> None:
+    bob = Person(service, "second", "admin")
+    editor = service.caller("editor")
+    protected = "/projects/blog/environments/staging"
+    bob.ok("PATCH", protected, {"approvals_needed": 1})
+    editor.ok("POST", "/projects/blog/flags", {"key": "waits"})
+
+    def ask(do: str) -> tuple[str, Any]:
+        body = {"environment": "staging", "instructions": [{"do": do, "flag": "waits"}]}
+        made = editor.ok("POST", "/projects/blog/changes", {**body, "mode": "request"})
+        return f"/projects/blog/changes/{made['id']}", made
+
+    here, _ = ask("turn_on")
+    edited = editor.ok("PATCH", here, {"comment": "go"})
+    approval = {"content_hash": edited["content_hash"]}
+    assert bob.ok("POST", f"{here}/approve", approval)["state"] == "approved"
+    assert editor.ok("POST", f"{here}/apply")["state"] == "applied"
+    assert editor.ok("GET", here)["outcome"]["by"].startswith("token:")
+    there, _ = ask("turn_off")
+    bob.ok("POST", f"{there}/decline", {"comment": "not today"})
+    elsewhere, _ = ask("turn_off")
+    editor.ok("POST", f"{elsewhere}/withdraw")
+    states = [each["state"] for each in editor.ok("GET", "/projects/blog/changes")["items"]]
+    assert states == ["withdrawn", "declined", "applied"]
+    bob.ok("PATCH", protected, {"approvals_needed": 0})
 
 
 def forecast_and_accept(service: Any, url: str) -> None:
