@@ -39,7 +39,10 @@ class UndoBody(Body):
 @gives(CHANGED, etag=True)
 @gives(WAITING, 201, etag=True)
 def undo_entry(project_key: str, entry_id: int) -> ResponseReturnValue:
-    """Preview, apply, ask for or schedule the inverse of an entry; 409 names the fields that were changed since."""
+    """Preview, apply, ask for or schedule the inverse of an entry.
+
+    409 names the fields that were changed since.
+    """
     body = read_body(UndoBody)
     with reading() as session:
         project = services.get_project(session, project_key)
