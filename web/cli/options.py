@@ -19,3 +19,6 @@ which_environment_option = click.option(
     help="needed where two environments have the same key [env FLAGSTONE_ENVIRONMENT]",
 )
 comment_option = click.option("-m", "--comment", default="", help="why; kept in the audit log")
+preview_option = click.option(
+    "--preview", is_flag=True, help="say whom it would move, change nothing"
+)
