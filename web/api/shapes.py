@@ -208,6 +208,7 @@ WAITING = with_optional(
 SEGMENT = shape("Segment", key=TEXT, name=TEXT, condition={}, created_at=INSTANT, version=WHOLE)
 AUDIT_ENTRY = shape(
     "AuditEntry",
+    id=WHOLE,
     chain=TEXT,
     number=WHOLE,
     project_id=WHOLE,
