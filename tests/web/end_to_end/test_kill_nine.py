@@ -190,9 +190,9 @@ def test_kills_lose_no_event_repeat_no_look_and_break_no_record(
     for _ in range(KILLS):
         seen = newest_look()
         shop = Shop(service.url, key, chance, unanswered)
-        wait_until(lambda shop=shop: len(shop.acknowledged) > 40, seconds=20)
+        wait_until(lambda shop=shop: len(shop.acknowledged) > 40, seconds=90)
         # A look has been taken, then a random while: the kill falls into intake, drain or look.
-        wait_until(lambda seen=seen: newest_look() > seen, seconds=30)
+        wait_until(lambda seen=seen: newest_look() > seen, seconds=90)
         threading.Event().wait(chance.uniform(0.0, 0.9))
         kill_all(psutil.Process(service.process.pid))
         shop.join()
