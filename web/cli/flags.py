@@ -10,9 +10,10 @@ import click
 
 from flags.ranges import read_split
 from flags.sentence import describe
+from web.cli.changes import waiting_words
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_option
-from web.cli.options import comment_option, environment_option
+from web.cli.options import comment_option, environment_option, waiting_options
 from web.cli.output import EXIT_USAGE, CommandError, moment
 
 ROLLOUT_RULE = "rollout"
@@ -163,14 +164,20 @@ def _switch(verb: str, instruction: str, text: str) -> None:
     @click.argument("flag_key")
     @environment_option
     @comment_option
+    @waiting_options
     @pass_invocation
-    def command(invocation: Invocation, flag_key: str, environment: str, comment: str) -> None:
-        _change(
-            invocation,
-            flag_key,
-            environment,
-            {"comment": comment, "instructions": [{"do": instruction, "flag": flag_key}]},
-        )
+    def command(
+        invocation: Invocation,
+        flag_key: str,
+        environment: str,
+        comment: str,
+        at: str | None,
+        *,
+        ask: bool,
+    ) -> None:
+        instructions = [{"do": instruction, "flag": flag_key}]
+        change = {"comment": comment, **_mode(at, ask=ask), "instructions": instructions}
+        _change(invocation, flag_key, environment, change)
 
 
 _switch("on", "turn_on", "Turn a flag on: its rules decide.")
@@ -189,6 +196,7 @@ _switch("unkill", "unkill", "Lift a kill; the flag is as it was before.")
 @click.option("--preview", is_flag=True, help="say what would change, change nothing")
 @environment_option
 @comment_option
+@waiting_options
 @pass_invocation
 def set_flag(
     invocation: Invocation,
@@ -200,8 +208,10 @@ def set_flag(
     raw: tuple[str, ...],
     environment: str,
     comment: str,
+    at: str | None,
     *,
     preview: bool,
+    ask: bool,
 ) -> None:
     """Change what a flag serves, in one change (all of it or nothing)."""
     instructions: list[dict[str, Any]] = []
@@ -225,12 +235,15 @@ def set_flag(
         )
     if any(each.get("flag") != flag_key for each in instructions):
         if_match = None
-    change = {
-        "comment": comment,
-        "mode": "preview" if preview else "apply",
-        "instructions": instructions,
-    }
+    mode = {"mode": "preview"} if preview else _mode(at, ask=ask)
+    change = {"comment": comment, **mode, "instructions": instructions}
     _change(invocation, flag_key, environment, change, if_match=if_match)
+
+
+def _mode(at: str | None, *, ask: bool) -> dict[str, Any]:
+    """Say how a change is sent: at once, for others to approve, or for a time of its own."""
+    mode = {"mode": "request" if ask else "apply" if at is None else "schedule"}
+    return mode if at is None else {**mode, "at": at}
 
 
 def _change(
@@ -245,6 +258,9 @@ def _change(
     answer = remote.post(
         remote.project_path("changes"), {"environment": environment, **change}, if_match=if_match
     )
+    if "content_hash" in answer:
+        invocation.output.document(answer, waiting_words(answer))
+        return
     lines = [answer["sentence"]]
     after = answer["after"].get(flag_key)
     if answer["mode"] == "preview":
