@@ -50,6 +50,7 @@ class Sample:
     units: int = 0
     complete: bool = True
     on: bool = True
+    keep_days: int = KEEP.days
 
     @property
     def size(self) -> int:
@@ -66,7 +67,7 @@ class Sample:
             "complete": self.complete,
             "oldest": self.oldest,
             "newest": self.newest,
-            "keep_days": KEEP.days,
+            "keep_days": self.keep_days,
         }
 
 

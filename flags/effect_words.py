@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from flags.context_samples import KEEP, Sample
 from flagstone.engine import Served
 
 if TYPE_CHECKING:
+    from flags.context_samples import Sample
     from flags.effects import Cell, Share
 
 _MAX_MOVES = 3
 _MAX_VALUE = 40
+_MAX_CONTEXT = 300
 _VERDICTS = {
     "no_op": "No-op: nobody gets another answer.",
     "only_widens": "Only widens: nobody who has it loses it.",
@@ -25,6 +26,21 @@ _VERDICTS = {
 def verdict_sentence(verdict: str, reason: str | None) -> str:
     """Say what is proved of a change."""
     return _VERDICTS.get(verdict) or f"Not decided: {reason or 'the proof took too long'}."
+
+
+def witness_sentence(witness: Mapping[str, Any] | None) -> str | None:
+    """Say what one context that a proof made up gets before and after."""
+    if witness is None:
+        return None
+    before, after = (Served(**witness[side]) for side in ("before", "after"))
+    context = json.dumps(witness["context"], ensure_ascii=False)
+    if len(context) > _MAX_CONTEXT:
+        context = context[: _MAX_CONTEXT - 1] + "…"
+    at = f" at {witness['at']}" if witness["at"] else ""
+    return (
+        f"For example, {witness['flag']} goes from {served_words(before)} to {served_words(after)} "
+        f"for {context}{at}."
+    )
 
 
 def served_words(served: Served) -> str:
@@ -57,12 +73,17 @@ def sample_sentence(sample: Sample) -> str:
         return "Contexts are not sampled in this environment, so nobody is counted."
     if not sample.size:
         return (
-            f"No context was seen here in the last {KEEP.days} days, so nobody is counted. "
+            f"No context was seen here in the last {sample.keep_days} days, so nobody is counted. "
             "Evaluations over OFREP fill the sample."
         )
-    everybody = "all" if sample.complete else f"of about {sample.units:,}"
+    everybody = "all" if sample.complete else f"of about {_rounded(sample.units):,}"
     noun = "context" if sample.size == 1 else "contexts"
-    return f"{sample.size:,} {noun}, {everybody} seen in the last {KEEP.days} days"
+    return f"{sample.size:,} {noun}, {everybody} seen in the last {sample.keep_days} days"
+
+
+def _rounded(number: int) -> int:
+    """Keep two digits: the estimate knows no more."""
+    return round(number, 2 - len(str(number)))
 
 
 def movement_sentence(

@@ -62,6 +62,10 @@ class Cell:
     count: int = 0
     examples: list[dict[str, Any]] = field(default_factory=list)
 
+    def share(self, size: int) -> Share:
+        """Give the share that these are of a sample."""
+        return share_of(self.count, size)
+
 
 @dataclass(frozen=True, slots=True)
 class FlagEffect:
@@ -366,7 +370,7 @@ def _cell_document(cell: Cell, size: int) -> dict[str, Any]:
         "before": cell.before.to_document(),
         "after": cell.after.to_document(),
         "moves": cell.moves,
-        **share_of(cell.count, size).document(),
+        **cell.share(size).document(),
         "examples": cell.examples,
     }
 

@@ -8,12 +8,17 @@ from typing import Any
 
 import click
 
+from flags.effect_words import witness_sentence
 from flags.ranges import read_split
 from flags.sentence import describe
 from web.cli.changes import waiting_words
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_option
+<<<<<<< HEAD
 from web.cli.options import comment_option, environment_option, waiting_options
+=======
+from web.cli.options import comment_option, environment_option, preview_option
+>>>>>>> main
 from web.cli.output import EXIT_USAGE, CommandError, moment
 
 ROLLOUT_RULE = "rollout"
@@ -162,11 +167,13 @@ def _value(text: str, flag_type: str) -> Any:
 def _switch(verb: str, instruction: str, text: str) -> None:
     @flags.command(name=verb, help=text)
     @click.argument("flag_key")
+    @preview_option
     @environment_option
     @comment_option
     @waiting_options
     @pass_invocation
     def command(
+<<<<<<< HEAD
         invocation: Invocation,
         flag_key: str,
         environment: str,
@@ -177,6 +184,15 @@ def _switch(verb: str, instruction: str, text: str) -> None:
     ) -> None:
         instructions = [{"do": instruction, "flag": flag_key}]
         change = {"comment": comment, **_mode(at, ask=ask), "instructions": instructions}
+=======
+        invocation: Invocation, flag_key: str, environment: str, comment: str, *, preview: bool
+    ) -> None:
+        change = {
+            "comment": comment,
+            "mode": "preview" if preview else "apply",
+            "instructions": [{"do": instruction, "flag": flag_key}],
+        }
+>>>>>>> main
         _change(invocation, flag_key, environment, change)
 
 
@@ -193,7 +209,7 @@ _switch("unkill", "unkill", "Lift a kill; the flag is as it was before.")
 @click.option("--rollout", help="VARIANT=SHARE for everybody, such as new=25%")
 @click.option("--coverage", help="RULE=SHARE of an existing rule, such as beta=50%")
 @click.option("--instruction", "raw", multiple=True, help="any instruction of the API, as JSON")
-@click.option("--preview", is_flag=True, help="say what would change, change nothing")
+@preview_option
 @environment_option
 @comment_option
 @waiting_options
@@ -263,11 +279,27 @@ def _change(
         return
     lines = [answer["sentence"]]
     after = answer["after"].get(flag_key)
-    if answer["mode"] == "preview":
-        lines.insert(0, "Preview; nothing is written.")
     if after is not None:
         lines.append(describe(after, environment=environment))
+    if answer["mode"] == "preview":
+        lines = ["Preview; nothing is written.", *lines, *_effect(answer)]
     invocation.output.document(answer, "\n".join(lines))
+
+
+def _effect(answer: dict[str, Any]) -> list[str]:
+    """Say whom a preview moves; an older service does not know."""
+    if "verdict" not in answer:
+        return []
+    lines = [answer["verdict_sentence"], witness_sentence(answer["witness"])]
+    depend = [
+        f"{each['flag']} ({each['verdict'].replace('_', ' ')})"
+        for each in answer["verdicts"]
+        if each["dependant"] and each["verdict"] != "no_op"
+    ]
+    if depend:
+        lines.append(f"Flags that depend on it: {', '.join(depend)}.")
+    lines.append(answer["blast_radius"]["sentence"])
+    return [line for line in lines if line]
 
 
 def _share(text: str) -> tuple[str, float]:

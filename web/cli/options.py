@@ -29,3 +29,8 @@ def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ask = click.option("--request", "ask", is_flag=True, help="ask others to approve it first")
     when = "apply it at this time, such as 2026-12-01T09:00:00Z"
     return ask(click.option("--at", metavar="TIME", help=when)(command))
+
+
+preview_option = click.option(
+    "--preview", is_flag=True, help="say whom it would move, change nothing"
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 from flask import request, url_for
@@ -28,6 +29,7 @@ from web.console.base import (
     version_of,
     wants_fragment,
 )
+from web.console.effects import shown_effect
 from web.console.forms import OPERATORS, field_of, instruction_of
 from web.transactions import now, reading, transaction
 
@@ -35,6 +37,7 @@ _HISTORY = 30
 # A kill is among the newest entries, unless a killed flag was edited very often since.
 _DEEP_HISTORY = 1000
 _NEWS_FOR = dt.timedelta(minutes=1)
+_NOT_RESENT = frozenset({"csrf_token", "comment", "preview", "version"})
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
 
 
@@ -57,12 +60,22 @@ def change_flag(
     here = (project_key, environment_key)
     try:
         change = _change(*here, flag_key, form)
-        if form.get("preview"):
+        if form.get("preview") or (verb != "kill" and not change.comment.strip()):
             with reading() as session:
-                preview = changes.preview_change(session, *here, change)
-            return _page(*here, flag_key, preview=preview, form=form)
+                place(session, *here)
+                preview = changes.preview_change(session, *here, change, now=now())
+                unexplained = services.get_environment(session, *here).production
+            # Production asks why. A kill does not wait for words.
+            if form.get("preview") or (unexplained and preview.changed):
+                return _page(*here, flag_key, preview=preview, form=form)
         with transaction() as session:
-            result = changes.apply_change(session, *here, change, **who_and_when())
+            result = changes.apply_change(
+                session,
+                *here,
+                change,
+                expected_flag_versions=_seen(form, flag_key),
+                **who_and_when(),
+            )
     except FlagstoneError as error:
         return _page(*here, flag_key, problem=error, form=form)
     done = result.revision_number if result.changed else 0
@@ -93,6 +106,12 @@ def _change(
             "instructions": [{"flag": flag_key, **instruction}],
         }
     )
+
+
+def _seen(form: dict[str, str], flag_key: str) -> dict[str, int] | None:
+    """Give the version of the flag whose preview the caller agreed to."""
+    version = form.get("version", "")
+    return {flag_key: int(version)} if re.fullmatch(r"[0-9]{1,9}", version) else None
 
 
 def _page(
@@ -140,6 +159,8 @@ def _page(
         wrong=None if problem is None else field_of(problem.field),
         preview=preview,
         preview_fields=_preview_fields(preview, flag_key),
+        effect=None if preview is None or preview.effect is None else shown_effect(preview.effect),
+        resent={k: v for k, v in (form or {}).items() if k not in _NOT_RESENT},
         news=_news(history),
         form=form or {},
         project_key=project_key,

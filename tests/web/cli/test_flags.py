@@ -146,6 +146,14 @@ def test_a_preview_says_what_would_be_and_writes_nothing(cli: Any, new_key: str)
     assert shown.out.startswith("Preview; nothing is written.")
     answer = cli.ok("flags", "set", new_key, "--rollout", "on=50%", "--preview")
     assert (answer["mode"], answer["changed"]) == ("preview", True)
+    assert answer["verdict"] == "no_op"
+    turned_on = cli.terminal("flags", "on", new_key, "--preview").out
+    assert "No-op: nobody gets another answer." in turned_on
+    assert "No context was seen here in the last 7 days" in " ".join(turned_on.split())
+    both = ("--instruction", '{"do": "turn_on"}', "--rollout", "on=50%")
+    words = " ".join(cli.terminal("flags", "set", new_key, *both, "--preview").out.split())
+    assert "Only widens: nobody who has it loses it." in words
+    assert f"For example, {new_key} goes from off (false) to on (true) for {{" in words
     assert cli.ok("flags", "show", new_key) == before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from experiments.models import Experiment, Look
 from experiments.people import services as experiment_services
 from experiments.policies import services as policies
 from flags import changes, services
+from flags.context_samples import hash_of, record
 from flags.database import Database
 from flags.models import AuditEntry, Revision
 from tests.forecasting import stated
@@ -163,7 +165,15 @@ class Browser:
         """Open a page, fill in the form with this button, and press it."""
         return self.send(path, self.page(path).form(button), change)
 
+    def explained(self, response: TestResponse) -> TestResponse:
+        """Where production asks why before it applies a change, say why, and apply it."""
+        if response.status_code != 200:
+            return response
+        form = Page(response.get_data(as_text=True)).form("Apply")
+        return self.send("", form, {"comment": form.fields["comment"] or "as agreed"})
+
     def follow(self, response: TestResponse) -> Page:
+        response = self.explained(response)
         assert response.status_code == 303, response.get_data(as_text=True)[-2000:]
         return self.page(response.location)
 
@@ -205,6 +215,14 @@ class Console(Managed):
                 actor=ACTOR,
                 now=self.clock(),
             )
+
+    def saw(self, *contexts: dict[str, Any]) -> None:
+        """Put contexts into production's sample."""
+        seen = [(hash_of(each), json.dumps(each), self.clock()) for each in contexts]
+        with self.database.write() as session:
+            environment = services.get_environment(session, "shop", "production")
+            assert environment.id is not None
+            record(session, environment.id, seen)
 
     def document(self, key: str = "checkout") -> dict[str, Any]:
         with self.database.read() as session:

@@ -75,7 +75,7 @@ def test_a_flag_of_any_key_is_found_changed_killed_and_brought_back(
         assert as_browsers_do(form.action) == form.action
 
     def press(button: str, **given: str) -> None:
-        response = editor.press(link, button, given)
+        response = editor.explained(editor.press(link, button, given))
         assert response.status_code == 303
         assert as_browsers_do(response.location) == response.location
         assert key.strip() in editor.page(response.location).words
@@ -96,7 +96,7 @@ def test_the_flag_of_the_key_before_kill_is_another_flag(small_console: Any) -> 
     small_console.flag("a")
     small_console.flag("a/kill")
     editor = small_console.person("editor")
-    editor.press(f"{HERE}/flags/a/kill", "Turn on")
+    editor.follow(editor.press(f"{HERE}/flags/a/kill", "Turn on"))
     assert small_console.document("a/kill")["enabled"] is True
     assert small_console.document("a")["enabled"] is False
     editor.press(f"{HERE}/flags/a", "Kill")

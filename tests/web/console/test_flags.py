@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from flagstone.engine import evaluate
+
 HERE = "/projects/shop/environments/production"
 FLAG = f"{HERE}/flags/checkout"
 
@@ -138,7 +140,7 @@ def test_every_change_of_the_page_is_done(console: Any) -> None:
         return editor.follow(editor.press(FLAG, button, given))
 
     page = press("Turn on")
-    assert "Done: turn on. This is revision 3." in " ".join(page.words.split())
+    assert "Done: turn on – as agreed. This is revision 3." in " ".join(page.words.split())
     assert console.document()["enabled"] is True
     press("Add rule", share="33.3 %", variant="on", attr="country", values="DE, FR", comment="EU")
     (rule,) = console.document()["rules"]
@@ -315,7 +317,7 @@ def test_a_change_that_changes_nothing_says_so_and_makes_no_revision(console: An
 
 def test_only_who_did_it_just_now_is_told_that_it_is_done(console: Any) -> None:
     editor, viewer = console.person("editor"), console.person("viewer")
-    response = editor.press(FLAG, "Turn on")
+    response = editor.explained(editor.press(FLAG, "Turn on"))
     assert "Done:" in editor.page(response.location).words
     assert "Done:" not in viewer.page(response.location).words
     assert "Done:" not in editor.page(f"{FLAG}?done=1").words
@@ -339,7 +341,7 @@ def test_a_killed_flag_says_since_when_by_whom_and_why(console: Any) -> None:
         do = ("turn_on", "turn_off")[number % 2]
         console.change("checkout", {"do": do})
     assert "Killed 2 h ago by editor@example.org" in " ".join(editor.page(FLAG).words.split())
-    editor.press(FLAG, "Lift the kill")
+    editor.follow(editor.press(FLAG, "Lift the kill"))
     assert "Killed 2 h" not in editor.page(FLAG).words
     assert "Lift the kill" not in editor.page(FLAG).words
     assert response.location.startswith(FLAG)
@@ -412,6 +414,47 @@ def test_a_preview_says_what_would_be_and_writes_nothing(
     assert all(form.fields[name] == value for name, value in given.items())
     editor.follow(editor.send(FLAG, form))
     assert console.written() > before
+
+
+def test_production_asks_why_and_shows_who_moves_before_it_applies(console: Any) -> None:
+    country = {"attr": "country", "op": "in", "values": ["DE"]}
+    document = {"when": country, "serve": {"split": {"weights": {"on": 1}, "coverage": 0.1}}}
+    console.change("checkout", {"do": "turn_on"}, {"do": "add_rule", "rule": document})
+    people = [{"targetingKey": f"u{each}", "country": "DE", "name": "Ada"} for each in range(40)]
+    console.saw(*people)
+    editor = console.person("editor")
+    before, at_ten = console.written(), console.document()
+    response = editor.press(FLAG, "Set share", {"share": "60"})
+    asked = page = editor.page(FLAG).__class__(response.get_data(as_text=True))
+    words = " ".join(page.words.split())
+    assert console.written() == before
+    assert "only widens Nobody who has it loses it." in words
+    assert "Counted over 40 contexts, all seen in the last 7 days; the newest just now." in words
+    assert '{"country": "DE", "targetingKey": "•••"}' in words
+    assert "Ada" not in page.html
+    form = page.form("Apply")
+    (reason,) = page.attributes(id="save-why")
+    assert "required" in reason
+    again = editor.send(FLAG, form, {"comment": " "})
+    assert (again.status_code, console.written()) == (200, before)
+    console.change("checkout", {"do": "set_off_variant", "variant": "on"})
+    late = editor.send(FLAG, form, {"comment": "no complaints"})
+    assert late.status_code == 412
+    assert "and not at" in late.get_data(as_text=True)
+    page = editor.follow(editor.press(FLAG, "Set share", {"share": "60"}))
+    assert "Done: set coverage – as agreed" in " ".join(page.words.split())
+    moved = sum(
+        evaluate({"flags": {"checkout": at_ten}}, "checkout", each, 0.0).value
+        is not evaluate({"flags": {"checkout": console.document()}}, "checkout", each, 0.0).value
+        for each in people
+    )
+    assert f'<td data-label="Contexts">{moved}</td>' in asked.html
+
+
+def test_where_it_is_not_production_nobody_is_asked_why(small_console: Any) -> None:
+    editor = small_console.person("editor")
+    staging = FLAG.replace("production", "staging")
+    assert editor.press(staging, "Turn on").status_code == 303
 
 
 def test_a_preview_of_nothing_and_a_preview_of_nonsense(small_console: Any) -> None:

@@ -38,6 +38,12 @@ def make_key(page: Page, service: Any) -> str:
     return page.locator("#created-key").inner_text()
 
 
+def say_why(page: Page, reason: str) -> None:
+    """Answer the page that production shows before it applies a change."""
+    page.locator(".fs-preview").get_by_label("Why?").fill(reason)
+    page.get_by_role("button", name="Apply").click()
+
+
 def test_a_flag_made_in_the_console_reaches_the_sdk_and_a_kill_takes_it_away(
     page: Page, make_service: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -55,10 +61,13 @@ def test_a_flag_made_in_the_console_reaches_the_sdk_and_a_kill_takes_it_away(
 
         page.goto(f"{service.url}{HERE}/flags/new-checkout")
         page.get_by_role("button", name="Turn on").click()
+        say_why(page, "the checkout is ready")
         page.get_by_text("Everyone else…").click()
         page.get_by_label("Everyone else gets").select_option("on")
         before = client.status().revision
         page.get_by_role("button", name="Save").and_(page.locator(":visible")).click()
+        expect(page.locator(".fs-preview")).to_contain_text("only widens")
+        say_why(page, "for everybody")
         expect(page.locator(".fs-sentence")).to_contain_text("everyone gets on")
         assert client.wait_for_revision(before + 1, 10)
         assert client.get_boolean("new-checkout", context, default=False) is True
@@ -81,9 +90,11 @@ def test_a_rollout_is_widened_looked_at_and_turned_back(
     page.goto(f"{service.url}{HERE}/new-flag?key=banner")
     page.get_by_role("button", name="Create flag").click()
     page.get_by_role("button", name="Turn on").click()
+    say_why(page, "the banner is ready")
     page.get_by_text("Roll out…").click()
     page.get_by_label("For how many? (%)").fill("10")
     page.get_by_role("button", name="Add rule").click()
+    say_why(page, "a first tenth")
     expect(page.locator(".fs-sentence")).to_contain_text("10 % of users get on")
     page.get_by_text("Widen or narrow").click()
     page.get_by_label("Share in percent").fill("two thirds")
@@ -92,6 +103,7 @@ def test_a_rollout_is_widened_looked_at_and_turned_back(
     page.get_by_text("Widen or narrow").click()
     page.get_by_label("Share in percent").fill("50")
     page.get_by_role("button", name="Set share").click()
+    say_why(page, "no complaints")
     expect(page.locator(".fs-sentence")).to_contain_text("50 % of users get on")
     page.get_by_text("Before and after").first.click()
     expect(page.locator("details[open] table")).to_contain_text("ranges")
@@ -109,6 +121,7 @@ def test_the_console_can_be_read_and_used_without_scripts(
     page.goto(f"{service.url}{HERE}/new-flag?key=banner")
     page.get_by_role("button", name="Create flag").click()
     page.get_by_role("button", name="Turn on").click()
+    say_why(page, "the banner is ready")
     page.locator("summary", has_text="Kill").click()
     page.get_by_role("button", name="Kill banner").click()
     expect(page.locator(".fs-sentence")).to_contain_text("the flag is killed")
