@@ -14,11 +14,12 @@ from flags.sentence import describe
 from web.cli.changes import waiting_words
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_option
-<<<<<<< HEAD
-from web.cli.options import comment_option, environment_option, waiting_options
-=======
-from web.cli.options import comment_option, environment_option, preview_option
->>>>>>> main
+from web.cli.options import (
+    comment_option,
+    environment_option,
+    preview_option,
+    waiting_options,
+)
 from web.cli.output import EXIT_USAGE, CommandError, moment
 
 ROLLOUT_RULE = "rollout"
@@ -173,7 +174,6 @@ def _switch(verb: str, instruction: str, text: str) -> None:
     @waiting_options
     @pass_invocation
     def command(
-<<<<<<< HEAD
         invocation: Invocation,
         flag_key: str,
         environment: str,
@@ -181,18 +181,11 @@ def _switch(verb: str, instruction: str, text: str) -> None:
         at: str | None,
         *,
         ask: bool,
+        preview: bool,
     ) -> None:
         instructions = [{"do": instruction, "flag": flag_key}]
-        change = {"comment": comment, **_mode(at, ask=ask), "instructions": instructions}
-=======
-        invocation: Invocation, flag_key: str, environment: str, comment: str, *, preview: bool
-    ) -> None:
-        change = {
-            "comment": comment,
-            "mode": "preview" if preview else "apply",
-            "instructions": [{"do": instruction, "flag": flag_key}],
-        }
->>>>>>> main
+        mode = {"mode": "preview"} if preview else _mode(at, ask=ask)
+        change = {"comment": comment, **mode, "instructions": instructions}
         _change(invocation, flag_key, environment, change)
 
 
