@@ -8,6 +8,7 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from flags import approvals, change_requests
+from flags.diff import differences
 from flags.errors import FlagstoneError, InvalidInputError
 from flags.models import ChangeRequest
 from flags.request_rows import STATES, WAITING, find
@@ -25,6 +26,7 @@ from web.console.base import (
 from web.transactions import now, reading, transaction
 
 PAGE = 50
+_SHOWN = 3
 _CHANGES = "/projects/<project_key>/environments/<environment_key>/changes"
 
 
@@ -161,10 +163,24 @@ def _item(change: ChangeRequest, mine: set[str]) -> dict[str, Any]:
     flags = list(change.preview["after"])
     return {
         "row": change,
-        "flags": flags[:3],
-        "more_flags": max(len(flags) - 3, 0),
+        "flags": flags[:_SHOWN],
+        "fields": _fields(change.preview),
+        "more_flags": max(len(flags) - _SHOWN, 0),
         "mine": bool(mine & set(change.writers)),
         "needed": max(change.asks, change.preview["approvals_needed"]),
         "waits": change.state in WAITING,
         "verdict": change.preview.get("verdict_sentence"),
     }
+
+
+def _fields(preview: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Give the fields that differ, by flag and segment, before and after; the first few things."""
+    things = [
+        (key, preview["before"].get(key), after) for key, after in preview["after"].items()
+    ] + [
+        (f"segment {key}", preview["segments_before"].get(key), after)
+        for key, after in preview["segments_after"].items()
+    ]
+    return [
+        (name, *differences(before or {}, after or {})) for name, before, after in things[:_SHOWN]
+    ]
