@@ -112,7 +112,8 @@ def _change(
             "mode": mode,
             # A browser's field for a time knows no zone; its label says UTC.
             **({"at": f"{at}Z"} if at else {}),
-            "instructions": [{"flag": flag_key, **instruction}],
+            "flag": flag_key,
+            "instructions": [instruction],
         }
     )
 
