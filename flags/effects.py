@@ -183,7 +183,7 @@ def effect_of(
         left_out=left_out,
         sample=sample,
         moved=share,
-        movement=movement_sentence(sample, share, _moves(effects)),
+        movement=movement_sentence(sample, share, _moves(effects), left_out),
     )
 
 

@@ -159,6 +159,7 @@ def test_more_dependants_than_can_be_proved_leave_the_whole_undecided() -> None:
     )
     assert (wider.verdict, wider.reason) == ("not_decided", "5 more flags depend on it")
     assert "Not decided: 5 more flags" in wider.sentence
+    assert wider.movement.endswith("5 more flags were not counted.")
 
 
 def test_examples_show_what_the_rules_ask_about_and_nothing_else() -> None:
