@@ -18,7 +18,9 @@ from sqlmodel import Session, col, select
 
 from flags.actor import Actor
 from flags.chains import HASHED, START, BrokenEntry, check_entries, entry_hash
+from flags.errors import InvalidInputError, NotFoundError, NotInvertibleError
 from flags.models import AuditEntry, Environment, Project, Revision
+from flags.workspace import Done
 
 __all__ = [
     "START",
@@ -29,7 +31,10 @@ __all__ = [
     "entry_hash",
     "export_entries",
     "export_page",
+    "find_done",
+    "get_entry",
     "verify_chain",
+    "written_together",
 ]
 
 PAGE = 500
@@ -115,6 +120,58 @@ def entries(
     if before_id is not None:
         query = query.where(col(AuditEntry.id) < before_id)
     return list(session.exec(query.order_by(col(AuditEntry.id).desc()).limit(limit)))
+
+
+def find_done(session: Session, environment: Environment, entry_id: int) -> Done:
+    """Give what an entry of an environment says was done.
+
+    Raises
+    ------
+    NotFoundError
+        If the environment's project has no such entry.
+    NotInvertibleError
+        If it is about nothing that an environment has.
+    InvalidInputError
+        If it is about another environment.
+    """
+    entry = get_entry(session, environment.project_id, entry_id)
+    assert entry.id is not None
+    if entry.environment_id is None:
+        raise NotInvertibleError(
+            f"entry {entry.id} ({entry.action} of {entry.resource}) cannot be undone",
+            field="entry",
+            hint="only changes of flags and segments can",
+        )
+    if entry.environment_id != environment.id:
+        raise InvalidInputError(
+            f"entry {entry.id} is not of environment {environment.key!r}",
+            field="entry",
+            hint="undo it in its own environment",
+        )
+    return Done(entry.id, entry.action, entry.resource, entry.before, entry.after, entry.revision)
+
+
+def get_entry(session: Session, project_id: int, entry_id: int) -> AuditEntry:
+    """Give one entry of a project."""
+    entry = session.get(AuditEntry, entry_id)
+    if entry is None or entry.project_id != project_id:
+        raise NotFoundError(f"there is no audit entry {entry_id}", field="entry")
+    return entry
+
+
+def written_together(session: Session, entry: AuditEntry) -> list[AuditEntry]:
+    """Give the entries of flags and segments that one change made with this one; and this one."""
+    if entry.revision is None or entry.environment_id is None:
+        return [entry]
+    query = select(AuditEntry).where(
+        AuditEntry.environment_id == entry.environment_id,
+        AuditEntry.revision == entry.revision,
+        sa.or_(
+            col(AuditEntry.resource).startswith("flag:"),
+            col(AuditEntry.resource).startswith("segment:"),
+        ),
+    )
+    return list(session.exec(query.order_by(col(AuditEntry.id)))) or [entry]
 
 
 def entry_document(entry: AuditEntry) -> dict[str, Any]:

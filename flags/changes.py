@@ -17,12 +17,14 @@ from sqlmodel import Session, col, select
 
 from flags.actor import Actor
 from flags.approvals import approvals_needed, check_approvals
+from flags.audit import find_done
 from flags.canonical import canonical_bytes
 from flags.definitions import Definitions, check_definitions, definitions_after
 from flags.edits import apply_instruction
 from flags.effects import Effect
 from flags.errors import InvalidInputError, NotFoundError, VersionConflictError
-from flags.instructions import PROJECT_WIDE, Change, Instruction
+from flags.instructions import PROJECT_WIDE, Change, Instruction, Undo
+from flags.inversion import check_undone
 from flags.models import Environment, FlagEnvironment, FlagRow, Project, Revision
 from flags.moving import effect_in
 from flags.plain import MAX_FLAG_BYTES, MAX_NESTING, check_plain
@@ -47,8 +49,8 @@ __all__ = [
 
 # The change around a condition or a value adds a few levels of its own.
 _ENVELOPE_NESTING = 8
+_WITHOUT_FLAG = frozenset({"add_segment", "update_segment", "remove_segment", "undo"})
 _SCHEDULE = '"mode": "schedule", "at": "2026-12-01T09:00:00Z"'
-_NAMES_SEGMENT = frozenset({"add_segment", "update_segment", "remove_segment"})
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _with_flag(document: dict[str, Any]) -> dict[str, Any]:
         return document
     document["instructions"] = [
         {"flag": flag, **each}
-        if isinstance(each, dict) and each.get("do") not in _NAMES_SEGMENT
+        if isinstance(each, dict) and each.get("do") not in _WITHOUT_FLAG
         else each
         for each in instructions
     ]
@@ -285,6 +287,7 @@ def _load(session: Session, environment: Environment, others: list[Environment])
         segments=load_segments(session, environment),
         earlier=lambda number: load_flag_set(session, environment_id, number),
         elsewhere=elsewhere,
+        entry=lambda entry_id: find_done(session, environment, entry_id),
     )
 
 
@@ -328,6 +331,8 @@ def _do(workspace: Workspace, change: Change) -> None:
         apply_instruction(workspace, instruction, f"instructions[{index}]")
     # Only now: an instruction may name a segment that a later one adds.
     check_references(workspace, change)
+    if any(isinstance(instruction, Undo) for instruction in change.instructions):
+        check_undone(workspace)
     _check_sizes(workspace)
 
 

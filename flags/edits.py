@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from flags import instructions as grammar
 from flags.conditions import check_condition
 from flags.errors import AlreadyExistsError, InvalidInputError, NotFoundError, StateError
+from flags.inversion import undo
 from flags.plain import (
     MAX_SEGMENTS,
     MAX_TARGET_KEYS,
@@ -387,3 +388,8 @@ def _known_segment(workspace: Workspace, key: str, at: str) -> SegmentCopy:
 def _revert_to(workspace: Workspace, it: grammar.RevertTo, at: str) -> None:
     document = copy.deepcopy(workspace.earlier(it.revision))
     revert(workspace, document, it.flag, at)
+
+
+@_does(grammar.Undo)
+def _undo(workspace: Workspace, it: grammar.Undo, at: str) -> None:
+    undo(workspace, it.entry, at)

@@ -10,6 +10,8 @@
     ├── NotAllowedError          the caller may not do this
     │   └── NeedsApprovalError   not before others have approved it
     └── StateError               not possible in the present state of the resource
+        ├── NotInvertibleError   what was done is nothing that can be undone
+        ├── UndoConflictError    a later change touched what would be undone
         └── StaleChangeError     a change would not do any more what was approved
 
 ``web.problems`` turns each class into an HTTP status, by one table.
@@ -82,6 +84,18 @@ class StateError(FlagstoneError):
     """Not possible in the present state of the resource."""
 
     code = "wrong_state"
+
+
+class NotInvertibleError(StateError):
+    """What was done is nothing that can be undone."""
+
+    code = "not_invertible"
+
+
+class UndoConflictError(StateError):
+    """A later change touched what would be undone."""
+
+    code = "undo_conflict"
 
 
 class StaleChangeError(StateError):

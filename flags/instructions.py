@@ -327,6 +327,16 @@ class RevertTo(Grammar):
     flag: FlagKey | None = None
 
 
+class Undo(Grammar):
+    """Take back what one audit entry of the environment says, field by field.
+
+    What was changed since stays; where the same fields were changed again, nothing is undone.
+    """
+
+    do: Literal["undo"]
+    entry: int = Field(ge=1, le=2**31 - 1, description="The entry's id.")
+
+
 Instruction = Annotated[
     TurnOn
     | TurnOff
@@ -352,12 +362,22 @@ Instruction = Annotated[
     | RemoveSegment
     | Archive
     | Restore
-    | RevertTo,
+    | RevertTo
+    | Undo,
     Field(discriminator="do"),
 ]
 
 # What a flag is everywhere; such an instruction makes a revision in every environment it changes.
-PROJECT_WIDE = (AddVariant, UpdateVariant, RemoveVariant, UpdateFlag, Archive, Restore, RevertTo)
+PROJECT_WIDE = (
+    AddVariant,
+    UpdateVariant,
+    RemoveVariant,
+    UpdateFlag,
+    Archive,
+    Restore,
+    RevertTo,
+    Undo,
+)
 
 
 # What only ever takes a feature away from people, and so may never have to wait for anybody.

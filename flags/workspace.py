@@ -108,6 +108,22 @@ def empty_state(*, off: str | None, default: str | None) -> State:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an audit entry says was done: the fields that changed, before and after."""
+
+    id: int
+    action: str
+    resource: str
+    before: Any
+    after: Any
+    revision: int | None
+
+
+def _no_entry(entry_id: int) -> Done:
+    raise NotFoundError(f"there is no audit entry {entry_id}", field="entry")
+
+
 @dataclass(slots=True)
 class Workspace:
     """Flags and segments of one environment.
@@ -122,6 +138,8 @@ class Workspace:
         Gives the flag set document of an earlier revision by number.
     elsewhere : callable
         Gives a flag's state in every *other* environment, by the environment's key.
+    entry : callable
+        Gives an audit entry of the environment by its id.
     """
 
     environment_key: str
@@ -129,6 +147,7 @@ class Workspace:
     segments: dict[str, SegmentCopy]
     earlier: Callable[[int], Mapping[str, Any]]
     elsewhere: Callable[[str], Mapping[str, State]]
+    entry: Callable[[int], Done] = _no_entry
     flags_before: dict[str, FlagCopy] = field(default_factory=dict)
     segments_before: dict[str, SegmentCopy | None] = field(default_factory=dict)
 

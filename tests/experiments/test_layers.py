@@ -119,6 +119,8 @@ def test_coverage_grows_inside_the_share(sqlite_world: Any, make_plan: Any) -> N
     begin(world, make_plan(layer="checkout", layer_share=0.5, policy=policy))
     few = {unit for unit, rules in met(world, ["checkout"], 4000).items() if rules}
     assert 0.03 < len(few) / 4000 < 0.07
+    # A ramp waits until a look has seen somebody.
+    world.expose(sorted(few), 5)
     world.tick(10)
     assert world.tick(10.5).errors == ()
     many = {unit for unit, rules in met(world, ["checkout"], 4000).items() if rules}

@@ -162,7 +162,15 @@ def test_other_packages_append_to_the_projects_own_chain(shop: Any) -> None:
             {"rules": [{"id": "x", "n": 1}, {"id": "y"}]},
             {"rules": [{"id": "y"}, {"id": "x", "n": 2}, {"id": "z"}]},
             {"rules.order": ["x", "y"], "rules[x].n": 1},
-            {"rules.order": ["y", "x"], "rules[x].n": 2, "rules[z]": {"id": "z"}},
+            {"rules.order": ["y", "x", "z"], "rules[x].n": 2, "rules[z]": {"id": "z"}},
+        ),
+        ({"a.b": {"c": 1}}, {"a.b": {"c": 2}}, {'"a.b".c': 1}, {'"a.b".c': 2}),
+        ({"v": {"rules": [1]}}, {"v": {"rules": [2]}}, {"v.rules": [1]}, {"v.rules": [2]}),
+        (
+            {"rules": [{"id": "x"}, {"id": "x"}]},
+            {"rules": [{"id": "x"}]},
+            {"rules": [{"id": "x"}, {"id": "x"}]},
+            {"rules": [{"id": "x"}]},
         ),
     ],
 )

@@ -25,6 +25,7 @@ from web.api import (
     requests,
     sources,
     tokens,
+    undo,
     unscheduled,
 )
 from web.api.blueprint import blueprint
@@ -55,5 +56,6 @@ __all__ = [
     "requests",
     "sources",
     "tokens",
+    "undo",
     "unscheduled",
 ]

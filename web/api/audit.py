@@ -144,7 +144,10 @@ def get_revision(project_key: str, environment_key: str, number: int) -> Respons
 def entry_page(found: Sequence[AuditEntry], limit: int) -> dict[str, Any]:
     """Return a page of audit entries, of which there may be one more than fits."""
     shown, more = found[:limit], len(found) > limit
-    return page([entry_document(entry) for entry in shown], shown[-1].id if more else None)
+    return page(
+        [{"id": entry.id, **entry_document(entry)} for entry in shown],
+        shown[-1].id if more else None,
+    )
 
 
 def _revision(revision: Revision) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def get_flag_in_environment(
 @blueprint.post(f"{_IN_ENVIRONMENT}/<any(on, off, kill, unkill):verb>")
 @needs(Role.EDITOR)
 @idempotent()
-@takes(body=CommentBody, if_match=True)
+@takes(body=CommentBody, if_match="flag")
 @gives(CHANGED, etag=True)
 def switch_flag(
     project_key: str, flag_key: str, environment_key: str, verb: str
@@ -162,7 +162,7 @@ def get_history(project_key: str, flag_key: str) -> ResponseReturnValue:
 @blueprint.post("/projects/<project_key>/changes")
 @needs(Role.EDITOR)
 @idempotent()
-@takes(body=CHANGE, if_match=True)
+@takes(body=CHANGE, if_match="flag")
 @gives(CHANGED, etag=True)
 @gives(WAITING, 201, etag=True)
 def change_flags(project_key: str) -> ResponseReturnValue:
@@ -171,6 +171,11 @@ def change_flags(project_key: str) -> ResponseReturnValue:
     if change.environment is None:
         message = "a change needs its environment"
         raise InvalidInputError(message, field="environment", hint='such as "production"')
+    return carry_out(project_key, change.environment, change)
+
+
+def carry_out(project_key: str, environment_key: str, change: Change) -> ResponseReturnValue:
+    """Do with a change what its mode says, and answer."""
     if change.mode == "preview":
         wanted = expected()
         if wanted.flag_version is not None:
@@ -181,15 +186,15 @@ def change_flags(project_key: str) -> ResponseReturnValue:
             result = preview_change(
                 session,
                 project_key,
-                change.environment,
+                environment_key,
                 change,
                 now=now(),
                 expected_version=wanted.revision,
             )
-        return _changed(result, change.environment, "preview")
+        return _changed(result, environment_key, "preview")
     if change.mode in {"request", "schedule"}:
-        return _submit(project_key, change.environment, change)
-    return _apply(project_key, change.environment, change)
+        return _submit(project_key, environment_key, change)
+    return _apply(project_key, environment_key, change)
 
 
 @blueprint.get("/projects/<project_key>/environments/<environment_key>/segments")

@@ -344,6 +344,7 @@ def history(invocation: Invocation, flag_key: str, limit: int, environment: str)
     invocation.output.table(
         entries,
         [
+            ("id", "entry"),
             ("at", "when"),
             ("actor", "who"),
             ("action", "what"),
@@ -352,6 +353,29 @@ def history(invocation: Invocation, flag_key: str, limit: int, environment: str)
         ],
         empty=f"Nothing has happened to {flag_key} in {environment} yet.",
     )
+
+
+@flags.command()
+@click.argument("entry", type=click.IntRange(1, 2**31 - 1))
+@click.option("--preview", is_flag=True, help="say what would change, change nothing")
+@click.option("--together", is_flag=True, help="with all that the same change did")
+@comment_option
+@pass_invocation
+def undo(
+    invocation: Invocation, entry: int, comment: str, *, preview: bool, together: bool
+) -> None:
+    """Take back what an ENTRY of the history says, field by field; what came later stays."""
+    remote = invocation.remote
+    answer = remote.post(
+        remote.project_path("audit", str(entry), "undo"),
+        {
+            "mode": "preview" if preview else "apply",
+            "comment": comment,
+            "together": together,
+        },
+    )
+    said: str = answer["sentence"]
+    invocation.output.document(answer, f"Preview; nothing is written.\n{said}" if preview else said)
 
 
 def _state(invocation: Invocation, flag_key: str, environment: str) -> dict[str, Any]:

@@ -103,7 +103,8 @@ def _change(
     return changes.parse_change(
         {
             "comment": form.get("comment", ""),
-            "instructions": [{"flag": flag_key, **instruction}],
+            "flag": flag_key,
+            "instructions": [instruction],
         }
     )
 

@@ -197,6 +197,14 @@ def _revision(form: Form, _document: Document) -> dict[str, Any]:
         raise InvalidInputError(message, field="revision") from None
 
 
+def _entry(form: Form, _document: Document) -> dict[str, Any]:
+    try:
+        return {"entry": int(form.get("entry", "")[:10])}
+    except ValueError:
+        message = "an entry is a number"
+        raise InvalidInputError(message, field="entry") from None
+
+
 _INSTRUCTIONS: dict[str, Callable[[Form, Document], dict[str, Any]]] = {
     "turn_on": _nothing,
     "turn_off": _nothing,
@@ -210,4 +218,5 @@ _INSTRUCTIONS: dict[str, Callable[[Form, Document], dict[str, Any]]] = {
     "add_targets": _add_targets,
     "remove_targets": _remove_targets,
     "revert_to": _revision,
+    "undo": _entry,
 }

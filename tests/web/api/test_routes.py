@@ -273,6 +273,20 @@ def flags_and_their_past(admin: Any) -> None:
     assert "segments.beta" in diff["after"]
     history = admin.ok("GET", f"{P}/flags/{flag}/history?environment=production")["items"]
     assert [entry["comment"] for entry in history] == ["beta first", "go", "a start"]
+    undo = f"{P}/audit/{history[0]['id']}/undo"
+    assert admin.ok("POST", undo)["mode"] == "preview"
+    together = {"mode": "apply", "together": True}
+    undone = admin.ok("POST", undo, together, headers={"If-Match": f'"{revision + 1}"'})
+    assert (undone["after"][flag]["rules"], undone["segments_after"]) == ([], {"beta": None})
+    again = admin.post(undo, together)
+    assert (again.status_code, again.get_json()["code"]) == (409, "undo_conflict")
+    newest = admin.ok("GET", f"{P}/audit?resource=flag:{flag}&environment=production")["items"][0]
+    redo = f"{P}/audit/{newest['id']}/undo"
+    assert admin.ok("POST", redo, {**together, "comment": "beta after all"})["changed"] is True
+    (first,) = admin.ok("GET", f"{P}/audit?resource=project:shop")["items"]
+    refused = admin.post(f"{P}/audit/{first['id']}/undo")
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "not_invertible")
+    assert admin.post(f"{P}/audit/2147483647/undo").status_code == 404
 
     for key in ("a", "b", "c"):
         admin.ok("POST", f"{P}/flags", {"key": f"list/{key}", "description": "One of Three"})

@@ -62,7 +62,7 @@ def test_the_history_says_who_when_what_and_why(cli: Any, new_key: str) -> None:
     assert cli.ok("flags", "history", new_key, "--limit", "1") == [newest]
     shown = cli.terminal("flags", "history", new_key, columns=140)
     heading, first, *_rest = shown.out.splitlines()
-    assert heading.split() == ["when", "who", "what", "revision", "why"]
+    assert heading.split() == ["entry", "when", "who", "what", "revision", "why"]
     assert newest["at"][:10] in first
     assert "turn_on" in first
     assert "let them in" in first
@@ -155,6 +155,27 @@ def test_a_preview_says_what_would_be_and_writes_nothing(cli: Any, new_key: str)
     assert "Only widens: nobody who has it loses it." in words
     assert f"For example, {new_key} goes from off (false) to on (true) for {{" in words
     assert cli.ok("flags", "show", new_key) == before
+
+
+def test_an_entry_of_the_history_is_undone_once(cli: Any, new_key: str) -> None:
+    cli.ok("flags", "create", new_key)
+    cli.ok("flags", "on", new_key)
+    before = cli.ok("flags", "show", new_key)
+    cli.ok("flags", "kill", new_key)
+    entry = str(cli.ok("flags", "history", new_key)[0]["id"])
+    assert entry in cli.terminal("flags", "history", new_key).out
+    assert cli.ok("flags", "undo", entry, "--preview")["after"][new_key]["killed"] is False
+    assert cli.ok("flags", "show", new_key)["killed"] is True
+    cli.ok("flags", "undo", entry, "--together", "-m", "sorry")
+    assert cli.ok("flags", "history", new_key)[0]["comment"] == "sorry"
+    numbers = {"version", "updated_at"}
+    after = cli.ok("flags", "show", new_key)
+    assert {k: v for k, v in after.items() if k not in numbers} == {
+        k: v for k, v in before.items() if k not in numbers
+    }
+    again = cli.pipe("flags", "undo", entry)
+    assert again.code == 3
+    assert "killed" in again.error
 
 
 @pytest.mark.parametrize("key", KEYS)

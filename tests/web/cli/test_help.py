@@ -16,7 +16,7 @@ README = Path(__file__).resolve().parents[3] / "web" / "cli" / "README.md"
 REQUIRED = {
     *("demo", "serve", "worker", "db upgrade", "eval", "replay", "calibrate", "verify"),
     *(f"flags {verb}" for verb in ("list", "show", "create", "on", "off", "kill", "unkill")),
-    *("flags set", "flags history", "import", "audit export", "audit verify"),
+    *("flags set", "flags history", "flags undo", "import", "audit export", "audit verify"),
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),
     *(f"experiments {verb}" for verb in ("explain", "extend", "override", "approve", "decline")),
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flagstone.engine import evaluate
+from tests.web.console.conftest import Page
 
 HERE = "/projects/shop/environments/production"
 FLAG = f"{HERE}/flags/checkout"
@@ -169,6 +170,23 @@ def test_every_change_of_the_page_is_done(console: Any) -> None:
     assert console.document()["enabled"] is True
     press("Turn off")
     assert console.document()["enabled"] is False
+
+
+def test_an_entry_of_the_history_is_previewed_and_undone(console: Any) -> None:
+    editor = console.person("editor")
+    editor.follow(editor.press(FLAG, "Turn on"))
+    editor.follow(editor.press(FLAG, "Kill checkout", {"comment": "errors"}))
+    editor.follow(editor.press(FLAG, "Turn off"))
+    undo = next(form for form in editor.page(FLAG).forms if "Undo… kill" in str(form.buttons))
+    shown = Page(editor.send(FLAG, undo, {"preview": "yes"}).get_data(as_text=True))
+    assert "Preview: nothing is written yet" in shown.words
+    assert console.document()["killed"] is True
+    editor.follow(editor.send(FLAG, shown.form("Apply"), None))
+    assert (console.document()["killed"], console.document()["enabled"]) == (False, False)
+    assert editor.send(FLAG, shown.form("Apply"), None).status_code == 412
+    late = editor.send(FLAG, undo, {"preview": "yes"})
+    assert late.status_code == 409
+    assert "a later change touched killed" in Page(late.get_data(as_text=True)).words
 
 
 def test_named_people_are_removed_as_a_group_whatever_their_keys_are(console: Any) -> None:
