@@ -19,6 +19,7 @@ from flags.actor import Actor
 from flags.approvals import approvals_needed, check_approvals
 from flags.audit import find_done
 from flags.canonical import canonical_bytes
+from flags.conflicts import base_of_flag, conflict_of
 from flags.definitions import Definitions, check_definitions, definitions_after
 from flags.edits import apply_instruction
 from flags.effects import Effect
@@ -50,6 +51,7 @@ __all__ = [
 # The change around a condition or a value adds a few levels of its own.
 _ENVELOPE_NESTING = 8
 _WITHOUT_FLAG = frozenset({"add_segment", "update_segment", "remove_segment", "undo"})
+_READ_AGAIN = "read it again, and decide anew"
 _SCHEDULE = '"mode": "schedule", "at": "2026-12-01T09:00:00Z"'
 
 
@@ -165,7 +167,7 @@ def apply_change(
     """
     environment, others = lock_for(session, project_key, environment_key, change)
     workspace = _load(session, environment, others)
-    _check_versions(environment, workspace, expected_version, expected_flag_versions)
+    _check_versions(environment, workspace, change, expected_version, expected_flag_versions)
     _do(workspace, change)
     if expected_definitions is not None:
         check_definitions(workspace, expected_definitions)
@@ -199,7 +201,7 @@ def preview_change(
     environments = _environments(session, project_key)
     environment, others = _pick(environments, project_key, environment_key)
     workspace = _load(session, environment, others)
-    _check_versions(environment, workspace, expected_version, expected_flag_versions)
+    _check_versions(environment, workspace, change, expected_version, expected_flag_versions)
     _do(workspace, change)
     if expected_definitions is not None:
         check_definitions(workspace, expected_definitions)
@@ -307,22 +309,27 @@ def _states(session: Session, others: list[Environment]) -> dict[str, dict[str, 
 def _check_versions(
     environment: Environment,
     workspace: Workspace,
+    change: Change,
     expected_version: int | None,
     expected_flag_versions: Mapping[str, int] | None,
 ) -> None:
+    newest = environment.revision
     if expected_version is not None and expected_version != environment.revision:
         raise VersionConflictError(
             f"environment {environment.key!r} is at revision {environment.revision}, "
             f"and not at {expected_version} any more",
-            hint="read it again, and decide anew",
+            hint=_READ_AGAIN,
+            conflict=conflict_of(workspace, change, expected_version, newest),
         )
     for key, expected in (expected_flag_versions or {}).items():
         flag = workspace.flags.get(key)
         if flag is not None and flag.version != expected:
+            base = base_of_flag(workspace, key, expected, newest)
             raise VersionConflictError(
                 f"flag {key!r} is at version {flag.version} in {environment.key!r}, "
                 f"and not at {expected} any more",
-                hint="read it again, and decide anew",
+                hint=_READ_AGAIN,
+                conflict=None if base is None else conflict_of(workspace, change, base, newest),
             )
 
 
