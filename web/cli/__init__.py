@@ -18,6 +18,7 @@ from web.cli import (
     audit,
     bench,
     calibrate,
+    changes,
     compare,
     contexts,
     evaluate,
@@ -112,6 +113,7 @@ main.add_command(local.replay)
 main.add_command(calibrate.calibrate)
 main.add_command(local.verify)
 main.add_command(flags.flags)
+main.add_command(changes.changes)
 main.add_command(evaluate.evaluate)
 main.add_command(compare.compare)
 main.add_command(imports.import_flags)
