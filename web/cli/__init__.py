@@ -20,6 +20,7 @@ from web.cli import (
     calibrate,
     changes,
     compare,
+    contexts,
     evaluate,
     event_types,
     events,
@@ -125,6 +126,7 @@ main.add_command(instances.instances)
 main.add_command(events.events)
 main.add_command(layers.layers)
 main.add_command(holdout.holdout)
+main.add_command(contexts.contexts)
 main.add_command(sources.sources)
 main.add_command(metrics.metrics)
 main.add_command(policies.policies)

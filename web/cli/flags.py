@@ -292,6 +292,11 @@ def _effect(answer: dict[str, Any]) -> list[str]:
     if depend:
         lines.append(f"Flags that depend on it: {', '.join(depend)}.")
     lines.append(answer["blast_radius"]["sentence"])
+    lines.extend(
+        f"Also in {key}: {each['verdict_sentence']}"
+        for key, each in answer["elsewhere"].items()
+        if each["verdict"] != "no_op"
+    )
     return [line for line in lines if line]
 
 

@@ -212,6 +212,7 @@ def _page(
         preview=preview,
         preview_fields=_preview_fields(preview, flag_key),
         effect=None if preview is None or preview.effect is None else shown_effect(preview.effect),
+        elsewhere={} if preview is None else preview.elsewhere,
         resent={k: v for k, v in (form or {}).items() if k not in _NOT_RESENT},
         news=_news(history),
         form=form or {},
