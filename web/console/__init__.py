@@ -16,6 +16,7 @@ from web.console import (
     report,
     requests,
     unscheduled,
+    who,
     words,
 )
 from web.console.base import blueprint
@@ -39,5 +40,6 @@ __all__ = [
     "report",
     "requests",
     "unscheduled",
+    "who",
     "words",
 ]

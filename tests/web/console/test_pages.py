@@ -29,6 +29,7 @@ PAGES = {
     "console.list_layers": f"{HERE}/layers",
     "console.list_keys": f"{HERE}/keys",
     "console.show_audit": f"{HERE}/audit",
+    "console.ask_what_somebody_gets": f"{HERE}/who?flag=checkout",
 }
 # Without a page of their own: they lead elsewhere, or give a file.
 OTHERS = {
