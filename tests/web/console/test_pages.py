@@ -63,7 +63,10 @@ POSTS = {
     "console.revoke_key": f"{HERE}/keys/1/revoke",
 }
 # Whoever reads may send these: they change nothing that is served, or that decides.
-QUESTIONS = {"console.ask_unscheduled_look": f"{HERE}/experiments/one-page/look"}
+QUESTIONS = {
+    "console.ask_unscheduled_look": f"{HERE}/experiments/one-page/look",
+    "console.show_what_somebody_gets": f"{HERE}/who",
+}
 PUBLIC_POSTS = {"console.complete_setup", "console.do_login", "console.logout"}
 
 
