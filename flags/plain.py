@@ -29,7 +29,9 @@ MAX_DESCRIPTION_LENGTH = 10_000
 MAX_KEY_LENGTH = 64
 MAX_FLAG_KEY_LENGTH = 256
 
-_KEY = re.compile(r"[a-z0-9][a-z0-9\-_.]{0,63}")
+KEY_PATTERN = r"^[a-z0-9][a-z0-9\-_.]{0,63}$"
+"""What the key of a project, environment or segment is, for people who describe one."""
+_KEY = re.compile(KEY_PATTERN)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 

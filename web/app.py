@@ -11,10 +11,12 @@ from typing import Any
 import orjson
 from flask import Flask, Response, abort, request
 from flask.json.provider import JSONProvider
+from werkzeug.routing import IntegerConverter, Map
 
 from flags.database import Database
 from web import problems, security, transactions
 from web.api import blueprint as api_blueprint
+from web.api import limits
 from web.settings import Settings
 
 MAX_BODY_BYTES = 1 << 20
@@ -38,6 +40,27 @@ class OrjsonProvider(JSONProvider):
         document = self._prepare_response_obj(args, kwargs)
         body = orjson.dumps(document, option=_JSON_OPTIONS)
         return Response(body, content_type="application/json")
+
+
+class WholeNumberConverter(IntegerConverter):
+    """Werkzeug's ``int``; a number above ``max`` is nothing at all, and not a wrong method."""
+
+    def __init__(self, url_map: Map, *args: Any, **options: Any) -> None:
+        super().__init__(url_map, *args, **options)
+        if self.max is not None:
+            self.regex = _up_to(int(self.max))
+
+
+def _up_to(largest: int) -> str:
+    """Write a pattern of the whole numbers from 0 to ``largest``, with any leading zeros."""
+    digits = str(largest)
+    # As many digits as ``largest`` or fewer; of as many, the first that differs is smaller.
+    ways = [f"[0-9]{{1,{len(digits) - 1}}}"] if len(digits) > 1 else []
+    for place, digit in enumerate(digits):
+        if digit != "0":
+            rest = len(digits) - place - 1
+            ways.append(f"{digits[:place]}[0-{int(digit) - 1}][0-9]{{{rest}}}")
+    return f"0*(?:{'|'.join([*ways, digits])})"
 
 
 def utc_now() -> dt.datetime:
@@ -76,12 +99,14 @@ def create_flask_app(
     app.config["MAX_FORM_PARTS"] = 200
     # A flag's key may hold two slashes in a row; it is not to be "mended" by a redirect.
     app.url_map.merge_slashes = False
+    app.url_map.converters["int"] = WholeNumberConverter
     app.extensions["flagstone.settings"] = settings
     transactions.bind(app, database, clock)
     problems.register(app)
     security.register(app)
     app.before_request(_refuse_nul)
     app.before_request(_allow_imports)
+    limits.register(app, settings.api_requests_per_minute)
     app.register_blueprint(api_blueprint)
     if console:
         _register_console(app)

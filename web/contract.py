@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from flask import current_app, g, request
 from pydantic import BaseModel
@@ -79,7 +79,7 @@ class Contract:
 
     query: type[BaseModel] | None = None
     body: type[BaseModel] | Document | None = None
-    if_match: bool = False
+    if_match: bool | Literal["flag"] = False
     answers: tuple[Answer, ...] = ()
 
 
@@ -91,9 +91,9 @@ def takes(
     *,
     query: type[BaseModel] | None = None,
     body: type[BaseModel] | Document | None = None,
-    if_match: bool = False,
+    if_match: bool | Literal["flag"] = False,
 ) -> Callable[[ViewT], ViewT]:
-    """Declare what a view reads of a request."""
+    """Declare what a view reads of a request; ``If-Match`` may name a ``flag``'s version too."""
     return _marks(lambda said: replace(said, query=query, body=body, if_match=if_match))
 
 

@@ -5,6 +5,7 @@
     FlagstoneError                (flags.errors)
     ├── UnauthenticatedError      nobody is known to be asking
     ├── TooManyAttemptsError      come back later
+    │   └── TooManyRequestsError  the caller has no requests left for now
     ├── InvalidInputError
     │   ├── MalformedBodyError    the body is not the JSON that it says it is
     │   └── BodyNotJsonError      the body is of another type
@@ -32,6 +33,12 @@ class TooManyAttemptsError(FlagstoneError):
     def __init__(self, message: str, *, retry_after_seconds: int) -> None:
         super().__init__(message, hint=f"try again in {retry_after_seconds} seconds")
         self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyRequestsError(TooManyAttemptsError):
+    """The caller has used up the requests that it may make in a while."""
+
+    code = "too_many_requests"
 
 
 class MalformedBodyError(InvalidInputError):

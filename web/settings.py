@@ -15,6 +15,9 @@
                                their requests say
     FLAGSTONE_OFREP_REQUESTS_PER_SECOND
                                evaluation requests that one key may make of one web process; any
+    FLAGSTONE_API_REQUESTS_PER_MINUTE
+                               requests of the management API that one key or person may make of
+                               one web process, 0 for any number; 3000
     FLAGSTONE_READY_FILE       written, as JSON, once the service answers; none
 """
 
@@ -34,6 +37,7 @@ from sqlalchemy.engine import make_url
 from flags.errors import FlagstoneError
 
 MAX_WORKERS = 64
+API_REQUESTS_PER_MINUTE = 3000
 
 
 class SettingsError(FlagstoneError):
@@ -68,6 +72,9 @@ class Settings:
         their requests.
     ofrep_requests_per_second : float
         How many evaluation requests one key may make of one web process; 0 for any number.
+    api_requests_per_minute : int
+        How many requests of the management API one key or person may make of one web process; 0
+        for any number.
     ready_file : Path, optional
         Gets ``{"url", "port", "pid"}`` once the service answers.
     """
@@ -82,6 +89,7 @@ class Settings:
     trusted_proxies: str = ""
     public_url: str = ""
     ofrep_requests_per_second: float = 0.0
+    api_requests_per_minute: int = API_REQUESTS_PER_MINUTE
     ready_file: Path | None = None
 
     def __post_init__(self) -> None:
@@ -125,6 +133,12 @@ class Settings:
                 field="FLAGSTONE_OFREP_REQUESTS_PER_SECOND",
                 hint="give a number from 0 (no limit)",
             )
+        if self.api_requests_per_minute < 0:
+            raise SettingsError(
+                f"FLAGSTONE_API_REQUESTS_PER_MINUTE is {self.api_requests_per_minute}",
+                field="FLAGSTONE_API_REQUESTS_PER_MINUTE",
+                hint="give a number from 0 (no limit)",
+            )
 
     @property
     def events_directory(self) -> Path:
@@ -152,6 +166,9 @@ class Settings:
             trusted_proxies=env.get("FLAGSTONE_TRUSTED_PROXIES", ""),
             public_url=env.get("FLAGSTONE_PUBLIC_URL", ""),
             ofrep_requests_per_second=_number(env, "FLAGSTONE_OFREP_REQUESTS_PER_SECOND", 0.0),
+            api_requests_per_minute=_integer(
+                env, "FLAGSTONE_API_REQUESTS_PER_MINUTE", API_REQUESTS_PER_MINUTE
+            ),
             ready_file=Path(ready_file) if ready_file else None,
         )
 
@@ -168,6 +185,7 @@ class Settings:
             "FLAGSTONE_TRUSTED_PROXIES": self.trusted_proxies,
             "FLAGSTONE_PUBLIC_URL": self.public_url,
             "FLAGSTONE_OFREP_REQUESTS_PER_SECOND": repr(self.ofrep_requests_per_second),
+            "FLAGSTONE_API_REQUESTS_PER_MINUTE": str(self.api_requests_per_minute),
         }
         if self.ready_file is not None:
             variables["FLAGSTONE_READY_FILE"] = str(self.ready_file)

@@ -12,7 +12,7 @@ from flags.services import get_project_by_id
 from web.api.blueprint import blueprint
 from web.api.render import document
 from web.api.shapes import CALLER, SET_UP, SIGNED_IN
-from web.auth import guard, service
+from web.auth import guard, passwords, service
 from web.auth.caller import Caller
 from web.auth.login import hash_session_id
 from web.auth.models import User
@@ -23,14 +23,18 @@ from web.security import count_attempt, csrf_token
 from web.transactions import now, reading, transaction
 
 Text = Annotated[str, Field(max_length=1024)]
+Email = Annotated[str, Field(max_length=1024, json_schema_extra={"format": "email"})]
+NewPassword = Annotated[
+    str, Field(max_length=1024, json_schema_extra={"minLength": passwords.MINIMUM_LENGTH})
+]
 
 
 class SetupBody(Body):
     """The code that the service printed, and who is to be the first administrator."""
 
     code: Text
-    email: Text
-    password: Text
+    email: Email
+    password: NewPassword
     name: Text = ""
     project: Text = "default"
     project_name: Text = "Default"
@@ -47,7 +51,7 @@ class PasswordBody(Body):
     """The password so far, and the one from now on."""
 
     current_password: Text
-    new_password: Text
+    new_password: NewPassword
 
 
 @blueprint.post("/setup")

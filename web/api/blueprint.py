@@ -4,6 +4,7 @@ from pathlib import Path
 
 from flask import Blueprint
 
+from web.api.limits import add_headers, count_request
 from web.auth.guard import guard
 from web.body import refuse_undeclared
 
@@ -11,4 +12,6 @@ _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1", template_folder=str(_TEMPLATES))
 blueprint.before_request(guard)
+blueprint.before_request(count_request)
 blueprint.before_request(refuse_undeclared)
+blueprint.after_request(add_headers)

@@ -11,7 +11,7 @@ from flags import services
 from web.api.blueprint import blueprint
 from web.api.render import document
 from web.api.shapes import EVALUATED_EVERYWHERE, EVALUATION
-from web.api.times import parse_instant
+from web.api.times import Instant, parse_instant
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, read_body
@@ -25,7 +25,7 @@ class EvaluateBody(Body):
 
     flag: Annotated[str, Field(max_length=256)] | None = None
     context: dict[str, Any] = Field(default_factory=dict)
-    at: Annotated[str, Field(max_length=64)] | None = None
+    at: Instant | None = None
     explain: bool = False
 
     def question(self) -> Question:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from flask.typing import ResponseReturnValue
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from experiments.catalogue import demand
 from experiments.catalogue.models import EventType
@@ -20,12 +20,14 @@ from web.contract import gives, takes
 from web.event_store import seen_events
 from web.transactions import now, reading, transaction
 
+DEMANDS: list[JsonValue] = ["value", "failure", "neutral"]
+
 
 class EventTypeBody(Body):
     """What kind of demand an event is; without a description the present one stays."""
 
     name: Annotated[str, Field(max_length=256)]
-    demand: Annotated[str, Field(max_length=64)]
+    demand: Annotated[str, Field(max_length=64, json_schema_extra={"enum": DEMANDS})]
     description: Annotated[str, Field(max_length=2000)] | None = None
 
 

@@ -12,23 +12,26 @@ from experiments.models import Experiment
 from experiments.people import interventions, overrides
 from experiments.people import services as experiments
 from web.api.blueprint import blueprint
-from web.api.experiment_parts import ExperimentQuery, Key, StopBody, carry_out
+from web.api.experiment_parts import ExperimentQuery, StopBody, carry_out
 from web.api.experiments import ITEM, answer
 from web.api.idempotency import idempotent
 from web.api.shapes import EXPERIMENT
-from web.api.times import parse_instant
+from web.api.times import Instant, parse_instant
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, NoBody, read_body
 from web.contract import gives, takes
 
+Risk = Annotated[
+    str, Field(max_length=256, json_schema_extra={"enum": ["mde", "no_traffic", "no_data"]})
+]
 Words = Annotated[str, Field(max_length=2000)]
 
 
 class AcceptBody(Body):
     """Which risks the customer signs for."""
 
-    risks: Annotated[list[Key], Field(min_length=1, max_length=10)]
+    risks: Annotated[list[Risk], Field(min_length=1, max_length=10)]
 
 
 class ExplainBody(Body):
@@ -53,10 +56,10 @@ class OverrideBody(Body):
     """What is shipped by hand, why, and what it is expected to do."""
 
     arm: Annotated[str, Field(max_length=256)]
-    reason: Annotated[str, Field(max_length=64)]
+    reason: Annotated[str, Field(max_length=64, json_schema_extra={"enum": [*overrides.REASONS]})]
     text: Words
     predicted_effect: float
-    review_at: Annotated[str, Field(max_length=64)]
+    review_at: Instant
 
 
 @blueprint.post(f"{ITEM}/<any(seal, start, confirm):verb>")

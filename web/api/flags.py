@@ -127,7 +127,7 @@ def get_flag_in_environment(
 @blueprint.post(f"{_IN_ENVIRONMENT}/<any(on, off, kill, unkill):verb>")
 @needs(Role.EDITOR)
 @idempotent()
-@takes(body=CommentBody, if_match=True)
+@takes(body=CommentBody, if_match="flag")
 @gives(CHANGED, etag=True)
 def switch_flag(
     project_key: str, flag_key: str, environment_key: str, verb: str
@@ -162,7 +162,7 @@ def get_history(project_key: str, flag_key: str) -> ResponseReturnValue:
 @blueprint.post("/projects/<project_key>/changes")
 @needs(Role.EDITOR)
 @idempotent()
-@takes(body=CHANGE, if_match=True)
+@takes(body=CHANGE, if_match="flag")
 @gives(CHANGED, etag=True)
 @gives(WAITING, 201, etag=True)
 def change_flags(project_key: str) -> ResponseReturnValue:

@@ -30,7 +30,13 @@ _PLACE = "/projects/<project_key>/environments/<environment_key>"
 class HoldoutBody(Body):
     """Which share of all units is held out of everything."""
 
-    share: Annotated[float, Field(strict=False)]
+    share: Annotated[
+        float,
+        Field(
+            strict=False,
+            json_schema_extra={"exclusiveMinimum": 0, "maximum": holdout.MAX_SHARE},
+        ),
+    ]
 
 
 @blueprint.get(f"{_PLACE}/holdout")

@@ -7,13 +7,13 @@ from typing import Annotated
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 
-from web.api.account import user_document
+from web.api.account import Email, NewPassword, user_document
 from web.api.blueprint import blueprint
 from web.api.render import document, page
 from web.api.shapes import PERSON, list_of
 from web.auth import service
 from web.auth.guard import current_caller, needs
-from web.auth.roles import Role
+from web.auth.roles import Role, RoleName
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
 from web.transactions import now, reading, transaction
@@ -24,18 +24,18 @@ Text = Annotated[str, Field(max_length=1024)]
 class MemberBody(Body):
     """A person to create."""
 
-    email: Text
-    password: Text
-    role: Text
+    email: Email
+    password: NewPassword
+    role: RoleName
     name: Text = ""
 
 
 class MemberEdit(Body):
     """What to change about a person; what is left out stays."""
 
-    role: Text | None = None
+    role: RoleName | None = None
     disabled: bool | None = None
-    password: Text | None = None
+    password: NewPassword | None = None
 
 
 @blueprint.get("/members")

@@ -18,6 +18,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.routing import BaseConverter, IntegerConverter, Rule
 from werkzeug.routing.converters import AnyConverter
 
+from flags.plain import MAX_INSTRUCTIONS, MAX_RULES, MAX_TARGET_KEYS, MAX_VARIANTS
 from flagstone import __version__
 from web.api.idempotency import HEADER, KEPT_FOR, is_idempotent
 from web.api.render import MAX_LIMIT
@@ -25,10 +26,21 @@ from web.api.shapes import TEXT
 from web.auth.guard import SESSION_COOKIE, needed_role
 from web.auth.roles import Role
 from web.contract import Answer, Contract, Document, Schema, contract_of
+from web.settings import API_REQUESTS_PER_MINUTE
 
 PREFIX = "/api/v1"
 _BUILT = "flagstone.openapi"
 _ETAG: Schema = {"description": "What this was; for If-Match and If-None-Match.", "schema": TEXT}
+_LIMITS: dict[str, Schema] = {
+    "RateLimit-Policy": {
+        "description": "The quota `q` of requests in a window of `w` seconds, for each caller.",
+        "schema": {"type": "string", "pattern": r'^"[a-z]+";q=[0-9]+;w=[0-9]+$'},
+    },
+    "RateLimit": {
+        "description": "`r` requests are left; all of them again in `t` seconds.",
+        "schema": {"type": "string", "pattern": r'^"[a-z]+";r=[0-9]+;t=[0-9]+$'},
+    },
+}
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # Answers of the whole application, whatever the route.
 _ALWAYS = (400, 500, 503)
@@ -39,7 +51,13 @@ Errors are `application/problem+json` (RFC 9457) with a stable `code`, and `fiel
 there is one; nothing is ever written in part. Lists are pages of at most {MAX_LIMIT} items: send
 `next_cursor` as `cursor`. `If-Match` with an ETag guards a change (412 when it moved);
 `Idempotency-Key` makes a POST safe to repeat for {KEPT_FOR.total_seconds() / 3600:.0f} hours. An
-unknown field or parameter is refused by name."""
+unknown field or parameter is refused by name.
+
+Each key or person may make so many requests in a minute of one web process (`RateLimit-Policy`;
+{API_REQUESTS_PER_MINUTE:,} unless the operator says otherwise); `RateLimit` says what is left, and
+429 with `Retry-After` that nothing is. Bodies have at most 1 MiB (imports 16 MiB), a change at most
+{MAX_INSTRUCTIONS} instructions, a flag {MAX_RULES} rules, {MAX_VARIANTS} variants and
+{MAX_TARGET_KEYS:,} target keys."""
 
 
 @dataclass(frozen=True)
@@ -213,17 +231,21 @@ class _Builder:
 
     def _successes(self, route: Route) -> dict[str, Any]:
         answers: dict[str, Any] = {}
+        limited = needed_role(route.view) is not None
         for answer in route.contract.answers:
             for status in answer.statuses:
-                answers[str(status)] = self._success(status, answer)
+                answers[str(status)] = self._success(status, answer, limited=limited)
             if answer.etag and route.method == "GET":
                 answers["304"] = {"description": "The caller has it already."}
         return answers
 
-    def _success(self, status: int, answer: Answer) -> dict[str, Any]:
+    def _success(self, status: int, answer: Answer, *, limited: bool) -> dict[str, Any]:
         said: dict[str, Any] = {"description": HTTP_STATUS_CODES[status]}
+        headers = dict(_LIMITS) if limited else {}
         if answer.etag:
-            said["headers"] = {"ETag": _ETAG}
+            headers["ETag"] = _ETAG
+        if headers:
+            said["headers"] = headers
         if answer.schema is not None:
             said["content"] = {answer.media_type: {"schema": self._hoisted(answer.schema)}}
         return said
@@ -277,10 +299,11 @@ def _headers(route: Route) -> Iterator[dict[str, Any]]:
             {"type": "string", "pattern": "^[!-~]{1,255}$"},
         )
     if route.contract.if_match:
+        version = "v?" if route.contract.if_match == "flag" else ""
         yield header(
             "If-Match",
             "The ETag that was read; 412 if it moved since.",
-            {"type": "string", "pattern": r'^(\*|(W/)?"v?[0-9]{1,15}")$'},
+            {"type": "string", "pattern": rf'^"{version}[0-9]{{1,15}}"$'},
         )
     if route.method == "GET" and any(answer.etag for answer in route.contract.answers):
         yield header("If-None-Match", "304 if this is still the ETag.", TEXT)
@@ -289,7 +312,10 @@ def _headers(route: Route) -> Iterator[dict[str, Any]]:
 def _failures(route: Route, role: Role | None) -> list[int]:
     found = {*_ALWAYS}
     if role is not None:
-        found |= {401, 403}
+        found |= {401, 403, 429}
+    elif route.method not in _SAFE:
+        # Set-up and sign-in: wrong, or tried too often.
+        found |= {401, 429}
     if route.parameters:
         found.add(404)
     if route.contract.body is not None:
@@ -321,8 +347,10 @@ PROBLEM: Schema = {
 
 
 def _problem(status: int) -> dict[str, Any]:
+    seconds = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
     return {
         "description": HTTP_STATUS_CODES[status],
+        **({"headers": {"Retry-After": seconds}} if status == 429 else {}),
         "content": {
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
         },

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from flags import approvals, services
 from flags.models import Environment, Project
+from flags.plain import KEY_PATTERN, MAX_NAME_LENGTH
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import document, page
@@ -19,21 +20,25 @@ from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
 from web.transactions import reading, transaction
 
-Text = Annotated[str, Field(max_length=1024)]
+# Described as the services judge them; those say what is wrong, and how to mend it.
+Key = Annotated[
+    str, Field(max_length=1024, json_schema_extra={"pattern": KEY_PATTERN, "maxLength": 64})
+]
+Name = Annotated[str, Field(max_length=1024, json_schema_extra={"maxLength": MAX_NAME_LENGTH})]
 
 
 class ProjectBody(Body):
     """A project to create."""
 
-    key: Text
-    name: Text = ""
+    key: Key
+    name: Name = ""
 
 
 class EnvironmentBody(Body):
     """An environment to create."""
 
-    key: Text
-    name: Text = ""
+    key: Key
+    name: Name = ""
     production: bool = False
 
 

@@ -24,6 +24,10 @@ from web.transactions import reading, transaction
 _LIST = "/projects/<project_key>/requests"
 _ITEM = f"{_LIST}/<int(max=2147483647):request_id>"
 Demand = Literal["value", "failure"]
+# Described as the service judges it, which says what is wrong.
+Title = Annotated[
+    str, Field(json_schema_extra={"minLength": 1, "maxLength": 200, "pattern": r"\S"})
+]
 
 
 class RequestQuery(PageQuery):
@@ -38,7 +42,7 @@ class RequestQuery(PageQuery):
 class NewRequest(Body):
     """What is asked for."""
 
-    title: str
+    title: Title
     demand: Annotated[Demand, Field(alias="class")]
     text: str = ""
     asker: str = ""
@@ -47,7 +51,7 @@ class NewRequest(Body):
 class RequestEdit(Body):
     """What is to be said differently."""
 
-    title: str | None = None
+    title: Title | None = None
     demand: Annotated[Demand | None, Field(alias="class")] = None
     text: str | None = None
     asker: str | None = None

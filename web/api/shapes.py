@@ -163,7 +163,7 @@ _DONE: dict[str, Schema] = {
 # A preview says besides whom the change would move.
 CHANGED = with_optional(
     shape("ChangeResult", **_DONE, sentence=TEXT),
-    verdict={"enum": ["no_op", "only_widens", "only_narrows", "moves_others", None]},
+    verdict={"enum": ["no_op", "only_widens", "only_narrows", "moves_others", "not_decided"]},
     verdict_sentence=TEXT,
     witness=maybe(OBJECT),
     reason=maybe(TEXT),

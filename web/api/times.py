@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Annotated
+
+from pydantic import Field
 
 from flags.errors import InvalidInputError
+
+# A bare string at the door: ``parse_instant`` says what an instant looks like.
+Instant = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
 
 
 def parse_instant(text: str, *, field: str) -> dt.datetime:

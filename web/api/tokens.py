@@ -15,34 +15,37 @@ from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import document, page
 from web.api.shapes import NEW_TOKEN, TOKEN, list_of
-from web.api.times import parse_instant
+from web.api.times import Instant, parse_instant
 from web.auth import service
 from web.auth.guard import current_caller, needs
 from web.auth.models import Token
-from web.auth.roles import Role
+from web.auth.roles import Role, RoleName
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
 from web.transactions import now, reading, transaction
 
 Text = Annotated[str, Field(max_length=1024)]
+TokenName = Annotated[
+    str, Field(max_length=1024, json_schema_extra={"minLength": 1, "maxLength": 200})
+]
 
 
 class UserTokenBody(Body):
     """A ``usr`` key to create."""
 
-    name: Text
-    role: Text
-    expires_at: Text | None = None
+    name: TokenName
+    role: RoleName
+    expires_at: Instant | None = None
 
 
 class ProjectTokenBody(Body):
     """A key to create: ``srv`` and ``cli`` for an ``environment``, ``usr`` with a ``role``."""
 
     kind: Literal["srv", "cli", "usr"]
-    name: Text
+    name: TokenName
     environment: Text | None = None
-    role: Text | None = None
-    expires_at: Text | None = None
+    role: RoleName | None = None
+    expires_at: Instant | None = None
 
 
 @blueprint.get("/tokens")

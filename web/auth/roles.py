@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
 
 from flags.errors import InvalidInputError
 
@@ -25,6 +28,12 @@ class Role(StrEnum):
 
 
 _RANK = {Role.VIEWER: 0, Role.EDITOR: 1, Role.APPROVER: 2, Role.ADMIN: 3}
+
+
+# A bare string at the door: ``parse_role`` says which roles there are.
+RoleName = Annotated[
+    str, Field(max_length=1024, json_schema_extra={"enum": [role.value for role in Role]})
+]
 
 
 def parse_role(text: str, *, field: str = "role") -> Role:

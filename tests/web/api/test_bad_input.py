@@ -93,6 +93,7 @@ def writing_routes(app: Any) -> Iterator[tuple[str, str]]:
         "metric_key": "purchase",
         "policy_name": "ours-14d",
         "request_id": 1,
+        "change_id": 1,
         "token_id": 1,
         "member_id": 1,
     }
