@@ -19,14 +19,15 @@ from flags.actor import Actor
 from flags.approvals import approvals_needed, check_approvals
 from flags.audit import find_done
 from flags.canonical import canonical_bytes
-from flags.context_samples import load_sample
+from flags.conflicts import base_of_flag, conflict_of
 from flags.definitions import Definitions, check_definitions, definitions_after
 from flags.edits import apply_instruction
-from flags.effects import Effect, effect_of
+from flags.effects import Effect
 from flags.errors import InvalidInputError, NotFoundError, VersionConflictError
 from flags.instructions import PROJECT_WIDE, Change, Instruction, Undo
 from flags.inversion import check_undone
 from flags.models import Environment, FlagEnvironment, FlagRow, Project, Revision
+from flags.moving import effect_in
 from flags.plain import MAX_FLAG_BYTES, MAX_NESTING, check_plain
 from flags.problems import as_input_error
 from flags.publish import flag_set_document, load_flags, load_segments, validate
@@ -35,7 +36,7 @@ from flags.revisions import load_flag_set, lock_all_environments, lock_environme
 from flags.sentence import describe
 from flags.workspace import FlagCopy, SegmentCopy, State, Workspace
 from flags.writing import Writer, bump_versions
-from flagstone.engine import FlagSet, parse_condition, parse_flag
+from flagstone.engine import FlagSet
 
 __all__ = [
     "Change",
@@ -50,6 +51,7 @@ __all__ = [
 # The change around a condition or a value adds a few levels of its own.
 _ENVELOPE_NESTING = 8
 _WITHOUT_FLAG = frozenset({"add_segment", "update_segment", "remove_segment", "undo"})
+_READ_AGAIN = "read it again, and decide anew"
 _SCHEDULE = '"mode": "schedule", "at": "2026-12-01T09:00:00Z"'
 
 
@@ -61,7 +63,8 @@ class ChangeResult:
     where the flag was or is not published); ``segments_before`` and ``segments_after`` likewise.
     ``revision_number`` is the environment's newest. ``published`` are the numbers of all revisions
     made, by environment key: what a flag is everywhere changes every environment. ``effect`` is
-    whom a previewed change moves in its environment. ``approvals_needed`` is how many other people
+    whom a previewed change moves in its environment, and ``elsewhere`` whom in each other one that
+    it alters. ``approvals_needed`` is how many other people
     must approve it, and ``definitions`` what they approve.
     """
 
@@ -75,6 +78,7 @@ class ChangeResult:
     segments_after: dict[str, Any] = field(default_factory=dict)
     published: dict[str, int] = field(default_factory=dict)
     effect: Effect | None = None
+    elsewhere: dict[str, Effect] = field(default_factory=dict)
     approvals_needed: int = 0
     definitions: Definitions = field(default_factory=dict)
 
@@ -163,7 +167,7 @@ def apply_change(
     """
     environment, others = lock_for(session, project_key, environment_key, change)
     workspace = _load(session, environment, others)
-    _check_versions(environment, workspace, expected_version, expected_flag_versions)
+    _check_versions(environment, workspace, change, expected_version, expected_flag_versions)
     _do(workspace, change)
     if expected_definitions is not None:
         check_definitions(workspace, expected_definitions)
@@ -197,7 +201,7 @@ def preview_change(
     environments = _environments(session, project_key)
     environment, others = _pick(environments, project_key, environment_key)
     workspace = _load(session, environment, others)
-    _check_versions(environment, workspace, expected_version, expected_flag_versions)
+    _check_versions(environment, workspace, change, expected_version, expected_flag_versions)
     _do(workspace, change)
     if expected_definitions is not None:
         check_definitions(workspace, expected_definitions)
@@ -206,40 +210,21 @@ def preview_change(
     bump_versions(workspace)
     after = _validate(environment, workspace.flags, workspace.segments)
     shared = workspace.changed_everywhere()
+    elsewhere = {}
     for other in others if shared else []:
         there = load_flags(session, other)
+        before = {key: _document_or_none(there[key]) for key in shared}
         for key in shared:
             there[key].adopt(workspace.flags[key])
-        _validate(other, there, load_segments(session, other))
+        after_there = _validate(other, there, load_segments(session, other))
+        if now is not None:
+            elsewhere[other.key] = effect_in(session, other, after_there, before, {}, now)
     result = _result(workspace, environment, flags, segments, None, {})
     result = replace(result, approvals_needed=needed, definitions=definitions_after(workspace))
     if now is None:
         return result
-    assert environment.id is not None
-    effect = effect_of(
-        _before(after, result),
-        after,
-        load_sample(session, environment.id, now=now),
-        flags=flags,
-        segments=segments,
-        now=now.timestamp(),
-    )
-    return replace(result, effect=effect)
-
-
-def _before(after: FlagSet, result: ChangeResult) -> FlagSet:
-    """Give the flag set before a change; what did not change is shared, since reading is slow."""
-    flags = dict(after.flags)
-    for key, document in result.before.items():
-        flags.pop(key, None)
-        if document is not None:
-            flags[key] = parse_flag(document)
-    segments = dict(after.segments)
-    for key, old in result.segments_before.items():
-        segments.pop(key, None)
-        if old is not None:
-            segments[key] = parse_condition(old["condition"])
-    return FlagSet(flags, segments, after.environment, result.revision_number)
+    effect = effect_in(session, environment, after, result.before, result.segments_before, now)
+    return replace(result, effect=effect, elsewhere=elsewhere)
 
 
 def _affected(
@@ -324,22 +309,27 @@ def _states(session: Session, others: list[Environment]) -> dict[str, dict[str, 
 def _check_versions(
     environment: Environment,
     workspace: Workspace,
+    change: Change,
     expected_version: int | None,
     expected_flag_versions: Mapping[str, int] | None,
 ) -> None:
+    newest = environment.revision
     if expected_version is not None and expected_version != environment.revision:
         raise VersionConflictError(
             f"environment {environment.key!r} is at revision {environment.revision}, "
             f"and not at {expected_version} any more",
-            hint="read it again, and decide anew",
+            hint=_READ_AGAIN,
+            conflict=conflict_of(workspace, change, expected_version, newest),
         )
     for key, expected in (expected_flag_versions or {}).items():
         flag = workspace.flags.get(key)
         if flag is not None and flag.version != expected:
+            base = base_of_flag(workspace, key, expected, newest)
             raise VersionConflictError(
                 f"flag {key!r} is at version {flag.version} in {environment.key!r}, "
                 f"and not at {expected} any more",
-                hint="read it again, and decide anew",
+                hint=_READ_AGAIN,
+                conflict=None if base is None else conflict_of(workspace, change, base, newest),
             )
 
 

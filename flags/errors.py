@@ -63,9 +63,24 @@ class AlreadyExistsError(FlagstoneError):
 
 
 class VersionConflictError(FlagstoneError):
-    """The resource moved since the caller read it."""
+    """The resource moved since the caller read it.
+
+    ``conflict`` says what moved, and what the caller's change would have made of what they read
+    (:mod:`flags.conflicts`), where that is known.
+    """
 
     code = "version_conflict"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        hint: str | None = None,
+        conflict: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, field=field, hint=hint)
+        self.conflict = conflict
 
 
 class NotAllowedError(FlagstoneError):

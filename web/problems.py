@@ -77,6 +77,7 @@ class Problem:
     field: str | None = None
     hint: str | None = None
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -96,7 +97,7 @@ class Problem:
             document["field"] = self.field
         if self.hint is not None:
             document["hint"] = self.hint
-        return document
+        return {**document, **self.more}
 
 
 def problem_of(error: Exception) -> Problem:
@@ -106,7 +107,13 @@ def problem_of(error: Exception) -> Problem:
         return Problem(400, "invalid_flag_set", error.message, error.path or None, error.hint)
     if isinstance(error, FlagstoneError) and status is not None:
         return Problem(
-            status, error.code, error.message, error.field, error.hint, _headers_of(error)
+            status,
+            error.code,
+            error.message,
+            error.field,
+            error.hint,
+            _headers_of(error),
+            _more_of(error),
         )
     if isinstance(error, HTTPException):
         return _problem_of_http(error)
@@ -137,6 +144,12 @@ def _headers_of(error: FlagstoneError) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="flagstone"'}
     if isinstance(error, TooManyAttemptsError | FullError | PendingError):
         return {"Retry-After": str(error.retry_after_seconds)}
+    return {}
+
+
+def _more_of(error: FlagstoneError) -> dict[str, Any]:
+    if isinstance(error, VersionConflictError) and error.conflict is not None:
+        return {"conflict": error.conflict}
     return {}
 
 

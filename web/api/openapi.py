@@ -21,6 +21,7 @@ from werkzeug.routing.converters import AnyConverter
 from flags.plain import MAX_INSTRUCTIONS, MAX_RULES, MAX_TARGET_KEYS, MAX_VARIANTS
 from flagstone import __version__
 from web.api.idempotency import HEADER, KEPT_FOR, is_idempotent
+from web.api.problem_shapes import PROBLEM
 from web.api.render import MAX_LIMIT
 from web.api.shapes import TEXT
 from web.auth.guard import SESSION_COOKIE, needed_role
@@ -269,8 +270,13 @@ class _Builder:
             raise ValueError(message)
 
 
+# Modules whose routes belong with those of another one.
+_TAGS = {"experiment verbs": "experiments", "unscheduled": "experiments", "account": "signing in"}
+
+
 def _tag(route: Route) -> str:
-    return route.view.__module__.rpartition(".")[2].replace("_", " ")
+    name = route.view.__module__.rpartition(".")[2].replace("_", " ")
+    return _TAGS.get(name, name)
 
 
 def _markdown(text: str) -> str:
@@ -327,23 +333,6 @@ def _failures(route: Route, role: Role | None) -> list[int]:
     if is_idempotent(route.view):
         found.add(422)
     return sorted(found)
-
-
-PROBLEM: Schema = {
-    "type": "object",
-    "title": "Problem",
-    "description": "What went wrong (RFC 9457). Programs decide by `code`.",
-    "properties": {
-        "type": {"const": "about:blank"},
-        "title": TEXT,
-        "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": TEXT,
-        "code": TEXT,
-        "field": {**TEXT, "description": "Path of the offending input."},
-        "hint": {**TEXT, "description": "What to do about it."},
-    },
-    "required": ["type", "title", "status", "detail", "code"],
-}
 
 
 def _problem(status: int) -> dict[str, Any]:

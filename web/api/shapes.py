@@ -169,6 +169,7 @@ CHANGED = with_optional(
     reason=maybe(TEXT),
     verdicts=OBJECTS,
     blast_radius=OBJECT,
+    elsewhere=by_key(OBJECT),
     approvals=shape("ApprovalsNeeded", needed=WHOLE),
 )
 IMPORTED = shape(

@@ -23,6 +23,7 @@ PAGES = {
     "console.new_policy": f"{HERE}/new-policy",
     "console.show_policy": f"{HERE}/policies/ours",
     "console.edit_policy": f"{HERE}/policies/ours/edit",
+    "console.list_changes": f"{HERE}/changes",
     "console.list_requests": f"{HERE}/requests",
     "console.show_ledger": f"{HERE}/ledger",
     "console.show_outcomes": f"{HERE}/outcomes",
@@ -46,6 +47,9 @@ OTHERS = {
 }
 POSTS = {
     "console.create_flag": f"{HERE}/new-flag",
+    "console.judge_change": f"{HERE}/changes/1/approve",
+    "console.move_change": f"{HERE}/changes/1/apply",
+    "console.protect_environment": f"{HERE}/changes/protection",
     "console.change_flag": f"{HERE}/do/checkout/change",
     "console.create_experiment": f"{HERE}/new-experiment",
     "console.create_release": f"{HERE}/new-release",
