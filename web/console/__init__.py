@@ -17,6 +17,7 @@ from web.console import (
     report,
     requests,
     unscheduled,
+    who,
     words,
 )
 from web.console.base import blueprint
@@ -41,5 +42,6 @@ __all__ = [
     "report",
     "requests",
     "unscheduled",
+    "who",
     "words",
 ]
