@@ -147,30 +147,34 @@ def approve(
     request_id: int,
     content_hash: str,
     *,
-    actor: Actor,
+    by: Writing,
     now: dt.datetime,
     comment: str = "",
     expected_version: int | None = None,
 ) -> ChangeRequest:
     """Approve exactly the content with that hash.
 
+    A key approves for the person who made it: it is that person who answers for it, and it counts
+    as that person's one approval.
+
     Raises
     ------
     NotAllowedError
-        If the actor is no person, or wrote some of it.
+        If there is no person, or that person or the key wrote some of it.
     StateError
         If it was edited since (another hash), or waits for nothing.
     StaleChangeError
         If it would not do any more what its preview says.
     """
-    if actor.kind != "user":
+    person = by.person()
+    if person is None:
         raise NotAllowedError(
-            "a person approves, not a key", hint="sign in to the console to approve it"
+            "a person approves, and nobody is known behind this key", hint="sign in to approve it"
         )
     request = locked(session, project_key, request_id, WAITING, expected_version)
-    if str(actor) in request.writers:
+    if by.names() & set(request.writers):
         raise NotAllowedError(
-            "you wrote some of this change; somebody else must approve it",
+            "you or a key of yours wrote some of this change; somebody else must approve it",
             hint="ask another person with the role approver",
         )
     if content_hash != request.content_hash:
@@ -183,7 +187,7 @@ def approve(
         raise StateError(
             "the time of this change is over", field="at", hint="its author gives it another time"
         )
-    if any(each["by"] == str(actor) for each in request.approvals):
+    if any(each["by"] == person for each in request.approvals):
         return request
     environment = get_environment_by_id(session, request.environment_id)
     result = preview_change(
@@ -195,7 +199,7 @@ def approve(
     )
     before = standing(request)
     given = {
-        "by": str(actor),
+        "by": person,
         "at": now.astimezone(dt.UTC).isoformat().replace("+00:00", "Z"),
         "content_hash": content_hash,
         "comment": comment,
@@ -205,7 +209,7 @@ def approve(
     request.preview = {**request.preview, "approvals_needed": result.approvals_needed}
     enough = len(request.approvals) >= max(request.asks, result.approvals_needed)
     request.state = APPROVED if enough else OPEN
-    return moved(session, request, "approve_change", actor, before, now, comment)
+    return moved(session, request, "approve_change", by.actor, before, now, comment)
 
 
 def decline(

@@ -20,14 +20,14 @@ from flags.approvals import approvals_needed, check_approvals
 from flags.audit import find_done
 from flags.canonical import canonical_bytes
 from flags.conflicts import base_of_flag, conflict_of
-from flags.context_samples import load_sample
 from flags.definitions import Definitions, check_definitions, definitions_after
 from flags.edits import apply_instruction
-from flags.effects import Effect, effect_of
+from flags.effects import Effect
 from flags.errors import InvalidInputError, NotFoundError, VersionConflictError
 from flags.instructions import PROJECT_WIDE, Change, Instruction, Undo
 from flags.inversion import check_undone
 from flags.models import Environment, FlagEnvironment, FlagRow, Project, Revision
+from flags.moving import effect_in
 from flags.plain import MAX_FLAG_BYTES, MAX_NESTING, check_plain
 from flags.problems import as_input_error
 from flags.publish import flag_set_document, load_flags, load_segments, validate
@@ -36,7 +36,7 @@ from flags.revisions import load_flag_set, lock_all_environments, lock_environme
 from flags.sentence import describe
 from flags.workspace import FlagCopy, SegmentCopy, State, Workspace
 from flags.writing import Writer, bump_versions
-from flagstone.engine import FlagSet, parse_condition, parse_flag
+from flagstone.engine import FlagSet
 
 __all__ = [
     "Change",
@@ -63,7 +63,8 @@ class ChangeResult:
     where the flag was or is not published); ``segments_before`` and ``segments_after`` likewise.
     ``revision_number`` is the environment's newest. ``published`` are the numbers of all revisions
     made, by environment key: what a flag is everywhere changes every environment. ``effect`` is
-    whom a previewed change moves in its environment. ``approvals_needed`` is how many other people
+    whom a previewed change moves in its environment, and ``elsewhere`` whom in each other one that
+    it alters. ``approvals_needed`` is how many other people
     must approve it, and ``definitions`` what they approve.
     """
 
@@ -77,6 +78,7 @@ class ChangeResult:
     segments_after: dict[str, Any] = field(default_factory=dict)
     published: dict[str, int] = field(default_factory=dict)
     effect: Effect | None = None
+    elsewhere: dict[str, Effect] = field(default_factory=dict)
     approvals_needed: int = 0
     definitions: Definitions = field(default_factory=dict)
 
@@ -208,40 +210,21 @@ def preview_change(
     bump_versions(workspace)
     after = _validate(environment, workspace.flags, workspace.segments)
     shared = workspace.changed_everywhere()
+    elsewhere = {}
     for other in others if shared else []:
         there = load_flags(session, other)
+        before = {key: _document_or_none(there[key]) for key in shared}
         for key in shared:
             there[key].adopt(workspace.flags[key])
-        _validate(other, there, load_segments(session, other))
+        after_there = _validate(other, there, load_segments(session, other))
+        if now is not None:
+            elsewhere[other.key] = effect_in(session, other, after_there, before, {}, now)
     result = _result(workspace, environment, flags, segments, None, {})
     result = replace(result, approvals_needed=needed, definitions=definitions_after(workspace))
     if now is None:
         return result
-    assert environment.id is not None
-    effect = effect_of(
-        _before(after, result),
-        after,
-        load_sample(session, environment.id, now=now),
-        flags=flags,
-        segments=segments,
-        now=now.timestamp(),
-    )
-    return replace(result, effect=effect)
-
-
-def _before(after: FlagSet, result: ChangeResult) -> FlagSet:
-    """Give the flag set before a change; what did not change is shared, since reading is slow."""
-    flags = dict(after.flags)
-    for key, document in result.before.items():
-        flags.pop(key, None)
-        if document is not None:
-            flags[key] = parse_flag(document)
-    segments = dict(after.segments)
-    for key, old in result.segments_before.items():
-        segments.pop(key, None)
-        if old is not None:
-            segments[key] = parse_condition(old["condition"])
-    return FlagSet(flags, segments, after.environment, result.revision_number)
+    effect = effect_in(session, environment, after, result.before, result.segments_before, now)
+    return replace(result, effect=effect, elsewhere=elsewhere)
 
 
 def _affected(

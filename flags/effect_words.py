@@ -87,14 +87,15 @@ def _rounded(number: int) -> int:
 
 
 def movement_sentence(
-    sample: Sample, moved: Share | None, moves: Sequence[tuple[str, Cell]]
+    sample: Sample, moved: Share | None, moves: Sequence[tuple[str, Cell]], left_out: int = 0
 ) -> str:
     """Say who moves from what to what, and how sure that is."""
     if moved is None:
         return sample_sentence(sample)
     seen = f"Of {sample_sentence(sample)}"
+    rest = f" {left_out} more flags were not counted." if left_out else ""
     if not moved.count:
-        return f"{seen}, none moves (so at most {percent(moved.high)} of all)."
+        return f"{seen}, none moves (so at most {percent(moved.high)} of all).{rest}"
     several = len({flag for flag, _ in moves}) > 1
     parts = [
         f"{cell.count:,}{f' of {flag}' if several else ''} "
@@ -106,5 +107,5 @@ def movement_sentence(
     verb = "moves" if moved.count == 1 else "move"
     return (
         f"{seen}, {moved.count:,} {verb} ({percent(moved.share)}; "
-        f"of all {interval(moved)}): {', '.join(parts)}."
+        f"of all {interval(moved)}): {', '.join(parts)}.{rest}"
     )

@@ -15,6 +15,7 @@ from typing import Any
 from flags.affected import Path, affected_flags, mentioned_attributes
 from flags.context_samples import Sample
 from flags.effect_words import movement_sentence, verdict_sentence
+from flags.redaction import redacted
 from flagstone.engine import FlagClassification, FlagSet, Served, Verdict, classify
 from flagstone.engine import compile_flag_set as compiled
 from flagstone.engine.prove import Claim, Witness
@@ -23,11 +24,8 @@ from flagstone.engine.times import format_time
 # A proof takes some ten milliseconds, and a segment may be used by thousands of flags.
 MAX_FLAGS = 40
 EXAMPLES = 3
-MASK = "•••"
-_MAX_SHOWN = 60
 # The two-sided 95 % quantile of the normal distribution.
 _Z = 1.959963984540054
-_TARGETING_KEY = "targetingKey"
 _INT64 = 2**63
 _WORDS = {
     Verdict.NO_OP: "no_op",
@@ -183,7 +181,7 @@ def effect_of(
         left_out=left_out,
         sample=sample,
         moved=share,
-        movement=movement_sentence(sample, share, _moves(effects)),
+        movement=movement_sentence(sample, share, _moves(effects), left_out),
     )
 
 
@@ -202,41 +200,6 @@ def share_of(count: int, size: int) -> Share:
     low = 0.0 if count == 0 else max(0.0, middle - margin)
     high = 1.0 if count == size else min(1.0, middle + margin)
     return Share(count, share, low, high)
-
-
-def redacted(context: Mapping[str, Any], shown: Iterable[Path]) -> dict[str, Any]:
-    """Give what may be shown of somebody's context: what the rules ask about, and no more.
-
-    The targeting key is always masked, an address of electronic mail but for its domain, and so is
-    what is long or not a plain value. Attributes that no rule asks about are left out.
-    """
-    example: dict[str, Any] = {}
-    for path in sorted(shown):
-        value: Any = context
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
-        if value is None or not path:
-            continue
-        place = example
-        for name in path[:-1]:
-            inner = place.setdefault(name, {})
-            if not isinstance(inner, dict):
-                break
-            place = inner
-        else:
-            place[path[-1]] = MASK if path == (_TARGETING_KEY,) else _shown_value(value)
-    if _TARGETING_KEY in context:
-        example[_TARGETING_KEY] = MASK
-    return example
-
-
-def _shown_value(value: Any) -> Any:
-    if isinstance(value, bool | int | float):
-        return value
-    if not isinstance(value, str) or len(value) > _MAX_SHOWN:
-        return MASK
-    _, at, domain = value.rpartition("@")
-    return f"{MASK}@{domain}" if at else value
 
 
 def _count(

@@ -11,7 +11,7 @@ import zlib
 from typing import Any
 
 import sqlalchemy as sa
-from sqlmodel import Session, col
+from sqlmodel import Session, col, select
 
 from flags.actor import Actor
 from flags.canonical import canonical_bytes, digest
@@ -128,6 +128,11 @@ def publish(
     validate(document)
     data = canonical_bytes(document)
     assert environment.id is not None
+    last = session.exec(
+        select(Revision.created_at).where(
+            Revision.environment_id == environment.id, Revision.number == environment.revision - 1
+        )
+    ).first()
     revision = Revision(
         environment_id=environment.id,
         number=environment.revision,
@@ -135,7 +140,8 @@ def publish(
         flag_set=zlib.compress(data),
         actor=str(actor),
         comment=comment,
-        created_at=now,
+        # A writer that waited for the lock brings an older time than the one it waited for.
+        created_at=now if last is None else max(now, last),
     )
     session.add(revision)
     session.flush()

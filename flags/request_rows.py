@@ -42,6 +42,11 @@ class Writing:
         """Give everybody who may not approve what is written now."""
         return {str(self.actor), self.behind} - {""}
 
+    def person(self) -> str | None:
+        """Give the person who acts, maybe through a key; ``None`` if nobody is known."""
+        name = str(self.actor) if self.actor.kind == "user" else self.behind
+        return name if name.startswith("user:") else None
+
 
 def get(session: Session, project_key: str, request_id: int) -> ChangeRequest:
     """Give one change of a project."""

@@ -19,6 +19,8 @@ from sqlmodel import Session, col, select
 from flags.errors import NotFoundError
 from flags.models import Environment, Project, Revision
 
+_END_OF_TIME = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
+
 
 def lock_project(session: Session, project_key: str) -> Project:
     """Lock a project until the end of the transaction, and give it as it is now."""
@@ -94,16 +96,31 @@ def list_revisions(
 
 
 def revision_at(session: Session, environment_id: int, moment: dt.datetime) -> Revision:
-    """Give the revision that was in force at a moment."""
+    """Give the revision that was in force at a moment: from its own instant until the next one's.
+
+    Raises
+    ------
+    NotFoundError
+        If that was before the environment's first revision.
+    """
+    # Times never go back from one revision to the next, so the newest number is the one.
+    mine = select(Revision).where(Revision.environment_id == environment_id)
+    order = col(Revision.number)
     revision = session.exec(
-        select(Revision)
-        .where(Revision.environment_id == environment_id, Revision.created_at <= moment)
-        .order_by(col(Revision.number).desc())
-        .limit(1)
+        mine.where(Revision.created_at <= moment).order_by(order.desc()).limit(1)
     ).first()
     if revision is None:
-        raise NotFoundError("the environment had no revision yet", field="at")
+        first = session.exec(mine.order_by(order).limit(1)).first()
+        since = "" if first is None else f"; its first is of {first.created_at.isoformat()}"
+        raise NotFoundError(f"the environment had no revision yet{since}", field="at")
     return revision
+
+
+def revision_in_force(
+    session: Session, environment_id: int, moment: dt.datetime, *, now: dt.datetime
+) -> Revision:
+    """Give the revision of a moment; for now and for what is to come, the newest."""
+    return revision_at(session, environment_id, moment if moment < now else _END_OF_TIME)
 
 
 def load_bytes(session: Session, environment_id: int, number: int | None = None) -> bytes:

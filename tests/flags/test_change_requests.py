@@ -62,15 +62,17 @@ class Desk:
                 now=self.shop.now,
             )
 
-    def do(self, verb: str, request: ChangeRequest, actor: Actor, **options: Any) -> ChangeRequest:
-        writes = verb in {"edit", "withdraw"}
+    def do(
+        self, verb: str, request: ChangeRequest, actor: Actor, behind: str = "", **options: Any
+    ) -> ChangeRequest:
+        writes = verb in {"edit", "withdraw", "approve"}
         if verb == "approve":
             options.setdefault("content_hash", request.content_hash)
         if verb == "decline":
             options.setdefault("comment", "no")
         if verb == "edit":
             options.setdefault("edits", {})
-        who: dict[str, Any] = {"by": Writing(actor)} if writes else {"actor": actor}
+        who: dict[str, Any] = {"by": Writing(actor, behind)} if writes else {"actor": actor}
         call: Callable[..., ChangeRequest] = getattr(change_requests, verb)
         with self.shop.database.write() as session:
             return call(session, self.shop.project, request.id, now=self.shop.now, **who, **options)
@@ -165,8 +167,10 @@ def test_nobody_approves_what_they_or_their_keys_wrote(desk: Desk) -> None:
     by_key = desk.ask(by=Writing(CI, behind=str(BOB)))
     with pytest.raises(NotAllowedError, match="wrote some of this"):
         desk.do("approve", by_key, BOB)
-    with pytest.raises(NotAllowedError, match="not a key"):
+    with pytest.raises(NotAllowedError, match="nobody is known"):
         desk.do("approve", mine, CI)
+    with pytest.raises(NotAllowedError, match="wrote some of this"):
+        desk.do("approve", mine, CI, behind=str(ADA))
     edited = desk.do("edit", desk.ask(), BOB, edits={"comment": "better"})
     with pytest.raises(NotAllowedError, match="wrote some of this"):
         desk.do("approve", edited, BOB)
@@ -194,6 +198,13 @@ def test_one_person_is_one_approval(desk: Desk) -> None:
         desk.do("apply", request, ADA)
     assert desk.do("approve", request, CID).state == "approved"
     assert desk.do("apply", request, ADA).state == "applied"
+
+
+def test_a_key_approves_for_the_person_who_made_it(desk: Desk) -> None:
+    desk.protect(2)
+    request = desk.do("approve", desk.ask(), CI, behind=str(BOB))
+    assert [each["by"] for each in request.approvals] == [str(BOB)]
+    assert len(desk.do("approve", request, BOB).approvals) == 1
 
 
 def test_what_the_environment_wants_counts_when_it_is_applied(desk: Desk) -> None:

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flags.changes import parse_change, preview_change
 from flags.context_samples import Sample
-from flags.effects import MASK, Effect, effect_of, redacted, share_of
+from flags.effects import Effect, effect_of, share_of
+from flags.redaction import MASK, redacted
 from flagstone.engine import Served, evaluate, parse_flag_set
 
 COUNTRIES = ("DE", "FR", "US")
@@ -159,6 +161,7 @@ def test_more_dependants_than_can_be_proved_leave_the_whole_undecided() -> None:
     )
     assert (wider.verdict, wider.reason) == ("not_decided", "5 more flags depend on it")
     assert "Not decided: 5 more flags" in wider.sentence
+    assert wider.movement.endswith("5 more flags were not counted.")
 
 
 def test_examples_show_what_the_rules_ask_about_and_nothing_else() -> None:
@@ -206,3 +209,17 @@ def test_an_empty_sample_says_so_and_counts_nobody() -> None:
 def test_shares_have_wilsons_interval(count: int, size: int, low: float, high: float) -> None:
     share = share_of(count, size)
     assert (share.low, share.high) == (pytest.approx(low, abs=1e-5), pytest.approx(high, abs=1e-5))
+
+
+def test_what_a_flag_is_everywhere_moves_people_in_every_environment(shop: Any) -> None:
+    shop.change({"do": "turn_on"})
+    shop.change({"do": "turn_on"}, {"do": "set_default", "variant": "new"}, environment="staging")
+    edit = {"do": "update_variant", "variant": "new", "value": "newest"}
+    change = parse_change({"flag": "checkout", "instructions": [edit]})
+    with shop.database.read() as session:
+        found = preview_change(session, shop.project, "production", change, now=shop.now)
+    assert found.effect is not None
+    assert found.effect.verdict == "no_op"
+    assert {key: each.verdict for key, each in found.elsewhere.items()} == {
+        "staging": "moves_others"
+    }

@@ -21,6 +21,7 @@ from flags.revisions import (
     load_bytes,
     lock_environment,
     revision_at,
+    revision_in_force,
     unpack,
 )
 from flags.services import create_environment, get_environment
@@ -68,11 +69,33 @@ def test_the_state_of_any_past_instant_can_be_read(shop: Any) -> None:
         environment = get_environment(session, shop.project, "production")
         assert revision_at(session, environment.id, shop.now).number == 3
         assert revision_at(session, environment.id, shop.now - dt.timedelta(seconds=1)).number == 2
-        with pytest.raises(NotFoundError):
+        just = dt.timedelta(microseconds=1)
+        assert revision_at(session, environment.id, shop.now - just).number == 2
+        with pytest.raises(NotFoundError, match="no revision yet; its first is of 2026-06-01T12"):
             revision_at(session, environment.id, shop.now - dt.timedelta(days=1))
+        for late in (shop.now, shop.now + dt.timedelta(days=1)):
+            assert revision_in_force(session, environment.id, late, now=shop.now).number == 3
+        then = revision_in_force(session, environment.id, shop.now - just, now=shop.now)
+        assert then.number == 2
         with pytest.raises(NotFoundError):
             get_revision(session, environment.id, 99)
         assert load_bytes(session, environment.id) == load_bytes(session, environment.id, 3)
+
+
+def test_a_writer_that_waited_does_not_publish_into_the_past(shop: Any) -> None:
+    asked = shop.now
+    shop.now += dt.timedelta(seconds=1)
+    shop.change({"do": "turn_on"})
+    shop.now = asked
+    shop.change({"do": "kill"})
+    times = []
+    with shop.database.read() as session:
+        for number in (2, 3, 4):
+            times.append(get_revision(session, shop.id(), number).created_at)
+        between = asked + dt.timedelta(milliseconds=500)
+        assert revision_at(session, shop.id(), between).number == 2
+        assert revision_at(session, shop.id(), times[-1]).number == 4
+    assert times == sorted(times)
 
 
 def test_current_etags_name_the_newest_revision_of_every_environment(shop: Any) -> None:

@@ -61,7 +61,7 @@ class Shop:
     def approve(self, number: int) -> None:
         with self.database.write() as session:
             content = get(session, "shop", number).content_hash
-            change_requests.approve(session, "shop", number, content, actor=BOB, now=NOW)
+            change_requests.approve(session, "shop", number, content, by=Writing(BOB), now=NOW)
 
     def change(self, instruction: dict[str, Any]) -> None:
         change = parse_change({"instructions": [instruction]})

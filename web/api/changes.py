@@ -121,14 +121,17 @@ def edit_change(project_key: str, change_id: int) -> ResponseReturnValue:
 def approve_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Approve exactly the content that the caller names by its hash."""
     body = read_body(ApprovalBody)
+    version = expected_version()
     with transaction() as session:
         approved = change_requests.approve(
             session,
             project_key,
             change_id,
             body.content_hash,
+            by=writing(session),
+            now=now(),
             comment=body.comment,
-            **upon_expected(),
+            expected_version=version,
         )
         return _answer(session, approved)
 

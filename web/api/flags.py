@@ -270,8 +270,10 @@ def _changed(result: ChangeResult, environment_key: str, mode: str) -> ResponseR
         "after": result.after,
         "segments_before": result.segments_before,
         "segments_after": result.segments_after,
-        **(result.effect.document() if result.effect is not None else {}),
     }
+    if result.effect is not None:
+        elsewhere = {key: each.document() for key, each in result.elsewhere.items()}
+        body |= {**result.effect.document(), "elsewhere": elsewhere}
     if mode == "preview":
         body["approvals"] = {"needed": result.approvals_needed}
     return document(body, etag=result.revision_number)

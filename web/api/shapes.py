@@ -169,6 +169,7 @@ CHANGED = with_optional(
     reason=maybe(TEXT),
     verdicts=OBJECTS,
     blast_radius=OBJECT,
+    elsewhere=by_key(OBJECT),
     approvals=shape("ApprovalsNeeded", needed=WHOLE),
 )
 IMPORTED = shape(
@@ -227,7 +228,7 @@ AUDIT_ENTRY = shape(
 REVISION = shape("Revision", number=WHOLE, etag=TEXT, actor=TEXT, comment=TEXT, created_at=INSTANT)
 WHOLE_REVISION = with_optional({**REVISION, "title": "WholeRevision"}, flag_set=OBJECT, diff=OBJECT)
 EVALUATION = with_optional(
-    shape("Evaluation", revision=WHOLE, at=INSTANT),
+    shape("Evaluation", revision=WHOLE, published_at=INSTANT, at=INSTANT),
     items=OBJECTS,
     flag=TEXT,
     value={},
@@ -239,6 +240,21 @@ EVALUATION = with_optional(
     error_message=maybe(TEXT),
     metadata=OBJECT,
     explanation=OBJECT,
+)
+EVALUATED_EVERYWHERE = shape(
+    "EvaluationEverywhere",
+    at=INSTANT,
+    environments={
+        "type": "array",
+        "items": shape(
+            "EvaluationInEnvironment",
+            environment=TEXT,
+            problem=maybe(TEXT),
+            revision=maybe(WHOLE),
+            published_at=maybe(INSTANT),
+            items=OBJECTS,
+        ),
+    },
 )
 INSTANCES = with_optional(
     list_of(of_dataclass(InstanceView), revision=WHOLE, counts=by_key(WHOLE)),

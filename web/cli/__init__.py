@@ -18,7 +18,9 @@ from web.cli import (
     audit,
     bench,
     calibrate,
+    changes,
     compare,
+    contexts,
     evaluate,
     event_types,
     events,
@@ -111,6 +113,7 @@ main.add_command(local.replay)
 main.add_command(calibrate.calibrate)
 main.add_command(local.verify)
 main.add_command(flags.flags)
+main.add_command(changes.changes)
 main.add_command(evaluate.evaluate)
 main.add_command(compare.compare)
 main.add_command(imports.import_flags)
@@ -123,6 +126,7 @@ main.add_command(instances.instances)
 main.add_command(events.events)
 main.add_command(layers.layers)
 main.add_command(holdout.holdout)
+main.add_command(contexts.contexts)
 main.add_command(sources.sources)
 main.add_command(metrics.metrics)
 main.add_command(policies.policies)

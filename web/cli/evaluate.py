@@ -11,7 +11,7 @@ import click
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_option, read_text
 from web.cli.options import environment_option
-from web.cli.output import EXIT_ERROR, EXIT_FALSE, EXIT_USAGE, CommandError
+from web.cli.output import EXIT_ERROR, EXIT_FALSE, EXIT_USAGE, CommandError, moment
 
 
 @click.command(name="eval")
@@ -29,6 +29,7 @@ from web.cli.output import EXIT_ERROR, EXIT_FALSE, EXIT_USAGE, CommandError
 )
 @click.option("--at", "at_text", help="an instant with a zone, 2026-12-01T09:00:00Z [now]")
 @click.option("--explain", "explained", is_flag=True, help="why, rule by rule")
+@click.option("--everywhere", is_flag=True, help="in every environment, side by side")
 @click.option("--test", "as_test", is_flag=True, help="exit with 10 when the flag is false")
 @environment_option
 @pass_invocation
@@ -41,9 +42,14 @@ def evaluate(
     environment: str,
     *,
     explained: bool,
+    everywhere: bool,
     as_test: bool,
 ) -> None:
-    """Say what somebody gets, and why."""
+    """Say what somebody gets, and why; now or at a past instant."""
+    if everywhere and (flagset is not None or as_test):
+        raise CommandError(
+            "--everywhere goes with neither --flagset nor --test", exit_code=EXIT_USAGE
+        )
     context = parse_option(context_text, "--context", hint="""--context '{"targetingKey": "u1"}'""")
     at = None if at_text is None else _instant(at_text)
     if flagset is None:
@@ -51,15 +57,32 @@ def evaluate(
         body: dict[str, Any] = {"flag": flag_key, "context": context, "explain": explained}
         if at is not None:
             body["at"] = at.isoformat()
+        if everywhere:
+            _show_everywhere(invocation, remote.post(remote.project_path("evaluate"), body))
+            return
         answer = remote.post(remote.project_path("environments", environment, "evaluate"), body)
     else:
-        moment = dt.datetime.now(dt.UTC) if at is None else at
-        answer = _evaluate_file(flagset, flag_key, context, moment, explained=explained)
+        then = dt.datetime.now(dt.UTC) if at is None else at
+        answer = _evaluate_file(flagset, flag_key, context, then, explained=explained)
     invocation.output.document(answer, _words(answer, explained=explained))
     if answer["error_code"]:
         raise click.exceptions.Exit(EXIT_ERROR)
     if as_test and (answer["value"] is False or not answer["on"]):
         raise click.exceptions.Exit(EXIT_FALSE)
+
+
+def _show_everywhere(invocation: Invocation, answer: dict[str, Any]) -> None:
+    if invocation.output.as_json:
+        invocation.output.document(answer)
+        return
+    rows = []
+    for here in answer["environments"]:
+        item = here["items"][0] if here["items"] else None
+        said = here["problem"] if item is None else _words(item, explained="explanation" in item)
+        rows.append({**here, "published_at": moment(here["published_at"]), "said": said})
+    columns = [("environment", "environment"), ("revision", "revision")]
+    columns += [("published_at", "in force since"), ("said", "gets")]
+    invocation.output.table(rows, columns, empty="No environment yet.")
 
 
 def _words(answer: dict[str, Any], *, explained: bool) -> str:
@@ -115,4 +138,5 @@ def _evaluate_file(
     }
     if explained:
         answer["explanation"] = {**explanation.to_document(), "text": explanation.to_text()}
-    return {**answer, "revision": flag_set.version, "at": at.isoformat().replace("+00:00", "Z")}
+    head = {"revision": flag_set.version, "published_at": None}
+    return {**answer, **head, "at": at.isoformat().replace("+00:00", "Z")}

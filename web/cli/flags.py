@@ -11,9 +11,15 @@ import click
 from flags.effect_words import witness_sentence
 from flags.ranges import read_split
 from flags.sentence import describe
+from web.cli.changes import waiting_words
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_option
-from web.cli.options import comment_option, environment_option, preview_option
+from web.cli.options import (
+    comment_option,
+    environment_option,
+    preview_option,
+    waiting_options,
+)
 from web.cli.output import EXIT_USAGE, CommandError, moment
 
 ROLLOUT_RULE = "rollout"
@@ -165,15 +171,21 @@ def _switch(verb: str, instruction: str, text: str) -> None:
     @preview_option
     @environment_option
     @comment_option
+    @waiting_options
     @pass_invocation
     def command(
-        invocation: Invocation, flag_key: str, environment: str, comment: str, *, preview: bool
+        invocation: Invocation,
+        flag_key: str,
+        environment: str,
+        comment: str,
+        at: str | None,
+        *,
+        ask: bool,
+        preview: bool,
     ) -> None:
-        change = {
-            "comment": comment,
-            "mode": "preview" if preview else "apply",
-            "instructions": [{"do": instruction, "flag": flag_key}],
-        }
+        instructions = [{"do": instruction, "flag": flag_key}]
+        mode = {"mode": "preview"} if preview else _mode(at, ask=ask)
+        change = {"comment": comment, **mode, "instructions": instructions}
         _change(invocation, flag_key, environment, change)
 
 
@@ -193,6 +205,7 @@ _switch("unkill", "unkill", "Lift a kill; the flag is as it was before.")
 @preview_option
 @environment_option
 @comment_option
+@waiting_options
 @pass_invocation
 def set_flag(
     invocation: Invocation,
@@ -204,8 +217,10 @@ def set_flag(
     raw: tuple[str, ...],
     environment: str,
     comment: str,
+    at: str | None,
     *,
     preview: bool,
+    ask: bool,
 ) -> None:
     """Change what a flag serves, in one change (all of it or nothing)."""
     instructions: list[dict[str, Any]] = []
@@ -229,12 +244,15 @@ def set_flag(
         )
     if any(each.get("flag") != flag_key for each in instructions):
         if_match = None
-    change = {
-        "comment": comment,
-        "mode": "preview" if preview else "apply",
-        "instructions": instructions,
-    }
+    mode = {"mode": "preview"} if preview else _mode(at, ask=ask)
+    change = {"comment": comment, **mode, "instructions": instructions}
     _change(invocation, flag_key, environment, change, if_match=if_match)
+
+
+def _mode(at: str | None, *, ask: bool) -> dict[str, Any]:
+    """Say how a change is sent: at once, for others to approve, or for a time of its own."""
+    mode = {"mode": "request" if ask else "apply" if at is None else "schedule"}
+    return mode if at is None else {**mode, "at": at}
 
 
 def _change(
@@ -249,6 +267,9 @@ def _change(
     answer = remote.post(
         remote.project_path("changes"), {"environment": environment, **change}, if_match=if_match
     )
+    if "content_hash" in answer:
+        invocation.output.document(answer, waiting_words(answer))
+        return
     lines = [answer["sentence"]]
     after = answer["after"].get(flag_key)
     if after is not None:
@@ -271,6 +292,11 @@ def _effect(answer: dict[str, Any]) -> list[str]:
     if depend:
         lines.append(f"Flags that depend on it: {', '.join(depend)}.")
     lines.append(answer["blast_radius"]["sentence"])
+    lines.extend(
+        f"Also in {key}: {each['verdict_sentence']}"
+        for key, each in answer["elsewhere"].items()
+        if each["verdict"] != "no_op"
+    )
     return [line for line in lines if line]
 
 

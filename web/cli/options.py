@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 environment_option = click.option(
@@ -19,6 +22,15 @@ which_environment_option = click.option(
     help="needed where two environments have the same key [env FLAGSTONE_ENVIRONMENT]",
 )
 comment_option = click.option("-m", "--comment", default="", help="why; kept in the audit log")
+
+
+def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a change wait: for others who approve it, for a time of its own, or for both."""
+    ask = click.option("--request", "ask", is_flag=True, help="ask others to approve it first")
+    when = "apply it at this time, such as 2026-12-01T09:00:00Z"
+    return ask(click.option("--at", metavar="TIME", help=when)(command))
+
+
 preview_option = click.option(
     "--preview", is_flag=True, help="say whom it would move, change nothing"
 )

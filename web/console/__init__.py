@@ -4,6 +4,7 @@ from web.console import (
     access,
     assets,
     audit,
+    changes,
     experiments,
     flag,
     flags,
@@ -16,6 +17,7 @@ from web.console import (
     report,
     requests,
     unscheduled,
+    who,
     words,
 )
 from web.console.base import blueprint
@@ -26,6 +28,7 @@ __all__ = [
     "assets",
     "audit",
     "blueprint",
+    "changes",
     "experiments",
     "flag",
     "flags",
@@ -39,5 +42,6 @@ __all__ = [
     "report",
     "requests",
     "unscheduled",
+    "who",
     "words",
 ]

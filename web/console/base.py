@@ -26,6 +26,7 @@ WEB = Path(__file__).resolve().parents[1]
 LARGEST_NUMBER = 2**31 - 1
 _TABS = {
     "flags": "console.list_flags",
+    "changes": "console.list_changes",
     "experiments": "console.list_experiments",
     "metrics": "console.list_metrics",
     "requests": "console.list_requests",
@@ -172,6 +173,7 @@ def _frame() -> dict[str, Any]:
         "csrf_token": csrf_token,
         "caller": caller,
         "may_edit": role is not None and role.covers(Role.EDITOR),
+        "may_approve": role is not None and role.covers(Role.APPROVER),
         "may_administer": role is not None and role.covers(Role.ADMIN),
         "place": g.get("place"),
         "theme": _theme(),

@@ -11,13 +11,14 @@ from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
 from experiments.people.finding import Wanted, find_experiments
-from flags import changes, services
+from flags import change_requests, changes, request_rows, services
+from flags.approvals import is_protective
 from flags.diff import differences
 from flags.errors import FlagstoneError
 from flags.models import AuditEntry
 from flags.ranges import read_split
 from flags.words import describe_condition
-from web.auth.guard import current_caller, needs, who_and_when
+from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
 from web.console.base import (
     back_to,
@@ -37,7 +38,7 @@ _HISTORY = 30
 # A kill is among the newest entries, unless a killed flag was edited very often since.
 _DEEP_HISTORY = 1000
 _NEWS_FOR = dt.timedelta(minutes=1)
-_NOT_RESENT = frozenset({"csrf_token", "comment", "preview", "version"})
+_NOT_RESENT = frozenset({"csrf_token", "comment", "preview", "version", "mode", "at"})
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
 
 
@@ -60,11 +61,14 @@ def change_flag(
     here = (project_key, environment_key)
     try:
         change = _change(*here, flag_key, form)
-        if form.get("preview") or (verb != "kill" and not change.comment.strip()):
+        if change.mode != "apply":
+            return _wait(*here, flag_key, change, form)
+        guarded = _needs_approval(*here) and not is_protective(change)
+        if form.get("preview") or guarded or (verb != "kill" and not change.comment.strip()):
             with reading() as session:
                 place(session, *here)
                 preview = changes.preview_change(session, *here, change, now=now())
-                unexplained = services.get_environment(session, *here).production
+                unexplained = guarded or services.get_environment(session, *here).production
             # Production asks why. A kill does not wait for words.
             if form.get("preview") or (unexplained and preview.changed):
                 return _page(*here, flag_key, preview=preview, form=form)
@@ -100,12 +104,50 @@ def _change(
             flag = services.get_flag(session, project_key, flag_key)
             document = flag.environments[environment_key].document
     instruction = instruction_of(form, document)
+    mode = form.get("mode") or "apply"
+    at = form.get("at", "").strip() if mode != "apply" else ""
     return changes.parse_change(
         {
             "comment": form.get("comment", ""),
+            "mode": mode,
+            # A browser's field for a time knows no zone; its label says UTC.
+            **({"at": f"{at}Z"} if at else {}),
             "flag": flag_key,
             "instructions": [instruction],
         }
+    )
+
+
+def _needs_approval(project_key: str, environment_key: str) -> bool:
+    with reading() as session:
+        return services.get_environment(session, project_key, environment_key).approvals_needed > 0
+
+
+def _wait(
+    project_key: str,
+    environment_key: str,
+    flag_key: str,
+    change: changes.Change,
+    form: dict[str, str],
+) -> ResponseReturnValue:
+    """Keep a change for others to approve, or for its time, and show it among those that wait."""
+    with transaction() as session:
+        made = change_requests.submit(
+            session,
+            project_key,
+            environment_key,
+            change,
+            by=writing(session),
+            now=now(),
+            expected_flag_versions=_seen(form, flag_key),
+        )
+    return back_to(
+        url_for(
+            "console.list_changes",
+            project_key=project_key,
+            environment_key=environment_key,
+            _anchor=f"change-{made.id}",
+        )
     )
 
 
@@ -125,7 +167,7 @@ def _page(
     form: dict[str, str] | None = None,
 ) -> ResponseReturnValue:
     with reading() as session:
-        place(session, project_key, environment_key)
+        environment_id = place(session, project_key, environment_key).id
         flag = services.get_flag(session, project_key, flag_key)
         here = flag.environments[environment_key]
         history = _history(session, project_key, environment_key, flag_key, _HISTORY)
@@ -139,8 +181,16 @@ def _page(
             for each in find_experiments(session, project_key, Wanted(environment_key, [flag_key]))
             if each.started_at is not None
         ]
+        waiting = request_rows.find(
+            session,
+            project_key,
+            environment_id=environment_id,
+            states=request_rows.WAITING,
+            flag_key=flag_key,
+        )
     newest = history[0].id if history else 0
     version = version_of(newest, flag.version, *(each.version for each in experiments))
+    version = "-".join([version, *(f"{each.id}.{each.version}" for each in waiting)])
     if unchanged(version):
         return "", 204
     return show(
@@ -153,6 +203,7 @@ def _page(
         more_history=len(history) == _HISTORY,
         killed=killed if here.document["killed"] else None,
         experiments=experiments,
+        waiting=waiting,
         operators=OPERATORS,
         version=version,
         live=problem is None and preview is None,
@@ -161,6 +212,7 @@ def _page(
         preview=preview,
         preview_fields=_preview_fields(preview, flag_key),
         effect=None if preview is None or preview.effect is None else shown_effect(preview.effect),
+        elsewhere={} if preview is None else preview.elsewhere,
         resent={k: v for k, v in (form or {}).items() if k not in _NOT_RESENT},
         news=_news(history),
         form=form or {},

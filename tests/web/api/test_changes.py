@@ -52,3 +52,29 @@ def test_one_asks_another_approves_and_the_change_is_applied(people: Any) -> Non
         ("approve_change", "user:bob@example.org"),
         ("request_change", "user:ada@example.org"),
     ]
+
+
+def test_what_would_do_something_else_by_now_is_stale_and_stays_so(people: Any) -> None:
+    ada, bob = people("ada", "editor"), people("bob", "approver")
+    asked = ask(ada)
+    here = f"{CHANGES}/{asked['id']}"
+    bob.ok("POST", f"{here}/approve", {"content_hash": asked["content_hash"]})
+    off = {"do": "set_default", "flag": "checkout", "variant": "off"}
+    body = {"environment": "production", "instructions": [off]}
+    ada.ok("POST", CHANGES, body)
+    assert ada.refused("POST", f"{here}/apply") == (409, "stale")
+    kept = ada.ok("GET", here)
+    assert kept["state"] == "stale"
+    assert kept["outcome"]["present"] == {"flags.checkout.default": "off"}
+    assert not enabled(ada)
+
+
+def test_a_request_sent_twice_is_one_and_an_edit_knows_its_version(people: Any) -> None:
+    ada = people("ada", "editor")
+    body = {"environment": "production", "instructions": [ON], "mode": "request"}
+    made = [ada.ok("POST", CHANGES, body, Idempotency_Key="once")["id"] for _ in range(2)]
+    assert made[0] == made[1]
+    here = f"{CHANGES}/{made[0]}"
+    assert len(ada.ok("GET", f"{CHANGES}?state=open&flag=checkout")["items"]) == 1
+    assert ada.call("PATCH", here, {"comment": "x"}, If_Match='"9"').status_code == 412
+    assert ada.ok("PATCH", here, {"comment": "x"}, If_Match='"1"')["version"] == 2

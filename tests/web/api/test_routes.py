@@ -113,6 +113,7 @@ def test_every_post_that_writes_as_somebody_takes_an_idempotency_key(bare_app: F
         "/tokens/<int(max=2147483647):token_id>/revoke",
         "/projects/<project_key>/tokens/<int(max=2147483647):token_id>/revoke",
         "/projects/<project_key>/environments/<environment_key>/evaluate",
+        "/projects/<project_key>/evaluate",
     }
 
 
@@ -306,6 +307,14 @@ def flags_and_their_past(admin: Any) -> None:
     ask = {"flag": flag, "context": {"targetingKey": "u1", "plan": "beta"}, "explain": True}
     answer = admin.ok("POST", f"{PROD}/evaluate", ask)
     assert (answer["value"], answer["rule"]) == (False, "beta")
+    everywhere = admin.ok("POST", f"{P}/evaluate", ask)["environments"]
+    here, staging, *_ = everywhere
+    assert [each["environment"] for each in (here, staging)] == ["production", "staging"]
+    assert here["items"][0].items() <= answer.items()
+    assert (here["revision"], here["problem"]) == (answer["revision"], None)
+    assert staging["items"][0]["reason"] == "DISABLED"
+    long_ago = admin.ok("POST", f"{P}/evaluate", {**ask, "at": "2001-01-01T00:00:00Z"})
+    assert all("no revision yet" in each["problem"] for each in long_ago["environments"])
     assert answer["explanation"]["text"]
     everything = admin.ok("POST", f"{PROD}/evaluate", {"context": {}})
     values = {item["flag"]: item["value"] for item in everything["items"]}

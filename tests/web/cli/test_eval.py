@@ -74,6 +74,25 @@ def test_the_service_says_what_somebody_gets_and_why(cli: Any, beta: str) -> Non
     assert "explanation" not in cli.ok("eval", beta, "--context", GERMAN)
 
 
+def test_every_environment_is_asked_side_by_side_now_and_then(cli: Any, beta: str) -> None:
+    found = cli.ok("eval", beta, "--context", GERMAN, "--everywhere")["environments"]
+    values = {each["environment"]: each["items"][0]["value"] for each in found}
+    assert values == {"production": True, "staging": False}
+    production = found[0]
+    at = production["published_at"]
+    same = cli.ok("eval", beta, "--context", GERMAN, "--at", at)
+    assert (same["revision"], same["value"]) == (production["revision"], True)
+    just_before = dt.datetime.fromisoformat(at) - dt.timedelta(microseconds=1)
+    before = cli.ok("eval", beta, "--context", GERMAN, "--at", just_before.isoformat())
+    assert (before["revision"], before["value"]) == (production["revision"] - 1, False)
+    shown = cli.terminal("eval", beta, "--context", GERMAN, "--everywhere", columns=160)
+    assert "true  (TARGETING_MATCH, variant on)" in shown.out
+    early = cli.pipe("eval", beta, "--at", "2001-01-01T00:00:00Z")
+    assert early.code == 1
+    assert "no revision yet" in early.error
+    assert cli.pipe("eval", beta, "--everywhere", "--test").code == 2
+
+
 def test_a_test_exits_with_10_when_the_flag_is_false(cli: Any, beta: str) -> None:
     assert cli.pipe("eval", beta, "--context", GERMAN, "--test").code == 0
     false = cli.pipe("eval", beta, "--context", '{"country": "FR"}', "--test")

@@ -23,12 +23,14 @@ PAGES = {
     "console.new_policy": f"{HERE}/new-policy",
     "console.show_policy": f"{HERE}/policies/ours",
     "console.edit_policy": f"{HERE}/policies/ours/edit",
+    "console.list_changes": f"{HERE}/changes",
     "console.list_requests": f"{HERE}/requests",
     "console.show_ledger": f"{HERE}/ledger",
     "console.show_outcomes": f"{HERE}/outcomes",
     "console.list_layers": f"{HERE}/layers",
     "console.list_keys": f"{HERE}/keys",
     "console.show_audit": f"{HERE}/audit",
+    "console.ask_what_somebody_gets": f"{HERE}/who?flag=checkout",
 }
 # Without a page of their own: they lead elsewhere, or give a file.
 OTHERS = {
@@ -45,6 +47,9 @@ OTHERS = {
 }
 POSTS = {
     "console.create_flag": f"{HERE}/new-flag",
+    "console.judge_change": f"{HERE}/changes/1/approve",
+    "console.move_change": f"{HERE}/changes/1/apply",
+    "console.protect_environment": f"{HERE}/changes/protection",
     "console.change_flag": f"{HERE}/do/checkout/change",
     "console.create_experiment": f"{HERE}/new-experiment",
     "console.create_release": f"{HERE}/new-release",
@@ -62,7 +67,10 @@ POSTS = {
     "console.revoke_key": f"{HERE}/keys/1/revoke",
 }
 # Whoever reads may send these: they change nothing that is served, or that decides.
-QUESTIONS = {"console.ask_unscheduled_look": f"{HERE}/experiments/one-page/look"}
+QUESTIONS = {
+    "console.ask_unscheduled_look": f"{HERE}/experiments/one-page/look",
+    "console.show_what_somebody_gets": f"{HERE}/who",
+}
 PUBLIC_POSTS = {"console.complete_setup", "console.do_login", "console.logout"}
 
 
@@ -125,7 +133,8 @@ def test_a_viewer_reads_and_finds_no_form_that_changes_anything(shop: Any, path:
     forms = ("new_flag", "new_experiment", "new_release", "new_policy", "edit_policy")
     shut = {PAGES[f"console.{name}"] for name in (*forms, "list_keys")}
     page = viewer.page(path, 403 if path in shut else 200)
-    assert [form.action for form in page.forms if form.method == "post"] == ["/logout"]
+    sent = {form.action for form in page.forms if form.method == "post"}
+    assert sent - set(QUESTIONS.values()) == {"/logout"}
     assert "Flags" in page.words
 
 

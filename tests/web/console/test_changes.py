@@ -1,0 +1,87 @@
+"""The page of changes that wait, and how one comes to be there from a flag's page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.web.console.conftest import HERE, Console, Page
+
+FLAG = f"{HERE}/flags/checkout"
+CHANGES = f"{HERE}/changes"
+
+
+def protected(console: Console, needed: int = 1) -> None:
+    admin = console.person("admin")
+    answer = admin.press(CHANGES, "Save", {"approvals_needed": str(needed)})
+    assert answer.status_code == 303
+
+
+def previewed(response: Any) -> Page:
+    assert response.status_code == 200, response.get_data(as_text=True)[-2000:]
+    return Page(response.get_data(as_text=True))
+
+
+def test_where_approval_is_needed_one_asks_and_another_approves(console: Console) -> None:
+    protected(console)
+    ada, bob = console.person("editor"), console.person("approver")
+    page = previewed(ada.press(FLAG, "Turn on", {"comment": "launch"}))
+    assert "Another person must approve this" in page.words
+    form = page.form("Ask for approval")
+    sent = ada.send(FLAG, form, {"comment": "launch", "mode": "request"})
+    assert "#change-1" in sent.location
+    assert not console.document()["enabled"]
+    own = ada.page(CHANGES)
+    assert "Somebody else must approve what you wrote." in own.words
+    assert "Waits for approval" in ada.page(FLAG).words
+    shown = bob.page(CHANGES)
+    assert "editor@example.org" in shown.words
+    assert "launch" in shown.words
+    assert "Change 1 is approved" in bob.follow(bob.press(CHANGES, "Approve")).words
+    assert "Approved, not applied yet" in ada.page(FLAG).words
+    assert "Change 1 is applied" in ada.follow(ada.press(CHANGES, "Apply")).words
+    assert console.document()["enabled"]
+    assert "No change waits" in ada.page(CHANGES).words
+    assert "revision 3" in ada.page(f"{CHANGES}?state=applied").words
+
+
+def test_an_approval_is_of_what_the_page_showed(small_console: Console) -> None:
+    protected(small_console)
+    ada, bob = small_console.person("editor"), small_console.person("approver")
+    page = previewed(ada.press(FLAG, "Turn on"))
+    ada.send(FLAG, page.form("Ask for approval"), {"comment": "x", "mode": "request"})
+    form = bob.page(CHANGES).form("Approve")
+    answer = bob.send(CHANGES, form, {"content_hash": "0" * 64})
+    assert answer.status_code == 409
+    assert "edited" in answer.get_data(as_text=True)
+
+
+def test_a_change_is_given_its_time_and_taken_back(small_console: Console) -> None:
+    ada = small_console.person("editor")
+    page = previewed(ada.press(FLAG, "Turn on"))
+    given = {"comment": "monday", "mode": "schedule", "at": "2026-12-07T09:00"}
+    assert ada.send(FLAG, page.form("Schedule"), given).status_code == 303
+    assert "Scheduled for 2026-12-07 09:00" in ada.page(FLAG).words.replace("\n", " ")
+    late = ada.send(FLAG, page.form("Schedule"), {**given, "at": "2026-11-07T09:00"})
+    assert late.status_code == 400
+    missing = ada.send(FLAG, page.form("Schedule"), {**given, "at": ""})
+    assert missing.status_code == 400
+    assert "withdrawn" in ada.follow(ada.press(CHANGES, "Withdraw")).words
+    assert "Scheduled for" not in ada.page(FLAG).words
+
+
+def test_a_change_is_declined_with_a_reason(small_console: Console) -> None:
+    ada, bob = small_console.person("editor"), small_console.person("approver")
+    page = previewed(ada.press(FLAG, "Turn on"))
+    ada.send(FLAG, page.form("Ask for approval"), {"comment": "x", "mode": "request"})
+    assert "not today" in bob.follow(bob.press(CHANGES, "Decline", {"comment": "not today"})).words
+
+
+def test_to_kill_where_approval_is_needed_says_why_and_does_not_wait(
+    small_console: Console,
+) -> None:
+    small_console.change("checkout", {"do": "turn_on"})
+    protected(small_console)
+    ada = small_console.person("editor")
+    assert ada.press(FLAG, "Kill checkout", {"comment": ""}).status_code == 400
+    ada.follow(ada.press(FLAG, "Kill checkout", {"comment": "it burns"}))
+    assert small_console.document()["killed"]
