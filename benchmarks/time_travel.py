@@ -44,6 +44,7 @@ FLAGS = ("a", "b", "c")
 VARIANTS = ("on", "off", "third")
 ENVIRONMENTS = ("production", "staging")
 LONGEST_PAUSE_SECONDS = 3600
+CONTEXTS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,13 @@ class Travel:
     differences: list[Record]
 
 
-def travel(database: Database, project: str, *, evaluations: int, seed: int) -> Travel:
-    """Record evaluations while flags are edited, and replay each of them."""
+def travel(
+    database: Database, project: str, *, evaluations: int, seed: int, contexts: int = 6
+) -> Travel:
+    """Record evaluations while flags are edited, and replay each of them.
+
+    ``contexts`` is how many are evaluated at each instant in each environment.
+    """
     rng = random.Random(seed)
     with database.write() as session:
         create_project(session, key=project, actor=ACTOR, now=START)
@@ -84,13 +90,13 @@ def travel(database: Database, project: str, *, evaluations: int, seed: int) -> 
         # The last evaluations of what was in force, one of them as late as there can be.
         before = moment - MICROSECOND
         if records and before > records[-1].at:
-            records += _evaluations(database, project, before, rng)
+            records += _evaluations(database, project, before, rng, contexts)
         for _ in range(rng.choice([1, 1, 1, 2, 3])):  # Some within one instant.
             done = _edit(database, project, moment, rng)
             edits, refused = edits + done, refused + (not done)
         later = moment + dt.timedelta(seconds=rng.uniform(0, LONGEST_PAUSE_SECONDS))
         for instant in (moment, moment + MICROSECOND, later):
-            records += _evaluations(database, project, instant, rng)
+            records += _evaluations(database, project, instant, rng, contexts)
         moment = later + MICROSECOND
     with database.read() as session:
         differences = _replayed(session, project, records)
@@ -99,14 +105,14 @@ def travel(database: Database, project: str, *, evaluations: int, seed: int) -> 
 
 
 def _evaluations(
-    database: Database, project: str, at: dt.datetime, rng: random.Random
+    database: Database, project: str, at: dt.datetime, rng: random.Random, contexts: int
 ) -> list[Record]:
     found = []
     for environment in ENVIRONMENTS:
         with database.read() as session:
             number = get_environment(session, project, environment).id or 0
             live = compile_flag_set(parse_flag_set(load_bytes(session, number), strict=True))
-        for _ in range(6):
+        for _ in range(contexts):
             context = {
                 "targetingKey": f"u{rng.randrange(50)}",
                 "n": rng.randrange(4),
@@ -209,7 +215,13 @@ def main() -> int:
         database.create_all()
         # Nothing of it has to outlive a power cut.
         _without_waiting_for_the_disk(database)
-        done = travel(database, "shop", evaluations=wanted.evaluations, seed=wanted.seed)
+        done = travel(
+            database,
+            "shop",
+            evaluations=wanted.evaluations,
+            seed=wanted.seed,
+            contexts=CONTEXTS,
+        )
         database.dispose()
     print(
         f"{len(done.records):,} evaluations at {done.instants:,} instants under {done.edits:,} "
