@@ -374,7 +374,7 @@ def celery(
             with lock:
                 sender.send_task("tasks.ask", [unit])
             path = Path(environment["ANSWERS"]) / unit
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + 60
             while not path.exists():
                 assert time.monotonic() < deadline, "no answer of the task"
                 pause.wait(0.005)

@@ -94,6 +94,7 @@ def writing_routes(app: Any) -> Iterator[tuple[str, str]]:
         "policy_name": "ours-14d",
         "request_id": 1,
         "change_id": 1,
+        "entry_id": 1,
         "token_id": 1,
         "member_id": 1,
     }

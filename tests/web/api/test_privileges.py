@@ -25,6 +25,7 @@ VALUES = {
     "source_key": "warehouse",
     "request_id": "1",
     "change_id": "1",
+    "entry_id": "1",
     "number": "1",
     "token_id": "1",
     "member_id": "1",
