@@ -355,17 +355,18 @@ def celery(
     pause = threading.Event()
 
     def start(**variables: str) -> tuple[Any, Callable[[str], dict[str, Any]]]:
-        for name in ("QUEUE", "ANSWERS"):
+        for name in ("QUEUE", "ANSWERS", "OUTBOX"):
             folder = tmp_path / name.lower()
             folder.mkdir()
             environment[name] = str(folder)
         environment.update(variables)
         (tmp_path / "tasks.py").write_text(START + TASKS)
         sender = module.Celery("sender", broker="filesystem://", set_as_current=False)
-        queue = environment["QUEUE"]
+        # A worker may take a message that is but opened, and lose it: whole ones move to the queue.
+        queue, outbox = Path(environment["QUEUE"]), Path(environment["OUTBOX"])
         sender.conf.broker_transport_options = {
-            "data_folder_in": queue,
-            "data_folder_out": queue,
+            "data_folder_in": str(outbox),
+            "data_folder_out": str(outbox),
             "control_folder": str(tmp_path / "control"),
         }
         lock = threading.Lock()
@@ -373,6 +374,8 @@ def celery(
         def ask(unit: str) -> dict[str, Any]:
             with lock:
                 sender.send_task("tasks.ask", [unit])
+                for message in outbox.iterdir():
+                    message.rename(queue / message.name)
             path = Path(environment["ANSWERS"]) / unit
             deadline = time.monotonic() + 60
             while not path.exists():
