@@ -34,6 +34,8 @@ Document = dict[str, Any]
 
 # Shares of prove_by at which people ask what can be seen: days 7, 14 and 28 of 28.
 _CHECKPOINTS = (0.25, 0.5, 1.0)
+# Of the mean: with a larger standard error a measurement does not overrule what the plan states.
+_LARGEST_ERROR = 0.1
 
 
 def forecast(plan: Plan, today: Today, *, runs: int = RUNS) -> Document:
@@ -112,7 +114,7 @@ def _known(plan: Plan, today: Today) -> Known:
         arrivals = Arrivals(tuple(n * part for n in arrivals.new_units), arrivals.day_seconds)
     baselines = {}
     for metric in plan.metrics:
-        found = today.baselines.get(metric.key)
+        found = _measured(plan, today, metric)
         if found is not None and found.baseline is not None:
             baselines[metric.key] = found.baseline
         elif stated is not None and metric.key in stated.metrics:
@@ -123,6 +125,22 @@ def _known(plan: Plan, today: Today) -> Known:
                 else Baseline.of_mean(said.baseline, said.deviation)
             )
     return Known(arrivals, baselines)
+
+
+def _measured(plan: Plan, today: Today, metric: Metric) -> MeasuredBaseline | None:
+    """Give what was measured of a metric, unless what the plan states is the better source.
+
+    Units with any event stand in for an audience, and leave out whoever does nothing; a hundred
+    units say little of a rare event.
+    """
+    found = today.baselines.get(metric.key)
+    if found is None or found.baseline is None:
+        return found
+    if plan.expected is None or metric.key not in plan.expected.metrics:
+        return found
+    mean, variance = found.baseline.mean, found.baseline.variance
+    vague = variance > found.units * (_LARGEST_ERROR * mean) ** 2
+    return None if vague or today.source != EXPOSURES else found
 
 
 def _traffic(plan: Plan, today: Today, known: Known) -> Document:
@@ -146,7 +164,7 @@ def _traffic(plan: Plan, today: Today, known: Known) -> Document:
 
 
 def _baseline(plan: Plan, today: Today, metric: Metric) -> Document:
-    found = today.baselines.get(metric.key)
+    found = _measured(plan, today, metric)
     if found is not None and found.baseline is not None:
         mean, variance = found.baseline.mean, found.baseline.variance
         return {

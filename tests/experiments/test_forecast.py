@@ -17,7 +17,7 @@ from experiments.errors import FencedError, PlanError
 from experiments.judging.looks import build_look, decide, decision_plan
 from experiments.judging.quality import Quality
 from experiments.judging.record import verify
-from experiments.measuring.today import Arrivals, Today, read_today
+from experiments.measuring.today import Arrivals, MeasuredBaseline, Today, read_today
 from experiments.models import Forecast
 from experiments.moves.lease import acquire
 from experiments.people import services
@@ -311,12 +311,26 @@ def test_without_exposures_units_with_any_event_stand_in(sqlite_world: Any) -> N
     assert found["traffic"]["source"] == "stated", "a stand-in is no measurement"
     assert any("stand in for its audience" in note for note in found["notes"]) is False
     assert "stated, not measured" in found["sentence"]
+    assert {each["source"] for each in found["baselines"].values()} == {"stated"}
     unstated = dict(document, flag="elsewhere")
     del unstated["expected"]
     found = forecast(parse_plan(unstated), today, runs=20)
     assert found["traffic"]["source"] == "events"
     assert "stand in for its audience" in found["notes"][0]
     assert "estimated" in found["sentence"]
+
+
+@pytest.mark.parametrize(("units", "source"), [(395, "stated"), (405, "measured")])
+def test_a_vague_measurement_does_not_overrule_what_is_stated(units: int, source: str) -> None:
+    """At a rate of 0.2 the standard error is a tenth of it at 400 units."""
+    measured = MeasuredBaseline(units, Baseline.of_rate(0.2))
+    today = Today(Arrivals((5000.0,), 10.0), "exposures", units, {"purchase": measured})
+    found = forecast(parse_plan(world_plan()), today, runs=20)
+    assert found["baselines"]["purchase"]["source"] == source
+    document = world_plan()
+    del document["expected"]["metrics"]["purchase"]
+    found = forecast(parse_plan(document), today, runs=20)
+    assert found["baselines"]["purchase"]["source"] == "measured", "better than nothing"
 
 
 def test_means_and_ratios_are_measured_too(sqlite_world: Any) -> None:

@@ -109,7 +109,7 @@ def plans() -> list[dict[str, Any]]:
             "customer": "head of the shop",
             "hypothesis": "A checkout on one page makes more visitors buy.",
             "metrics": [
-                _metric("purchases", "purchase", "success", mde=0.10),
+                _metric("purchases", "purchase", "success", mde=0.12),
                 _metric("checkout errors", "checkout_error", "safety", direction="down"),
             ],
             "value": _value(12.0, cleanup=2000.0),
@@ -122,7 +122,7 @@ def plans() -> list[dict[str, Any]]:
             "hypothesis": "Visitors who see how little is missing fill their basket.",
             "authorised_in_advance": True,
             "metrics": [
-                _metric("baskets", "basket", "success", mde=0.10),
+                _metric("baskets", "basket", "success", mde=0.12),
                 _metric("support contacts", "support", "guardrail", margin=0.30, direction="down"),
             ],
             "value": _value(3.0, run=200.0, cleanup=1500.0),

@@ -21,7 +21,13 @@ def test_the_demo_kills_ships_and_rolls_back_while_one_watches(page: Page) -> No
         text=True,
     )
     try:
-        said = watch_the_harm_arrive(demo, page)
+        try:
+            said = watch_the_harm_arrive(demo, page)
+        except AssertionError as error:
+            # A demo that ended says why; one that goes on is ended and says how far it came.
+            demo.terminate()
+            error.add_note(demo.communicate(timeout=20)[0])
+            raise
         rest, _ = demo.communicate(timeout=150)
         said += rest
     finally:
