@@ -15,7 +15,7 @@ from flags import services
 from flags.errors import NotFoundError
 from flags.models import Environment
 from flags.revisions import revision_in_force, unpack
-from flagstone.engine import EvaluationDetails, compile_flag_set, explain, parse_flag_set
+from flagstone.engine import compile_flag_set, explain, parse_flag_set
 
 
 @dataclass(frozen=True, slots=True)
