@@ -40,7 +40,7 @@ class Entry:
 _VALUE = "Value"
 _SETUP = "Setup"
 
-# What an owner needs every day comes first and is never folded; neighbours of a group stay together.
+# What owners need every day comes first and is never folded; a group stays together.
 ENTRIES = (
     Entry("flags", "Flags", "console.list_flags"),
     Entry("experiments", "Experiments", "console.list_experiments"),
