@@ -197,6 +197,11 @@ class Workspace:
             self.segments_before[key] = copy.deepcopy(segment)
         return segment
 
+    def settle(self) -> None:
+        """Take what was made so far for what was there."""
+        self.flags_before.clear()
+        self.segments_before.clear()
+
     def changed_flags(self) -> list[str]:
         """Give the keys of the flags that differ from what they were."""
         return [
