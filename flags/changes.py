@@ -34,6 +34,7 @@ from flags.publish import flag_set_document, load_flags, load_segments, validate
 from flags.references import check_references
 from flags.revisions import load_flag_set, lock_all_environments, lock_environment
 from flags.sentence import describe
+from flags.sources import load_source
 from flags.workspace import FlagCopy, SegmentCopy, State, Workspace
 from flags.writing import Writer, bump_versions
 from flagstone.engine import FlagSet
@@ -117,7 +118,9 @@ def _with_flag(document: dict[str, Any]) -> dict[str, Any]:
         return document
     document["instructions"] = [
         {"flag": flag, **each}
-        if isinstance(each, dict) and each.get("do") not in _WITHOUT_FLAG
+        if isinstance(each, dict)
+        and each.get("do") not in _WITHOUT_FLAG
+        and (each.get("do") != "promote" or "segment" not in each)
         else each
         for each in instructions
     ]
@@ -318,6 +321,7 @@ def _load(session: Session, environment: Environment, others: list[Environment])
         earlier=lambda number: load_flag_set(session, environment_id, number),
         elsewhere=elsewhere,
         entry=lambda entry_id: find_done(session, environment, entry_id),
+        source=lambda key, at: load_source(session, environment.project_id, key, at),
     )
 
 

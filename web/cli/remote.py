@@ -87,7 +87,7 @@ class Remote:
         return self._document(self._request("PUT", path, body=body, headers=headers))
 
     def patch(self, path: str, body: Any) -> dict[str, Any]:
-        """Change what a document names, and leave the rest."""
+        """Change what the document names, and nothing else."""
         return self._document(self._request("PATCH", path, body=body))
 
     def delete(self, path: str) -> None:
