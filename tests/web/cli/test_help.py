@@ -33,7 +33,10 @@ REQUIRED = {
     *(f"policies {verb}" for verb in ("list", "show", "create", "publish", "archive", "try")),
     *(f"metrics {verb}" for verb in ("list", "show", "set", "archive")),
     *("event-types list", "event-types set"),
-    *(f"changes {verb}" for verb in ("list", "show", "approve", "decline", "withdraw", "apply")),
+    *(
+        f"changes {verb}"
+        for verb in ("list", "show", "edit", "approve", "decline", "withdraw", "apply")
+    ),
     *(f"layers {verb}" for verb in ("list", "create", "delete")),
     *(f"sources {verb}" for verb in ("list", "show", "set", "delete", "check")),
     *(
