@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, BrowserContext, Page, Request
+from playwright.sync_api import Browser, BrowserContext, Page, Request, WebError
 
 DESKTOP = {"width": 1280, "height": 720}
 PHONE = {"width": 390, "height": 844}
@@ -20,9 +20,10 @@ _RULES: dict[str, dict[str, Any]] = {
     "dark": {"runOnly": ["color-contrast", "link-in-text-block"]},
     "phone": {"rules": {"color-contrast": {"enabled": False}}},
 }
-_AXE = """rules => axe.run(document, {...rules, resultTypes: ["violations"]}).then(found => found.violations.flatMap(
-  fault => fault.nodes.map(node => `${fault.id}: ${node.html.slice(0, 140)} – ${
-    [...node.any, ...node.all, ...node.none].map(each => each.message).join(" ").slice(0, 160)}`)))"""
+_AXE = """rules => axe.run(document, {...rules, resultTypes: ["violations"]}).then(
+  found => found.violations.flatMap(fault => fault.nodes.map(node => {
+    const why = [...node.any, ...node.all, ...node.none].map(each => each.message).join(" ");
+    return `${fault.id}: ${node.html.slice(0, 140)} – ${why.slice(0, 160)}`; })))"""
 _LISTEN = """
 window.broken = [];
 document.addEventListener("securitypolicyviolation", event => window.broken.push(
@@ -148,5 +149,9 @@ def _listen(context: BrowserContext, window: Window) -> None:
             window.complaints.append(f"a request to somebody else: {request.url}")
 
     context.on("console", said)
-    context.on("weberror", lambda error: window.complaints.append(f"a script failed: {error.error}"))
+
+    def failed(error: WebError) -> None:
+        window.complaints.append(f"a script failed: {error.error}")
+
+    context.on("weberror", failed)
     context.on("request", asked)

@@ -19,19 +19,19 @@ from experiments.catalogue import demand
 from experiments.catalogue import services as catalogue
 from experiments.monitoring.monitor import tick
 from experiments.moves import layers
-from experiments.people import interventions, overrides, releases, requests, services
+from experiments.people import overrides, releases, requests, services
 from experiments.policies import services as policies
 from experiments.store.base import Event
 from experiments.store.embedded import EmbeddedStore
 from flags import change_requests, changes
 from flags import services as flag_services
 from flags.actor import Actor
-from flags.request_rows import Writing
 from flags.context_samples import hash_of, record
 from flags.database import Database
+from flags.request_rows import Writing
 from flags.revisions import load_flag_set
 from flagstone.engine import CompiledFlagSet, compile_flag_set, parse_flag_set
-from tests.forecasting import forecast_now, stated, try_now
+from tests.forecasting import forecast_now, stated
 from tests.web.managed import Clock, make_app
 from web.auth import service as auth
 from web.auth.guard import SESSION_COOKIE
@@ -279,9 +279,7 @@ def _furnish(shop: Shop) -> None:
             )
         people = {CUSTOMER: "admin", OWNER: "editor", "viewer@shop.example": "viewer"}
         for email, role in people.items():
-            session.add(
-                User(email=email, role=role, password_hash="none", created_at=shop.clock())
-            )
+            session.add(User(email=email, role=role, password_hash="none", created_at=shop.clock()))
     _make_flags(shop)
     _make_experiments(shop)
     for number in range(1, DAYS + 1):
@@ -304,7 +302,8 @@ def _furnish(shop: Shop) -> None:
             del shop.traffic["app-banner"]
             shop.do(services.stop, "loud-header", reason="Legal does not like the wording.")
     said |= {"text": "The campaign was sold with it.", "reason": "strategy"}
-    shop.do(overrides.override, "calmer-colours", **said | {"review_at": shop.clock() + dt.timedelta(days=60)})
+    said["review_at"] = shop.clock() + dt.timedelta(days=60)
+    shop.do(overrides.override, "calmer-colours", **said)
     _make_what_waits(shop)
     shop.clock.advance(minutes=7)
 
@@ -371,13 +370,9 @@ def _make_flags(shop: Shop) -> None:
     )
     for key in ("new-search", "dark-mode"):
         shop.change(key, {"do": "turn_on"}, environment="staging")
-    seen = [
-        {"targetingKey": f"user-{n}", "country": "CH" if n % 3 else "DE"} for n in range(60)
-    ]
+    seen = [{"targetingKey": f"user-{n}", "country": "CH" if n % 3 else "DE"} for n in range(60)]
     with shop.database.write() as session:
-        record(
-            session, 1, [(hash_of(each), json.dumps(each), shop.clock()) for each in seen]
-        )
+        record(session, 1, [(hash_of(each), json.dumps(each), shop.clock()) for each in seen])
 
 
 def _rollout(share: float) -> dict[str, Any]:
@@ -387,13 +382,16 @@ def _rollout(share: float) -> dict[str, Any]:
     }
 
 
+BETTER = {"purchase": 0.42}
+
+
 def _make_experiments(shop: Shop) -> None:
     live = ("seal", "start")
     shop.experiment("one-page", *live, flag="checkout", value=VALUE, rates={"purchase": 0.21})
     shop.experiment("free-delivery", *live, value=VALUE, units=500, rates={"purchase": 0.33})
     shop.experiment("red-banner", *live, units=400, rates={"purchase": 0.1, "error": 0.2})
     shop.experiment("shorter-form", *live, units=700, rates={"purchase": 0.19})
-    shop.experiment("guest-checkout", *live, value=VALUE, units=600, rates={"purchase": 0.42}, prove_by="10d")
+    shop.experiment("guest-checkout", *live, value=VALUE, units=600, rates=BETTER, prove_by="10d")
     shop.experiment("calmer-colours", *live, units=60, rates={}, prove_by="10d")
     shop.experiment("lost-visitors", *live, units=600, rates={"lost": 0.3})
     shop.experiment("app-banner", *live, units=60, rates={})
@@ -426,9 +424,14 @@ def _make_what_waits(shop: Shop) -> None:
     shop.change("gift-wrapping", {"do": "turn_on"})
     with shop.database.write() as session:
         made = releases.create(session, "shop", release, **by)
-        layers.put_layer(session, "shop", "production", "checkout", description="One page, one change.", **by)
-        requests.create_request(session, "shop", title="Let me pay by invoice", demand="value", text="Every second business customer asks for it.", asker="support", **by)
-        found = requests.create_request(session, "shop", title="The new search finds nothing with umlauts", demand="failure", text="", asker="anna@shop.example", **by)
+        layers.put_layer(
+            session, "shop", "production", "checkout", description="One page, one change.", **by
+        )
+        wish = {"title": "Let me pay by invoice", "demand": "value", "asker": "support"}
+        requests.create_request(session, "shop", text="Many firms ask for it.", **wish, **by)
+        fault = {"title": "The new search finds nothing with umlauts", "demand": "failure"}
+        found = requests.create_request(session, "shop", text="", asker=OWNER, **fault, **by)
         assert found.id is not None
-        requests.link_request(session, "shop", found.id, flag_key="new-search", relation="causes", version=found.version, **by)
+        cause: dict[str, Any] = {"flag_key": "new-search", "relation": "causes"}
+        requests.link_request(session, "shop", found.id, version=found.version, **cause, **by)
     shop.do(releases.start, made.key)

@@ -69,8 +69,6 @@ def test_whatever_answers_with_a_page_is_looked_at(site: Site) -> None:
     assert {*pages} - {""} <= looked_at
 
 
-
-
 def test_every_fault_is_found(window: Window) -> None:
     def answer(route: Route) -> None:
         policy = "script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self'"
