@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +40,9 @@ def served(app: Flask) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def open_site(folder: Path) -> Iterator[Site]:
-    """Seed a shop and serve it."""
-    shop = Shop(folder)
+def open_site(folder: Path, furnish: Callable[[Shop], None] | None = None) -> Iterator[Site]:
+    """Seed a shop, with something of everything unless told otherwise, and serve it."""
+    shop = Shop(folder, furnish)
     with served(shop.app) as url:
         yield Site(shop, url)
     shop.database.dispose()

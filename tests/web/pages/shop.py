@@ -11,7 +11,7 @@ import functools
 import json
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ METRICS: list[dict[str, Any]] = [
 class Shop:
     """The service, its clock and its people; made once, then only read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, furnish: Callable[[Shop], None] | None = None) -> None:
         self.database = Database(f"sqlite:///{folder / 'shop.db'}")
         self.database.create_all()
         self.store = EmbeddedStore(folder / "events")
@@ -107,7 +107,7 @@ class Shop:
         self.app = make_app(self.database, folder, self.clock, console=True)
         self.rng = random.Random(7)
         self.traffic: dict[str, tuple[int, Mapping[str, float]]] = {}
-        _furnish(self)
+        (furnish or _furnish)(self)
 
     def cookie(self, email: str) -> dict[str, str]:
         """Give the cookie of somebody who is signed in."""
@@ -271,15 +271,20 @@ def _two_texts() -> dict[str, Any]:
     }
 
 
-def _furnish(shop: Shop) -> None:
+def open_shop(shop: Shop, **more: str) -> None:
+    """Make the project, empty ones beside it, and the people."""
     with shop.database.write() as session:
-        for key, name in (("shop", "Web shop"), ("empty", "Nothing yet")):
+        for key, name in {"shop": "Web shop", **more}.items():
             flag_services.create_project(
                 session, key=key, name=name, actor=MACHINE, now=shop.clock()
             )
         people = {CUSTOMER: "admin", OWNER: "editor", "viewer@shop.example": "viewer"}
         for email, role in people.items():
             session.add(User(email=email, role=role, password_hash="none", created_at=shop.clock()))
+
+
+def _furnish(shop: Shop) -> None:
+    open_shop(shop, empty="Nothing yet")
     _make_flags(shop)
     _make_experiments(shop)
     for number in range(1, DAYS + 1):
