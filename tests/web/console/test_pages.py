@@ -24,6 +24,7 @@ PAGES = {
     "console.show_policy": f"{HERE}/policies/ours",
     "console.edit_policy": f"{HERE}/policies/ours/edit",
     "console.list_changes": f"{HERE}/changes",
+    "console.show_comparison": f"{HERE}/compare?with=staging",
     "console.list_requests": f"{HERE}/requests",
     "console.show_ledger": f"{HERE}/ledger",
     "console.show_outcomes": f"{HERE}/outcomes",
@@ -47,6 +48,7 @@ OTHERS = {
 }
 POSTS = {
     "console.create_flag": f"{HERE}/new-flag",
+    "console.edit_change": f"{HERE}/changes/1/edit",
     "console.judge_change": f"{HERE}/changes/1/approve",
     "console.move_change": f"{HERE}/changes/1/apply",
     "console.protect_environment": f"{HERE}/changes/protection",
@@ -59,6 +61,7 @@ POSTS = {
     "console.write_policy": f"{HERE}/policies/ours/edit",
     "console.change_policy": f"{HERE}/policies/ours/publish",
     "console.classify_event": f"{HERE}/metrics",
+    "console.promote_differences": f"{HERE}/compare",
     "console.create_request": f"{HERE}/requests",
     "console.move_request": f"{HERE}/requests/1",
     "console.create_layer": f"{HERE}/layers",
