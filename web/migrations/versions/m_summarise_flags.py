@@ -10,8 +10,8 @@ from alembic import op
 
 import flags.database
 
-revision = "0014"
-down_revision = "0013"
+revision = ""
+down_revision = "014_"
 branch_labels = None
 depends_on = None
 
