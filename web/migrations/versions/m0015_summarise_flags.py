@@ -10,8 +10,8 @@ from alembic import op
 
 import flags.database
 
-revision = ""
-down_revision = "014_"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
