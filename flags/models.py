@@ -103,7 +103,9 @@ class FlagEnvironment(SQLModel, table=True):
     environment_id: int = Field(foreign_key="environments.id", index=True)
     state: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
     # ``flags.sentence.state_word`` of the state: lists are searched by it.
-    state_word: str = Field(default="", max_length=16, sa_column_kwargs={"server_default": ""})
+    state_word: str = Field(
+        default="off", max_length=16, sa_column_kwargs={"server_default": "off"}
+    )
     flag_version: int = 1
     updated_at: dt.datetime = Field(sa_type=UtcDateTime)
     version: int | None = Field(default=None, sa_column=_flag_environment_version)

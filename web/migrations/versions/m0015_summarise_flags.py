@@ -19,7 +19,7 @@ _PAGE = 500
 
 
 def upgrade() -> None:
-    word = sa.Column("state_word", sa.String(length=16), nullable=False, server_default="")
+    word = sa.Column("state_word", sa.String(length=16), nullable=False, server_default="off")
     with op.batch_alter_table("flag_environments", schema=None) as batch_op:
         batch_op.add_column(word)
     op.create_table(
