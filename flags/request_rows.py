@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from flags import notices
 from flags.actor import Actor
 from flags.audit import append
 from flags.canonical import canonical_bytes, digest
@@ -27,6 +28,18 @@ DECLINED, WITHDRAWN = "declined", "withdrawn"
 STALE, FAILED, MISSED = "stale", "failed", "missed"
 STATES = (OPEN, APPROVED, APPLIED, DECLINED, WITHDRAWN, STALE, FAILED, MISSED)
 WAITING = (OPEN, APPROVED)
+_NOTICES = {
+    "request_change": ("approval.requested", "asks to approve"),
+    "edit_change": ("approval.requested", "edited, and asks to approve,"),
+    "approve_change": ("approval.given", "approved"),
+    "decline_change": ("approval.declined", "declined"),
+    "withdraw_change": ("approval.declined", "withdrew"),
+    "apply_change": ("approval.applied", "applied"),
+    "stale_change": ("approval.applied", "did not apply"),
+    "fail_change": ("schedule.failed", "could not apply"),
+    "miss_change": ("schedule.failed", "did not apply"),
+}
+_ENDINGS = {"apply_change", "stale_change", "fail_change", "miss_change"}
 # An edit opens these again; the other three are over.
 EDITABLE = (OPEN, APPROVED, STALE, FAILED, MISSED)
 
@@ -291,5 +304,48 @@ def record(
         after=standing(request),
         comment=comment,
         revision=revision,
+        now=now,
+    )
+    _tell(session, request, action, actor, now, comment)
+
+
+def _tell(
+    session: Session,
+    request: ChangeRequest,
+    action: str,
+    actor: Actor,
+    now: dt.datetime,
+    comment: str,
+) -> None:
+    kind, verb = _NOTICES[action]
+    timed = request.at is not None
+    needed = max(request.asks, request.preview["approvals_needed"])
+    if action in {"request_change", "edit_change"} and not needed:
+        kind, verb = "schedule.set", "gave a time to"
+    if action in _ENDINGS and timed:
+        kind = "schedule.applied" if action == "apply_change" else "schedule.failed"
+    environment = get_environment_by_id(session, request.environment_id)
+    when = f", for {request.at:%Y-%m-%d %H:%M} UTC" if request.at is not None else ""
+    given = f" ({len(request.approvals)} of {needed})" if action == "approve_change" else ""
+    why = f" Because: {comment}." if action in _ENDINGS and comment else ""
+    notices.write(
+        session,
+        kind,
+        f"{notices.who(actor)} {verb} change {request.id} in {environment.key}{when}{given}.{why} "
+        f"{request.preview['sentence']}",
+        project_id=request.project_id,
+        environments=[environment.key],
+        actor=actor,
+        resource=f"change:{request.id}",
+        reason=comment,
+        facts={
+            "did": [action],
+            "change": request.id,
+            "state": request.state,
+            "author": request.author,
+            "approvals": len(request.approvals),
+            "approvals_needed": needed,
+            "at": None if request.at is None else request.at.isoformat(),
+        },
         now=now,
     )
