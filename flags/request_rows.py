@@ -10,9 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from flags import notices
 from flags.actor import Actor
 from flags.audit import append
 from flags.canonical import canonical_bytes, digest
@@ -22,24 +22,15 @@ from flags.errors import InvalidInputError, NotFoundError, StateError, VersionCo
 from flags.models import ChangeRequest, Environment
 from flags.revisions import lock_environment
 from flags.services import get_environment_by_id, get_project
+from flags.telling import tell_of_step
 
 OPEN, APPROVED, APPLIED = "open", "approved", "applied"
 DECLINED, WITHDRAWN = "declined", "withdrawn"
 STALE, FAILED, MISSED = "stale", "failed", "missed"
 STATES = (OPEN, APPROVED, APPLIED, DECLINED, WITHDRAWN, STALE, FAILED, MISSED)
 WAITING = (OPEN, APPROVED)
-_NOTICES = {
-    "request_change": ("approval.requested", "asks to approve"),
-    "edit_change": ("approval.requested", "edited, and asks to approve,"),
-    "approve_change": ("approval.given", "approved"),
-    "decline_change": ("approval.declined", "declined"),
-    "withdraw_change": ("approval.declined", "withdrew"),
-    "apply_change": ("approval.applied", "applied"),
-    "stale_change": ("approval.applied", "did not apply"),
-    "fail_change": ("schedule.failed", "could not apply"),
-    "miss_change": ("schedule.failed", "did not apply"),
-}
-_ENDINGS = {"apply_change", "stale_change", "fail_change", "miss_change"}
+# So many changes that wait for an earlier time are taken into account.
+MOST_EARLIER = 100
 # An edit opens these again; the other three are over.
 EDITABLE = (OPEN, APPROVED, STALE, FAILED, MISSED)
 
@@ -99,6 +90,36 @@ def find(
         if len(found) == limit:
             break
     return found
+
+
+def earlier(
+    session: Session, environment: Environment, at: dt.datetime | None, request_id: int | None
+) -> list[ChangeRequest]:
+    """Give the changes that wait for a time before ``at``, in their order.
+
+    Parameters
+    ----------
+    request_id : int or None
+        The change that asks, itself left out; of several at one time the smaller number comes first
+        (``None``: not written yet).
+    """
+    if at is None:
+        return []
+    same_time = col(ChangeRequest.at) == at
+    if request_id is not None:
+        same_time = sa.and_(same_time, col(ChangeRequest.id) < request_id)
+    query = (
+        select(ChangeRequest)
+        .where(
+            ChangeRequest.environment_id == environment.id,
+            col(ChangeRequest.state).in_(WAITING),
+            sa.or_(col(ChangeRequest.at) < at, same_time),
+        )
+        .order_by(col(ChangeRequest.at), col(ChangeRequest.id))
+        .limit(MOST_EARLIER)
+    )
+    found = session.exec(query)
+    return [each for each in found if each.id != request_id]
 
 
 def change_of(request: ChangeRequest, environment: Environment) -> Change:
@@ -306,46 +327,4 @@ def record(
         revision=revision,
         now=now,
     )
-    _tell(session, request, action, actor, now, comment)
-
-
-def _tell(
-    session: Session,
-    request: ChangeRequest,
-    action: str,
-    actor: Actor,
-    now: dt.datetime,
-    comment: str,
-) -> None:
-    kind, verb = _NOTICES[action]
-    timed = request.at is not None
-    needed = max(request.asks, request.preview["approvals_needed"])
-    if action in {"request_change", "edit_change"} and not needed:
-        kind, verb = "schedule.set", "gave a time to"
-    if action in _ENDINGS and timed:
-        kind = "schedule.applied" if action == "apply_change" else "schedule.failed"
-    environment = get_environment_by_id(session, request.environment_id)
-    when = f", for {request.at:%Y-%m-%d %H:%M} UTC" if request.at is not None else ""
-    given = f" ({len(request.approvals)} of {needed})" if action == "approve_change" else ""
-    why = f" Because: {comment}." if action in _ENDINGS and comment else ""
-    notices.write(
-        session,
-        kind,
-        f"{notices.who(actor)} {verb} change {request.id} in {environment.key}{when}{given}.{why} "
-        f"{request.preview['sentence']}",
-        project_id=request.project_id,
-        environments=[environment.key],
-        actor=actor,
-        resource=f"change:{request.id}",
-        reason=comment,
-        facts={
-            "did": [action],
-            "change": request.id,
-            "state": request.state,
-            "author": request.author,
-            "approvals": len(request.approvals),
-            "approvals_needed": needed,
-            "at": None if request.at is None else request.at.isoformat(),
-        },
-        now=now,
-    )
+    tell_of_step(session, request, action, actor, comment, now)

@@ -1,4 +1,4 @@
-"""What a change of flags did, as a notice tells it: who, what, why, before and after in words."""
+"""What was done to flags and to changes that wait, as a notice tells it, in plain words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flags import notices
 from flags.actor import Actor
 from flags.diff import differences
 from flags.instructions import Change
-from flags.models import Environment
+from flags.models import ChangeRequest, Environment
 from flags.sentence import describe
 from flags.words import join
 
@@ -30,6 +30,18 @@ _DONE = {
     "undo": "undid a change of",
     "set_coverage": "changed how many get",
 }
+_STEPS = {
+    "request_change": ("approval.requested", "asks to approve"),
+    "edit_change": ("approval.requested", "edited, and asks to approve,"),
+    "approve_change": ("approval.given", "approved"),
+    "decline_change": ("approval.declined", "declined"),
+    "withdraw_change": ("approval.declined", "withdrew"),
+    "apply_change": ("approval.applied", "applied"),
+    "stale_change": ("approval.applied", "did not apply"),
+    "fail_change": ("schedule.failed", "could not apply"),
+    "miss_change": ("schedule.failed", "did not apply"),
+}
+_ENDINGS = {"apply_change", "stale_change", "fail_change", "miss_change"}
 
 Documents = Mapping[str, dict[str, Any] | None]
 
@@ -85,6 +97,49 @@ def tell_of_change(
             "flags": _flags(before, after, environment.key),
             "more_flags": max(0, len(after) - _SHOWN),
             "segments": list(segments),
+        },
+        now=now,
+    )
+
+
+def tell_of_step(
+    session: Session,
+    request: ChangeRequest,
+    action: str,
+    actor: Actor,
+    comment: str,
+    now: dt.datetime,
+) -> None:
+    """Write the notice of what became of a change that waits."""
+    kind, verb = _STEPS[action]
+    timed = request.at is not None
+    needed = max(request.asks, request.preview["approvals_needed"])
+    if action in {"request_change", "edit_change"} and not needed:
+        kind, verb = "schedule.set", "gave a time to"
+    if action in _ENDINGS and timed:
+        kind = "schedule.applied" if action == "apply_change" else "schedule.failed"
+    environment = session.get_one(Environment, request.environment_id)
+    when = f", for {request.at:%Y-%m-%d %H:%M} UTC" if request.at is not None else ""
+    given = f" ({len(request.approvals)} of {needed})" if action == "approve_change" else ""
+    why = f" Because: {comment}." if action in _ENDINGS and comment else ""
+    notices.write(
+        session,
+        kind,
+        f"{notices.who(actor)} {verb} change {request.id} in {environment.key}{when}{given}.{why} "
+        f"{request.preview['sentence']}",
+        project_id=request.project_id,
+        environments=[environment.key],
+        actor=actor,
+        resource=f"change:{request.id}",
+        reason=comment,
+        facts={
+            "did": [action],
+            "change": request.id,
+            "state": request.state,
+            "author": request.author,
+            "approvals": len(request.approvals),
+            "approvals_needed": needed,
+            "at": None if request.at is None else request.at.isoformat(),
         },
         now=now,
     )

@@ -15,7 +15,7 @@ from flags import services
 from flags.errors import NotFoundError
 from flags.models import Environment
 from flags.revisions import revision_in_force, unpack
-from flagstone.engine import EvaluationDetails, compile_flag_set, explain, parse_flag_set
+from flagstone.engine import compile_flag_set, explain, parse_flag_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def answer(session: Session, environment: Environment, asked: Question) -> dict[
     seconds = asked.at.timestamp()
     items = []
     for key in sorted(flag_set.flags) if asked.flag is None else [asked.flag]:
-        result = _shown(compiled.evaluate(key, asked.context, seconds))
+        result = compiled.evaluate(key, asked.context, seconds).to_document()
         if asked.explained:
             explanation = explain(flag_set, key, asked.context, seconds)
             result["explanation"] = {**explanation.to_document(), "text": explanation.to_text()}
@@ -78,17 +78,3 @@ def answer_everywhere(session: Session, project_key: str, asked: Question) -> li
             here |= {"problem": error.message, "revision": None, "published_at": None, "items": []}
         found.append(here)
     return found
-
-
-def _shown(details: EvaluationDetails) -> dict[str, Any]:
-    return {
-        "flag": details.flag_key,
-        "value": details.value,
-        "variant": details.variant,
-        "reason": details.reason.value,
-        "on": details.on,
-        "rule": details.rule_id,
-        "error_code": None if details.error_code is None else details.error_code.value,
-        "error_message": details.error_message,
-        "metadata": dict(details.metadata),
-    }

@@ -172,6 +172,33 @@ CHANGED = with_optional(
     elsewhere=by_key(OBJECT),
     approvals=shape("ApprovalsNeeded", needed=WHOLE),
 )
+_AT_REVISION = shape("EnvironmentAtRevision", environment=TEXT, revision=WHOLE)
+COMPARISON = list_of(
+    shape(
+        "EnvironmentDifference",
+        kind={"enum": ["flag", "segment"]},
+        key=TEXT,
+        state_source=TEXT,
+        state_target=TEXT,
+        state_after=TEXT,
+        sentence_source=TEXT,
+        sentence_target=TEXT,
+        sentence_after=TEXT,
+        fields={
+            "type": "array",
+            "items": shape(
+                "FieldDifference", field=TEXT, source={}, target={}, after={}, carried=YES_OR_NO
+            ),
+        },
+        stays=TEXTS,
+        only=maybe(TEXT),
+        promotable=YES_OR_NO,
+    ),
+    source=_AT_REVISION,
+    target=_AT_REVISION,
+    differ=WHOLE,
+    same=shape("SameThings", flags=WHOLE, segments=WHOLE),
+)
 IMPORTED = shape(
     "ImportResult",
     **_DONE,

@@ -21,6 +21,7 @@ from web.cli import (
     changes,
     compare,
     contexts,
+    environments,
     evaluate,
     event_types,
     events,
@@ -113,6 +114,8 @@ main.add_command(local.replay)
 main.add_command(calibrate.calibrate)
 main.add_command(local.verify)
 main.add_command(flags.flags)
+flags.flags.add_command(environments.promote_flag)
+main.add_command(environments.environments)
 main.add_command(changes.changes)
 main.add_command(evaluate.evaluate)
 main.add_command(compare.compare)

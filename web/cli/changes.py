@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from web.cli.context import Invocation, pass_invocation
+from web.cli.files import read_data
 from web.cli.output import moment
 
 _STATES = click.Choice(
@@ -17,7 +18,7 @@ _HASH_SHOWN = 12
 
 @click.group()
 def changes() -> None:
-    """Approve, decline, withdraw and apply changes that wait."""
+    """Edit, approve, decline, withdraw and apply changes that wait."""
 
 
 @changes.command(name="list")
@@ -54,6 +55,28 @@ def show(invocation: Invocation, change_id: int) -> None:
     """Say what a change would do, who asks for it and who has approved it."""
     document = _read(invocation, change_id)
     invocation.output.document(document, waiting_words(document))
+
+
+@changes.command()
+@click.argument("change_id", type=int)
+@click.argument("file", required=False)
+@click.option("--at", metavar="TIME", help="carry it out at this time (2026-12-01T09:00:00Z)")
+@click.option("-m", "--comment", help="why")
+@pass_invocation
+def edit(
+    invocation: Invocation, change_id: int, file: str | None, at: str | None, comment: str | None
+) -> None:
+    """Write a change anew: the instructions in FILE (JSON, - for the input), its time, its reason.
+
+    Every approval is void. With nothing to change it is renewed as things stand now.
+    """
+    edits: dict[str, Any] = {"at": at, "comment": comment}
+    if file is not None:
+        edits["instructions"] = read_data(file)
+    remote = invocation.remote
+    given = {name: value for name, value in edits.items() if value is not None}
+    answer = remote.patch(remote.project_path("changes", str(change_id)), given)
+    invocation.output.document(answer, waiting_words(answer))
 
 
 @changes.command()

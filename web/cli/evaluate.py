@@ -124,18 +124,7 @@ def _evaluate_file(
         place = f"{path}: {error.path}" if error.path else path
         raise CommandError(error.message, field=place, hint=error.hint) from error
     explanation = explain(flag_set, flag_key, context, at.timestamp())
-    details = explanation.details
-    answer = {
-        "flag": flag_key,
-        "value": details.value,
-        "variant": details.variant,
-        "reason": details.reason.value,
-        "on": details.on,
-        "rule": details.rule_id,
-        "error_code": None if details.error_code is None else details.error_code.value,
-        "error_message": details.error_message,
-        "metadata": dict(details.metadata),
-    }
+    answer = explanation.details.to_document()
     if explained:
         answer["explanation"] = {**explanation.to_document(), "text": explanation.to_text()}
     head = {"revision": flag_set.version, "published_at": None}

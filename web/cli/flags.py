@@ -184,9 +184,9 @@ def _switch(verb: str, instruction: str, text: str) -> None:
         preview: bool,
     ) -> None:
         instructions = [{"do": instruction, "flag": flag_key}]
-        mode = {"mode": "preview"} if preview else _mode(at, ask=ask)
+        mode = {"mode": "preview"} if preview else mode_of(at, ask=ask)
         change = {"comment": comment, **mode, "instructions": instructions}
-        _change(invocation, flag_key, environment, change)
+        send_change(invocation, flag_key, environment, change)
 
 
 _switch("on", "turn_on", "Turn a flag on: its rules decide.")
@@ -244,18 +244,18 @@ def set_flag(
         )
     if any(each.get("flag") != flag_key for each in instructions):
         if_match = None
-    mode = {"mode": "preview"} if preview else _mode(at, ask=ask)
+    mode = {"mode": "preview"} if preview else mode_of(at, ask=ask)
     change = {"comment": comment, **mode, "instructions": instructions}
-    _change(invocation, flag_key, environment, change, if_match=if_match)
+    send_change(invocation, flag_key, environment, change, if_match=if_match)
 
 
-def _mode(at: str | None, *, ask: bool) -> dict[str, Any]:
+def mode_of(at: str | None, *, ask: bool) -> dict[str, Any]:
     """Say how a change is sent: at once, for others to approve, or for a time of its own."""
     mode = {"mode": "request" if ask else "apply" if at is None else "schedule"}
     return mode if at is None else {**mode, "at": at}
 
 
-def _change(
+def send_change(
     invocation: Invocation,
     flag_key: str,
     environment: str,
@@ -263,6 +263,7 @@ def _change(
     *,
     if_match: str | None = None,
 ) -> None:
+    """Send a change, and say what it did, would do, or waits for."""
     remote = invocation.remote
     answer = remote.post(
         remote.project_path("changes"), {"environment": environment, **change}, if_match=if_match

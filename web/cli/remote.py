@@ -86,6 +86,10 @@ class Remote:
         headers = {} if if_match is None else {"If-Match": if_match}
         return self._document(self._request("PUT", path, body=body, headers=headers))
 
+    def patch(self, path: str, body: Any) -> dict[str, Any]:
+        """Change what the document names, and nothing else."""
+        return self._document(self._request("PATCH", path, body=body))
+
     def delete(self, path: str) -> None:
         """Take something away."""
         self._request("DELETE", path)

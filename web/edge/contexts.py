@@ -9,8 +9,6 @@ What a crash or a full memory loses is asked for again soon; nothing here can fa
 from __future__ import annotations
 
 import datetime as dt
-import logging
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,15 +25,11 @@ from flags.context_samples import (
     record,
 )
 from flags.database import Database
+from web.edge.writer import Writer
 
-logger = logging.getLogger("flagstone.edge")
-
-WRITE_SECONDS = 5.0
-RETRY_SECONDS = 30.0
 # A unit's newest context is taken so often; the setting and the limit are read anew so often.
 FRESH_SECONDS = 600.0
 LOOK_SECONDS = 60.0
-FORGET_SECONDS = 3600.0
 # Between two writes a pool may hold twice what it keeps, then it is cut.
 _MAX_HELD = 2 * LIMIT
 _NOBODY = -1
@@ -64,38 +58,17 @@ class _Pool:
         self.waiting = {k: seen for k, seen in self.waiting.items() if k <= last}
 
 
-class Contexts:
-    """The contexts that wait to be written, and the thread that writes them.
+class Contexts(Writer):
+    """The contexts that wait to be written."""
 
-    Parameters
-    ----------
-    clock : callable
-        POSIX seconds.
-    """
+    WHAT = "contexts for previews"
+    WRITE_SECONDS = 5.0
+    RETRY_SECONDS = 30.0
+    FORGET_SECONDS = 3600.0
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self._pools: dict[int, _Pool] = {}
-        self._lock = threading.Lock()
-        self._writing = threading.Lock()
-        self._came = threading.Event()
-        self._stop = threading.Event()
-        self._failing = False
-        self._forget_at = 0.0
-        self._database: Database | None = None
-        self._thread = threading.Thread(target=self._run, name="flagstone-contexts", daemon=True)
-
-    def start(self, database: Database) -> None:
-        """Write to ``database`` from now on."""
-        self._database = database
-        self._thread.start()
-
-    def close(self) -> None:
-        """Write what waits, and end."""
-        self._stop.set()
-        self._came.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=2)
 
     def offer(
         self, environment_id: int, now: float, context: Mapping[str, Any], body: bytes
@@ -136,62 +109,36 @@ class Contexts:
                 pool.cut()
         self._came.set()
 
-    def write(self) -> None:
+    def _write(self, database: Database, now: dt.datetime, *, forgets: bool) -> None:
         """Write what waits, and learn what the samples still take."""
-        assert self._database is not None
-        with self._writing:
+        with self._lock:
+            taken = {key: pool.waiting for key, pool in sorted(self._pools.items())}
+            for key in taken:
+                self._pools[key].waiting = {}
+        last: dict[int, int] = {}
+        try:
+            with database.write() as session:
+                for key, waiting in taken.items():
+                    if is_sampled(session, key):
+                        rows = [(unit, *seen) for unit, seen in waiting.items()]
+                        last[key] = record(session, key, filter(None, map(_row, rows)))
+                    else:
+                        # Switched off while a process was still writing.
+                        clear(session, key)
+                        last[key] = _NOBODY
+                if forgets:
+                    forget(session, now=now)
+        except Exception:
             with self._lock:
-                taken = {key: pool.waiting for key, pool in sorted(self._pools.items())}
-                for key in taken:
-                    self._pools[key].waiting = {}
-            now = self._clock()
-            last: dict[int, int] = {}
-            try:
-                with self._database.write() as session:
-                    for key, waiting in taken.items():
-                        if is_sampled(session, key):
-                            rows = [(unit, *seen) for unit, seen in waiting.items()]
-                            last[key] = record(session, key, filter(None, map(_row, rows)))
-                        else:
-                            # Switched off while a process was still writing.
-                            clear(session, key)
-                            last[key] = _NOBODY
-                    if now >= self._forget_at:
-                        forget(session, now=dt.datetime.fromtimestamp(now, dt.UTC))
-            except Exception:
-                with self._lock:
-                    for key, waiting in taken.items():
-                        pool = self._pools[key]
-                        pool.waiting = {**waiting, **pool.waiting}
-                        pool.keep()
-                raise
-            if now >= self._forget_at:
-                self._forget_at = now + FORGET_SECONDS
-            with self._lock:
-                for key, place in last.items():
-                    self._pools[key].last = place
-                    self._pools[key].keep()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            # Without traffic too, what is too old goes.
-            self._came.wait(FORGET_SECONDS)
-            self._came.clear()
-            pause = WRITE_SECONDS
-            try:
-                self.write()
-                self._failing = False
-            except Exception:
-                if not self._failing:
-                    logger.exception("contexts for previews cannot be written; they wait in memory")
-                self._failing = True
-                pause = RETRY_SECONDS
-            self._stop.wait(pause)
-        if not self._failing:
-            try:
-                self.write()
-            except Exception:  # noqa: BLE001  they are seen again, by another process
-                logger.warning("the last contexts for previews could not be written")
+                for key, waiting in taken.items():
+                    pool = self._pools[key]
+                    pool.waiting = {**waiting, **pool.waiting}
+                    pool.keep()
+            raise
+        with self._lock:
+            for key, place in last.items():
+                self._pools[key].last = place
+                self._pools[key].keep()
 
 
 def _row(seen: tuple[int, bytes, float]) -> tuple[int, str, dt.datetime] | None:

@@ -8,9 +8,7 @@ of it, and a failing database costs it nothing.
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
@@ -23,14 +21,10 @@ from flags.database import Database
 from flags.heartbeats import Heartbeat, forget, record
 from web.edge.body import check_content_type, decode, parse_object
 from web.edge.problems import NO_STORE, Answer, BodyError, problem, too_large
-
-logger = logging.getLogger("flagstone.edge")
+from web.edge.writer import Writer
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_WAITING = 20_000
-WRITE_SECONDS = 1.0
-RETRY_SECONDS = 5.0
-FORGET_SECONDS = 60.0
 
 # No control characters: they are shown in terminals, and PostgreSQL stores no NUL.
 _WORDS = r"^[^\x00-\x1f\x7f]*$"
@@ -137,38 +131,17 @@ def _text(defaults: dict[str, Any]) -> str:
     return orjson.dumps(defaults, option=orjson.OPT_SORT_KEYS).decode()
 
 
-class Instances:
-    """The heartbeats that wait to be written, and the thread that writes them.
+class Instances(Writer):
+    """The heartbeats that wait to be written."""
 
-    Parameters
-    ----------
-    clock : callable
-        POSIX seconds.
-    """
+    WHAT = "heartbeats of SDKs"
+    WRITE_SECONDS = 1.0
+    RETRY_SECONDS = 5.0
+    FORGET_SECONDS = 60.0
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self._waiting: dict[tuple[int, str], Heartbeat] = {}
-        self._lock = threading.Lock()
-        self._writing = threading.Lock()
-        self._came = threading.Event()
-        self._stop = threading.Event()
-        self._failing = False
-        self._forget_at = 0.0
-        self._database: Database | None = None
-        self._thread = threading.Thread(target=self._run, name="flagstone-instances", daemon=True)
-
-    def start(self, database: Database) -> None:
-        """Write to ``database`` from now on."""
-        self._database = database
-        self._thread.start()
-
-    def close(self) -> None:
-        """Write what waits, and end."""
-        self._stop.set()
-        self._came.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=2)
 
     def take(
         self,
@@ -204,50 +177,20 @@ class Instances:
         self._came.set()
         return Answer(204, (NO_STORE,), b"")
 
-    def write(self) -> None:
-        """Write what waits; what cannot be written waits on."""
-        assert self._database is not None
-        with self._writing:
+    def _write(self, database: Database, now: dt.datetime, *, forgets: bool) -> None:
+        with self._lock:
+            batch, self._waiting = self._waiting, {}
+        try:
+            with database.write() as session:
+                record(session, batch.values())
+                if forgets:
+                    forget(session, now=now)
+        except Exception:
             with self._lock:
-                batch, self._waiting = self._waiting, {}
-            now = self._clock()
-            try:
-                with self._database.write() as session:
-                    record(session, batch.values())
-                    if now >= self._forget_at:
-                        forget(session, now=dt.datetime.fromtimestamp(now, dt.UTC))
-            except Exception:
-                with self._lock:
-                    for key, heartbeat in batch.items():
-                        newer = self._waiting.get(key)
-                        self._waiting[key] = (
-                            heartbeat if newer is None else _joined(heartbeat, newer)
-                        )
-                raise
-            if now >= self._forget_at:
-                self._forget_at = now + FORGET_SECONDS
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._came.wait()
-            self._came.clear()
-            try:
-                if self._waiting:
-                    self.write()
-                self._failing = False
-                pause = WRITE_SECONDS
-            except Exception:
-                if not self._failing:
-                    logger.exception("heartbeats of SDKs cannot be written; they wait in memory")
-                self._failing = True
-                self._came.set()
-                pause = RETRY_SECONDS
-            self._stop.wait(pause)
-        if self._waiting and not self._failing:
-            try:
-                self.write()
-            except Exception:  # noqa: BLE001  they come again, to another process
-                logger.warning("the last heartbeats of SDKs could not be written")
+                for key, heartbeat in batch.items():
+                    newer = self._waiting.get(key)
+                    self._waiting[key] = heartbeat if newer is None else _joined(heartbeat, newer)
+            raise
 
 
 def _joined(before: Heartbeat | None, after: Heartbeat) -> Heartbeat:

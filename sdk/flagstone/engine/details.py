@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from flagstone.engine.model import Flag, Json, Rule
 
@@ -59,6 +60,20 @@ class EvaluationDetails:
     error_message: str | None = None
     metadata: Mapping[str, Json] = field(default_factory=dict)
     track: bool = False
+
+    def to_document(self) -> dict[str, Any]:
+        """Write it as plain JSON."""
+        return {
+            "flag": self.flag_key,
+            "value": self.value,
+            "variant": self.variant,
+            "reason": self.reason.value,
+            "on": self.on,
+            "rule": self.rule_id,
+            "error_code": None if self.error_code is None else self.error_code.value,
+            "error_message": self.error_message,
+            "metadata": dict(self.metadata),
+        }
 
 
 def serving(

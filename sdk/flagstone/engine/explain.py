@@ -93,19 +93,8 @@ class Explanation:
 
     def to_document(self) -> dict[str, Any]:
         """Write it as plain JSON."""
-        details = self.details
-        return {
-            "flag": details.flag_key,
-            "value": details.value,
-            "variant": details.variant,
-            "reason": details.reason.value,
-            "on": details.on,
-            "rule": details.rule_id,
-            "error_code": None if details.error_code is None else details.error_code.value,
-            "error_message": details.error_message,
-            "metadata": dict(details.metadata),
-            "steps": [step.to_document() for step in self.steps],
-        }
+        steps = [step.to_document() for step in self.steps]
+        return {**self.details.to_document(), "steps": steps}
 
     def to_text(self) -> str:
         """Write it for people, a line for each step."""

@@ -47,6 +47,7 @@ OTHERS = {
 }
 POSTS = {
     "console.create_flag": f"{HERE}/new-flag",
+    "console.edit_change": f"{HERE}/changes/1/edit",
     "console.judge_change": f"{HERE}/changes/1/approve",
     "console.move_change": f"{HERE}/changes/1/apply",
     "console.protect_environment": f"{HERE}/changes/protection",

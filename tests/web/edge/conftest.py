@@ -33,3 +33,16 @@ def snapshot_of(flags: dict[str, Any], *, version: int = 7, etag: str = "e7") ->
 def make_snapshot_of() -> Callable[..., Snapshot]:
     """Give the maker of snapshots."""
     return snapshot_of
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    """Give a clock whose one element is the time, to be set. POSIX seconds."""
+    return [1_780_000_000.0]
+
+
+@pytest.fixture
+def here(control: Any) -> int:
+    """Give the number of a fresh environment."""
+    number: int = control.environment()
+    return number

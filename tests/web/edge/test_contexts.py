@@ -28,17 +28,6 @@ NOW = 1_780_000_000.0
 
 
 @pytest.fixture
-def clock() -> list[float]:
-    return [NOW]
-
-
-@pytest.fixture
-def here(control: Any) -> int:
-    number: int = control.environment()
-    return number
-
-
-@pytest.fixture
 def contexts(database: Database, clock: list[float]) -> Contexts:
     return made(database, clock)
 

@@ -42,17 +42,6 @@ def heartbeat(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def clock() -> list[float]:
-    return [NOW]
-
-
-@pytest.fixture
-def here(control: Any) -> int:
-    number: int = control.environment()
-    return number
-
-
-@pytest.fixture
 def instances(database: Database, clock: list[float]) -> Iterator[Instances]:
     made = Instances(lambda: clock[0])
     made._database = database
