@@ -28,6 +28,7 @@ _DONE = {
     "restore": "restored",
     "revert_to": "took back to an earlier state",
     "undo": "undid a change of",
+    "promote": "promoted",
     "set_coverage": "changed how many get",
 }
 _STEPS = {
@@ -111,7 +112,7 @@ def tell_of_step(
     now: dt.datetime,
 ) -> None:
     """Write the notice of what became of a change that waits."""
-    kind, verb = _STEPS[action]
+    kind, verb = _STEPS.get(action, ("approval.applied", action.replace("_", " ")))
     timed = request.at is not None
     needed = max(request.asks, request.preview["approvals_needed"])
     if action in {"request_change", "edit_change"} and not needed:

@@ -111,7 +111,7 @@ def send(
         return Sent(_milliseconds(began), error=_words(error))
     # A receiver that sends a byte now and then would never run into the socket's own limit.
     over = threading.Event()
-    watchdog = threading.Timer(timeout_seconds, _cut, (connection, over))
+    watchdog = threading.Timer(timeout_seconds, _cut, (connection.sock, over))
     watchdog.daemon = True
     watchdog.start()
     try:
@@ -178,11 +178,10 @@ def _check_address(address: Address, scheme: str, allowed: Sequence[Network]) ->
         raise RefusedAddressError(message)
 
 
-def _cut(connection: http.client.HTTPConnection, over: threading.Event) -> None:
+def _cut(raw: socket.socket, over: threading.Event) -> None:
     over.set()
-    if connection.sock is not None:
-        with contextlib.suppress(OSError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):
+        raw.shutdown(socket.SHUT_RDWR)
 
 
 def _retry_after(text: str | None) -> int | None:

@@ -197,7 +197,7 @@ def get_delivery(session: Session, webhook: Webhook, delivery_id: int) -> Sendin
     return found[0]
 
 
-def test_webhook(
+def try_webhook(
     session: Session, project_key: str, webhook_id: int, *, actor: Actor, now: dt.datetime
 ) -> Sending:
     """Send a webhook a message of the kind ``webhook.test``, whatever kinds it is for."""
