@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from flask import Response
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 from sqlmodel import Session
@@ -14,12 +15,19 @@ from flags.models import ChangeRequest
 from flags.request_rows import STALE, STATES, find, get
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import PageQuery, document, expected_version, page, upon_expected
+from web.api.render import (
+    PageQuery,
+    document,
+    expected_version,
+    page,
+    upon_expected,
+    with_revision,
+)
 from web.api.shapes import WAITING, list_of
 from web.auth.guard import current_caller, needs, writing
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
-from web.contract import gives, takes
+from web.contract import gives, takes, waits
 from web.problems import Problem, as_json
 from web.transactions import now, reading, transaction
 
@@ -179,6 +187,7 @@ def withdraw_change(project_key: str, change_id: int) -> ResponseReturnValue:
 @idempotent()
 @takes(if_match=True)
 @gives(WAITING, etag=True)
+@waits
 def apply_approved_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Apply what was approved; 409 ``stale`` if it would do something else by now."""
     with transaction() as session:
@@ -186,7 +195,7 @@ def apply_approved_change(project_key: str, change_id: int) -> ResponseReturnVal
         if done.state == STALE:
             # Not raised: that it is stale is to be kept.
             return as_json(_stale(done))
-        return _answer(session, done)
+        return with_revision(_answer(session, done), session, done.environment_id)
 
 
 def request_document(session: Session, request: ChangeRequest) -> dict[str, Any]:
@@ -213,7 +222,7 @@ def request_document(session: Session, request: ChangeRequest) -> dict[str, Any]
     }
 
 
-def _answer(session: Session, request: ChangeRequest) -> ResponseReturnValue:
+def _answer(session: Session, request: ChangeRequest) -> Response:
     return document(request_document(session, request), etag=request.version)
 
 

@@ -20,7 +20,7 @@ from web.api.shapes import CHANGED, COMPARISON, WAITING
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, read_body, read_query
-from web.contract import gives, takes
+from web.contract import gives, takes, waits
 from web.transactions import reading
 
 _ENVIRONMENT = "/projects/<project_key>/environments/<environment_key>"
@@ -92,6 +92,7 @@ def compare_two_environments(project_key: str, environment_key: str) -> Response
 @takes(body=PromotionBody, if_match="flag")
 @gives(CHANGED, etag=True)
 @gives(WAITING, 201, etag=True)
+@waits
 def promote_flag(project_key: str, flag_key: str, environment_key: str) -> ResponseReturnValue:
     """Bring a flag in another environment to how it is here: one change there, in any mode."""
     body = read_body(PromotionBody)
@@ -104,6 +105,7 @@ def promote_flag(project_key: str, flag_key: str, environment_key: str) -> Respo
 @takes(body=PromotionOfSeveral, if_match=True)
 @gives(CHANGED, etag=True)
 @gives(WAITING, 201, etag=True)
+@waits
 def promote_environment(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Bring flags and segments of another environment to how they are here, in one change."""
     body = read_body(PromotionOfSeveral)

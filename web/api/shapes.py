@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flags.instances import Fallback, InstanceView
+from flags.receipts import STANDINGS
 from flags.request_rows import STATES
 from web.contract import Schema
 
@@ -171,6 +172,26 @@ CHANGED = with_optional(
     blast_radius=OBJECT,
     elsewhere=by_key(OBJECT),
     approvals=shape("ApprovalsNeeded", needed=WHOLE),
+)
+_CLIENT = shape(
+    "Straggler",
+    instance=TEXT,
+    host=maybe(TEXT),
+    sdk=TEXT,
+    state={"enum": ["behind", "without_flags", "silent"]},
+    revision=maybe(WHOLE),
+    seen_at=INSTANT,
+)
+# Which clients serve what a request changed; comes where ``Prefer: wait=N`` asks for it.
+RECEIPT = shape(
+    "Receipt",
+    environment=TEXT,
+    revision=WHOLE,
+    converged=YES_OR_NO,
+    seconds=NUMBER,
+    instances=shape("Standings", **dict.fromkeys(STANDINGS, WHOLE)),
+    stragglers={"type": "array", "items": _CLIENT},
+    silent={"type": "array", "items": _CLIENT},
 )
 _AT_REVISION = shape("EnvironmentAtRevision", environment=TEXT, revision=WHOLE)
 COMPARISON = list_of(

@@ -9,6 +9,7 @@ import click
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import read_data
 from web.cli.output import moment
+from web.cli.receipts import finish, wait_option
 
 _STATES = click.Choice(
     ["open", "approved", "applied", "declined", "withdrawn", "stale", "failed", "missed"]
@@ -112,10 +113,11 @@ def withdraw(invocation: Invocation, change_id: int, comment: str) -> None:
 
 @changes.command()
 @click.argument("change_id", type=int)
+@wait_option
 @pass_invocation
-def apply(invocation: Invocation, change_id: int) -> None:
+def apply(invocation: Invocation, change_id: int, wait_seconds: int | None) -> None:
     """Apply a change that was approved (exit code 4 while it is not, 3 if it is stale)."""
-    _do(invocation, change_id, "apply", {})
+    _do(invocation, change_id, "apply", {}, wait_seconds)
 
 
 def _read(invocation: Invocation, change_id: int) -> dict[str, Any]:
@@ -123,10 +125,17 @@ def _read(invocation: Invocation, change_id: int) -> dict[str, Any]:
     return remote.get(remote.project_path("changes", str(change_id)))
 
 
-def _do(invocation: Invocation, change_id: int, verb: str, body: dict[str, Any]) -> None:
+def _do(
+    invocation: Invocation,
+    change_id: int,
+    verb: str,
+    body: dict[str, Any],
+    wait_seconds: int | None = None,
+) -> None:
     remote = invocation.remote
-    answer = remote.post(remote.project_path("changes", str(change_id), verb), body)
-    invocation.output.document(answer, waiting_words(answer))
+    path = remote.project_path("changes", str(change_id), verb)
+    answer = remote.post(path, body, wait_seconds=wait_seconds)
+    finish(invocation.output, answer, waiting_words(answer), wait_seconds)
 
 
 def waiting_words(change: dict[str, Any]) -> str:

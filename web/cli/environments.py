@@ -11,6 +11,7 @@ from web.cli.context import Invocation, pass_invocation
 from web.cli.flags import mode_of, send_change
 from web.cli.options import comment_option, environment_option, preview_option, waiting_options
 from web.cli.output import EXIT_USAGE, CommandError
+from web.cli.receipts import wait_option
 
 _LONGEST_VALUE = 60
 _carried = (
@@ -149,6 +150,7 @@ def _value(value: Any) -> str:
 @preview_option
 @comment_option
 @waiting_options
+@wait_option
 @pass_invocation
 def promote(
     invocation: Invocation,
@@ -157,6 +159,7 @@ def promote(
     flags: tuple[str, ...],
     comment: str,
     at: str | None,
+    wait_seconds: int | None,
     *,
     targets: bool,
     segments: bool,
@@ -168,7 +171,7 @@ def promote(
     instructions = [{**common, "flag": key} for key in flags] or [common]
     mode = {"mode": "preview"} if preview else mode_of(at, ask=ask)
     change = {"comment": comment or f"Promoted from {source}", **mode, "instructions": instructions}
-    send_change(invocation, "", target, change)
+    send_change(invocation, "", target, change, wait_seconds=wait_seconds)
 
 
 @click.command(name="promote")
@@ -179,6 +182,7 @@ def promote(
 @environment_option
 @comment_option
 @waiting_options
+@wait_option
 @pass_invocation
 def promote_flag(
     invocation: Invocation,
@@ -187,6 +191,7 @@ def promote_flag(
     environment: str,
     comment: str,
     at: str | None,
+    wait_seconds: int | None,
     *,
     targets: bool,
     segments: bool,
@@ -207,4 +212,4 @@ def promote_flag(
         **mode,
         "instructions": [instruction],
     }
-    send_change(invocation, flag_key, environment, change)
+    send_change(invocation, flag_key, environment, change, wait_seconds=wait_seconds)
