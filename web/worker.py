@@ -38,7 +38,7 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
     """
     # Imported before the signal handlers are in place: a second or more in which nothing is begun
     # yet, so that a signal may end the process at once.
-    from experiments.monitoring import monitor
+    from experiments.monitoring import activity, monitor
     from experiments.moves import lease
     from experiments.store.opening import open_store
     from web.webhooks import courier
@@ -63,9 +63,10 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
         sending.start()
         failures = 0
         memory = monitor.Memory()
-        next_drain = 0.0
+        next_drain = next_sum = 0.0
         while not stop.is_set():
             now = dt.datetime.now(dt.UTC)
+            held = None
             try:
                 # First: whoever gave a change its time did not mean after the looks.
                 held = lease.acquire(database, holder, now=now, is_gone=is_gone)
@@ -89,6 +90,12 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
                     store.drain(now.timestamp(), keep_since=_kept_since(settings, database, now))
                 except Exception:
                     logger.exception("the event store could not be cleaned up")
+            if held is not None and now.timestamp() >= next_sum:
+                next_sum = now.timestamp() + activity.EVERY_SECONDS
+                try:
+                    activity.sum_up(database, store, held, now=now)
+                except Exception:
+                    logger.exception("who asks for which flag could not be summed up")
             stop.wait(min(TICK_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
         try:
             now = dt.datetime.now(dt.UTC)
