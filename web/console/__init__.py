@@ -19,6 +19,7 @@ from web.console import (
     report,
     requests,
     unscheduled,
+    webhooks,
     who,
     words,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "report",
     "requests",
     "unscheduled",
+    "webhooks",
     "who",
     "words",
 ]

@@ -54,6 +54,7 @@ ENTRIES = (
     Entry("layers", "Layers", "console.list_layers", _SETUP),
     Entry("policies", "Policies", "console.list_policies", _SETUP),
     Entry("keys", "Keys", "console.list_keys", _SETUP, Role.ADMIN),
+    Entry("webhooks", "Webhooks", "console.list_webhooks", _SETUP, Role.ADMIN),
 )
 FIRST = ENTRIES[0].endpoint
 _BY_KEY = {each.key: each.endpoint for each in ENTRIES}
