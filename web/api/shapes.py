@@ -319,6 +319,36 @@ CONTEXT_SAMPLE = shape(
     newest=maybe(INSTANT),
     keep_days=WHOLE,
 )
+_SHARE = {"count": WHOLE, "share": NUMBER, "low": NUMBER, "high": NUMBER}
+_FLIPS = maybe(shape("Share", **_SHARE))
+OUTAGE = shape(
+    "OutagePreview",
+    revision=WHOLE,
+    sentence=TEXT,
+    instances=WHOLE,
+    incomplete=WHOLE,
+    sample=CONTEXT_SAMPLE,
+    looked_at=WHOLE,
+    flips=_FLIPS,
+    flags={
+        "type": "array",
+        "items": shape(
+            "FlagOutage",
+            flag=TEXT,
+            flag_type=maybe(TEXT),
+            flips=_FLIPS,
+            served={"type": "array", "items": shape("ServedShare", value={}, **_SHARE)},
+            defaults={
+                "type": "array",
+                "items": with_optional(
+                    shape("CallersDefault", type=TEXT, instances=WHOLE, flips=_FLIPS), value={}
+                ),
+            },
+            disagree=YES_OR_NO,
+            asked_as_another_type=YES_OR_NO,
+        ),
+    },
+)
 EVENTS = shape("Events", recent_since=INSTANT, recent=OBJECTS, quality=OBJECTS)
 EVENT_TYPE = shape(
     "EventType",

@@ -17,6 +17,7 @@ from flags.diff import differences
 from flags.errors import FlagstoneError
 from flags.models import AuditEntry
 from flags.ranges import read_split
+from flags.receipts import receipt_of
 from flags.words import describe_condition
 from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
@@ -188,6 +189,10 @@ def _page(
             states=request_rows.WAITING,
             flag_key=flag_key,
         )
+        news = _news(history)
+        receipt = None
+        if isinstance(news, AuditEntry) and news.revision is not None and environment_id:
+            receipt = receipt_of(session, environment_id, news.revision, now=now())
     newest = history[0].id if history else 0
     version = version_of(newest, flag.version, *(each.version for each in experiments))
     version = "-".join([version, *(f"{each.id}.{each.version}" for each in waiting)])
@@ -214,7 +219,8 @@ def _page(
         effect=None if preview is None or preview.effect is None else shown_effect(preview.effect),
         elsewhere={} if preview is None else preview.elsewhere,
         resent={k: v for k, v in (form or {}).items() if k not in _NOT_RESENT},
-        news=_news(history),
+        news=news,
+        receipt=receipt,
         form=form or {},
         project_key=project_key,
         environment_key=environment_key,

@@ -49,6 +49,7 @@ ENTRIES = (
     Entry("requests", "Requests", "console.list_requests", _VALUE),
     Entry("changes", "Changes", "console.list_changes"),
     Entry("audit", "Audit", "console.show_audit"),
+    Entry("instances", "Instances", "console.show_instances", _SETUP),
     Entry("metrics", "Metrics", "console.list_metrics", _SETUP),
     Entry("layers", "Layers", "console.list_layers", _SETUP),
     Entry("policies", "Policies", "console.list_policies", _SETUP),

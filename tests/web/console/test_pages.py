@@ -13,6 +13,8 @@ PAGES = {
     "console.new_flag": f"{HERE}/new-flag",
     "console.show_flag": f"{HERE}/flags/checkout",
     "console.show_revision": f"{HERE}/revisions/2",
+    "console.show_instances": f"{HERE}/instances",
+    "console.show_receipt": f"{HERE}/receipts/2",
     "console.list_experiments": f"{HERE}/experiments",
     "console.new_experiment": f"{HERE}/new-experiment",
     "console.new_release": f"{HERE}/new-release",
