@@ -255,7 +255,7 @@ WAITING = with_optional(
     mode={"enum": ["request", "schedule"]},
 )
 SEGMENT = shape("Segment", key=TEXT, name=TEXT, condition={}, created_at=INSTANT, version=WHOLE)
-AUDIT_ENTRY = shape(
+_AUDIT_ENTRY = shape(
     "AuditEntry",
     id=WHOLE,
     chain=TEXT,
@@ -273,6 +273,7 @@ AUDIT_ENTRY = shape(
     previous_hash=TEXT,
     hash=TEXT,
 )
+AUDIT_ENTRY = with_optional(_AUDIT_ENTRY, flag_set_hash=TEXT)
 REVISION = shape("Revision", number=WHOLE, etag=TEXT, actor=TEXT, comment=TEXT, created_at=INSTANT)
 WHOLE_REVISION = with_optional({**REVISION, "title": "WholeRevision"}, flag_set=OBJECT, diff=OBJECT)
 EVALUATION = with_optional(
@@ -504,4 +505,38 @@ REQUEST = shape(
     linked_at=maybe(INSTANT),
     resolved_at=maybe(INSTANT),
     version=WHOLE,
+)
+WEBHOOK = shape(
+    "Webhook",
+    id=WHOLE,
+    name=TEXT,
+    url=TEXT,
+    form={"enum": ["full", "slack"]},
+    environments=TEXTS,
+    kinds=TEXTS,
+    enabled=YES_OR_NO,
+    disabled_because=TEXT,
+    failing_since=maybe(INSTANT),
+    previous_secret_until=maybe(INSTANT),
+    created_by=TEXT,
+    created_at=INSTANT,
+    version=WHOLE,
+)
+NEW_WEBHOOK = extended(WEBHOOK, "NewWebhook", secret=TEXT)
+DELIVERY = shape(
+    "Delivery",
+    id=WHOLE,
+    message_id=TEXT,
+    kind=TEXT,
+    sentence=TEXT,
+    at=INSTANT,
+    state={"enum": ["waiting", "delivered", "given_up"]},
+    next_at=maybe(INSTANT),
+    ended_at=maybe(INSTANT),
+    attempts={
+        "type": "array",
+        "items": shape(
+            "Attempt", at=INSTANT, duration_ms=WHOLE, status=maybe(WHOLE), error=TEXT, answer=TEXT
+        ),
+    },
 )

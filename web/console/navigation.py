@@ -48,6 +48,7 @@ ENTRIES = (
     Entry("ledger", "Ledger", "console.show_ledger", _VALUE),
     Entry("requests", "Requests", "console.list_requests", _VALUE),
     Entry("changes", "Changes", "console.list_changes"),
+    Entry("compare", "Compare", "console.show_comparison"),
     Entry("audit", "Audit", "console.show_audit"),
     Entry("instances", "Instances", "console.show_instances", _SETUP),
     Entry("metrics", "Metrics", "console.list_metrics", _SETUP),
