@@ -12,8 +12,9 @@ from flags.diff import differences
 from flags.errors import FlagstoneError, InvalidInputError
 from flags.models import ChangeRequest
 from flags.request_rows import STATES, WAITING, find
-from web.auth.guard import current_caller, needs, who_and_when, writing
+from web.auth.guard import needs, who_and_when, writing
 from web.auth.roles import Role
+from web.auth.scope import require_for_request, role_for_request
 from web.console.base import (
     LARGEST_NUMBER,
     back_to,
@@ -38,7 +39,7 @@ def list_changes(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post(f"{_CHANGES}/<int(max={LARGEST_NUMBER}):change_id>/<any(approve, decline):verb>")
-@needs(Role.APPROVER)
+@needs(Role.APPROVER, of="somewhere")
 def judge_change(
     project_key: str, environment_key: str, change_id: int, verb: str
 ) -> ResponseReturnValue:
@@ -46,6 +47,7 @@ def judge_change(
     comment = request.form.get("comment", "")[:2000]
     try:
         with transaction() as session:
+            require_for_request(session, project_key, change_id)
             if verb == "approve":
                 change_requests.approve(
                     session,
@@ -66,13 +68,14 @@ def judge_change(
 
 
 @blueprint.post(f"{_CHANGES}/<int(max={LARGEST_NUMBER}):change_id>/<any(withdraw, apply):verb>")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 def move_change(
     project_key: str, environment_key: str, change_id: int, verb: str
 ) -> ResponseReturnValue:
     """Take a change back, or apply what was approved."""
     try:
         with transaction() as session:
+            require_for_request(session, project_key, change_id)
             if verb == "withdraw":
                 change_requests.withdraw(
                     session,
@@ -80,7 +83,7 @@ def move_change(
                     change_id,
                     by=writing(session),
                     now=now(),
-                    may_any=current_caller().role.covers(Role.ADMIN),
+                    may_any=role_for_request(session, project_key, change_id).covers(Role.ADMIN),
                 )
             else:
                 change_requests.apply(session, project_key, change_id, **who_and_when())

@@ -55,7 +55,7 @@ def list_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 
 @blueprint.get(f"{_PLACE}/new-flag")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def new_flag(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Ask for a flag."""
     form = {"type": "boolean", "key": request.args.get("key", "")}
@@ -63,7 +63,7 @@ def new_flag(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post(f"{_PLACE}/new-flag")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def create_flag(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Create a flag; it is off everywhere."""
     form = request.form.to_dict()

@@ -18,14 +18,14 @@ _KEYS = "/projects/<project_key>/environments/<environment_key>/keys"
 
 
 @blueprint.get(_KEYS)
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def list_keys(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List the project's keys."""
     return _page(project_key, environment_key)
 
 
 @blueprint.post(_KEYS)
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def create_key(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Make a key and show it, this once."""
     form = request.form.to_dict()
@@ -59,7 +59,7 @@ def _create(project_key: str, environment_key: str, form: dict[str, str]) -> str
 
 
 @blueprint.post(f"{_KEYS}/<int(max={LARGEST_NUMBER}):key_id>/revoke")
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def revoke_key(project_key: str, environment_key: str, key_id: int) -> ResponseReturnValue:
     """Shut a key for ever."""
     with transaction() as session:

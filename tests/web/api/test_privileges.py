@@ -29,6 +29,7 @@ VALUES = {
     "number": "1",
     "token_id": "1",
     "member_id": "1",
+    "email": "nobody@example.org",
 }
 LADDER = [None, Role.VIEWER, Role.EDITOR, Role.APPROVER, Role.ADMIN]
 
