@@ -2,6 +2,8 @@
 
 An approval is of one content hash, by somebody who wrote none of it; an edit voids every approval.
 What was approved is applied with the outcome that was approved, or not (:mod:`flags.definitions`).
+A change with a time is previewed and approved as of when those with an earlier time will have been
+made: 25 % at nine and 50 % at ten may both be approved today.
 Every step is audited in the environment's chain, and done in the caller's transaction under the
 environment's lock. What happens at a time of its own is in :mod:`flags.schedules`.
 """
@@ -23,7 +25,7 @@ from flags.errors import (
     StaleChangeError,
     StateError,
 )
-from flags.models import ChangeRequest
+from flags.models import ChangeRequest, Environment
 from flags.request_rows import (
     APPLIED,
     APPROVED,
@@ -36,6 +38,7 @@ from flags.request_rows import (
     Writing,
     change_of,
     document_of,
+    earlier,
     end,
     locked,
     moved,
@@ -86,6 +89,7 @@ def submit(
         now=now,
         expected_version=expected_version,
         expected_flag_versions=expected_flag_versions,
+        after=_before(session, environment, change),
     )
     assert environment.id is not None
     request = ChangeRequest(
@@ -136,7 +140,10 @@ def edit(
     document = {name: value for name, value in document.items() if value is not None}
     document["mode"] = "request" if request.asks else "schedule"
     change = parse_change(document)
-    preview = preview_change(session, project_key, environment.key, change, now=now)
+    before_it = _before(session, environment, change, request.id)
+    preview = preview_change(
+        session, project_key, environment.key, change, now=now, after=before_it
+    )
     write(request, environment, change, preview, by, now)
     return moved(session, request, "edit_change", by.actor, before, now, change.comment)
 
@@ -190,12 +197,14 @@ def approve(
     if any(each["by"] == person for each in request.approvals):
         return request
     environment = get_environment_by_id(session, request.environment_id)
+    change = change_of(request, environment)
     result = preview_change(
         session,
         project_key,
         environment.key,
-        change_of(request, environment),
+        change,
         expected_definitions=request.definitions,
+        after=_before(session, environment, change, request.id),
     )
     before = standing(request)
     given = {
@@ -336,3 +345,11 @@ def carry_out(
         revision=result.revision_number if result.changed else None,
         **late,
     )
+
+
+def _before(
+    session: Session, environment: Environment, change: Change, request_id: int | None = None
+) -> list[Change]:
+    """Give the changes that come before a change with a time: they will have been made by then."""
+    at = None if change.at is None else dt.datetime.fromisoformat(change.at)
+    return [change_of(each, environment) for each in earlier(session, environment, at, request_id)]

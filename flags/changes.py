@@ -8,7 +8,7 @@ caller's transaction. Nothing differs: nothing is written, and there is no revis
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from flags.conflicts import base_of_flag, conflict_of
 from flags.definitions import Definitions, check_definitions, definitions_after
 from flags.edits import apply_instruction
 from flags.effects import Effect
-from flags.errors import InvalidInputError, NotFoundError, VersionConflictError
+from flags.errors import FlagstoneError, InvalidInputError, NotFoundError, VersionConflictError
 from flags.instructions import PROJECT_WIDE, Change, Instruction, Undo
 from flags.inversion import check_undone
 from flags.models import Environment, FlagEnvironment, FlagRow, Project, Revision
@@ -34,6 +34,7 @@ from flags.publish import flag_set_document, load_flags, load_segments, validate
 from flags.references import check_references
 from flags.revisions import load_flag_set, lock_all_environments, lock_environment
 from flags.sentence import describe
+from flags.sources import load_source
 from flags.workspace import FlagCopy, SegmentCopy, State, Workspace
 from flags.writing import Writer, bump_versions
 from flagstone.engine import FlagSet
@@ -117,7 +118,9 @@ def _with_flag(document: dict[str, Any]) -> dict[str, Any]:
         return document
     document["instructions"] = [
         {"flag": flag, **each}
-        if isinstance(each, dict) and each.get("do") not in _WITHOUT_FLAG
+        if isinstance(each, dict)
+        and each.get("do") not in _WITHOUT_FLAG
+        and (each.get("do") != "promote" or "segment" not in each)
         else each
         for each in instructions
     ]
@@ -192,23 +195,27 @@ def preview_change(
     expected_version: int | None = None,
     expected_flag_versions: Mapping[str, int] | None = None,
     expected_definitions: Mapping[str, Any] | None = None,
+    after: Sequence[Change] = (),
 ) -> ChangeResult:
     """Say what a change would do, by doing it to a copy. Works in a reading session.
 
     With ``now`` it is also proved whom the change moves, and counted over the contexts seen lately
-    (:mod:`flags.effects`).
+    (:mod:`flags.effects`). It is told as of when the changes in ``after`` will have been made, but
+    for those that cannot be made.
     """
     environments = _environments(session, project_key)
     environment, others = _pick(environments, project_key, environment_key)
     workspace = _load(session, environment, others)
     _check_versions(environment, workspace, change, expected_version, expected_flag_versions)
+    if after:
+        workspace = _anticipate(lambda: _load(session, environment, others), after)
     _do(workspace, change)
     if expected_definitions is not None:
         check_definitions(workspace, expected_definitions)
     needed = approvals_needed(change, _affected(workspace, environment, others))
     flags, segments = workspace.changed_flags(), workspace.changed_segments()
     bump_versions(workspace)
-    after = _validate(environment, workspace.flags, workspace.segments)
+    published = _validate(environment, workspace.flags, workspace.segments)
     shared = workspace.changed_everywhere()
     elsewhere = {}
     for other in others if shared else []:
@@ -220,11 +227,35 @@ def preview_change(
         if now is not None:
             elsewhere[other.key] = effect_in(session, other, after_there, before, {}, now)
     result = _result(workspace, environment, flags, segments, None, {})
-    result = replace(result, approvals_needed=needed, definitions=definitions_after(workspace))
+    # Of what it names too: that it is so already may be another change's doing.
+    definitions = definitions_after(workspace, _named(change, "flag"), _named(change, "segment"))
+    result = replace(result, approvals_needed=needed, definitions=definitions)
     if now is None:
         return result
-    effect = effect_in(session, environment, after, result.before, result.segments_before, now)
+    effect = effect_in(session, environment, published, result.before, result.segments_before, now)
     return replace(result, effect=effect, elsewhere=elsewhere)
+
+
+def _anticipate(load: Callable[[], Workspace], changes: Sequence[Change]) -> Workspace:
+    """Give the environment as changes will have left it, without those that will fail."""
+    workspace, done = load(), list[Change]()
+    for change in changes:
+        try:
+            _do(workspace, change)
+        except FlagstoneError:
+            # It was done in part: begin again with those before it.
+            workspace = load()
+            for each in done:
+                _do(workspace, each)
+        else:
+            done.append(change)
+    workspace.settle()
+    return workspace
+
+
+def _named(change: Change, kind: str) -> list[str]:
+    names = (getattr(instruction, kind, None) for instruction in change.instructions)
+    return [name for name in names if name is not None]
 
 
 def _affected(
@@ -290,6 +321,7 @@ def _load(session: Session, environment: Environment, others: list[Environment])
         earlier=lambda number: load_flag_set(session, environment_id, number),
         elsewhere=elsewhere,
         entry=lambda entry_id: find_done(session, environment, entry_id),
+        source=lambda key, at: load_source(session, environment.project_id, key, at),
     )
 
 

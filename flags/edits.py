@@ -21,6 +21,7 @@ from flags.plain import (
     check_name,
     check_plain,
 )
+from flags.promotion import promote
 from flags.reverts import revert
 from flags.rules import (
     edited_rule,
@@ -388,6 +389,12 @@ def _known_segment(workspace: Workspace, key: str, at: str) -> SegmentCopy:
 def _revert_to(workspace: Workspace, it: grammar.RevertTo, at: str) -> None:
     document = copy.deepcopy(workspace.earlier(it.revision))
     revert(workspace, document, it.flag, at)
+
+
+@_does(grammar.Promote)
+def _promote(workspace: Workspace, it: grammar.Promote, at: str) -> None:
+    for key in promote(workspace, it, at):
+        _refuse_cycle(workspace, key, f"{at}.flag")
 
 
 @_does(grammar.Undo)

@@ -18,9 +18,15 @@ from sqlmodel import Session, col, func
 
 from flags.models import SdkInstance
 
+HEARTBEAT_SECONDS = 30.0
+# Three heartbeats missed: it has ended, or cannot reach us.
+SILENT_AFTER = dt.timedelta(seconds=3 * HEARTBEAT_SECONDS)
 FORGOTTEN_AFTER = dt.timedelta(days=1)
 # What lived for a moment (a job, a worker of one task) is not kept for a day.
 FORGOTTEN_AT_LEAST_AFTER = dt.timedelta(minutes=10)
+
+# On PostgreSQL, whoever waits for clients to follow is told here that some were heard.
+CHANNEL = "flagstone_instances"
 
 _TABLE: Any = SdkInstance.__table__  # type: ignore[attr-defined]
 _KEPT_IF_NOT_TOLD = ("defaults", "defaults_hash")
@@ -68,6 +74,8 @@ def record(session: Session, heartbeats: Iterable[Heartbeat]) -> None:
     if ended:
         named = sa.tuple_(*(_TABLE.c[name] for name in _KEY))
         session.execute(sa.delete(_TABLE).where(named.in_(ended)))
+    if (rows or ended) and session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})
     if not rows:
         return
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert

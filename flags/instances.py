@@ -14,12 +14,10 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, func, select
 
 from flags.errors import InvalidInputError
+from flags.heartbeats import SILENT_AFTER
 from flags.models import Environment, FlagRow, Revision, SdkInstance
 from flags.services import get_environment
 
-HEARTBEAT_SECONDS = 30.0
-# Three heartbeats missed: it has ended, or cannot reach us.
-SILENT_AFTER = dt.timedelta(seconds=3 * HEARTBEAT_SECONDS)
 STATES = ("current", "behind", "without_flags", "silent")
 
 

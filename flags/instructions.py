@@ -337,6 +337,22 @@ class Undo(Grammar):
     entry: int = Field(ge=1, le=2**31 - 1, description="The entry's id.")
 
 
+class Promote(Grammar):
+    """Bring a flag, a segment or everything to how another environment has it.
+
+    A kill, units by name and rules that record stay as they are, unless said otherwise.
+    """
+
+    do: Literal["promote"]
+    source: SegmentKey = Field(description="The environment that it comes from.")
+    flag: FlagKey | None = None
+    segment: SegmentKey | None = None
+    targets: bool = Field(default=False, description="Carry units by name too.")
+    segments: bool = Field(
+        default=False, description="Bring segments that differ along, not only missing ones."
+    )
+
+
 Instruction = Annotated[
     TurnOn
     | TurnOff
@@ -363,7 +379,8 @@ Instruction = Annotated[
     | Archive
     | Restore
     | RevertTo
-    | Undo,
+    | Undo
+    | Promote,
     Field(discriminator="do"),
 ]
 

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from flags.actor import Actor
@@ -27,6 +28,8 @@ DECLINED, WITHDRAWN = "declined", "withdrawn"
 STALE, FAILED, MISSED = "stale", "failed", "missed"
 STATES = (OPEN, APPROVED, APPLIED, DECLINED, WITHDRAWN, STALE, FAILED, MISSED)
 WAITING = (OPEN, APPROVED)
+# So many changes that wait for an earlier time are taken into account.
+MOST_EARLIER = 100
 # An edit opens these again; the other three are over.
 EDITABLE = (OPEN, APPROVED, STALE, FAILED, MISSED)
 
@@ -86,6 +89,36 @@ def find(
         if len(found) == limit:
             break
     return found
+
+
+def earlier(
+    session: Session, environment: Environment, at: dt.datetime | None, request_id: int | None
+) -> list[ChangeRequest]:
+    """Give the changes that wait for a time before ``at``, in their order.
+
+    Parameters
+    ----------
+    request_id : int or None
+        The change that asks, itself left out; of several at one time the smaller number comes first
+        (``None``: not written yet).
+    """
+    if at is None:
+        return []
+    same_time = col(ChangeRequest.at) == at
+    if request_id is not None:
+        same_time = sa.and_(same_time, col(ChangeRequest.id) < request_id)
+    query = (
+        select(ChangeRequest)
+        .where(
+            ChangeRequest.environment_id == environment.id,
+            col(ChangeRequest.state).in_(WAITING),
+            sa.or_(col(ChangeRequest.at) < at, same_time),
+        )
+        .order_by(col(ChangeRequest.at), col(ChangeRequest.id))
+        .limit(MOST_EARLIER)
+    )
+    found = session.exec(query)
+    return [each for each in found if each.id != request_id]
 
 
 def change_of(request: ChangeRequest, environment: Environment) -> Change:

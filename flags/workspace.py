@@ -124,6 +124,24 @@ def _no_entry(entry_id: int) -> Done:
     raise NotFoundError(f"there is no audit entry {entry_id}", field="entry")
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An environment as its newest revision has it, for what is promoted from there.
+
+    ``flags`` are published documents, ``segments`` conditions and ``names`` what those are called.
+    """
+
+    environment_key: str
+    revision: int
+    flags: Mapping[str, Any]
+    segments: Mapping[str, Any]
+    names: Mapping[str, str]
+
+
+def _no_source(environment_key: str, at: str) -> Source:
+    raise NotFoundError(f"there is no environment {environment_key!r}", field=at)
+
+
 @dataclass(slots=True)
 class Workspace:
     """Flags and segments of one environment.
@@ -140,6 +158,8 @@ class Workspace:
         Gives a flag's state in every *other* environment, by the environment's key.
     entry : callable
         Gives an audit entry of the environment by its id.
+    source : callable
+        Gives another environment by its key and the path of what names it.
     """
 
     environment_key: str
@@ -148,6 +168,7 @@ class Workspace:
     earlier: Callable[[int], Mapping[str, Any]]
     elsewhere: Callable[[str], Mapping[str, State]]
     entry: Callable[[int], Done] = _no_entry
+    source: Callable[[str, str], Source] = _no_source
     flags_before: dict[str, FlagCopy] = field(default_factory=dict)
     segments_before: dict[str, SegmentCopy | None] = field(default_factory=dict)
 
@@ -175,6 +196,11 @@ class Workspace:
         if key not in self.segments_before:
             self.segments_before[key] = copy.deepcopy(segment)
         return segment
+
+    def settle(self) -> None:
+        """Take what was made so far for what was there."""
+        self.flags_before.clear()
+        self.segments_before.clear()
 
     def changed_flags(self) -> list[str]:
         """Give the keys of the flags that differ from what they were."""

@@ -173,7 +173,7 @@ class Writer:
         done = {
             each.do
             for each in self.change.instructions
-            if getattr(each, kind, None) == key or each.do in {"revert_to", "undo"}
+            if getattr(each, kind, None) == key or each.do in {"revert_to", "undo", "promote"}
         }
         append(
             self.session,

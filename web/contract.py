@@ -81,6 +81,7 @@ class Contract:
     body: type[BaseModel] | Document | None = None
     if_match: bool | Literal["flag"] = False
     answers: tuple[Answer, ...] = ()
+    waits: bool = False
 
 
 class UndeclaredError(RuntimeError):
@@ -106,6 +107,11 @@ def gives(
     """Declare a successful answer of a view; 200 where no status is named. May be repeated."""
     answer = Answer(schema, statuses or (200,), media_type, etag)
     return _marks(lambda said: replace(said, answers=(*said.answers, answer)))
+
+
+def waits(view: ViewT) -> ViewT:
+    """Declare that a view changes flags: ``Prefer: wait=N`` holds its answer (`web.edge`)."""
+    return _marks(lambda said: replace(said, waits=True))(view)
 
 
 def _marks(change: Callable[[Contract], Contract]) -> Callable[[ViewT], ViewT]:

@@ -55,7 +55,7 @@ class Shop:
         *instructions: dict[str, Any],
         environment: str = "production",
         comment: str = "",
-        flag: str = "checkout",
+        flag: str | None = "checkout",
         **options: Any,
     ) -> ChangeResult:
         change = parse_change(
@@ -73,7 +73,10 @@ class Shop:
             )
 
     def preview(
-        self, *instructions: dict[str, Any], environment: str = "production", flag: str = "checkout"
+        self,
+        *instructions: dict[str, Any],
+        environment: str = "production",
+        flag: str | None = "checkout",
     ) -> ChangeResult:
         change = parse_change({"instructions": list(instructions), "flag": flag})
         with self.database.read() as session:

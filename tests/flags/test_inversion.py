@@ -72,6 +72,7 @@ ONE_OF_EACH: list[dict[str, Any]] = [
     {"do": "restore"},
     {"do": "revert_to", "revision": 3},
     {"do": "undo"},
+    {"do": "promote", "source": "staging"},
     {"do": "add_segment", "segment": "new", "condition": {"not": True}},
     {"do": "update_segment", "segment": "eu", "condition": {"not": {"segment": "spare"}}},
     {"do": "remove_segment", "segment": "spare"},

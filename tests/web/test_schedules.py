@@ -173,6 +173,52 @@ def test_steps_on_one_flag_follow_each_other(shop: Shop) -> None:
     assert not shop.enabled()
 
 
+def cover(share: float) -> dict[str, Any]:
+    return {"do": "set_coverage", "flag": "checkout", "rule": "all", "value": share}
+
+
+@pytest.fixture
+def ramp(shop: Shop) -> list[int]:
+    """Give 25 % at ten past nine and 50 % at twenty past, both approved, the second one first."""
+    rule = {"id": "all", "serve": {"split": {"weights": {"on": 1}, "coverage": 0.1}}}
+    shop.change({"do": "add_rule", "flag": "checkout", "rule": rule})
+    with shop.database.write() as session:
+        approvals.protect(session, "shop", "production", needed=1, actor=ADA, now=NOW)
+    steps = [shop.schedule(10, cover(0.25)), shop.schedule(20, cover(0.5))]
+    for step in reversed(steps):
+        shop.approve(step)
+    return steps
+
+
+def ranges_of(document: Any) -> Any:
+    return document["rules"][0]["serve"]["split"]["to"][0]["ranges"]
+
+
+def test_approved_steps_on_one_flag_follow_each_other(shop: Shop, ramp: list[int]) -> None:
+    with shop.database.read() as session:
+        preview = get(session, "shop", ramp[1]).preview
+    told = [ranges_of(preview[when]["checkout"]) for when in ("before", "after")]
+    assert told == [[[0, 2500]], [[0, 5000]]], "as of when the first one is made"
+    assert [shop.work(at) for at in (10, 20)] == [1, 1]
+    assert [shop.standing(each)[0] for each in ramp] == ["applied", "applied"]
+
+
+def test_an_approved_step_rests_upon_those_before_it(shop: Shop, ramp: list[int]) -> None:
+    owner = shop.schedule(15, {"do": "update_flag", "flag": "checkout", "owner": "growth"})
+    shop.approve(owner)
+    assert [shop.work(at) for at in (10, 15, 20)] == [1, 1, 1]
+    state, outcome = shop.standing(ramp[1])
+    assert (state, outcome["present"]) == ("stale", {"flags.checkout.owner": "growth"})
+
+
+def test_a_step_that_will_fail_is_not_reckoned_with(shop: Shop, ramp: list[int]) -> None:
+    gone = shop.schedule(5, {"do": "remove_rule", "flag": "checkout", "rule": "all"})
+    shop.approve(gone)
+    last = shop.schedule(30, {"do": "turn_on", "flag": "checkout"})
+    with shop.database.read() as session:
+        assert get(session, "shop", last).preview["after"]["checkout"]["rules"] == []
+
+
 def test_what_was_taken_back_does_not_happen(shop: Shop) -> None:
     number = shop.schedule(30)
     with shop.database.write() as session:

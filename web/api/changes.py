@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from flask import Response
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 from sqlmodel import Session
@@ -14,13 +15,20 @@ from flags.models import ChangeRequest
 from flags.request_rows import STALE, STATES, find, get
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import PageQuery, document, expected_version, page, upon_expected
+from web.api.render import (
+    PageQuery,
+    document,
+    expected_version,
+    page,
+    upon_expected,
+    with_revision,
+)
 from web.api.shapes import WAITING, list_of
 from web.auth.guard import needs, writing
 from web.auth.roles import Role
 from web.auth.scope import require_for_request, role_for_request
 from web.body import Body, Query, read_body, read_query
-from web.contract import gives, takes
+from web.contract import gives, takes, waits
 from web.problems import Problem, as_json
 from web.transactions import now, reading, transaction
 
@@ -112,6 +120,8 @@ def edit_change(project_key: str, change_id: int) -> ResponseReturnValue:
             now=now(),
             expected_version=version,
         )
+        # What it would do by now may take effect in more places.
+        require_for_request(session, project_key, change_id)
         return _answer(session, edited)
 
 
@@ -184,6 +194,7 @@ def withdraw_change(project_key: str, change_id: int) -> ResponseReturnValue:
 @idempotent()
 @takes(if_match=True)
 @gives(WAITING, etag=True)
+@waits
 def apply_approved_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Apply what was approved; 409 ``stale`` if it would do something else by now."""
     with transaction() as session:
@@ -192,7 +203,7 @@ def apply_approved_change(project_key: str, change_id: int) -> ResponseReturnVal
         if done.state == STALE:
             # Not raised: that it is stale is to be kept.
             return as_json(_stale(done))
-        return _answer(session, done)
+        return with_revision(_answer(session, done), session, done.environment_id)
 
 
 def request_document(session: Session, request: ChangeRequest) -> dict[str, Any]:
@@ -219,7 +230,7 @@ def request_document(session: Session, request: ChangeRequest) -> dict[str, Any]
     }
 
 
-def _answer(session: Session, request: ChangeRequest) -> ResponseReturnValue:
+def _answer(session: Session, request: ChangeRequest) -> Response:
     return document(request_document(session, request), etag=request.version)
 
 

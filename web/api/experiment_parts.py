@@ -18,7 +18,7 @@ from experiments.telling.reviews import review_of
 from flags import services
 from flags.errors import InvalidInputError, NotFoundError
 from web.api.queries import count_looks
-from web.api.render import PageQuery
+from web.api.render import PageQuery, with_revision
 from web.auth.guard import require_in, who_and_when
 from web.body import Body, Query, read_query
 from web.transactions import as_seen, now, transaction
@@ -68,7 +68,8 @@ def carry_out(
     with transaction() as session:
         environment_key = environment_to_change(session, project_key, key)
         experiment = verb(session, project_key, environment_key, key, **said, **who_and_when())
-        return answer(session, project_key, experiment)
+        shown = answer(session, project_key, experiment)
+        return with_revision(shown, session, experiment.environment_id)
 
 
 def list_page(

@@ -20,7 +20,7 @@ from web.api.times import Instant, parse_instant
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, NoBody, read_body
-from web.contract import gives, takes
+from web.contract import gives, takes, waits
 
 Risk = Annotated[
     str, Field(max_length=256, json_schema_extra={"enum": ["mde", "no_traffic", "no_data"]})
@@ -67,6 +67,7 @@ class OverrideBody(Body):
 @idempotent()
 @takes(query=ExperimentQuery)
 @gives(EXPERIMENT, etag=True)
+@waits
 def advance_experiment(project_key: str, experiment_key: str, verb: str) -> ResponseReturnValue:
     """Freeze the plan, serve the first step of the ramp, or (the customer) ship what was proven."""
     read_body(NoBody)
@@ -79,6 +80,7 @@ def advance_experiment(project_key: str, experiment_key: str, verb: str) -> Resp
 @idempotent()
 @takes(query=ExperimentQuery, body=StopBody)
 @gives(EXPERIMENT, etag=True)
+@waits
 def stop_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Stop an experiment with a reason; whoever was served gets control."""
     body = read_body(StopBody)
@@ -134,6 +136,7 @@ def close_experiment(project_key: str, experiment_key: str) -> ResponseReturnVal
 @idempotent()
 @takes(query=ExperimentQuery, body=OverrideBody)
 @gives(EXPERIMENT, etag=True)
+@waits
 def override_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Ship an arm by hand; against a verdict a second person has to approve."""
     body = read_body(OverrideBody)
@@ -154,6 +157,7 @@ def override_experiment(project_key: str, experiment_key: str) -> ResponseReturn
 @idempotent()
 @takes(query=ExperimentQuery)
 @gives(EXPERIMENT, etag=True)
+@waits
 def approve_override(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """Approve the override that another person asked for."""
     read_body(NoBody)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Any
 
+from flask import Response
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 
@@ -18,13 +19,13 @@ from web.api.audit import HistoryQuery, entry_page
 from web.api.blueprint import blueprint
 from web.api.changes import request_document
 from web.api.idempotency import idempotent
-from web.api.render import Expected, PageQuery, document, expected, page
+from web.api.render import Expected, PageQuery, document, expected, page, with_revision
 from web.api.shapes import AUDIT_ENTRY, CHANGED, FLAG, PUBLISHED_FLAG, SEGMENT, WAITING, list_of
 from web.auth.guard import needs, who_and_when, writing
 from web.auth.roles import Role
 from web.auth.scope import require_for_change
 from web.body import Body, Query, read_body, read_object, read_query
-from web.contract import Document, gives, takes
+from web.contract import Document, gives, takes, waits
 from web.transactions import now, reading, transaction
 
 _INSTRUCTION_BY_VERB = {"on": "turn_on", "off": "turn_off", "kill": "kill", "unkill": "unkill"}
@@ -130,6 +131,7 @@ def get_flag_in_environment(
 @idempotent()
 @takes(body=CommentBody, if_match="flag")
 @gives(CHANGED, etag=True)
+@waits
 def switch_flag(
     project_key: str, flag_key: str, environment_key: str, verb: str
 ) -> ResponseReturnValue:
@@ -166,6 +168,7 @@ def get_history(project_key: str, flag_key: str) -> ResponseReturnValue:
 @takes(body=CHANGE, if_match="flag")
 @gives(CHANGED, etag=True)
 @gives(WAITING, 201, etag=True)
+@waits
 def change_flags(project_key: str) -> ResponseReturnValue:
     """Preview, apply, ask for or schedule a list of instructions: all of them or none."""
     change = parse_change(read_object())
@@ -258,10 +261,13 @@ def _apply(project_key: str, environment_key: str, change: Change) -> ResponseRe
             expected_flag_versions=_of_flags(wanted, change),
             **who_and_when(),
         )
-        return _changed(result, environment_key, "apply")
+        environment = services.get_environment(session, project_key, environment_key)
+        return with_revision(
+            _changed(result, environment_key, "apply"), session, environment.id or 0
+        )
 
 
-def _changed(result: ChangeResult, environment_key: str, mode: str) -> ResponseReturnValue:
+def _changed(result: ChangeResult, environment_key: str, mode: str) -> Response:
     body = {
         "mode": mode,
         "environment": environment_key,

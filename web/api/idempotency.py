@@ -2,7 +2,8 @@
 
 The key is claimed and the answer kept in the transaction of the change itself. A failed request
 keeps nothing: its repetition is a first attempt. A second request with the same key that arrives
-while the first one works waits for the row, and then gets the first one's answer.
+while the first one works waits for the row, and then gets the first one's answer. A receipt
+(``Prefer: wait=N``) is no part of what is kept: each repetition gets one of its own.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from flags.errors import InvalidInputError, StateError
 from web.auth.guard import current_caller
 from web.auth.models import IdempotentResponse
 from web.errors import IdempotencyError
+from web.prefer import MADE
 from web.transactions import now, transaction
 
 HEADER = "Idempotency-Key"
@@ -30,7 +32,7 @@ REPLAYED = "Idempotency-Replayed"
 KEPT_FOR = dt.timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _IDEMPOTENT = "flagstone_idempotent"
-_KEPT_HEADERS = ("Content-Type", "ETag", "Location")
+_KEPT_HEADERS = ("Content-Type", "ETag", "Location", MADE)
 
 View = Callable[..., ResponseReturnValue]
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from flask import Response
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 
 from flags.errors import InvalidInputError
 from flags.imports import ImportOutcome, import_flag_set
+from flags.services import get_environment
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import document, expected
+from web.api.render import document, expected, with_revision
 from web.api.shapes import IMPORTED
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Query, read_object, read_query
-from web.contract import Document, gives, takes
+from web.contract import Document, gives, takes, waits
 from web.transactions import reading, transaction
 
 FLAG_SET = Document("FlagSet", "A flag set, as SDKs read it or as an importer writes it.")
@@ -34,6 +36,7 @@ class ImportQuery(Query):
 @idempotent()
 @takes(query=ImportQuery, body=FLAG_SET, if_match=True)
 @gives(IMPORTED, etag=True)
+@waits
 def import_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Preview or apply a flag set: what of it can come, in one revision."""
     query = read_query(ImportQuery)
@@ -54,10 +57,14 @@ def import_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
             expected_version=wanted.revision,
             **who_and_when(),
         )
-        return _done(outcome, environment_key, "preview" if query.preview else "apply")
+        if query.preview:
+            return _done(outcome, environment_key, "preview")
+        environment = get_environment(session, project_key, environment_key)
+        answer = _done(outcome, environment_key, "apply")
+        return with_revision(answer, session, environment.id or 0)
 
 
-def _done(outcome: ImportOutcome, environment_key: str, mode: str) -> ResponseReturnValue:
+def _done(outcome: ImportOutcome, environment_key: str, mode: str) -> Response:
     body = {
         "mode": mode,
         "environment": environment_key,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from flask import Flask
@@ -23,10 +23,11 @@ from flagstone import __version__
 from web.api.idempotency import HEADER, KEPT_FOR, is_idempotent
 from web.api.problem_shapes import PROBLEM
 from web.api.render import MAX_LIMIT
-from web.api.shapes import TEXT
+from web.api.shapes import RECEIPT, TEXT
 from web.auth.guard import SESSION_COOKIE, needed_role
 from web.auth.roles import Role
 from web.contract import Answer, Contract, Document, Schema, contract_of
+from web.prefer import MAX_WAIT_SECONDS
 from web.settings import API_REQUESTS_PER_MINUTE
 
 PREFIX = "/api/v1"
@@ -53,6 +54,10 @@ there is one; nothing is ever written in part. Lists are pages of at most {MAX_L
 `next_cursor` as `cursor`. `If-Match` with an ETag guards a change (412 when it moved);
 `Idempotency-Key` makes a POST safe to repeat for {KEPT_FOR.total_seconds() / 3600:.0f} hours. An
 unknown field or parameter is refused by name.
+
+`Prefer: wait=N` (N up to {MAX_WAIT_SECONDS} seconds) on what changes flags holds the answer until
+every SDK client that was heard of lately serves it: 200 with a `receipt`, or 202 with the
+stragglers by name. What was to be done is done in either case.
 
 Each key or person may make so many requests in a minute of one web process (`RateLimit-Policy`;
 {API_REQUESTS_PER_MINUTE:,} unless the operator says otherwise); `RateLimit` says what is left, and
@@ -235,7 +240,11 @@ class _Builder:
         limited = needed_role(route.view) is not None
         for answer in route.contract.answers:
             for status in answer.statuses:
-                answers[str(status)] = self._success(status, answer, limited=limited)
+                said = answer
+                if route.contract.waits and status == 200:
+                    said = replace(answer, schema=_with_receipt(answer.schema))
+                    answers["202"] = self._success(202, said, limited=limited)
+                answers[str(status)] = self._success(status, said, limited=limited)
             if answer.etag and route.method == "GET":
                 answers["304"] = {"description": "The caller has it already."}
         return answers
@@ -268,6 +277,10 @@ class _Builder:
         if self.schemas.setdefault(name, schema) != schema:
             message = f"two schemas of the API are called {name!r}"
             raise ValueError(message)
+
+
+def _with_receipt(schema: Schema | None) -> Schema:
+    return {"allOf": [schema, {"type": "object", "properties": {"receipt": RECEIPT}}]}
 
 
 # Modules whose routes belong with those of another one.
@@ -310,6 +323,12 @@ def _headers(route: Route) -> Iterator[dict[str, Any]]:
             "If-Match",
             "The ETag that was read; 412 if it moved since.",
             {"type": "string", "pattern": rf'^"{version}[0-9]{{1,15}}"$'},
+        )
+    if route.contract.waits:
+        yield header(
+            "Prefer",
+            "`wait=5`: hold the answer up to so many seconds, until every client serves it.",
+            TEXT,
         )
     if route.method == "GET" and any(answer.etag for answer in route.contract.answers):
         yield header("If-None-Match", "304 if this is still the ETag.", TEXT)

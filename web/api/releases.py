@@ -32,7 +32,7 @@ from web.api.shapes import LISTED_RELEASE, RECORD, RELEASE, TEXT, list_of
 from web.auth.guard import needs, require_in, who_and_when
 from web.auth.roles import Role
 from web.body import NoBody, read_body, read_object, read_query
-from web.contract import Document, gives, takes
+from web.contract import Document, gives, takes, waits
 from web.transactions import now, reading, transaction
 
 _ALL = "/projects/<project_key>/releases"
@@ -83,6 +83,7 @@ def get_release(project_key: str, release_key: str) -> ResponseReturnValue:
 @idempotent()
 @takes(query=ExperimentQuery)
 @gives(RELEASE, etag=True)
+@waits
 def advance_release(project_key: str, release_key: str, verb: str) -> ResponseReturnValue:
     """Seal and serve the first step, or (somebody else) approve the present one."""
     read_body(NoBody)
@@ -95,6 +96,7 @@ def advance_release(project_key: str, release_key: str, verb: str) -> ResponseRe
 @idempotent()
 @takes(query=ExperimentQuery, body=StopBody)
 @gives(RELEASE, etag=True)
+@waits
 def stop_release(project_key: str, release_key: str) -> ResponseReturnValue:
     """Stop a release with a reason; whoever has the variant gets control."""
     body = read_body(StopBody)

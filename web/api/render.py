@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
-from flask import Response, request
+from flask import Response, current_app, request
 from pydantic import Field
+from sqlmodel import Session, col, select
 
 from flags.errors import InvalidInputError
+from flags.models import Environment
 from web.auth.guard import WhoAndWhen, who_and_when
 from web.body import Query
-from web.contract import note_read
+from web.contract import contract_of, note_read
+from web.prefer import MADE, made
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
@@ -69,6 +72,17 @@ def document(
         response.set_etag(str(etag))
         if request.method in {"GET", "HEAD"}:
             response.make_conditional(request)
+    return response
+
+
+def with_revision(response: Response, session: Session, environment_id: int) -> Response:
+    """Let the caller wait until the environment's present revision is served everywhere.
+
+    Only views that say so (``@waits``) do; the waiting is the data plane's (``web.edge.receipts``).
+    """
+    if contract_of(current_app.view_functions[request.endpoint or ""]).waits:
+        query = select(Environment.revision).where(col(Environment.id) == environment_id)
+        response.headers[MADE] = made(environment_id, session.exec(query).one())
     return response
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flags.instances import Fallback, InstanceView
+from flags.receipts import STANDINGS
 from flags.request_rows import STATES
 from web.contract import Schema
 
@@ -191,6 +192,53 @@ CHANGED = with_optional(
     blast_radius=OBJECT,
     elsewhere=by_key(OBJECT),
     approvals=shape("ApprovalsNeeded", needed=WHOLE),
+)
+_CLIENT = shape(
+    "Straggler",
+    instance=TEXT,
+    host=maybe(TEXT),
+    sdk=TEXT,
+    state={"enum": ["behind", "without_flags", "silent"]},
+    revision=maybe(WHOLE),
+    seen_at=INSTANT,
+)
+# Which clients serve what a request changed; comes where ``Prefer: wait=N`` asks for it.
+RECEIPT = shape(
+    "Receipt",
+    environment=TEXT,
+    revision=WHOLE,
+    converged=YES_OR_NO,
+    seconds=NUMBER,
+    instances=shape("Standings", **dict.fromkeys(STANDINGS, WHOLE)),
+    stragglers={"type": "array", "items": _CLIENT},
+    silent={"type": "array", "items": _CLIENT},
+)
+_AT_REVISION = shape("EnvironmentAtRevision", environment=TEXT, revision=WHOLE)
+COMPARISON = list_of(
+    shape(
+        "EnvironmentDifference",
+        kind={"enum": ["flag", "segment"]},
+        key=TEXT,
+        state_source=TEXT,
+        state_target=TEXT,
+        state_after=TEXT,
+        sentence_source=TEXT,
+        sentence_target=TEXT,
+        sentence_after=TEXT,
+        fields={
+            "type": "array",
+            "items": shape(
+                "FieldDifference", field=TEXT, source={}, target={}, after={}, carried=YES_OR_NO
+            ),
+        },
+        stays=TEXTS,
+        only=maybe(TEXT),
+        promotable=YES_OR_NO,
+    ),
+    source=_AT_REVISION,
+    target=_AT_REVISION,
+    differ=WHOLE,
+    same=shape("SameThings", flags=WHOLE, segments=WHOLE),
 )
 IMPORTED = shape(
     "ImportResult",

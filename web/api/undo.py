@@ -19,7 +19,7 @@ from web.api.shapes import CHANGED, WAITING
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, read_body
-from web.contract import gives, takes
+from web.contract import gives, takes, waits
 from web.transactions import reading
 
 
@@ -38,6 +38,7 @@ class UndoBody(Body):
 @takes(body=UndoBody, if_match=True)
 @gives(CHANGED, etag=True)
 @gives(WAITING, 201, etag=True)
+@waits
 def undo_entry(project_key: str, entry_id: int) -> ResponseReturnValue:
     """Preview, apply, ask for or schedule the inverse of an entry.
 

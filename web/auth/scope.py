@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlmodel import Session, col, select
 
 from flags.errors import NotAllowedError
-from flags.instructions import PROJECT_WIDE, Change
+from flags.instructions import PROJECT_WIDE, Change, Promote
 from flags.models import Environment
 from flags.request_rows import change_of, get
 from flags.services import get_environment, get_environment_by_id
@@ -24,6 +24,9 @@ def require_for_change(
     """
     with as_seen(session):
         environment = get_environment(session, project_key, environment_key)
+        for source in {each.source for each in change.instructions if isinstance(each, Promote)}:
+            # Whoever carries it elsewhere reads it.
+            get_environment(session, project_key, source)
     require_in(session, [environment])
     if not any(isinstance(each, PROJECT_WIDE) for each in change.instructions):
         return

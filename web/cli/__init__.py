@@ -21,6 +21,7 @@ from web.cli import (
     changes,
     compare,
     contexts,
+    environments,
     evaluate,
     event_types,
     events,
@@ -33,12 +34,14 @@ from web.cli import (
     layers,
     ledger,
     local,
+    members,
     metrics,
     plan,
     policies,
     releases,
     requests,
     sources,
+    tokens,
     unscheduled,
 )
 from web.cli.context import Invocation
@@ -113,6 +116,8 @@ main.add_command(local.replay)
 main.add_command(calibrate.calibrate)
 main.add_command(local.verify)
 main.add_command(flags.flags)
+flags.flags.add_command(environments.promote_flag)
+main.add_command(environments.environments)
 main.add_command(changes.changes)
 main.add_command(evaluate.evaluate)
 main.add_command(compare.compare)
@@ -125,6 +130,8 @@ main.add_command(releases.releases)
 main.add_command(instances.instances)
 main.add_command(events.events)
 main.add_command(layers.layers)
+main.add_command(members.members)
+main.add_command(tokens.tokens)
 main.add_command(holdout.holdout)
 main.add_command(contexts.contexts)
 main.add_command(sources.sources)

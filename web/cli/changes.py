@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from web.cli.context import Invocation, pass_invocation
+from web.cli.files import read_data
 from web.cli.output import moment
+from web.cli.receipts import finish, wait_option
 
 _STATES = click.Choice(
     ["open", "approved", "applied", "declined", "withdrawn", "stale", "failed", "missed"]
@@ -17,7 +19,7 @@ _HASH_SHOWN = 12
 
 @click.group()
 def changes() -> None:
-    """Approve, decline, withdraw and apply changes that wait."""
+    """Edit, approve, decline, withdraw and apply changes that wait."""
 
 
 @changes.command(name="list")
@@ -58,6 +60,28 @@ def show(invocation: Invocation, change_id: int) -> None:
 
 @changes.command()
 @click.argument("change_id", type=int)
+@click.argument("file", required=False)
+@click.option("--at", metavar="TIME", help="carry it out at this time (2026-12-01T09:00:00Z)")
+@click.option("-m", "--comment", help="why")
+@pass_invocation
+def edit(
+    invocation: Invocation, change_id: int, file: str | None, at: str | None, comment: str | None
+) -> None:
+    """Write a change anew: the instructions in FILE (JSON, - for the input), its time, its reason.
+
+    Every approval is void. With nothing to change it is renewed as things stand now.
+    """
+    edits: dict[str, Any] = {"at": at, "comment": comment}
+    if file is not None:
+        edits["instructions"] = read_data(file)
+    remote = invocation.remote
+    given = {name: value for name, value in edits.items() if value is not None}
+    answer = remote.patch(remote.project_path("changes", str(change_id)), given)
+    invocation.output.document(answer, waiting_words(answer))
+
+
+@changes.command()
+@click.argument("change_id", type=int)
 @click.option("--hash", "content_hash", help="approve only the content whose hash begins so")
 @click.option("-m", "--comment", default="", help="why")
 @pass_invocation
@@ -89,10 +113,11 @@ def withdraw(invocation: Invocation, change_id: int, comment: str) -> None:
 
 @changes.command()
 @click.argument("change_id", type=int)
+@wait_option
 @pass_invocation
-def apply(invocation: Invocation, change_id: int) -> None:
+def apply(invocation: Invocation, change_id: int, wait_seconds: int | None) -> None:
     """Apply a change that was approved (exit code 4 while it is not, 3 if it is stale)."""
-    _do(invocation, change_id, "apply", {})
+    _do(invocation, change_id, "apply", {}, wait_seconds)
 
 
 def _read(invocation: Invocation, change_id: int) -> dict[str, Any]:
@@ -100,10 +125,17 @@ def _read(invocation: Invocation, change_id: int) -> dict[str, Any]:
     return remote.get(remote.project_path("changes", str(change_id)))
 
 
-def _do(invocation: Invocation, change_id: int, verb: str, body: dict[str, Any]) -> None:
+def _do(
+    invocation: Invocation,
+    change_id: int,
+    verb: str,
+    body: dict[str, Any],
+    wait_seconds: int | None = None,
+) -> None:
     remote = invocation.remote
-    answer = remote.post(remote.project_path("changes", str(change_id), verb), body)
-    invocation.output.document(answer, waiting_words(answer))
+    path = remote.project_path("changes", str(change_id), verb)
+    answer = remote.post(path, body, wait_seconds=wait_seconds)
+    finish(invocation.output, answer, waiting_words(answer), wait_seconds)
 
 
 def waiting_words(change: dict[str, Any]) -> str:

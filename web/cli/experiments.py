@@ -13,6 +13,7 @@ from web.cli.files import parse_json, read_data
 from web.cli.forecasts import forecast_text, wait_for_forecast
 from web.cli.options import which_environment_option
 from web.cli.output import EXIT_FALSE, moment
+from web.cli.receipts import finish, wait_option
 
 _PROVEN = {"VALUE_PROVEN", "NO_HARM_PROVEN", "CONFIRMED"}
 
@@ -88,11 +89,17 @@ def create(invocation: Invocation, plan: str) -> None:
 @experiments.command()
 @click.argument("experiment")
 @which_environment_option
+@wait_option
 @pass_invocation
-def confirm(invocation: Invocation, experiment: str, environment: str | None) -> None:
+def confirm(
+    invocation: Invocation, experiment: str, environment: str | None, wait_seconds: int | None
+) -> None:
     """Ship what was proven (for the customer)."""
-    answer = invocation.remote.act("experiments", experiment, "confirm", environment)
-    invocation.output.document(answer, f"{answer['key']} ships {answer['winner']}.")
+    answer = invocation.remote.act(
+        "experiments", experiment, "confirm", environment, wait_seconds=wait_seconds
+    )
+    text = f"{answer['key']} ships {answer['winner']}."
+    finish(invocation.output, answer, text, wait_seconds)
 
 
 @experiments.command()
@@ -111,13 +118,16 @@ def seal(invocation: Invocation, experiment: str, environment: str | None) -> No
 @experiments.command()
 @click.argument("experiment")
 @which_environment_option
+@wait_option
 @pass_invocation
-def start(invocation: Invocation, experiment: str, environment: str | None) -> None:
+def start(
+    invocation: Invocation, experiment: str, environment: str | None, wait_seconds: int | None
+) -> None:
     """Start: the ramp begins, looks are scheduled."""
     remote = invocation.remote
     wait_for_forecast(remote, experiment, environment)
-    answer = remote.act("experiments", experiment, "start", environment)
-    invocation.output.document(answer, f"{answer['key']} has started.")
+    answer = remote.act("experiments", experiment, "start", environment, wait_seconds=wait_seconds)
+    finish(invocation.output, answer, f"{answer['key']} has started.", wait_seconds)
 
 
 @experiments.command()
@@ -150,12 +160,21 @@ def accept(
 @click.argument("experiment")
 @click.option("-m", "--reason", required=True, help="why; kept in the record")
 @which_environment_option
+@wait_option
 @pass_invocation
-def stop(invocation: Invocation, experiment: str, reason: str, environment: str | None) -> None:
+def stop(
+    invocation: Invocation,
+    experiment: str,
+    reason: str,
+    environment: str | None,
+    wait_seconds: int | None,
+) -> None:
     """Stop an experiment now; everybody gets the control variant."""
     body = {"reason": reason}
-    answer = invocation.remote.act("experiments", experiment, "stop", environment, body)
-    invocation.output.document(answer, f"{experiment} is stopped and rolled back.")
+    answer = invocation.remote.act(
+        "experiments", experiment, "stop", environment, body, wait_seconds=wait_seconds
+    )
+    finish(invocation.output, answer, f"{experiment} is stopped and rolled back.", wait_seconds)
 
 
 @experiments.command()

@@ -21,6 +21,7 @@ from web.cli.options import (
     waiting_options,
 )
 from web.cli.output import EXIT_USAGE, CommandError, moment
+from web.cli.receipts import finish, wait_option
 
 ROLLOUT_RULE = "rollout"
 
@@ -172,6 +173,7 @@ def _switch(verb: str, instruction: str, text: str) -> None:
     @environment_option
     @comment_option
     @waiting_options
+    @wait_option
     @pass_invocation
     def command(
         invocation: Invocation,
@@ -179,14 +181,15 @@ def _switch(verb: str, instruction: str, text: str) -> None:
         environment: str,
         comment: str,
         at: str | None,
+        wait_seconds: int | None,
         *,
         ask: bool,
         preview: bool,
     ) -> None:
         instructions = [{"do": instruction, "flag": flag_key}]
-        mode = {"mode": "preview"} if preview else _mode(at, ask=ask)
+        mode = {"mode": "preview"} if preview else mode_of(at, ask=ask)
         change = {"comment": comment, **mode, "instructions": instructions}
-        _change(invocation, flag_key, environment, change)
+        send_change(invocation, flag_key, environment, change, wait_seconds=wait_seconds)
 
 
 _switch("on", "turn_on", "Turn a flag on: its rules decide.")
@@ -206,6 +209,7 @@ _switch("unkill", "unkill", "Lift a kill; the flag is as it was before.")
 @environment_option
 @comment_option
 @waiting_options
+@wait_option
 @pass_invocation
 def set_flag(
     invocation: Invocation,
@@ -218,6 +222,7 @@ def set_flag(
     environment: str,
     comment: str,
     at: str | None,
+    wait_seconds: int | None,
     *,
     preview: bool,
     ask: bool,
@@ -244,28 +249,35 @@ def set_flag(
         )
     if any(each.get("flag") != flag_key for each in instructions):
         if_match = None
-    mode = {"mode": "preview"} if preview else _mode(at, ask=ask)
+    mode = {"mode": "preview"} if preview else mode_of(at, ask=ask)
     change = {"comment": comment, **mode, "instructions": instructions}
-    _change(invocation, flag_key, environment, change, if_match=if_match)
+    send_change(
+        invocation, flag_key, environment, change, if_match=if_match, wait_seconds=wait_seconds
+    )
 
 
-def _mode(at: str | None, *, ask: bool) -> dict[str, Any]:
+def mode_of(at: str | None, *, ask: bool) -> dict[str, Any]:
     """Say how a change is sent: at once, for others to approve, or for a time of its own."""
     mode = {"mode": "request" if ask else "apply" if at is None else "schedule"}
     return mode if at is None else {**mode, "at": at}
 
 
-def _change(
+def send_change(
     invocation: Invocation,
     flag_key: str,
     environment: str,
     change: dict[str, Any],
     *,
     if_match: str | None = None,
+    wait_seconds: int | None = None,
 ) -> None:
+    """Send a change, and say what it did, would do, or waits for."""
     remote = invocation.remote
     answer = remote.post(
-        remote.project_path("changes"), {"environment": environment, **change}, if_match=if_match
+        remote.project_path("changes"),
+        {"environment": environment, **change},
+        if_match=if_match,
+        wait_seconds=wait_seconds,
     )
     if "content_hash" in answer:
         invocation.output.document(answer, waiting_words(answer))
@@ -276,7 +288,7 @@ def _change(
         lines.append(describe(after, environment=environment))
     if answer["mode"] == "preview":
         lines = ["Preview; nothing is written.", *lines, *_effect(answer)]
-    invocation.output.document(answer, "\n".join(lines))
+    finish(invocation.output, answer, "\n".join(lines), wait_seconds)
 
 
 def _effect(answer: dict[str, Any]) -> list[str]:
@@ -381,9 +393,16 @@ def history(invocation: Invocation, flag_key: str, limit: int, environment: str)
 @click.option("--preview", is_flag=True, help="say what would change, change nothing")
 @click.option("--together", is_flag=True, help="with all that the same change did")
 @comment_option
+@wait_option
 @pass_invocation
 def undo(
-    invocation: Invocation, entry: int, comment: str, *, preview: bool, together: bool
+    invocation: Invocation,
+    entry: int,
+    comment: str,
+    wait_seconds: int | None,
+    *,
+    preview: bool,
+    together: bool,
 ) -> None:
     """Take back what an ENTRY of the history says, field by field; what came later stays."""
     remote = invocation.remote
@@ -394,9 +413,11 @@ def undo(
             "comment": comment,
             "together": together,
         },
+        wait_seconds=wait_seconds,
     )
     said: str = answer["sentence"]
-    invocation.output.document(answer, f"Preview; nothing is written.\n{said}" if preview else said)
+    text = f"Preview; nothing is written.\n{said}" if preview else said
+    finish(invocation.output, answer, text, wait_seconds)
 
 
 def _state(invocation: Invocation, flag_key: str, environment: str) -> dict[str, Any]:

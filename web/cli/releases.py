@@ -10,6 +10,7 @@ from web.cli.context import Invocation, pass_invocation
 from web.cli.files import read_data
 from web.cli.options import which_environment_option
 from web.cli.output import CommandError
+from web.cli.receipts import finish, wait_option
 
 
 @click.command()
@@ -104,10 +105,14 @@ def _verb(verb: str, text: str) -> None:
     @releases.command(name=verb, help=text)
     @click.argument("release")
     @which_environment_option
+    @wait_option
     @pass_invocation
-    def command(invocation: Invocation, release: str, environment: str | None) -> None:
-        answer = invocation.remote.act("releases", release, verb, environment)
-        invocation.output.document(answer, answer["sentence"])
+    def command(
+        invocation: Invocation, release: str, environment: str | None, wait_seconds: int | None
+    ) -> None:
+        remote = invocation.remote
+        answer = remote.act("releases", release, verb, environment, wait_seconds=wait_seconds)
+        finish(invocation.output, answer, answer["sentence"], wait_seconds)
 
 
 _verb("start", "Seal the release and serve its first step.")
@@ -118,11 +123,20 @@ _verb("approve", "Approve the present step (anybody but who started).")
 @click.argument("release")
 @click.option("-m", "--reason", required=True, help="why; kept in the record")
 @which_environment_option
+@wait_option
 @pass_invocation
-def stop(invocation: Invocation, release: str, reason: str, environment: str | None) -> None:
+def stop(
+    invocation: Invocation,
+    release: str,
+    reason: str,
+    environment: str | None,
+    wait_seconds: int | None,
+) -> None:
     """Stop a release now; everybody gets the control variant."""
-    answer = invocation.remote.act("releases", release, "stop", environment, {"reason": reason})
-    invocation.output.document(answer, f"{release} is stopped and rolled back.")
+    answer = invocation.remote.act(
+        "releases", release, "stop", environment, {"reason": reason}, wait_seconds=wait_seconds
+    )
+    finish(invocation.output, answer, f"{release} is stopped and rolled back.", wait_seconds)
 
 
 @releases.command()

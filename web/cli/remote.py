@@ -67,24 +67,54 @@ class Remote:
             yield from page
 
     def post(
-        self, path: str, body: Any = None, *, if_match: str | None = None, **query: Any
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        if_match: str | None = None,
+        wait_seconds: int | None = None,
+        **query: Any,
     ) -> dict[str, Any]:
-        """Send a document; ``if_match`` is the ETag that it rests upon."""
+        """Send a document; ``if_match`` is the ETag that it rests upon.
+
+        With ``wait_seconds`` the service answers only when every SDK serves it, or time is up.
+        """
         headers = {} if if_match is None else {"If-Match": if_match}
+        if wait_seconds is not None:
+            headers["Prefer"] = f"wait={wait_seconds}"
         return self._document(
-            self._request("POST", path, body=body or {}, query=query, headers=headers)
+            self._request(
+                "POST",
+                path,
+                body=body or {},
+                query=query,
+                headers=headers,
+                timeout=REQUEST_TIMEOUT_SECONDS + (wait_seconds or 0),
+            )
         )
 
     def act(
-        self, kind: str, key: str, verb: str, environment: str | None, body: Any = None
+        self,
+        kind: str,
+        key: str,
+        verb: str,
+        environment: str | None,
+        body: Any = None,
+        *,
+        wait_seconds: int | None = None,
     ) -> dict[str, Any]:
         """Do something to one of ``experiments`` or ``releases``; read where it stands then."""
-        return self.post(self.project_path(kind, key, verb), body, environment=environment)
+        path = self.project_path(kind, key, verb)
+        return self.post(path, body, environment=environment, wait_seconds=wait_seconds)
 
     def put(self, path: str, body: Any, *, if_match: str | None = None) -> dict[str, Any]:
         """Write a document anew; ``if_match`` is the ETag that it rests upon."""
         headers = {} if if_match is None else {"If-Match": if_match}
         return self._document(self._request("PUT", path, body=body, headers=headers))
+
+    def patch(self, path: str, body: Any) -> dict[str, Any]:
+        """Change what the document names, and nothing else."""
+        return self._document(self._request("PATCH", path, body=body))
 
     def delete(self, path: str) -> None:
         """Take something away."""
@@ -123,6 +153,7 @@ class Remote:
         body: Any = None,
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout: float = REQUEST_TIMEOUT_SECONDS,
     ) -> httpx.Response:
         if not self.token.isascii() or not self.token.isprintable():
             raise CommandError("the key holds characters that no key has", exit_code=EXIT_USAGE)
@@ -138,6 +169,7 @@ class Remote:
                     **({} if content is None else {"Content-Type": "application/json"}),
                     **(headers or {}),
                 },
+                timeout=timeout,
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CommandError(

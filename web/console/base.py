@@ -17,6 +17,7 @@ from web.auth import service
 from web.auth.caller import Caller
 from web.auth.guard import current_caller, find_caller, guard, needs, public
 from web.auth.roles import Role
+from web.console.navigation import endpoint_of, menu
 from web.console.paths import FlagKeyConverter
 from web.problems import problem_of
 from web.security import csrf_token
@@ -25,17 +26,6 @@ from web.transactions import now, reading
 WEB = Path(__file__).resolve().parents[1]
 # No database holds more; a larger number in an address would be an error of its own.
 LARGEST_NUMBER = 2**31 - 1
-_TABS = {
-    "flags": "console.list_flags",
-    "changes": "console.list_changes",
-    "experiments": "console.list_experiments",
-    "metrics": "console.list_metrics",
-    "requests": "console.list_requests",
-    "ledger": "console.show_ledger",
-    "outcomes": "console.show_outcomes",
-    "keys": "console.list_keys",
-    "audit": "console.show_audit",
-}
 
 blueprint = Blueprint("console", __name__, template_folder=str(WEB / "templates"))
 blueprint.before_request(guard)
@@ -163,7 +153,7 @@ def _enter_project(
     known = {each.key for each in environments}
     return redirect(
         url_for(
-            _TABS.get(tab, _TABS["flags"]),
+            endpoint_of(tab),
             project_key=project_key,
             environment_key=environment_key if environment_key in known else environments[0].key,
         )
@@ -183,6 +173,7 @@ def _frame() -> dict[str, Any]:
         # What belongs to no environment: metrics, policies, keys, people.
         "may_edit_project": in_project.covers(Role.EDITOR),
         "may_administer_project": in_project.covers(Role.ADMIN),
+        "menu": menu(here, in_project),
         "place": g.get("place"),
         "theme": _theme(),
         "now": now(),

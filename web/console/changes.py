@@ -1,7 +1,8 @@
-"""Changes that wait: what, who asks, who approved; approve, decline, take back, apply."""
+"""Changes that wait: what, who asks, who approved; edit, approve, decline, take back, apply."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from flask import request, url_for
@@ -11,7 +12,7 @@ from flags import approvals, change_requests
 from flags.diff import differences
 from flags.errors import FlagstoneError, InvalidInputError
 from flags.models import ChangeRequest
-from flags.request_rows import STATES, WAITING, find
+from flags.request_rows import EDITABLE, STATES, WAITING, find
 from web.auth.guard import needs, who_and_when, writing
 from web.auth.roles import Role
 from web.auth.scope import require_for_request, role_for_request
@@ -87,6 +88,31 @@ def move_change(
                 )
             else:
                 change_requests.apply(session, project_key, change_id, **who_and_when())
+    except FlagstoneError as error:
+        return _page(project_key, environment_key, problem=error)
+    return _back(project_key, environment_key, change_id)
+
+
+@blueprint.post(f"{_CHANGES}/<int(max={LARGEST_NUMBER}):change_id>/edit")
+@needs(Role.EDITOR, of="somewhere")
+def edit_change(project_key: str, environment_key: str, change_id: int) -> ResponseReturnValue:
+    """Give a change another reason or time; with neither it is renewed as things stand."""
+    form = request.form
+    version = form.get("version", "")
+    # A browser's field for a time knows no zone; its label says UTC.
+    at = {"at": f"{form['at'].strip()}Z"} if form.get("at", "").strip() else {}
+    try:
+        with transaction() as session:
+            require_for_request(session, project_key, change_id)
+            change_requests.edit(
+                session,
+                project_key,
+                change_id,
+                {"comment": form.get("comment", "")[:2000], **at},
+                by=writing(session),
+                now=now(),
+                expected_version=int(version) if re.fullmatch(r"[0-9]{1,9}", version) else None,
+            )
     except FlagstoneError as error:
         return _page(project_key, environment_key, problem=error)
     return _back(project_key, environment_key, change_id)
@@ -172,6 +198,7 @@ def _item(change: ChangeRequest, mine: set[str]) -> dict[str, Any]:
         "mine": bool(mine & set(change.writers)),
         "needed": max(change.asks, change.preview["approvals_needed"]),
         "waits": change.state in WAITING,
+        "editable": change.state in EDITABLE,
         "verdict": change.preview.get("verdict_sentence"),
     }
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
+from sqlmodel import Session
 
 from flags import services
 from flags.errors import FlagstoneError, InvalidInputError
@@ -43,6 +46,9 @@ def _create(project_key: str, environment_key: str, form: dict[str, str]) -> str
         raise InvalidInputError(message, field="kind", hint=", ".join(_KINDS))
     for_scripts = kind is service.TokenKind.USER
     role = service.parse_role(form.get("role", "")) if for_scripts else None
+    days = form.get("days", "")
+    over = now() + dt.timedelta(days=_number(days, "days")) if days else None
+    only = form.get("only", "") if for_scripts else ""
     with transaction() as session:
         environment = services.get_environment(session, project_key, environment_key)
         plain, _token = service.create_token(
@@ -53,9 +59,46 @@ def _create(project_key: str, environment_key: str, form: dict[str, str]) -> str
             now=now(),
             project_id=environment.project_id,
             environment_id=None if for_scripts else environment.id,
+            environment_ids=_only(session, project_key, only),
             role=role,
+            expires_at=over,
         )
     return plain
+
+
+def _only(session: Session, project_key: str, key: str) -> set[int] | None:
+    if not key:
+        return None
+    found = services.get_environment(session, project_key, key).id
+    return None if found is None else {found}
+
+
+def _number(text: str, field: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 8):
+        message = "a whole number is needed"
+        raise InvalidInputError(message, field=field)
+    return int(text)
+
+
+@blueprint.post(f"{_KEYS}/<int(max={LARGEST_NUMBER}):key_id>/rotate")
+@needs(Role.ADMIN, of="project")
+def rotate_key(project_key: str, environment_key: str, key_id: int) -> ResponseReturnValue:
+    """Give a key a new secret and show it, this once."""
+    try:
+        seconds = _number(request.form.get("overlap", ""), "overlap")
+        with transaction() as session:
+            project = services.get_project(session, project_key)
+            token = service.get_token(session, key_id, project_id=project.id)
+            plain, _token = service.rotate_token(
+                session,
+                token,
+                overlap=dt.timedelta(seconds=seconds),
+                by=current_caller().actor,
+                now=now(),
+            )
+    except FlagstoneError as error:
+        return _page(project_key, environment_key, problem=error)
+    return _page(project_key, environment_key, created=plain)
 
 
 @blueprint.post(f"{_KEYS}/<int(max={LARGEST_NUMBER}):key_id>/revoke")

@@ -29,6 +29,7 @@ from web.edge.loader import Loader
 from web.edge.metrics import Metrics
 from web.edge.ofrep import Streams, as_failure, evaluate_all, evaluate_one, failure
 from web.edge.problems import Answer, BodyError, method_not_allowed, problem, too_large
+from web.edge.receipts import Receipts
 from web.edge.requests import (
     ClientGoneError,
     Receive,
@@ -84,6 +85,7 @@ class Edge:
         self.instances = Instances(clock)
         self.contexts = Contexts(clock)
         self.key_uses = KeyUses(clock)
+        self.receipts = Receipts(clock)
         self.bridge = None if wsgi_factory is None else Bridge(wsgi_factory)
         self._limit = RateLimit(settings.ofrep_requests_per_second)
         self._tickets = event_streams.Tickets()
@@ -130,7 +132,8 @@ class Edge:
 
             loop.call_soon_threadsafe(swap)
 
-        self._watcher = Watcher(Loader(self._database), publish)
+        self.receipts.start(self._database)
+        self._watcher = Watcher(Loader(self._database), publish, noticed=self.receipts.notice)
         self._watcher.start()
         self.instances.start(self._database)
         self.contexts.start(self._database)
@@ -143,8 +146,9 @@ class Edge:
             logger.error("no flag sets yet: %s", self._watcher.error or "the database is slow")
 
     def end_streams(self) -> None:
-        """End every event stream, so that open ones do not hold up a shutdown."""
+        """End every event stream and every wait, so that open ones do not hold up a shutdown."""
         self.changes.close()
+        self.receipts.close()
 
     async def stop(self) -> None:
         """Stop watching, finish commits, let go of threads."""
@@ -469,6 +473,7 @@ class Edge:
                 answer = too_large(limit)
             else:
                 answer = await self.bridge.answer(scope, body)
+                answer = await self.receipts.hold(answer, scope["headers"], receive)
         await self._send(scope, send, "api", answer)
 
     # -- common ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 SQLite: ``PRAGMA data_version`` every 10 ms on one connection. PostgreSQL: ``LISTEN flagstone``, and
 a look every second in case a notification was lost (keys are revoked without one).
+Who waits for SDKs to follow a change is told of every commit too (``noticed``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from flags.heartbeats import CHANNEL as INSTANCES_CHANNEL
 from web.edge.loader import Loader
 from web.edge.state import State
 
@@ -38,6 +40,8 @@ class Watcher:
         Gets every new state, in the watcher's thread.
     safety_poll_seconds : float
         How often to look without having been told of a change.
+    noticed : callable
+        Called after every look, and when SDKs were heard of, in the watcher's thread.
     """
 
     def __init__(
@@ -46,8 +50,10 @@ class Watcher:
         publish: Callable[[State], None],
         *,
         safety_poll_seconds: float = SAFETY_POLL_SECONDS,
+        noticed: Callable[[], None] = lambda: None,
     ) -> None:
         self.loader = loader
+        self._noticed = noticed
         self._safety_poll_seconds = safety_poll_seconds
         self.last_success = 0.0
         self.error: str | None = None
@@ -84,6 +90,7 @@ class Watcher:
             try:
                 for _ in wait():
                     self.check()
+                    self._noticed()
             except Exception as error:  # the data plane outlives its database
                 if self.error is None:
                     logger.exception("the database cannot be watched; last known state is served")
@@ -108,8 +115,12 @@ class Watcher:
                 yield
                 until = time.monotonic() + self._safety_poll_seconds
                 while not self._stop.is_set() and time.monotonic() < until:
-                    if list(connection.notifies(timeout=LISTEN_SECONDS, stop_after=1)):
+                    told = list(connection.notifies(timeout=LISTEN_SECONDS, stop_after=1))
+                    if any(each.channel != INSTANCES_CHANNEL for each in told):
                         break
+                    if told:
+                        # No flag set is read anew because a client was heard of.
+                        self._noticed()
 
 
 def _listening(url: str) -> psycopg.Connection:
@@ -123,4 +134,5 @@ def _listening(url: str) -> psycopg.Connection:
         plain, autocommit=True, connect_timeout=5, keepalives_idle=10, keepalives_interval=5
     )
     connection.execute("LISTEN flagstone")
+    connection.execute(f"LISTEN {INSTANCES_CHANNEL}")
     return connection

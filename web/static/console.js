@@ -37,9 +37,24 @@
     var field = opened.querySelector("input:not([type=hidden]), select, textarea");
     if (field) field.focus();
   }, true);
+  // A menu closes when somebody goes elsewhere, with the pointer or with the keyboard.
+  ["click", "focusin"].forEach(function (kind) {
+    document.addEventListener(kind, function (event) {
+      document.querySelectorAll("details[data-menu][open]").forEach(function (menu) {
+        if (!menu.contains(event.target)) menu.open = false;
+      });
+    });
+  });
   document.addEventListener("keydown", function (event) {
+    if (event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      var search = document.querySelector("form[role=search] input");
+      if (!search || event.target.closest("input, select, textarea, [contenteditable]")) return;
+      event.preventDefault();
+      search.focus();
+      return;
+    }
     if (event.key !== "Escape") return;
-    document.querySelectorAll("details[data-form][open]").forEach(function (form) {
+    document.querySelectorAll("details[data-form][open], details[data-menu][open]").forEach(function (form) {
       form.open = false;
       form.querySelector("summary").focus();
     });

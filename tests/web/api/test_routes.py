@@ -121,6 +121,7 @@ def test_every_route_works(service: Any) -> None:
     visits, answers = Visits(service.app), Answers(service.app)
     people_and_keys(service)
     flags_and_their_past(service.caller("admin"))
+    promotions(service.caller("editor"))
     a_source_from_first_to_last(service.caller("admin"))
     a_metric_and_its_events(service.caller("editor"))
     a_policy_from_draft_to_archive(service, service.caller("editor"))
@@ -335,6 +336,45 @@ def flags_and_their_past(admin: Any) -> None:
     values = {item["flag"]: item["value"] for item in everything["items"]}
     assert values == {flag: True, "list/b": False, "list/c": False}
     assert admin.ok("POST", f"{PROD}/import?preview=true", {"flags": {}})["changed"] is False
+
+
+def promotions(editor: Any) -> None:
+    editor.ok("POST", f"{P}/flags/list/b/environments/dev/on")
+    editor.ok("POST", f"{P}/flags/list/c/environments/dev/on")
+    diff = f"{P}/environments/dev/diff?to=staging&targets=true&segments=true"
+    first = editor.ok("GET", f"{diff}&limit=1")
+    (shown,) = first["items"]
+    assert (shown["key"], shown["state_target"], shown["state_after"]) == ("list/b", "off", "on")
+    assert shown["fields"][0] == {
+        "field": "enabled",
+        "source": True,
+        "target": False,
+        "after": True,
+        "carried": True,
+    }
+    assert first["differ"] == 2
+    rest = editor.ok("GET", f"{diff}&cursor={first['next_cursor']}")
+    assert ([each["key"] for each in rest["items"]], rest["next_cursor"]) == (["list/c"], None)
+    assert editor.ok("GET", f"{diff}&flag=list/c")["differ"] == 1
+    here, to = f"{P}/flags/list/b/environments/dev/promote", {"to": "staging"}
+    preview = editor.ok("POST", here, {**to, "mode": "preview"})
+    assert preview["sentence"] == shown["sentence_after"]
+    assert preview["verdict"] in {"only_widens", "no_op"}
+    version = editor.ok("GET", f"{P}/flags/list/b/environments/staging")["version"]
+    done = editor.ok("POST", here, to, headers={"If-Match": f'"v{version}"'})
+    assert done["after"]["list/b"]["enabled"] is True
+    whole = f"{P}/environments/dev/promote"
+    none = editor.post(whole, {**to, "flags": []})
+    assert (none.status_code, none.get_json()["field"]) == (400, "instructions")
+    one = editor.ok("POST", whole, {**to, "flags": ["list/c"], "mode": "preview"})
+    assert list(one["after"]) == ["list/c"]
+    revision = editor.ok("GET", f"{P}/environments/staging")["revision"]
+    match = {"If-Match": f'"{revision}"'}
+    assert editor.ok("POST", whole, to, headers=match)["changed"] is True
+    assert editor.ok("GET", diff)["items"] == []
+    assert editor.post(whole, {**to, "only_segments": ["nix"]}).status_code == 404
+    entry = editor.ok("GET", f"{P}/flags/list/c/history?environment=staging")["items"][0]
+    assert (entry["action"], entry["comment"]) == ("promote", "Promoted from dev")
 
 
 def changes_that_wait(service: Any) -> None:

@@ -68,3 +68,19 @@ def test_a_change_is_scheduled_and_taken_back(two: Any, new_key: str) -> None:
     assert ada.ok("changes", "withdraw", str(made["id"]))["state"] == "withdrawn"
     other = ada.ok("flags", "set", new_key, "--default", "off", "--request")
     assert bob.ok("changes", "decline", str(other["id"]), "-m", "no")["state"] == "declined"
+
+
+def test_a_change_is_edited_and_renewed(two: Any, new_key: str, tmp_path: Any) -> None:
+    ada, bob = two
+    number = str(ada.ok("flags", "on", new_key, "--request", "-m", "launch")["id"])
+    approved = bob.ok("changes", "approve", number)
+    renewed = ada.ok("changes", "edit", number)
+    assert (renewed["state"], renewed["approvals"]) == ("open", [])
+    assert renewed["content_hash"] == approved["content_hash"]
+    other = tmp_path / "instructions.json"
+    other.write_text(f'[{{"do": "set_default", "flag": "{new_key}", "variant": "off"}}]')
+    edited = ada.ok("changes", "edit", number, str(other), "--at", "2036-12-01T09:00:00Z")
+    assert edited["content_hash"] != approved["content_hash"]
+    assert (edited["at"], edited["comment"]) == ("2036-12-01T09:00:00Z", "launch")
+    assert edited["instructions"][0]["do"] == "set_default"
+    assert ada.pipe("changes", "edit", number, "--at", "soon").code == 1

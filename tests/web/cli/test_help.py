@@ -25,11 +25,20 @@ REQUIRED = {
     *("release", *(f"releases {verb}" for verb in ("list", "create", "start", "approve"))),
     *("releases stop", "releases card"),
     *(f"holdout {verb}" for verb in ("show", "set", "end")),
+    *(
+        "flags promote",
+        *(f"environments {v}" for v in ("list", "create", "diff", "promote", "set")),
+    ),
+    *(f"members {verb}" for verb in ("list", "set", "remove")),
+    *(f"tokens {verb}" for verb in ("list", "create", "rotate", "revoke")),
     *(f"contexts {verb}" for verb in ("show", "on", "off")),
     *(f"policies {verb}" for verb in ("list", "show", "create", "publish", "archive", "try")),
     *(f"metrics {verb}" for verb in ("list", "show", "set", "archive")),
     *("event-types list", "event-types set"),
-    *(f"changes {verb}" for verb in ("list", "show", "approve", "decline", "withdraw", "apply")),
+    *(
+        f"changes {verb}"
+        for verb in ("list", "show", "edit", "approve", "decline", "withdraw", "apply")
+    ),
     *(f"layers {verb}" for verb in ("list", "create", "delete")),
     *(f"sources {verb}" for verb in ("list", "show", "set", "delete", "check")),
     *(

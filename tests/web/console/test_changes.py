@@ -69,6 +69,23 @@ def test_a_change_is_given_its_time_and_taken_back(small_console: Console) -> No
     assert "Scheduled for" not in ada.page(FLAG).words
 
 
+def test_a_change_is_edited_and_its_approval_is_void(small_console: Console) -> None:
+    ada, bob = small_console.person("editor"), small_console.person("approver")
+    page = previewed(ada.press(FLAG, "Turn on"))
+    ada.send(FLAG, page.form("Ask for approval"), {"comment": "x", "mode": "request"})
+    bob.press(CHANGES, "Approve")
+    seen = ada.page(CHANGES).form("Save anew")
+    given = {"comment": "on monday", "at": "2026-12-07T09:00"}
+    assert "Change 1 is open" in ada.follow(ada.send(CHANGES, seen, given)).words
+    shown = ada.page(CHANGES).words.replace("\n", " ")
+    assert "2026-12-07 09:00" in shown
+    assert "on monday" in shown
+    assert "nobody yet" in shown
+    late = ada.send(CHANGES, seen, {"comment": "", "at": ""})
+    assert late.status_code == 412, "somebody else wrote it meanwhile"
+    assert ada.press(CHANGES, "Save anew", {"at": "2026-11-07T09:00"}).status_code == 400
+
+
 def test_a_change_is_declined_with_a_reason(small_console: Console) -> None:
     ada, bob = small_console.person("editor"), small_console.person("approver")
     page = previewed(ada.press(FLAG, "Turn on"))

@@ -28,6 +28,7 @@ PAGES = {
     "console.show_ledger": f"{HERE}/ledger",
     "console.show_outcomes": f"{HERE}/outcomes",
     "console.list_layers": f"{HERE}/layers",
+    "console.list_people": f"{HERE}/people",
     "console.list_keys": f"{HERE}/keys",
     "console.show_audit": f"{HERE}/audit",
     "console.ask_what_somebody_gets": f"{HERE}/who?flag=checkout",
@@ -46,7 +47,10 @@ OTHERS = {
     "console.download_report": f"{HERE}/experiments/one-page/report.html",
 }
 POSTS = {
+    "console.set_role": f"{HERE}/people",
+    "console.rotate_key": f"{HERE}/keys/1/rotate",
     "console.create_flag": f"{HERE}/new-flag",
+    "console.edit_change": f"{HERE}/changes/1/edit",
     "console.judge_change": f"{HERE}/changes/1/approve",
     "console.move_change": f"{HERE}/changes/1/apply",
     "console.protect_environment": f"{HERE}/changes/protection",

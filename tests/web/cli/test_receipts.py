@@ -1,0 +1,182 @@
+"""Who serves a change by now: real SDK processes, some of them stopped and let go again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+_CLIENTS = """
+import socket, sys
+socket.gethostname = lambda: sys.argv[3]
+from flagstone import Client, Timing
+timing = Timing(heartbeat_seconds=0.5)
+client = Client(sys.argv[1], sys.argv[2], start_wait_seconds=20, timing=timing, host_name=True)
+print(client.status().instance, flush=True)
+sys.stdin.read()
+client.close(1.0)
+"""
+
+
+@dataclass
+class Sdk:
+    """An application with an SDK client, in a process of its own."""
+
+    process: subprocess.Popen[str]
+    host: str
+    instance: str = ""
+
+    def signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+
+@dataclass
+class Fleet:
+    url: str
+    token: str
+    sdks: list[Sdk]
+
+    def call(self, path: str, *, wait: int | None = None, **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        if wait is not None:
+            headers["Prefer"] = f"respond-async, wait={wait}"
+        path = f"{self.url}/api/v1/projects/web-shop/{path}"
+        return httpx.post(path, headers=headers, timeout=40, **options)
+
+    def switch(self, verb: str, *, wait: int | None = None, **options: Any) -> httpx.Response:
+        path = f"flags/checkout/environments/production/{verb}"
+        return self.call(path, wait=wait, json={}, **options)
+
+
+@pytest.fixture(scope="module")
+def fleet(cli: Any) -> Iterator[Fleet]:
+    """Three applications that serve the newest revision."""
+    cli.ok("flags", "create", "checkout")
+    fleet = Fleet(cli.url, cli.token, [])
+    body = {"kind": "srv", "name": "web", "environment": "production"}
+    key = fleet.call("tokens", json=body).json()["token"]
+    with contextlib.ExitStack() as stack:
+        for number in range(3):
+            host = f"host-{'abc'[number]}"
+            command = [sys.executable, "-c", _CLIENTS, cli.url, key, host]
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            stack.callback(_end, process)
+            fleet.sdks.append(Sdk(process, host))
+        for sdk in fleet.sdks:
+            assert sdk.process.stdout is not None
+            sdk.instance = sdk.process.stdout.readline().strip()
+        _wait_for_instances(cli, 3)
+        yield fleet
+
+
+def _wait_for_instances(cli: Any, wanted: int) -> None:
+    deadline = time.monotonic() + 20
+    while len(cli.ok("instances")) < wanted:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    os.kill(process.pid, signal.SIGCONT)
+    process.kill()
+    process.communicate()
+
+
+def test_a_change_is_answered_when_every_instance_serves_it(fleet: Fleet) -> None:
+    answer = fleet.switch("on", wait=15)
+    assert answer.status_code == 200
+    assert answer.headers["Preference-Applied"] == "wait=15"
+    assert "Flagstone-Made" not in answer.headers
+    receipt = answer.json()["receipt"]
+    assert receipt["converged"]
+    assert receipt["revision"] == answer.json()["revision"]
+    assert receipt["instances"] == {"applied": 3, "behind": 0, "without_flags": 0, "silent": 0}
+    assert receipt["seconds"] < 15
+    # Without the wish there is none, and no header of ours goes out.
+    plain = fleet.switch("off")
+    assert "receipt" not in plain.json()
+    assert not {"preference-applied", "flagstone-made"} & set(plain.headers)
+
+
+def test_a_stopped_process_is_named_and_a_retry_finds_it_when_it_goes_on(
+    fleet: Fleet, cli: Any
+) -> None:
+    stopped = fleet.sdks[1]
+    before = fleet.switch("on", wait=15).json()["revision"]
+    stopped.signal(signal.SIGSTOP)
+    try:
+        again = {"headers": {"Idempotency-Key": "kill-1"}}
+        killed = fleet.switch("kill", wait=1, **again)
+        assert killed.status_code == 202
+        receipt = killed.json()["receipt"]
+        assert not receipt["converged"]
+        assert receipt["instances"] == {"applied": 2, "behind": 1, "without_flags": 0, "silent": 0}
+        (straggler,) = receipt["stragglers"]
+        assert (straggler["host"], straggler["instance"]) == (stopped.host, stopped.instance)
+        assert (straggler["state"], straggler["revision"]) == ("behind", before)
+        # The command says it too, in a table and by its exit code.
+        shown = cli.terminal("flags", "kill", "checkout", "--wait", "1", columns=160)
+        assert shown.code == 5
+        assert "2 of 3 instances" in shown.out
+        assert "host-b" in shown.out
+        assert "1 of 3 SDK instances do not serve revision" in shown.error
+    finally:
+        stopped.signal(signal.SIGCONT)
+    retried = fleet.switch("kill", wait=15, **again)
+    assert retried.status_code == 200
+    assert retried.headers["Idempotency-Replayed"] == "true"
+    assert retried.json()["receipt"]["instances"]["applied"] == 3
+    first, second = killed.json(), retried.json()
+    assert first.pop("receipt") != second.pop("receipt")
+    assert first == second
+
+
+def test_whoever_waits_is_woken_when_the_last_one_follows(fleet: Fleet) -> None:
+    stopped = fleet.sdks[2]
+    stopped.signal(signal.SIGSTOP)
+    answers: list[httpx.Response] = []
+    waiting = threading.Thread(target=lambda: answers.append(fleet.switch("unkill", wait=30)))
+    waiting.start()
+    try:
+        # Others are served meanwhile, by the same threads: nobody who waits holds one.
+        crowd = [
+            threading.Thread(target=lambda: answers.append(fleet.switch("off", wait=30)))
+            for _ in range(20)
+        ]
+        for each in crowd:
+            each.start()
+        assert fleet.switch("off", wait=0).status_code == 202
+        assert not answers
+    finally:
+        stopped.signal(signal.SIGCONT)
+    for each in [waiting, *crowd]:
+        each.join(30)
+    assert [each.status_code for each in answers] == [200] * 21
+    assert all(each.json()["receipt"]["seconds"] < 25 for each in answers)
+
+
+def test_commands_wait_and_say_how_many_serve_it(fleet: Fleet, cli: Any) -> None:
+    assert len(fleet.sdks) == 3
+    on = cli.ok("flags", "on", "checkout", "--wait", "15")
+    assert on["receipt"]["converged"]
+    entry = cli.ok("flags", "history", "checkout")[0]["id"]
+    assert cli.ok("flags", "undo", str(entry), "--wait", "15")["receipt"]["converged"]
+    asked = cli.ok("flags", "on", "checkout", "--request", "--wait", "15")
+    assert "receipt" not in asked
+    assert json.dumps(asked)
+    shown = cli.terminal("flags", "set", "checkout", "--rollout", "on=10%", "--wait", "15")
+    assert shown.code == 0, shown.error
+    assert "is served by 3 of 3 instances after" in shown.out

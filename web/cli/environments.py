@@ -1,0 +1,215 @@
+"""``flagstone environments …``: compared, promoted from, made and protected."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from web.cli.context import Invocation, pass_invocation
+from web.cli.flags import mode_of, send_change
+from web.cli.options import comment_option, environment_option, preview_option, waiting_options
+from web.cli.output import EXIT_USAGE, CommandError
+from web.cli.receipts import wait_option
+
+_LONGEST_VALUE = 60
+_carried = (
+    click.option("--targets", is_flag=True, help="carry units by name too"),
+    click.option("--segments", is_flag=True, help="bring segments that differ along too"),
+)
+
+
+def _carrying(command: Any) -> Any:
+    for option in _carried:
+        command = option(command)
+    return command
+
+
+@click.group()
+def environments() -> None:
+    """Look at environments, compare them, and promote from one to another."""
+
+
+@environments.command(name="list")
+@pass_invocation
+def list_environments(invocation: Invocation) -> None:
+    """List the project's environments and how careful each is."""
+    remote = invocation.remote
+    found = remote.get(remote.project_path("environments"))["items"]
+    invocation.output.table(
+        found,
+        [
+            ("key", "environment"),
+            ("production", "production"),
+            ("approvals_needed", "approvals"),
+            ("revision", "revision"),
+        ],
+        empty="No environment.",
+    )
+
+
+@environments.command()
+@click.argument("key")
+@click.option("--name", default="", help="as people read it")
+@click.option("--production", is_flag=True, help="mark it as production")
+@pass_invocation
+def create(invocation: Invocation, key: str, name: str, *, production: bool) -> None:
+    """Make an environment; every flag is off in it."""
+    remote = invocation.remote
+    body = {"key": key, "name": name, "production": production}
+    made = remote.post(remote.project_path("environments"), body)
+    invocation.output.document(made, f"Created {key}; every flag is off in it.")
+
+
+@environments.command(name="set")
+@click.argument("key")
+@click.option("--production/--no-production", default=None, help="whether it is production")
+@click.option("--approvals", type=int, help="how many others must approve a change, 0 to 5")
+@pass_invocation
+def set_environment(
+    invocation: Invocation, key: str, approvals: int | None, *, production: bool | None
+) -> None:
+    """Say how careful an environment is."""
+    body = {"production": production, "approvals_needed": approvals}
+    body = {name: value for name, value in body.items() if value is not None}
+    if not body:
+        raise CommandError(
+            "nothing to set", hint="see flagstone environments set --help", exit_code=EXIT_USAGE
+        )
+    remote = invocation.remote
+    made = remote.patch(remote.project_path("environments", key), body)
+    invocation.output.document(made, _standing(made))
+
+
+def _standing(environment: dict[str, Any]) -> str:
+    kind = "production" if environment["production"] else "not production"
+    needed = environment["approvals_needed"]
+    return f"{environment['key']} is {kind}; changes need {needed} approvals."
+
+
+@environments.command()
+@click.argument("source")
+@click.argument("target")
+@click.option("--flag", help="only this flag, and the segments that it rests upon")
+@click.option("--fields", is_flag=True, help="field by field, with the value after a promotion")
+@_carrying
+@pass_invocation
+def diff(
+    invocation: Invocation,
+    source: str,
+    target: str,
+    flag: str | None,
+    *,
+    fields: bool,
+    targets: bool,
+    segments: bool,
+) -> None:
+    """Say what differs between SOURCE and TARGET, and what a promotion would make of TARGET."""
+    remote = invocation.remote
+    found = remote.items(
+        remote.project_path("environments", source, "diff"),
+        to=target,
+        flag=flag,
+        targets="true" if targets else None,
+        segments="true" if segments else None,
+    )
+    lines = [line for each in found for line in _difference(each, source, target, fields=fields)]
+    invocation.output.document(
+        {"items": found}, "\n".join(lines) or f"{source} and {target} do not differ."
+    )
+
+
+def _difference(each: dict[str, Any], source: str, target: str, *, fields: bool) -> list[str]:
+    title = each["key"] if each["kind"] == "flag" else f"segment {each['key']}"
+    states = f"{source}: {each['state_source']}, {target}: {each['state_target']}"
+    lines = [f"{title}  ({states}; promoted: {each['state_after']})"]
+    told = each["sentence_after"] if each["promotable"] else "A promotion would change nothing."
+    lines.append(f"  {told}")
+    lines += [f"  {words}" for words in each["stays"]]
+    if fields:
+        lines += [
+            f"    {field['field']}: {source} {_value(field['source'])}, "
+            f"{target} {_value(field['target'])}"
+            + (f" → {_value(field['after'])}" if field["carried"] else " (stays)")
+            for field in each["fields"]
+        ]
+    return lines
+
+
+def _value(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
+@environments.command()
+@click.argument("source")
+@click.argument("target")
+@click.option("--flag", "flags", multiple=True, help="only this flag (may be repeated)")
+@_carrying
+@preview_option
+@comment_option
+@waiting_options
+@wait_option
+@pass_invocation
+def promote(
+    invocation: Invocation,
+    source: str,
+    target: str,
+    flags: tuple[str, ...],
+    comment: str,
+    at: str | None,
+    wait_seconds: int | None,
+    *,
+    targets: bool,
+    segments: bool,
+    preview: bool,
+    ask: bool,
+) -> None:
+    """Bring TARGET to how SOURCE is: everything, or some flags; one change."""
+    common = {"do": "promote", "source": source, "targets": targets, "segments": segments}
+    instructions = [{**common, "flag": key} for key in flags] or [common]
+    mode = {"mode": "preview"} if preview else mode_of(at, ask=ask)
+    change = {"comment": comment or f"Promoted from {source}", **mode, "instructions": instructions}
+    send_change(invocation, "", target, change, wait_seconds=wait_seconds)
+
+
+@click.command(name="promote")
+@click.argument("flag_key")
+@click.option("--from", "source", required=True, help="the environment that has it as it should be")
+@_carrying
+@preview_option
+@environment_option
+@comment_option
+@waiting_options
+@wait_option
+@pass_invocation
+def promote_flag(
+    invocation: Invocation,
+    flag_key: str,
+    source: str,
+    environment: str,
+    comment: str,
+    at: str | None,
+    wait_seconds: int | None,
+    *,
+    targets: bool,
+    segments: bool,
+    preview: bool,
+    ask: bool,
+) -> None:
+    """Bring a flag to how another environment has it: rules, on or off, default, prerequisites."""
+    instruction = {
+        "do": "promote",
+        "flag": flag_key,
+        "source": source,
+        "targets": targets,
+        "segments": segments,
+    }
+    mode = {"mode": "preview"} if preview else mode_of(at, ask=ask)
+    change = {
+        "comment": comment or f"Promoted from {source}",
+        **mode,
+        "instructions": [instruction],
+    }
+    send_change(invocation, flag_key, environment, change, wait_seconds=wait_seconds)
