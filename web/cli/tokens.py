@@ -46,7 +46,13 @@ def list_tokens(invocation: Invocation, *, every: bool) -> None:
 
 @tokens.command()
 @click.argument("name")
-@click.option("--kind", type=click.Choice(["usr", "srv", "cli"]), default="usr", show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(["usr", "srv", "cli"]),
+    default="usr",
+    show_default=True,
+    help="usr for scripts, srv for services, cli for browsers and apps",
+)
 @click.option(
     "-e",
     "--environment",
@@ -54,7 +60,11 @@ def list_tokens(invocation: Invocation, *, every: bool) -> None:
     multiple=True,
     help="where it is good: one for srv and cli; for usr any number, or none for all",
 )
-@click.option("--role", type=click.Choice(["viewer", "editor", "approver", "admin"]))
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "editor", "approver", "admin"]),
+    help="what a usr key may do; editor without it",
+)
 @click.option("--expires", metavar="TIME", help="when it ends, such as 2027-01-01T00:00:00Z or 90d")
 @pass_invocation
 def create(

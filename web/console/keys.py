@@ -47,8 +47,9 @@ def _create(project_key: str, environment_key: str, form: dict[str, str]) -> str
     for_scripts = kind is service.TokenKind.USER
     role = service.parse_role(form.get("role", "")) if for_scripts else None
     days = form.get("days", "")
-    over = now() + dt.timedelta(days=_number(days, "days")) if days else None
-    only = form.get("only", "") if for_scripts else ""
+    ends = days not in {"", "never"}
+    over = now() + dt.timedelta(days=_number(days, "days")) if ends else None
+    only = form.get("only", "*") if for_scripts else "*"
     with transaction() as session:
         environment = services.get_environment(session, project_key, environment_key)
         plain, _token = service.create_token(
@@ -67,7 +68,7 @@ def _create(project_key: str, environment_key: str, form: dict[str, str]) -> str
 
 
 def _only(session: Session, project_key: str, key: str) -> set[int] | None:
-    if not key:
+    if key == "*":
         return None
     found = services.get_environment(session, project_key, key).id
     return None if found is None else {found}

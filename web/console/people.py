@@ -17,6 +17,7 @@ from web.console.base import back_to, blueprint, place, show, status_of
 from web.transactions import reading, transaction
 
 _PEOPLE = "/projects/<project_key>/environments/<environment_key>/people"
+_UNSAID = "unsaid"
 # What people read for a role, from least to most.
 WORDS = {
     Role.NONE: "nothing",
@@ -44,12 +45,13 @@ def set_role(project_key: str, environment_key: str) -> ResponseReturnValue:
         with transaction() as session:
             project = services.get_project(session, project_key)
             environment = None
-            if form.get("where"):
+            # No key of an environment is a star.
+            if form.get("where", "*") != "*":
                 environment = services.get_environment(session, project_key, form["where"])
             said = who_and_when()
             by: dict[str, Any] = {"by": said["actor"], "now": said["now"]}
-            if form.get("role"):
-                role = service.parse_role(form["role"])
+            if form.get("role") != _UNSAID:
+                role = service.parse_role(form.get("role", ""))
                 service.set_role(session, project, environment, email, role, **by)
             else:
                 service.remove_role(session, project, environment, email, **by)

@@ -10,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.web.api.conftest import Api, Person
+from web.auth import service as auth
+from web.auth.guard import SESSION_COOKIE
+from web.auth.models import User
 from web.auth.rights import Rights
 from web.auth.roles import Role
 from web.auth.uses import uses_of
@@ -26,9 +29,26 @@ def admin(shop: Any) -> Api:
     return admin
 
 
+class SignedIn(Person):
+    """Somebody who is signed in, without a password that would take its time."""
+
+    def __init__(self, service: Any, role: str) -> None:
+        with service.database.write() as session:
+            user = User(
+                email="ada@example.org", role=role, password_hash="-", created_at=service.clock()
+            )
+            session.add(user)
+            session.flush()
+            plain = auth.start_session(session, user, now=service.clock())
+        self.client = service.app.test_client()
+        self.client.set_cookie(SESSION_COOKIE, plain)
+        self.csrf = ""
+        self.csrf = self.ok("GET", "/whoami")["csrf_token"]
+
+
 def person(shop: Any, admin: Api, everywhere: str, **roles: str) -> Person:
     """Sign somebody in with a role for everything, ``project``, and by environment."""
-    ada = Person(shop, "ada", everywhere)
+    ada = SignedIn(shop, everywhere)
     for place, role in roles.items():
         here = P if place == "project" else f"{P}/environments/{place}"
         admin.ok("PUT", f"{here}/members/ada@example.org", {"role": role})
