@@ -2,8 +2,9 @@
 
 Each environment has a chain of its own, and each project one for what is not an environment's, so
 that two environments never wait for each other. Within a chain, an entry holds the hash of the one
-before it: to alter, insert, drop or reorder entries is to break the chain at that place. (What a
-chain cannot show is that its newest entries are missing; keep a copy of the last hash elsewhere.)
+before it: to alter, insert, drop or reorder entries is to break the chain at that place. An entry
+of what was published holds the hash of the flag set (:mod:`flags.anchors` compares). (What a chain
+cannot show is that its newest entries are missing; keep a copy of the last hash elsewhere.)
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from flags.actor import Actor
-from flags.chains import HASHED, START, BrokenEntry, check_entries, entry_hash
+from flags.chains import FLAG_SET, HASHED, START, BrokenEntry, check_entries, entry_hash
 from flags.errors import InvalidInputError, NotFoundError, NotInvertibleError
 from flags.models import AuditEntry, Environment, Project, Revision
 from flags.workspace import Done
@@ -94,12 +95,23 @@ def append(
         before=before,
         after=after,
         revision=revision,
+        flag_set_hash=_published(session, environment_id, revision),
         previous_hash=START if last is None else last.hash,
         hash="",
     )
     entry.hash = entry_hash(entry_document(entry))
     session.add(entry)
     return entry
+
+
+def _published(session: Session, environment_id: int | None, revision: int | None) -> str | None:
+    """Give the hash of what a revision published: an entry's own hash then covers it too."""
+    if environment_id is None or revision is None:
+        return None
+    query = select(Revision.etag).where(
+        Revision.environment_id == environment_id, Revision.number == revision
+    )
+    return session.exec(query).first()
 
 
 def entries(
@@ -179,7 +191,8 @@ def entry_document(entry: AuditEntry) -> dict[str, Any]:
     document = {name: getattr(entry, name) for name in HASHED}
     at: dt.datetime = document["at"]
     document["at"] = at.astimezone(dt.UTC).isoformat(timespec="microseconds")
-    return {**document, "hash": entry.hash}
+    published = {} if entry.flag_set_hash is None else {FLAG_SET: entry.flag_set_hash}
+    return {**document, **published, "hash": entry.hash}
 
 
 def verify_chain(found: Iterable[AuditEntry | Mapping[str, Any]]) -> BrokenEntry | None:

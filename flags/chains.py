@@ -32,6 +32,8 @@ HASHED = (
     "revision",
     "previous_hash",
 )
+# Hashed where it is there: entries that were written before there was one hold as they are.
+FLAG_SET = "flag_set_hash"
 SHORTEST_HASH = 16
 _ENTRY = frozenset({*HASHED, "hash"})
 _END = "end_of_export"
@@ -161,7 +163,10 @@ class ChainCheck:
 
 def entry_hash(document: Mapping[str, Any]) -> str:
     """Give the hash that an entry's document must carry."""
-    return digest(canonical_bytes({name: document[name] for name in HASHED}))
+    hashed = {name: document[name] for name in HASHED}
+    if document.get(FLAG_SET) is not None:
+        hashed[FLAG_SET] = document[FLAG_SET]
+    return digest(canonical_bytes(hashed))
 
 
 def _hash_or_none(document: Mapping[str, Any]) -> str | None:
@@ -211,7 +216,7 @@ def check_export(lines: Iterable[bytes], *, expected: Iterable[str] = ()) -> Cha
         if isinstance(document, dict) and document.keys() == {_END}:
             check.end(document[_END], line)
             ended = True
-        elif isinstance(document, dict) and document.keys() == _ENTRY:
+        elif isinstance(document, dict) and document.keys() - {FLAG_SET} == _ENTRY:
             check.add(document, line)
         else:
             check.lose(raw.decode("utf-8", "replace"), "it is not a whole entry", line)
@@ -231,7 +236,10 @@ def export_lines(documents: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
     for document in documents:
         try:
             # In their own order: chain and number come first.
-            yield line_of({name: document[name] for name in (*HASHED, "hash")})
+            line = {name: document[name] for name in (*HASHED, "hash")}
+            if document.get(FLAG_SET) is not None:
+                line[FLAG_SET] = document[FLAG_SET]
+            yield line_of(line)
             heads[document["chain"]] = [document["number"], document["hash"]]
         except (KeyError, TypeError, ValueError):
             number = document["number"]

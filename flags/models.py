@@ -144,7 +144,8 @@ class AuditEntry(SQLModel, table=True):
     """Who changed what, when, before and after, and why; append-only and hash-chained.
 
     ``chain`` is ``<project id>`` or ``<project id>.<environment id>``; ``number`` counts within it
-    without gaps. ``before`` and ``after`` hold the changed fields only, by path.
+    without gaps. ``before`` and ``after`` hold the changed fields only, by path. ``flag_set_hash``
+    is the SHA-256 (hex) of the canonical flag set that ``revision`` published.
     """
 
     __tablename__: ClassVar[Any] = "audit_entries"
@@ -162,6 +163,7 @@ class AuditEntry(SQLModel, table=True):
     before: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
     after: Any = Field(default=None, sa_column=sa.Column(sa.JSON(none_as_null=True)))
     revision: int | None = None
+    flag_set_hash: str | None = Field(default=None, max_length=64)
     previous_hash: str = Field(max_length=64)
     hash: str = Field(max_length=64)
 

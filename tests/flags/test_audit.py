@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import zlib
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlmodel import col, select
 
 from flags import audit
-from flags.chains import HASHED
+from flags.anchors import find_altered
+from flags.chains import HASHED, check_export, export_lines, line_of
 from flags.diff import differences
+from flags.models import Environment, Revision
 from flags.services import flag_history, get_environment, get_project
 
 
@@ -146,6 +151,94 @@ def test_other_packages_append_to_the_projects_own_chain(shop: Any) -> None:
         ]
         before = audit.entries(session, shop.project_id, before_id=found[0].id, limit=1)
         assert [entry.resource for entry in before] == ["token:1"]
+
+
+# -- what was published
+
+
+def altered(shop: Any) -> tuple[str, str] | None:
+    """Give the environment's chain and the reason, if something is not stored as it was told."""
+    with shop.database.read() as session:
+        found = audit.entries(session, shop.project_id, limit=None)
+    assert audit.verify_chain(reversed(found)) is None, "the chains themselves hold"
+    broken = find_altered(shop.project_id, shop.database.read)
+    return None if broken is None else (f"{broken.chain} {broken.number}", broken.reason)
+
+
+def revisions(shop: Any) -> list[Revision]:
+    with shop.database.read() as session:
+        own = select(Environment.id).where(Environment.project_id == shop.project_id)
+        return list(session.exec(select(Revision).where(col(Revision.environment_id).in_(own))))
+
+
+def execute(shop: Any, statement: str, **values: Any) -> None:
+    """Write past every guard, as somebody at the database would."""
+    with shop.database.write() as session:
+        assert session.execute(sa.text(statement), values).rowcount == 1
+
+
+def test_every_revision_is_anchored_in_an_entry(shop: Any, history: list[dict[str, Any]]) -> None:
+    del history
+    with shop.database.read() as session:
+        anchored = {
+            (entry.environment_id, entry.revision): entry.flag_set_hash
+            for entry in audit.entries(session, shop.project_id, limit=None)
+            if entry.flag_set_hash is not None
+        }
+    assert {(each.environment_id, each.number): each.etag for each in revisions(shop)} == anchored
+    assert altered(shop) is None
+
+
+def test_a_flipped_byte_of_any_published_flag_set_is_named(
+    shop: Any, history: list[dict[str, Any]]
+) -> None:
+    del history
+    rows = [(each.id, each.number, each.flag_set) for each in revisions(shop)]
+    write = "UPDATE revisions SET flag_set = :data WHERE id = :id"
+    for row_id, number, data in rows:
+        for place in (2, len(data) // 2, len(data) - 1):
+            flipped = bytearray(data)
+            flipped[place] ^= 0x10
+            execute(shop, write, data=bytes(flipped), id=row_id)
+            told = altered(shop)
+            assert told is not None
+            assert told[1].startswith(f"the flag set of revision {number} "), told
+        swapped = zlib.compress(zlib.decompress(data).replace(b"checkout", b"chequeot"))
+        execute(shop, write, data=swapped, id=row_id)
+        if b"checkout" in zlib.decompress(data):
+            assert altered(shop) is not None
+        execute(shop, write, data=data, id=row_id)
+    assert altered(shop) is None
+    execute(shop, "DELETE FROM revisions WHERE id = :id", id=rows[1][0])
+    assert altered(shop) is not None
+
+
+def test_a_flag_that_was_changed_past_the_audit_is_named(
+    shop: Any, history: list[dict[str, Any]]
+) -> None:
+    del history
+    owner = "UPDATE flags SET owner = :owner WHERE key = 'checkout' AND project_id = :id"
+    execute(shop, owner, owner="somebody else", id=shop.project_id)
+    told = altered(shop)
+    assert told is not None
+    assert "are not stored as revision" in told[1]
+    execute(shop, owner, owner="", id=shop.project_id)
+    assert altered(shop) is None
+
+
+def test_an_entry_from_before_flag_sets_were_hashed_holds(shop: Any) -> None:
+    shop.change({"do": "turn_on"}, comment="go")
+    with shop.database.read() as session:
+        entry = audit.entries(session, shop.project_id, limit=1)[0]
+        document = audit.entry_document(entry)
+    old = {name: value for name, value in document.items() if name != "flag_set_hash"}
+    assert audit.entry_hash(old) != document["hash"], "it cannot be taken away again"
+    old["hash"] = audit.entry_hash(old)
+    chain = check_export([line_of(old | {"number": 1, "previous_hash": audit.START})])
+    assert chain.broken is not None
+    whole = old | {"number": 1, "previous_hash": audit.START}
+    whole["hash"] = audit.entry_hash(whole)
+    assert check_export(list(export_lines([whole]))).broken is None
 
 
 @pytest.mark.parametrize(

@@ -275,7 +275,7 @@ WAITING = with_optional(
     mode={"enum": ["request", "schedule"]},
 )
 SEGMENT = shape("Segment", key=TEXT, name=TEXT, condition={}, created_at=INSTANT, version=WHOLE)
-AUDIT_ENTRY = shape(
+_AUDIT_ENTRY = shape(
     "AuditEntry",
     id=WHOLE,
     chain=TEXT,
@@ -293,6 +293,7 @@ AUDIT_ENTRY = shape(
     previous_hash=TEXT,
     hash=TEXT,
 )
+AUDIT_ENTRY = with_optional(_AUDIT_ENTRY, flag_set_hash=TEXT)
 REVISION = shape("Revision", number=WHOLE, etag=TEXT, actor=TEXT, comment=TEXT, created_at=INSTANT)
 WHOLE_REVISION = with_optional({**REVISION, "title": "WholeRevision"}, flag_set=OBJECT, diff=OBJECT)
 EVALUATION = with_optional(

@@ -65,7 +65,8 @@ def verify(
 ) -> None:
     """Recompute every hash, and name the first entry that does not hold.
 
-    Reads FILE (an export, offline), else the database named, else the service.
+    Reads FILE (an export, offline), else the database named, else the service. In a database it is
+    also checked that every flag set is stored as it was published.
     """
     from flags.chains import check_export, export_lines
 
@@ -77,7 +78,7 @@ def verify(
         with Path(file).open("rb") as lines:
             check = check_export(lines, expected=expect)
     elif database is not None:
-        check = check_export(export_lines(_stored(database, invocation.project)), expected=expect)
+        check = _check_database(database, invocation.project, expect)
     else:
         check = check_export(export_lines(_remote(invocation)), expected=expect)
     invocation.output.document(_document(check), _said(check))
@@ -90,10 +91,13 @@ def _remote(invocation: Invocation) -> Iterator[dict[str, Any]]:
     return remote.each(remote.project_path("audit", "export"))
 
 
-def _stored(url: str, project_key: str) -> Iterator[dict[str, Any]]:
+def _check_database(url: str, project_key: str, expect: tuple[str, ...]) -> ChainCheck:
+    """Check the chains, and that what is stored is what they say was published."""
     import sqlalchemy as sa
 
+    from flags.anchors import find_altered
     from flags.audit import export_entries
+    from flags.chains import check_export, export_lines
     from flags.database import Database
     from flags.services import get_project
 
@@ -103,7 +107,11 @@ def _stored(url: str, project_key: str) -> Iterator[dict[str, Any]]:
             with database.read() as session:
                 project_id = get_project(session, project_key).id
             assert project_id is not None
-            yield from export_entries(project_id, database.read)
+            entries = export_entries(project_id, database.read)
+            check = check_export(export_lines(entries), expected=expect)
+            if check.broken is None:
+                check.broken = find_altered(project_id, database.read)
+            return check
         finally:
             database.dispose()
     except (sa.exc.SQLAlchemyError, ModuleNotFoundError) as error:

@@ -205,6 +205,11 @@ def _entry(form: Form, _document: Document) -> dict[str, Any]:
         raise InvalidInputError(message, field="entry") from None
 
 
+def _promote(form: Form, _document: Document) -> dict[str, Any]:
+    carried = {name: form.get(name) == "yes" for name in ("targets", "segments")}
+    return {"source": form.get("source", ""), **carried}
+
+
 _INSTRUCTIONS: dict[str, Callable[[Form, Document], dict[str, Any]]] = {
     "turn_on": _nothing,
     "turn_off": _nothing,
@@ -219,4 +224,5 @@ _INSTRUCTIONS: dict[str, Callable[[Form, Document], dict[str, Any]]] = {
     "remove_targets": _remove_targets,
     "revert_to": _revision,
     "undo": _entry,
+    "promote": _promote,
 }

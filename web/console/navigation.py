@@ -51,6 +51,7 @@ ENTRIES = (
     Entry("ledger", "Ledger", "console.show_ledger", _VALUE),
     Entry("requests", "Requests", "console.list_requests", _VALUE),
     Entry("changes", "Changes", "console.list_changes"),
+    Entry("compare", "Compare", "console.show_comparison"),
     Entry("audit", "Audit", "console.show_audit"),
     Entry("metrics", "Metrics", "console.list_metrics", _SETUP),
     Entry("layers", "Layers", "console.list_layers", _SETUP),

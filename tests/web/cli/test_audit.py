@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+
+from flags.actor import Actor
+from flags.database import Database
+from flags.services import create_flag, create_project
 
 
 @pytest.fixture
@@ -69,3 +75,22 @@ def test_an_operator_verifies_the_database_itself(cli: Any, export: Path) -> Non
     assert cli.pipe("audit", "verify", "--database", "sqlite:////no/where.db").code == 1
     assert cli.pipe("audit", "verify", "--database", "nonsense").code == 1
     assert cli.pipe("audit", "verify", str(export), "--database", database_url).code == 2
+
+
+def test_a_flag_set_that_was_altered_in_the_database_is_named(
+    cli: Any, new_key: str, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'own.db'}"
+    database = Database(url)
+    database.create_all()
+    with database.write() as session:
+        actor, now = Actor("user", "ada@example.org"), dt.datetime.now(dt.UTC)
+        create_project(session, key=cli.project, actor=actor, now=now)
+        create_flag(session, cli.project, {"key": new_key}, actor=actor, now=now)
+    assert cli.ok("audit", "verify", "--database", url)["ok"]
+    with database.write() as session:
+        session.execute(sa.text("UPDATE revisions SET flag_set = zeroblob(9) WHERE number = 2"))
+    database.dispose()
+    answer = cli.pipe("audit", "verify", "--database", url)
+    assert answer.code == 1
+    assert answer.json["first_bad"]["reason"].startswith("the flag set of revision 2 ")
