@@ -29,6 +29,7 @@ from web.api import (
     tokens,
     undo,
     unscheduled,
+    webhooks,
 )
 from web.api.blueprint import blueprint
 
@@ -62,4 +63,5 @@ __all__ = [
     "tokens",
     "undo",
     "unscheduled",
+    "webhooks",
 ]
