@@ -106,7 +106,10 @@ def _change(
             services.get_environment(session, project_key, environment_key)
             flag = services.get_flag(session, project_key, flag_key)
             document = flag.environments[environment_key].document
-    instruction = instruction_of(form, document)
+    instructions = [instruction_of(form, document)]
+    if form.get("turn_on") == "yes":
+        # Launching an idle flag is one step for people: on, and only for these.
+        instructions.append({"do": "turn_on"})
     mode = form.get("mode") or "apply"
     at = form.get("at", "").strip() if mode != "apply" else ""
     return changes.parse_change(
@@ -116,7 +119,7 @@ def _change(
             # A browser's field for a time knows no zone; its label says UTC.
             **({"at": f"{at}Z"} if at else {}),
             "flag": flag_key,
-            "instructions": [instruction],
+            "instructions": instructions,
         }
     )
 
