@@ -21,6 +21,7 @@ from flags.receipts import receipt_of
 from flags.words import describe_condition
 from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
+from web.auth.scope import require_for_change
 from web.console.base import (
     back_to,
     blueprint,
@@ -62,6 +63,8 @@ def change_flag(
     here = (project_key, environment_key)
     try:
         change = _change(*here, flag_key, form)
+        with reading() as session:
+            require_for_change(session, *here, change)
         if change.mode != "apply":
             return _wait(*here, flag_key, change, form)
         guarded = _needs_approval(*here) and not is_protective(change)
