@@ -46,14 +46,14 @@ _PLURALS = {group: "settings" if group == "project" else f"{group}s" for group i
 
 
 @blueprint.get(_ALL)
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def list_webhooks(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List the project's webhooks."""
     return _page(project_key, environment_key)
 
 
 @blueprint.post(_ALL)
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def create_webhook(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Make a webhook and show its secret, this once."""
     try:
@@ -67,14 +67,14 @@ def create_webhook(project_key: str, environment_key: str) -> ResponseReturnValu
 
 
 @blueprint.get(_ONE)
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def show_webhook(project_key: str, environment_key: str, webhook_id: int) -> ResponseReturnValue:
     """Show one webhook with its log."""
     return _one(project_key, environment_key, webhook_id)
 
 
 @blueprint.post(f"{_ONE}/edit")
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def edit_webhook(project_key: str, environment_key: str, webhook_id: int) -> ResponseReturnValue:
     """Change a webhook."""
 
@@ -88,7 +88,7 @@ def edit_webhook(project_key: str, environment_key: str, webhook_id: int) -> Res
 
 
 @blueprint.post(f"{_ONE}/<any(enable, disable, test, replay):verb>")
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def move_webhook(
     project_key: str, environment_key: str, webhook_id: int, verb: str
 ) -> ResponseReturnValue:
@@ -108,7 +108,7 @@ def move_webhook(
 
 
 @blueprint.post(f"{_ONE}/rotate")
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def rotate_webhook(project_key: str, environment_key: str, webhook_id: int) -> ResponseReturnValue:
     """Give a webhook a new secret and show it, this once."""
     with transaction() as session:
@@ -117,7 +117,7 @@ def rotate_webhook(project_key: str, environment_key: str, webhook_id: int) -> R
 
 
 @blueprint.post(f"{_ONE}/delete")
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def delete_webhook(project_key: str, environment_key: str, webhook_id: int) -> ResponseReturnValue:
     """Take a webhook away, with its log."""
     with transaction() as session:
@@ -128,7 +128,7 @@ def delete_webhook(project_key: str, environment_key: str, webhook_id: int) -> R
 
 
 @blueprint.post(f"{_ONE}/deliveries/<int(max={LARGEST_NUMBER}):delivery_id>/replay")
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def replay_delivery(
     project_key: str, environment_key: str, webhook_id: int, delivery_id: int
 ) -> ResponseReturnValue:
