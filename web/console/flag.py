@@ -17,9 +17,11 @@ from flags.diff import differences
 from flags.errors import FlagstoneError
 from flags.models import AuditEntry
 from flags.ranges import read_split
+from flags.receipts import receipt_of
 from flags.words import describe_condition
 from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
+from web.auth.scope import require_for_change
 from web.console.base import (
     back_to,
     blueprint,
@@ -61,6 +63,8 @@ def change_flag(
     here = (project_key, environment_key)
     try:
         change = _change(*here, flag_key, form)
+        with reading() as session:
+            require_for_change(session, *here, change)
         if change.mode != "apply":
             return _wait(*here, flag_key, change, form)
         guarded = _needs_approval(*here) and not is_protective(change)
@@ -191,6 +195,10 @@ def _page(
             states=request_rows.WAITING,
             flag_key=flag_key,
         )
+        news = _news(history)
+        receipt = None
+        if isinstance(news, AuditEntry) and news.revision is not None and environment_id:
+            receipt = receipt_of(session, environment_id, news.revision, now=now())
     newest = history[0].id if history else 0
     version = version_of(newest, flag.version, *(each.version for each in experiments))
     version = "-".join([version, *(f"{each.id}.{each.version}" for each in waiting)])
@@ -217,7 +225,8 @@ def _page(
         effect=None if preview is None or preview.effect is None else shown_effect(preview.effect),
         elsewhere={} if preview is None else preview.elsewhere,
         resent={k: v for k, v in (form or {}).items() if k not in _NOT_RESENT},
-        news=_news(history),
+        news=news,
+        receipt=receipt,
         form=form or {},
         project_key=project_key,
         environment_key=environment_key,
