@@ -35,6 +35,7 @@ from flags.references import check_references
 from flags.revisions import load_flag_set, lock_all_environments, lock_environment
 from flags.sentence import describe
 from flags.sources import load_source
+from flags.telling import tell_of_change
 from flags.workspace import FlagCopy, SegmentCopy, State, Workspace
 from flags.writing import Writer, bump_versions
 from flagstone.engine import FlagSet
@@ -180,9 +181,21 @@ def apply_change(
     if not exempt:
         check_approvals(change, _affected(workspace, environment, others), approvals)
     published = Writer(session, workspace, change, actor, now).write(environment, others)
-    return _result(
+    result = _result(
         workspace, environment, flags, segments, published.get(environment.key), published
     )
+    tell_of_change(
+        session,
+        environment,
+        change,
+        before=result.before,
+        after=result.after,
+        segments=segments,
+        published=result.published,
+        actor=actor,
+        now=now,
+    )
+    return result
 
 
 def preview_change(

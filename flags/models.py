@@ -272,3 +272,35 @@ class SampledContext(SQLModel, table=True):
     )
     context: str = Field(sa_column=sa.Column(sa.Text, nullable=False))
     seen_at: dt.datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class Notice(SQLModel, table=True):
+    """One thing that happened, in plain words: for webhooks, and for people (:mod:`flags.notices`).
+
+    ``environments`` are the keys of those that it is about, the main one first; empty for the whole
+    project. ``facts`` are JSON for programs. While ``waiting`` nobody has given it to the webhooks.
+    """
+
+    __tablename__: ClassVar[Any] = "notices"
+    __table_args__ = (sa.Index("ix_notices_project_id_at", "project_id", "at"),)
+    id: int | None = Field(default=None, primary_key=True)
+    message_id: str = Field(max_length=40, unique=True)
+    project_id: int = Field(foreign_key="projects.id")
+    environments: list[str] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    kind: str = Field(max_length=32)
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    actor: str
+    resource: str
+    sentence: str = Field(sa_column=sa.Column(sa.Text, nullable=False))
+    reason: str = Field(sa_column=sa.Column(sa.Text, nullable=False))
+    facts: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    waiting: bool = Field(default=True, index=True)
+
+
+class NoticeReader(SQLModel, table=True):
+    """Up to which notice somebody has read what happens in a project."""
+
+    __tablename__: ClassVar[Any] = "notice_readers"
+    project_id: int = Field(foreign_key="projects.id", primary_key=True)
+    person: str = Field(max_length=320, primary_key=True)
+    read_up_to: int

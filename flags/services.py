@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
+from flags import notices
 from flags.actor import Actor
 from flags.audit import append, entries
 from flags.drafts import FlagDraft, parse_draft
@@ -274,6 +275,18 @@ def create_flag(
             revision=revision.number,
             now=now,
         )
+    notices.write(
+        session,
+        "flag.created",
+        f"{notices.who(actor)} made the flag {flag.key}; it is off everywhere.",
+        project_id=project.id,
+        environments=[each.key for each in environments],
+        actor=actor,
+        resource=f"flag:{flag.key}",
+        reason=comment,
+        facts={"did": ["create_flag"], "type": flag.type, "owner": flag.owner},
+        now=now,
+    )
     session.flush()
     return get_flag(session, project_key, flag.key)
 
