@@ -176,7 +176,9 @@ def main() -> int:
         url = options.database or f"sqlite:///{folder}/flagstone.db"
         began = time.perf_counter()
         plain = fill(url, options.flags)
-        print(f"{options.flags} flags in 3 environments made in {time.perf_counter() - began:.0f} s")
+        print(
+            f"{options.flags} flags in 3 environments made in {time.perf_counter() - began:.0f} s"
+        )
         ready = Path(folder) / "ready.json"
         environment = {
             **os.environ,

@@ -89,10 +89,11 @@ def standings(
     found: dict[str, list[Experiment]] = {}
     for each in find_experiments(session, project_key, Wanted(environment_key, flag_keys)):
         found.setdefault(each.flag_key, []).append(each)
-    return {key: _standing(several, now) for key, several in found.items()}
+    return {key: standing_of(several, now) for key, several in found.items()}
 
 
-def _standing(experiments: list[Experiment], now: dt.datetime) -> Standing:
+def standing_of(experiments: list[Experiment], now: dt.datetime) -> Standing:
+    """Give how the experiments on one flag stand; the newest first."""
     # The oldest that is watched, as everywhere where there is room for one.
     watched = next((each for each in reversed(experiments) if each.state in WATCHED), None)
     health = ""

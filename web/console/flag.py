@@ -31,7 +31,8 @@ from web.console.base import (
     wants_fragment,
 )
 from web.console.effects import shown_effect
-from web.console.forms import OPERATORS, field_of, instruction_of
+from web.console.flag_parts import editable, parts_of
+from web.console.forms import OPERATORS, field_of, instructions_of
 from web.transactions import now, reading, transaction
 
 _HISTORY = 30
@@ -103,7 +104,6 @@ def _change(
             services.get_environment(session, project_key, environment_key)
             flag = services.get_flag(session, project_key, flag_key)
             document = flag.environments[environment_key].document
-    instruction = instruction_of(form, document)
     mode = form.get("mode") or "apply"
     at = form.get("at", "").strip() if mode != "apply" else ""
     return changes.parse_change(
@@ -113,7 +113,7 @@ def _change(
             # A browser's field for a time knows no zone; its label says UTC.
             **({"at": f"{at}Z"} if at else {}),
             "flag": flag_key,
-            "instructions": [instruction],
+            "instructions": instructions_of(form, document),
         }
     )
 
@@ -168,6 +168,7 @@ def _page(
 ) -> ResponseReturnValue:
     with reading() as session:
         environment_id = place(session, project_key, environment_key).id
+        environments = services.list_environments(session, project_key)
         flag = services.get_flag(session, project_key, flag_key)
         here = flag.environments[environment_key]
         history = _history(session, project_key, environment_key, flag_key, _HISTORY)
@@ -198,6 +199,7 @@ def _page(
         status=status_of(problem),
         flag=flag,
         here=here,
+        **parts_of(flag, environments, environment_key, history, waiting, experiments, now=now()),
         rules=[_rule(rule) for rule in here.document["rules"]],
         history=history,
         more_history=len(history) == _HISTORY,
@@ -269,6 +271,7 @@ def _rule(rule: dict[str, Any]) -> dict[str, Any]:
         "variant": serve if isinstance(serve, str) else None,
         "arms": [],
         "coverage": None,
+        "edit": editable(rule),
     }
     if isinstance(serve, dict):
         split = serve["split"]
