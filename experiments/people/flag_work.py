@@ -31,14 +31,15 @@ _RECENT = dt.timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whose work: an owner's name, how changes name them, and whether they may approve.
+    """Whose work: an owner's name, how changes name them, and where they may approve.
 
-    ``names`` are all under which they write changes: none of those may approve them.
+    ``names`` are all under which they write changes: none of those may approve them. ``approves``
+    are environments by their ids.
     """
 
     name: str
     names: Collection[str]
-    may_approve: bool
+    approves: Collection[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,8 @@ def _asks(change: ChangeRequest, who: Person, now: dt.datetime) -> str | None:
     mine = any(name in change.writers for name in who.names)
     if change.state == OPEN:
         given = any(each["by"] in who.names for each in change.approvals)
-        return None if mine or given or not who.may_approve else "waits for your approval"
+        may = change.environment_id in who.approves
+        return "waits for your approval" if may and not mine and not given else None
     if not mine:
         return None
     if change.state == APPROVED:
@@ -266,7 +268,10 @@ def _keys(
     query = sa.select(col(Experiment.flag_key)).where(
         col(Experiment.project_id) == get_project(session, project_key).id, *where
     )
-    if environment_key is None:
-        return query
-    named = sa.select(col(Environment.id)).where(col(Environment.key) == environment_key)
+    # Of those that the caller may see.
+    named = [
+        each.id
+        for each in list_environments(session, project_key)
+        if environment_key in {None, each.key}
+    ]
     return query.where(col(Experiment.environment_id).in_(named))

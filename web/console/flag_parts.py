@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ class Stop:
     """An environment on the strip.
 
     ``differs`` tells whether the flag decides otherwise there than here; ``takes_from`` is the
-    environment on its left, where a promotion of the flag would change anything.
+    environment on its left, where this person may promote the flag and it would change anything.
     """
 
     key: str
@@ -59,12 +59,13 @@ def parts_of(
     waiting: Sequence[ChangeRequest],
     experiments: list[Experiment],
     *,
+    editable_in: Collection[str],
     now: dt.datetime,
 ) -> dict[str, Any]:
     """Give what the templates of the page need beside the flag itself."""
     here = flag.environments[environment_key]
     standing = standing_of(experiments, now)
-    stops = strip(flag, environments, environment_key)
+    stops = strip(flag, environments, environment_key, editable_in)
     place = [stop.here for stop in stops].index(True)
     after = stops[place + 1] if place + 1 < len(stops) else None
     return {
@@ -75,11 +76,15 @@ def parts_of(
         "standing": standing,
         "next_step": next_step(here.document["rules"]),
         "last_change": next((each for each in history if each.before and each.after), None),
-        "first_share": 10,
     }
 
 
-def strip(flag: FlagView, environments: Sequence[Environment], environment_key: str) -> list[Stop]:
+def strip(
+    flag: FlagView,
+    environments: Sequence[Environment],
+    environment_key: str,
+    editable_in: Collection[str],
+) -> list[Stop]:
     """Give the environments in the order in which a feature travels: production last."""
     there = [each for each in environments if each.key in flag.environments]
     ordered = [flag.environments[each.key] for each in sorted(there, key=_last)]
@@ -90,7 +95,7 @@ def strip(flag: FlagView, environments: Sequence[Environment], environment_key: 
             word=each.state_word,
             here=each is here,
             differs=not _decides_same(each, here),
-            takes_from=_source(flag, before, each),
+            takes_from=_source(flag, before, each) if each.environment in editable_in else None,
         )
         for before, each in zip([None, *ordered], ordered, strict=False)
     ]
