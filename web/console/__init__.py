@@ -22,6 +22,7 @@ from web.console import (
     report,
     requests,
     unscheduled,
+    webhooks,
     who,
     words,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "report",
     "requests",
     "unscheduled",
+    "webhooks",
     "who",
     "words",
 ]
