@@ -16,7 +16,7 @@ from flags.errors import FlagstoneError, InvalidInputError
 from flags.models import Environment
 from flags.plain import MAX_INSTRUCTIONS
 from flags.services import list_environments
-from web.auth.guard import needs, who_and_when, writing
+from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
 from web.console.base import back_to, blueprint, place, show, status_of
 from web.console.effects import shown_effect
@@ -67,7 +67,12 @@ def promote_differences(project_key: str, environment_key: str) -> ResponseRetur
             return back_to(_address("list_changes", *here, _anchor=f"change-{made.id}"))
         with transaction() as session:
             result = changes.apply_change(
-                session, *here, change, expected_version=expected, **who_and_when()
+                session,
+                *here,
+                change,
+                expected_version=expected,
+                may_override=current_caller().role.covers(Role.ADMIN),
+                **who_and_when(),
             )
     except FlagstoneError as error:
         return _page(*here, form, problem=error)
@@ -122,6 +127,7 @@ def _change(form: dict[str, str], picks: list[list[str]]) -> changes.Change:
         {
             "comment": form.get("comment", ""),
             "mode": mode,
+            "override": form.get("override", "") if mode == "apply" else "",
             **({"at": f"{at}Z"} if at else {}),
             "instructions": [{**common, kind: key} for kind, key in picks] or [common],
         }

@@ -38,7 +38,7 @@ _HISTORY = 30
 # A kill is among the newest entries, unless a killed flag was edited very often since.
 _DEEP_HISTORY = 1000
 _NEWS_FOR = dt.timedelta(minutes=1)
-_NOT_RESENT = frozenset({"csrf_token", "comment", "preview", "version", "mode", "at"})
+_NOT_RESENT = frozenset({"csrf_token", "comment", "preview", "version", "mode", "at", "override"})
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
 
 
@@ -78,6 +78,7 @@ def change_flag(
                 *here,
                 change,
                 expected_flag_versions=_seen(form, flag_key),
+                may_override=current_caller().role.covers(Role.ADMIN),
                 **who_and_when(),
             )
     except FlagstoneError as error:
@@ -110,6 +111,7 @@ def _change(
         {
             "comment": form.get("comment", ""),
             "mode": mode,
+            "override": form.get("override", "") if mode == "apply" else "",
             # A browser's field for a time knows no zone; its label says UTC.
             **({"at": f"{at}Z"} if at else {}),
             "flag": flag_key,

@@ -53,6 +53,7 @@ ENTRIES = (
     Entry("metrics", "Metrics", "console.list_metrics", _SETUP),
     Entry("layers", "Layers", "console.list_layers", _SETUP),
     Entry("policies", "Policies", "console.list_policies", _SETUP),
+    Entry("environment", "Environment", "console.show_environment", _SETUP),
     Entry("keys", "Keys", "console.list_keys", _SETUP, Role.ADMIN),
 )
 FIRST = ENTRIES[0].endpoint
