@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-.PHONY: help install development demo test bench lint lock clean
+.PHONY: help install development demo test bench docs lint lock clean
 VENV := .venv
 BIN := $(VENV)/bin
 # The folder of the running interpreter decides; an activated environment must not leak in.
@@ -9,6 +9,7 @@ help:
 	@echo 'make demo    a small shop under experiment, live, in about two minutes (ARGS="--seconds 120 --no-browser")'
 	@echo 'make test    lint, types, import contracts and every test, on SQLite, PostgreSQL and Chromium'
 	@echo 'make bench   the benchmarks, each beside a peer or its limit'
+	@echo 'make docs    docs/reference, written anew from the code'
 	@echo 'make lint    ruff, mypy and the import contracts alone'
 
 install:
@@ -44,6 +45,10 @@ bench: development $(PEERS)/bin/python
 	$(BIN)/python benchmarks/stats_speed.py
 	$(BIN)/python benchmarks/proofs.py
 	PYTHONPATH=. $(PEERS)/bin/python benchmarks/calibration.py
+
+# Tests hold docs/reference against the code: after a new route, command, field or error, run this.
+docs: install
+	$(BIN)/python -m web.reference
 
 # Writes the lock files anew from pyproject.toml (needs uv).
 lock:

@@ -37,6 +37,7 @@ from flags.revisions import load_flag_set, lock_all_environments, lock_environme
 from flags.sentence import describe
 from flags.sources import load_source
 from flags.staging import Blocked, blocked_by, overrule
+from flags.telling import tell_of_change
 from flags.workspace import State, Workspace
 from flags.writing import Writer, bump_versions
 
@@ -200,9 +201,21 @@ def apply_change(
             blocked = [each for there in moved for each in blocked_by(session, there, now=now)]
             overrule(session, environment, change, blocked, allowed=may_override, by=actor, now=now)
     published = Writer(session, workspace, change, actor, now).write(environment, others)
-    return _result(
+    result = _result(
         workspace, environment, flags, segments, published.get(environment.key), published
     )
+    tell_of_change(
+        session,
+        environment,
+        change,
+        before=result.before,
+        after=result.after,
+        segments=segments,
+        published=result.published,
+        actor=actor,
+        now=now,
+    )
+    return result
 
 
 def preview_change(

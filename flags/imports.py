@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from flags import notices
 from flags.actor import Actor
 from flags.approvals import require_approvals
 from flags.audit import append
@@ -202,8 +203,25 @@ class _Writer:
                 self._record(
                     other, "create_flag", f"flag:{key}", None, elsewhere, published[other.key]
                 )
+        self._tell(published)
         self.session.flush()
         return published
+
+    def _tell(self, published: dict[str, int]) -> None:
+        here, did = self.plan.environment, self.outcome
+        counts = f"{len(did.created)} new flags, {len(did.updated)} changed"
+        notices.write(
+            self.session,
+            "flag.changed",
+            f"{notices.who(self.actor)} imported flags into {here.key}: {counts}.",
+            project_id=here.project_id,
+            environments=list(published),
+            actor=self.actor,
+            resource=f"environment:{here.key}",
+            reason=self.comment,
+            facts={"did": ["import"], "revision": published[here.key]},
+            now=self.now,
+        )
 
     def _create(self, flag: FlagCopy, environments: list[Environment]) -> None:
         row = FlagRow(

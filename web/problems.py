@@ -55,7 +55,7 @@ STATUS_BY_ERROR: Mapping[type[Exception], int] = {
     FlagstoneError: 400,
 }
 
-_CODE_BY_STATUS = {
+CODE_BY_STATUS: Mapping[int, str] = {
     400: "invalid_input",
     404: "not_found",
     405: "method_not_allowed",
@@ -102,7 +102,7 @@ class Problem:
 
 def problem_of(error: Exception) -> Problem:
     """Turn any exception into a problem; what nobody foresaw is logged and gets an incident id."""
-    status = _status_of(type(error))
+    status = status_of(type(error))
     if isinstance(error, FlagSetError):
         return Problem(400, "invalid_flag_set", error.message, error.path or None, error.hint)
     if isinstance(error, FlagstoneError) and status is not None:
@@ -132,7 +132,8 @@ def problem_of(error: Exception) -> Problem:
     )
 
 
-def _status_of(kind: type[Exception]) -> int | None:
+def status_of(kind: type[Exception]) -> int | None:
+    """Return the status of an error class by its nearest base in the table; None: unforeseen."""
     for base in kind.__mro__:
         if base in STATUS_BY_ERROR:
             return STATUS_BY_ERROR[base]
@@ -164,7 +165,7 @@ def _problem_of_http(error: HTTPException) -> Problem:
         hint = "at most 1 MiB"
     # The framework's own answer knows headers such as Allow; only its HTML is dropped.
     headers = {k: v for k, v in error.get_headers() if k.lower() in {"allow", "retry-after"}}
-    code = _CODE_BY_STATUS.get(status, "http_error")
+    code = CODE_BY_STATUS.get(status, "http_error")
     return Problem(status, code, detail, None, hint, headers)
 
 

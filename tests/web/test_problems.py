@@ -77,7 +77,7 @@ def test_every_class_of_error_is_in_the_table() -> None:
     while waiting:
         error_class = waiting.pop()
         waiting.extend(error_class.__subclasses__())
-        assert problems._status_of(error_class) is not None
+        assert problems.status_of(error_class) is not None
 
 
 def test_field_and_hint_are_said_where_there_is_something_to_say(app: Flask) -> None:

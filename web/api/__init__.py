@@ -28,6 +28,7 @@ from web.api import (
     tokens,
     undo,
     unscheduled,
+    webhooks,
 )
 from web.api.blueprint import blueprint
 
@@ -60,4 +61,5 @@ __all__ = [
     "tokens",
     "undo",
     "unscheduled",
+    "webhooks",
 ]

@@ -13,6 +13,7 @@ from flags import change_requests, services
 from flags.changes import Change, ChangeResult, apply_change, parse_change, preview_change
 from flags.drafts import FlagDraft
 from flags.errors import InvalidInputError
+from flags.filters import MAX_FILTER_LENGTH
 from flags.plain import MAX_COMMENT_LENGTH
 from flags.services import FlagInEnvironment, FlagView, SegmentView
 from web.api.audit import HistoryQuery, entry_page
@@ -25,6 +26,7 @@ from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_object, read_query
 from web.contract import Document, gives, takes, waits
+from web.flag_search import search_flags
 from web.transactions import now, reading, transaction
 
 _INSTRUCTION_BY_VERB = {"on": "turn_on", "off": "turn_off", "kill": "kill", "unkill": "unkill"}
@@ -35,6 +37,7 @@ FLAG_DRAFT = Document(
     FlagDraft,
     {"properties": {"comment": {"type": "string", "maxLength": MAX_COMMENT_LENGTH}}},
 )
+FILTER = 'Such as owner:me state:ramping changed:<1d -is:archived "new page".'
 CHANGE = Document(
     "Change",
     "Instructions that are done together or not at all. A flag beside them stands for every "
@@ -45,9 +48,9 @@ CHANGE = Document(
 
 
 class FlagQuery(PageQuery):
-    """Which flags: words that occur in them, archived ones or not, one environment or all."""
+    """Which flags, by the filter language; archived ones or not; one environment or all."""
 
-    filter: Annotated[str, Field(max_length=200)] = ""
+    filter: Annotated[str, Field(max_length=MAX_FILTER_LENGTH, description=FILTER)] = ""
     archived: bool = False
     environment: Annotated[str, Field(max_length=64)] | None = None
 
@@ -63,22 +66,22 @@ class CommentBody(Body):
 @takes(query=FlagQuery)
 @gives(list_of(FLAG))
 def list_flags(project_key: str) -> ResponseReturnValue:
-    """List flags by key, a page at a time."""
+    """List flags, by key unless ``sort:changed`` is asked for, a page at a time."""
     query = read_query(FlagQuery)
     with reading() as session:
         if query.environment is not None:
             services.get_environment(session, project_key, query.environment)
-        views = services.list_flags(
+        found = search_flags(
             session,
             project_key,
+            query.filter,
+            environment_key=query.environment,
             archived=query.archived,
-            search=query.filter,
             after=query.after(),
-            limit=query.limit + 1,
+            limit=query.limit,
         )
-    shown, more = views[: query.limit], len(views) > query.limit
-    items = [_flag(view, only=query.environment) for view in shown]
-    return document(page(items, shown[-1].key if more else None))
+    items = [_flag(view, only=query.environment) for view in found.flags]
+    return document(page(items, found.next_after))
 
 
 @blueprint.post("/projects/<project_key>/flags")

@@ -491,3 +491,37 @@ REQUEST = shape(
     resolved_at=maybe(INSTANT),
     version=WHOLE,
 )
+WEBHOOK = shape(
+    "Webhook",
+    id=WHOLE,
+    name=TEXT,
+    url=TEXT,
+    form={"enum": ["full", "slack"]},
+    environments=TEXTS,
+    kinds=TEXTS,
+    enabled=YES_OR_NO,
+    disabled_because=TEXT,
+    failing_since=maybe(INSTANT),
+    previous_secret_until=maybe(INSTANT),
+    created_by=TEXT,
+    created_at=INSTANT,
+    version=WHOLE,
+)
+NEW_WEBHOOK = extended(WEBHOOK, "NewWebhook", secret=TEXT)
+DELIVERY = shape(
+    "Delivery",
+    id=WHOLE,
+    message_id=TEXT,
+    kind=TEXT,
+    sentence=TEXT,
+    at=INSTANT,
+    state={"enum": ["waiting", "delivered", "given_up"]},
+    next_at=maybe(INSTANT),
+    ended_at=maybe(INSTANT),
+    attempts={
+        "type": "array",
+        "items": shape(
+            "Attempt", at=INSTANT, duration_ms=WHOLE, status=maybe(WHOLE), error=TEXT, answer=TEXT
+        ),
+    },
+)

@@ -41,6 +41,7 @@ from web.cli import (
     requests,
     sources,
     unscheduled,
+    webhooks,
 )
 from web.cli.context import Invocation
 from web.cli.output import CommandError, Output
@@ -117,6 +118,7 @@ main.add_command(flags.flags)
 flags.flags.add_command(environments.promote_flag)
 main.add_command(environments.environments)
 main.add_command(changes.changes)
+main.add_command(webhooks.webhooks)
 main.add_command(evaluate.evaluate)
 main.add_command(compare.compare)
 main.add_command(imports.import_flags)

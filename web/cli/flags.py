@@ -32,7 +32,7 @@ def flags() -> None:
 
 
 @flags.command(name="list")
-@click.option("--filter", "text", help="only flags that mention this")
+@click.option("--filter", "text", help="words, or such as: owner:me state:killed changed:<1d")
 @click.option("--archived", is_flag=True, help="those in the archive instead")
 @environment_option
 @pass_invocation

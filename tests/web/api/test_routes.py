@@ -19,6 +19,7 @@ from flags.audit import verify_chain
 from flags.database import Database
 from tests.web.api.conftest import Person
 from tests.web.api.documented import Answers
+from tests.web.api.webhook_walk import a_webhook_from_first_to_last
 from web.app import create_flask_app
 from web.auth.guard import needed_role
 from web.settings import Settings
@@ -132,6 +133,7 @@ def test_every_route_works(service: Any) -> None:
     requests_and_money(service.caller("editor"))
     a_release_from_first_to_last(service)
     changes_that_wait(service)
+    a_webhook_from_first_to_last(service.caller("admin"))
     the_documentation(service.caller("viewer"))
     assert visits.seen == set(routes(service.app))
     assert answers.faults == []

@@ -34,6 +34,10 @@ REQUIRED = {
     *(f"metrics {verb}" for verb in ("list", "show", "set", "archive")),
     *("event-types list", "event-types set"),
     *(
+        f"webhooks {verb}"
+        for verb in ("list", "create", "update", "delete", "rotate", "test", "log", "replay")
+    ),
+    *(
         f"changes {verb}"
         for verb in ("list", "show", "edit", "approve", "decline", "withdraw", "apply")
     ),

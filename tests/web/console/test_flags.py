@@ -53,7 +53,7 @@ def test_a_search_finds_words_and_gives_a_fragment_to_htmx(small_console: Any) -
     assert fragment.headers["Vary"] == "HX-Request"
     restored = {"HX-Request": "true", "HX-History-Restore-Request": "true"}
     assert "<html" in viewer.get(f"{HERE}/flags", headers=restored).get_data(as_text=True)
-    assert "No flag mentions “%_'”" in viewer.page(f"{HERE}/flags?filter=%25_'").words
+    assert "No flag matches “%_'”" in viewer.page(f"{HERE}/flags?filter=%25_'").words
 
 
 def test_the_first_visit_says_how_to_begin(bare_console: Any) -> None:

@@ -1,0 +1,41 @@
+"""``settings.md``: what an operator may set, as ``web/settings.py`` documents it."""
+
+from __future__ import annotations
+
+import re
+
+import web.settings
+from web.reference.markdown import code, page, table
+
+_VARIABLE = re.compile(r"^    (FLAGSTONE_[A-Z_]+)\s+(.*)$")
+
+
+def variables() -> dict[str, str]:
+    """Give every variable with what the module's docstring says of it."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in (web.settings.__doc__ or "").splitlines():
+        named = _VARIABLE.match(line) or re.match(r"^    (FLAGSTONE_[A-Z_]+)()$", line)
+        if named:
+            name = named[1]
+            found[name] = named[2].strip()
+        elif name and line.startswith(" " * 8):
+            found[name] = f"{found[name]} {line.strip()}".strip()
+    return found
+
+
+def settings_page() -> str:
+    """Write the page."""
+    rows = []
+    for name, text in variables().items():
+        says, _, default = text.rpartition("; ")
+        rows.append([code(name), says or text, default if says else ""])
+    return page(
+        "Settings",
+        "`web/settings.py`",
+        "Read once, at the start, by `flagstone serve`, `flagstone worker` and `flagstone db`. All "
+        "processes of one installation get the same ones. What cannot be used is refused by name.",
+        table(["variable", "is", "unless set"], rows),
+        "The command line reads `FLAGSTONE_URL`, `FLAGSTONE_TOKEN`, `FLAGSTONE_PROJECT` and "
+        "`FLAGSTONE_ENVIRONMENT` ([cli.md](cli.md)).",
+    )
