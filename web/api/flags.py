@@ -22,8 +22,9 @@ from web.api.changes import request_document
 from web.api.idempotency import idempotent
 from web.api.render import Expected, PageQuery, document, expected, page, with_revision
 from web.api.shapes import AUDIT_ENTRY, CHANGED, FLAG, PUBLISHED_FLAG, SEGMENT, WAITING, list_of
-from web.auth.guard import current_caller, needs, who_and_when, writing
+from web.auth.guard import needs, who_and_when, writing
 from web.auth.roles import Role
+from web.auth.scope import may_override, require_for_change
 from web.body import Body, Query, read_body, read_object, read_query
 from web.contract import Document, gives, takes, waits
 from web.flag_search import search_flags
@@ -165,7 +166,7 @@ def get_history(project_key: str, flag_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/projects/<project_key>/changes")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(body=CHANGE, if_match="flag")
 @gives(CHANGED, etag=True)
@@ -182,6 +183,8 @@ def change_flags(project_key: str) -> ResponseReturnValue:
 
 def carry_out(project_key: str, environment_key: str, change: Change) -> ResponseReturnValue:
     """Do with a change what its mode says, and answer."""
+    with reading() as session:
+        require_for_change(session, project_key, environment_key, change)
     if change.mode == "preview":
         wanted = expected()
         if wanted.flag_version is not None:
@@ -259,7 +262,7 @@ def _apply(project_key: str, environment_key: str, change: Change) -> ResponseRe
             change,
             expected_version=wanted.revision,
             expected_flag_versions=_of_flags(wanted, change),
-            may_override=current_caller().role.covers(Role.ADMIN),
+            may_override=may_override(session, project_key, environment_key, change),
             **who_and_when(),
         )
         environment = services.get_environment(session, project_key, environment_key)

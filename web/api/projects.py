@@ -60,10 +60,11 @@ class ProtectionBody(Body):
 def list_projects() -> ResponseReturnValue:
     """List the projects that the caller may see."""
     read_query(Query)
-    only = current_caller().project_id
+    rights = current_caller().rights
     with reading() as session:
         projects = services.list_projects(session)
-    return document(page([_project(p) for p in projects if only in {None, p.id}], None))
+    seen = [p for p in projects if rights.highest_in(p.id or 0).covers(Role.VIEWER)]
+    return document(page([_project(p) for p in seen], None))
 
 
 @blueprint.post("/projects")

@@ -34,12 +34,14 @@ from web.cli import (
     layers,
     ledger,
     local,
+    members,
     metrics,
     plan,
     policies,
     releases,
     requests,
     sources,
+    tokens,
     unscheduled,
     webhooks,
 )
@@ -130,6 +132,8 @@ main.add_command(releases.releases)
 main.add_command(instances.instances)
 main.add_command(events.events)
 main.add_command(layers.layers)
+main.add_command(members.members)
+main.add_command(tokens.tokens)
 main.add_command(holdout.holdout)
 main.add_command(contexts.contexts)
 main.add_command(sources.sources)

@@ -16,8 +16,9 @@ from flags.errors import FlagstoneError, InvalidInputError
 from flags.models import Environment
 from flags.plain import MAX_INSTRUCTIONS
 from flags.services import list_environments
-from web.auth.guard import current_caller, needs, who_and_when, writing
+from web.auth.guard import needs, who_and_when, writing
 from web.auth.roles import Role
+from web.auth.scope import may_override, require_for_change
 from web.console.base import back_to, blueprint, place, show, status_of
 from web.console.effects import shown_effect
 from web.transactions import now, reading, transaction
@@ -45,6 +46,7 @@ def promote_differences(project_key: str, environment_key: str) -> ResponseRetur
         change = _change(form, picks)
         form["picks"] = json.dumps(picks)
         with reading() as session:
+            require_for_change(session, *here, change)
             silent = place(session, *here).production and not change.comment.strip()
             preview = None
             if silent or not form.get("confirmed"):
@@ -71,7 +73,7 @@ def promote_differences(project_key: str, environment_key: str) -> ResponseRetur
                 *here,
                 change,
                 expected_version=expected,
-                may_override=current_caller().role.covers(Role.ADMIN),
+                may_override=may_override(session, *here, change),
                 **who_and_when(),
             )
     except FlagstoneError as error:

@@ -17,9 +17,11 @@ from flags.diff import differences
 from flags.errors import FlagstoneError
 from flags.models import AuditEntry
 from flags.ranges import read_split
+from flags.receipts import receipt_of
 from flags.words import describe_condition
 from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
+from web.auth.scope import may_override, require_for_change
 from web.console.base import (
     back_to,
     blueprint,
@@ -61,6 +63,8 @@ def change_flag(
     here = (project_key, environment_key)
     try:
         change = _change(*here, flag_key, form)
+        with reading() as session:
+            require_for_change(session, *here, change)
         if change.mode != "apply":
             return _wait(*here, flag_key, change, form)
         guarded = _needs_approval(*here) and not is_protective(change)
@@ -78,7 +82,7 @@ def change_flag(
                 *here,
                 change,
                 expected_flag_versions=_seen(form, flag_key),
-                may_override=current_caller().role.covers(Role.ADMIN),
+                may_override=may_override(session, *here, change),
                 **who_and_when(),
             )
     except FlagstoneError as error:
@@ -104,7 +108,10 @@ def _change(
             services.get_environment(session, project_key, environment_key)
             flag = services.get_flag(session, project_key, flag_key)
             document = flag.environments[environment_key].document
-    instruction = instruction_of(form, document)
+    instructions = [instruction_of(form, document)]
+    if form.get("turn_on") == "yes":
+        # Launching an idle flag is one step for people: on, and only for these.
+        instructions.append({"do": "turn_on"})
     mode = form.get("mode") or "apply"
     at = form.get("at", "").strip() if mode != "apply" else ""
     return changes.parse_change(
@@ -115,7 +122,7 @@ def _change(
             # A browser's field for a time knows no zone; its label says UTC.
             **({"at": f"{at}Z"} if at else {}),
             "flag": flag_key,
-            "instructions": [instruction],
+            "instructions": instructions,
         }
     )
 
@@ -190,6 +197,10 @@ def _page(
             states=request_rows.WAITING,
             flag_key=flag_key,
         )
+        news = _news(history)
+        receipt = None
+        if isinstance(news, AuditEntry) and news.revision is not None and environment_id:
+            receipt = receipt_of(session, environment_id, news.revision, now=now())
     newest = history[0].id if history else 0
     version = version_of(newest, flag.version, *(each.version for each in experiments))
     version = "-".join([version, *(f"{each.id}.{each.version}" for each in waiting)])
@@ -216,7 +227,8 @@ def _page(
         effect=None if preview is None or preview.effect is None else shown_effect(preview.effect),
         elsewhere={} if preview is None else preview.elsewhere,
         resent={k: v for k, v in (form or {}).items() if k not in _NOT_RESENT},
-        news=_news(history),
+        news=news,
+        receipt=receipt,
         form=form or {},
         project_key=project_key,
         environment_key=environment_key,

@@ -25,7 +25,7 @@ _PLACE = "/projects/<project_key>/environments/<environment_key>"
 
 
 @blueprint.get(f"{_PLACE}/new-flag")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def new_flag(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Ask for a flag."""
     form = {"type": "boolean", "key": request.args.get("key", "")}
@@ -33,7 +33,7 @@ def new_flag(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post(f"{_PLACE}/new-flag")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def create_flag(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Create a flag; it is off everywhere."""
     form = request.form.to_dict()

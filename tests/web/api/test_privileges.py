@@ -32,6 +32,7 @@ VALUES = {
     "number": "1",
     "token_id": "1",
     "member_id": "1",
+    "email": "nobody@example.org",
 }
 MANAGED = ("/members", "/tokens", "/webhooks", "/kill-hooks")
 LADDER = [None, Role.VIEWER, Role.EDITOR, Role.APPROVER, Role.ADMIN]

@@ -13,6 +13,8 @@ PAGES = {
     "console.new_flag": f"{HERE}/new-flag",
     "console.show_flag": f"{HERE}/flags/checkout",
     "console.show_revision": f"{HERE}/revisions/2",
+    "console.show_instances": f"{HERE}/instances",
+    "console.show_receipt": f"{HERE}/receipts/2",
     "console.list_experiments": f"{HERE}/experiments",
     "console.new_experiment": f"{HERE}/new-experiment",
     "console.new_release": f"{HERE}/new-release",
@@ -30,6 +32,7 @@ PAGES = {
     "console.show_ledger": f"{HERE}/ledger",
     "console.show_outcomes": f"{HERE}/outcomes",
     "console.list_layers": f"{HERE}/layers",
+    "console.list_people": f"{HERE}/people",
     "console.list_keys": f"{HERE}/keys",
     "console.show_audit": f"{HERE}/audit",
     "console.ask_what_somebody_gets": f"{HERE}/who?flag=checkout",
@@ -48,6 +51,8 @@ OTHERS = {
     "console.download_report": f"{HERE}/experiments/one-page/report.html",
 }
 POSTS = {
+    "console.set_role": f"{HERE}/people",
+    "console.rotate_key": f"{HERE}/keys/1/rotate",
     "console.create_flag": f"{HERE}/new-flag",
     "console.edit_change": f"{HERE}/changes/1/edit",
     "console.judge_change": f"{HERE}/changes/1/approve",
@@ -136,7 +141,7 @@ def test_a_header_that_is_no_good_is_refused_and_not_sent_around_in_circles(shop
 def test_a_viewer_reads_and_finds_no_form_that_changes_anything(shop: Any, path: str) -> None:
     viewer = shop.person("viewer")
     forms = ("new_flag", "new_experiment", "new_release", "new_policy", "edit_policy")
-    shut = {PAGES[f"console.{name}"] for name in (*forms, "list_keys")}
+    shut = {PAGES[f"console.{name}"] for name in (*forms, "list_keys", "list_people")}
     page = viewer.page(path, 403 if path in shut else 200)
     sent = {form.action for form in page.forms if form.method == "post"}
     assert sent - set(QUESTIONS.values()) == {"/logout"}
