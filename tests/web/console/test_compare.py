@@ -97,9 +97,7 @@ def test_what_must_be_on_elsewhere_first_is_said_and_overridden(small_console: C
     shown = admin.follow(admin.press(settings, "Save", wanted))
     assert "on in staging first, for 24 h" in shown.words.replace("\n", " ")
     assert admin.press(settings, "Save", {"after_hours": "soon"}).status_code == 400
-    on = {"do": "add_rule", "variant": "on", "share": "10"}
-    form = editor.page(flag).form("Add rule")
-    editor.send(flag, form, {**on, "comment": "x"})
+    small_console.change("checkout", {"do": "set_default", "variant": "on"})
     page = Page(editor.send(flag, editor.page(flag).form("Turn on"), {"preview": "yes"}).text)
     assert "only after the same was on in staging for 24 hours" in page.words
     assert "Apply it all the same" not in page.words
