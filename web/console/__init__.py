@@ -23,6 +23,7 @@ from web.console import (
     report,
     requests,
     unscheduled,
+    webhooks,
     who,
     words,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "report",
     "requests",
     "unscheduled",
+    "webhooks",
     "who",
     "words",
 ]

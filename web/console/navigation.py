@@ -60,6 +60,7 @@ ENTRIES = (
     Entry("environment", "Environment", "console.show_environment", _SETUP),
     Entry("people", "People", "console.list_people", _SETUP, Role.ADMIN, of_project=True),
     Entry("keys", "Keys", "console.list_keys", _SETUP, Role.ADMIN, of_project=True),
+    Entry("webhooks", "Webhooks", "console.list_webhooks", _SETUP, Role.ADMIN, of_project=True),
 )
 FIRST = ENTRIES[0].endpoint
 _BY_KEY = {each.key: each.endpoint for each in ENTRIES}
