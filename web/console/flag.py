@@ -21,7 +21,7 @@ from flags.receipts import receipt_of
 from flags.words import describe_condition
 from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
-from web.auth.scope import require_for_change
+from web.auth.scope import may_override, require_for_change
 from web.console.base import (
     back_to,
     blueprint,
@@ -41,7 +41,7 @@ _HISTORY = 30
 # A kill is among the newest entries, unless a killed flag was edited very often since.
 _DEEP_HISTORY = 1000
 _NEWS_FOR = dt.timedelta(minutes=1)
-_NOT_RESENT = frozenset({"csrf_token", "comment", "preview", "version", "mode", "at"})
+_NOT_RESENT = frozenset({"csrf_token", "comment", "preview", "version", "mode", "at", "override"})
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
 
 
@@ -83,6 +83,7 @@ def change_flag(
                 *here,
                 change,
                 expected_flag_versions=_seen(form, flag_key),
+                may_override=may_override(session, *here, change),
                 **who_and_when(),
             )
     except FlagstoneError as error:
@@ -118,6 +119,7 @@ def _change(
         {
             "comment": form.get("comment", ""),
             "mode": mode,
+            "override": form.get("override", "") if mode == "apply" else "",
             # A browser's field for a time knows no zone; its label says UTC.
             **({"at": f"{at}Z"} if at else {}),
             "flag": flag_key,
