@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-.PHONY: help install development demo test bench docs lint lock clean
+.PHONY: help install development demo test bench docs screenshots lint lock clean
 VENV := .venv
 BIN := $(VENV)/bin
 # The folder of the running interpreter decides; an activated environment must not leak in.
@@ -9,6 +9,7 @@ help:
 	@echo 'make demo    a small shop under experiment, live, in about two minutes (ARGS="--seconds 120 --no-browser")'
 	@echo 'make test    lint, types, import contracts and every test, on SQLite, PostgreSQL and Chromium'
 	@echo 'make bench   the benchmarks, each beside a peer or its limit'
+	@echo 'make screenshots  a picture of every page, in light, dark and on a phone, into screenshots/'
 	@echo 'make docs    docs/reference, written anew from the code'
 	@echo 'make lint    ruff, mypy and the import contracts alone'
 
@@ -44,7 +45,11 @@ bench: development $(PEERS)/bin/python
 	$(BIN)/python benchmarks/intake.py
 	$(BIN)/python benchmarks/stats_speed.py
 	$(BIN)/python benchmarks/proofs.py
+	$(BIN)/python benchmarks/newcomer.py
 	PYTHONPATH=. $(PEERS)/bin/python benchmarks/calibration.py
+
+screenshots: development
+	PYTHONPATH=.:sdk $(BIN)/python -m tests.web.pages.screenshots $(ARGS)
 
 # Tests hold docs/reference against the code: after a new route, command, field or error, run this.
 docs: install

@@ -1,11 +1,11 @@
-"""Who does something: a person, a program with a token, or the service itself."""
+"""Who does something: a person, a program with a token, an alert's hook, the service itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-ActorKind = Literal["user", "token", "system"]
+ActorKind = Literal["user", "token", "hook", "system"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from flags import notices
 from flags.actor import Actor
 from flags.chains import FLAG_SET, HASHED, START, BrokenEntry, check_entries, entry_hash
 from flags.errors import InvalidInputError, NotFoundError, NotInvertibleError
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 PAGE = 500
+_WITH_OWN_NOTICE = frozenset({"flag", "segment", "change"})
 _UNREADABLE = (ValueError, TypeError, AttributeError, sa.exc.OperationalError)
 
 
@@ -54,6 +56,7 @@ def append(
     after: Any = None,
     comment: str = "",
     revision: int | None = None,
+    tells: bool = True,
     now: dt.datetime,
 ) -> AuditEntry:
     """Add an entry at the end of its chain.
@@ -67,6 +70,9 @@ def append(
         What was done, to what: ``turn_on``, ``flag:checkout``.
     before, after : JSON
         The changed fields (:func:`flags.diff.differences`); ``None`` where there was nothing.
+    tells : bool
+        Whether a notice is written too; not where the caller writes one in better words. What is
+        done to flags, segments and waiting changes always has one of its own.
     """
     if environment_id is None:
         session.execute(
@@ -101,7 +107,27 @@ def append(
     )
     entry.hash = entry_hash(entry_document(entry))
     session.add(entry)
+    kind = resource.partition(":")[0]
+    if tells and kind not in _WITH_OWN_NOTICE:
+        notices.write(
+            session,
+            "experiment.changed" if kind == "experiment" else "project.changed",
+            f"{notices.who(actor)}: {action.replace('_', ' ')} ({resource.replace(':', ' ', 1)}).",
+            project_id=project_id,
+            environments=_environment_keys(session, environment_id),
+            actor=actor,
+            resource=resource,
+            reason=comment,
+            facts={"did": [action]},
+            now=now,
+        )
     return entry
+
+
+def _environment_keys(session: Session, environment_id: int | None) -> list[str]:
+    if environment_id is None:
+        return []
+    return [session.exec(select(Environment.key).where(Environment.id == environment_id)).one()]
 
 
 def _published(session: Session, environment_id: int | None, revision: int | None) -> str | None:

@@ -16,11 +16,12 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from flags import notices
 from flags.actor import Actor
 from flags.approvals import require_approvals
 from flags.audit import append
 from flags.diff import differences
-from flags.errors import NotFoundError, VersionConflictError
+from flags.errors import NotFoundError, NotYetElsewhereError, VersionConflictError
 from flags.import_plan import ImportPlan, plan_import
 from flags.models import Environment, FlagEnvironment, FlagRow, SegmentRow
 from flags.publish import flag_set_document, load_flags, load_segments, publish, validate
@@ -115,6 +116,12 @@ def import_flag_set(
         0,
         hint="import where no approval is needed, and ask for each change from there",
     )
+    if here.after is not None:
+        raise NotYetElsewhereError(
+            f"what serves more in {here.key!r} must have been on in {here.after!r} first",
+            field="environment",
+            hint=f"import into {here.after!r}, and promote from there",
+        )
     published = _Writer(session, plan, outcome, actor, now, comment).write(others)
     return _outcome(plan, published)
 
@@ -196,8 +203,25 @@ class _Writer:
                 self._record(
                     other, "create_flag", f"flag:{key}", None, elsewhere, published[other.key]
                 )
+        self._tell(published)
         self.session.flush()
         return published
+
+    def _tell(self, published: dict[str, int]) -> None:
+        here, did = self.plan.environment, self.outcome
+        counts = f"{len(did.created)} new flags, {len(did.updated)} changed"
+        notices.write(
+            self.session,
+            "flag.changed",
+            f"{notices.who(self.actor)} imported flags into {here.key}: {counts}.",
+            project_id=here.project_id,
+            environments=list(published),
+            actor=self.actor,
+            resource=f"environment:{here.key}",
+            reason=self.comment,
+            facts={"did": ["import"], "revision": published[here.key]},
+            now=self.now,
+        )
 
     def _create(self, flag: FlagCopy, environments: list[Environment]) -> None:
         row = FlagRow(

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from flags.database import UtcDateTime
+from flags.sentence import state_word
 
 
 def version_column() -> sa.Column[int]:
@@ -49,6 +50,9 @@ class Environment(SQLModel, table=True):
     revision: int = 0
     # So many people other than its author must approve a change before it is applied.
     approvals_needed: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    # What serves more here must have been on there for so many hours first (flags.staging).
+    after: str | None = Field(default=None, max_length=64)
+    after_hours: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     # Whether contexts seen in evaluations are kept for previews (flags.context_samples).
     sample_contexts: bool = Field(
         default=True, sa_column=sa.Column(sa.Boolean, nullable=False, server_default=sa.true())
@@ -101,9 +105,20 @@ class FlagEnvironment(SQLModel, table=True):
     flag_id: int = Field(foreign_key="flags.id", index=True)
     environment_id: int = Field(foreign_key="environments.id", index=True)
     state: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    # ``flags.sentence.state_word`` of the state: lists are searched by it.
+    state_word: str = Field(
+        default="off", max_length=16, sa_column_kwargs={"server_default": "off"}
+    )
     flag_version: int = 1
     updated_at: dt.datetime = Field(sa_type=UtcDateTime)
     version: int | None = Field(default=None, sa_column=_flag_environment_version)
+
+
+@sa.event.listens_for(FlagEnvironment, "before_insert")
+@sa.event.listens_for(FlagEnvironment, "before_update")
+def _say_state(_mapper: Any, _connection: Any, row: FlagEnvironment) -> None:
+    """Write the word beside the state that it is of, whoever writes the state."""
+    row.state_word = state_word(row.state)
 
 
 _segment_version = version_column()
@@ -235,6 +250,21 @@ class SdkInstance(SQLModel, table=True):
     defaults_complete: bool = True
 
 
+class FlagActivity(SQLModel, table=True):
+    """Who asked for a flag lately, as the worker last summed it up.
+
+    ``hours`` are exposures by the hour, the newest last; that one is ``last_hour`` (hours since
+    1970). ``evaluated_at`` is when somebody is known to have asked for it.
+    """
+
+    __tablename__: ClassVar[Any] = "flag_activity"
+    environment_id: int = Field(foreign_key="environments.id", primary_key=True)
+    flag_key: str = Field(max_length=256, primary_key=True)
+    hours: list[int] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    last_hour: int
+    evaluated_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
 class SampledContext(SQLModel, table=True):
     """The newest context of one unit that an environment saw, by the unit's place in the sample."""
 
@@ -245,3 +275,35 @@ class SampledContext(SQLModel, table=True):
     )
     context: str = Field(sa_column=sa.Column(sa.Text, nullable=False))
     seen_at: dt.datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class Notice(SQLModel, table=True):
+    """One thing that happened, in plain words: for webhooks, and for people (:mod:`flags.notices`).
+
+    ``environments`` are the keys of those that it is about, the main one first; empty for the whole
+    project. ``facts`` are JSON for programs. While ``waiting`` nobody has given it to the webhooks.
+    """
+
+    __tablename__: ClassVar[Any] = "notices"
+    __table_args__ = (sa.Index("ix_notices_project_id_at", "project_id", "at"),)
+    id: int | None = Field(default=None, primary_key=True)
+    message_id: str = Field(max_length=40, unique=True)
+    project_id: int = Field(foreign_key="projects.id")
+    environments: list[str] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    kind: str = Field(max_length=32)
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    actor: str
+    resource: str
+    sentence: str = Field(sa_column=sa.Column(sa.Text, nullable=False))
+    reason: str = Field(sa_column=sa.Column(sa.Text, nullable=False))
+    facts: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    waiting: bool = Field(default=True, index=True)
+
+
+class NoticeReader(SQLModel, table=True):
+    """Up to which notice somebody has read what happens in a project."""
+
+    __tablename__: ClassVar[Any] = "notice_readers"
+    project_id: int = Field(foreign_key="projects.id", primary_key=True)
+    person: str = Field(max_length=320, primary_key=True)
+    read_up_to: int

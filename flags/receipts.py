@@ -17,6 +17,7 @@ from flags.heartbeats import SILENT_AFTER
 from flags.models import Environment, Revision, SdkInstance
 
 MAX_NAMED = 20
+_MAX_SHOWN = 3
 STANDINGS = ("applied", "behind", "without_flags", "silent")
 
 
@@ -81,6 +82,28 @@ class Receipt:
         """Whether every living client serves the revision or a newer one."""
         return not self.waiting
 
+    @property
+    def sentence(self) -> str:
+        """Say who serves the revision, and who is waited for."""
+        if not self.living:
+            said = "No SDK was heard of here lately, so nobody serves it yet."
+        elif self.converged:
+            everybody = f"all {self.living} instances" if self.living > 1 else "the one instance"
+            said = f"Served by {everybody}."
+        else:
+            said = (
+                f"Served by {self.instances['applied']} of {self.living} "
+                f"instance{'s' if self.living > 1 else ''}; "
+                f"waiting for {_names(self.stragglers, self.waiting)}."
+            )
+        unheard = self.instances["silent"]
+        if unheard:
+            said += (
+                f" Not heard of for {SILENT_AFTER.seconds} s, and may still serve what "
+                f"{'it' if unheard == 1 else 'they'} had: {_names(self.silent, unheard)}."
+            )
+        return said
+
     def document(self, seconds: float) -> dict[str, Any]:
         """Write it as plain JSON; ``seconds`` is how long it took, or was waited for."""
         return {
@@ -92,6 +115,12 @@ class Receipt:
             "stragglers": [each.document() for each in self.stragglers],
             "silent": [each.document() for each in self.silent],
         }
+
+
+def _names(clients: tuple[Straggler, ...], count: int) -> str:
+    shown = [each.name for each in clients[:_MAX_SHOWN]]
+    more = count - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def receipt_of(

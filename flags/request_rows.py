@@ -22,6 +22,7 @@ from flags.errors import InvalidInputError, NotFoundError, StateError, VersionCo
 from flags.models import ChangeRequest, Environment
 from flags.revisions import lock_environment
 from flags.services import get_environment_by_id, get_project
+from flags.telling import tell_of_step
 
 OPEN, APPROVED, APPLIED = "open", "approved", "applied"
 DECLINED, WITHDRAWN = "declined", "withdrawn"
@@ -326,3 +327,4 @@ def record(
         revision=revision,
         now=now,
     )
+    tell_of_step(session, request, action, actor, comment, now)

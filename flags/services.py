@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
+from flags import notices
 from flags.actor import Actor
 from flags.audit import append, entries
 from flags.drafts import FlagDraft, parse_draft
@@ -274,6 +275,18 @@ def create_flag(
             revision=revision.number,
             now=now,
         )
+    notices.write(
+        session,
+        "flag.created",
+        f"{notices.who(actor)} made the flag {flag.key}; it is off everywhere.",
+        project_id=project.id,
+        environments=[each.key for each in environments],
+        actor=actor,
+        resource=f"flag:{flag.key}",
+        reason=comment,
+        facts={"did": ["create_flag"], "type": flag.type, "owner": flag.owner},
+        now=now,
+    )
     session.flush()
     return get_flag(session, project_key, flag.key)
 
@@ -295,20 +308,16 @@ def list_flags(
     project_key: str,
     *,
     archived: bool | None = False,
-    search: str = "",
-    after: str | None = None,
     limit: int | None = None,
 ) -> list[FlagView]:
-    """Give flags by key.
+    """Give flags by key; by a filter they are found in :mod:`flags.finding`.
 
     Parameters
     ----------
     archived : bool or None
         Only those that are (not) archived; ``None`` for all.
-    search : str
-        Words that all occur in the key, the name, the description or the owner.
-    after, limit : str, int, optional
-        A page: the last key of the one before, and how many.
+    limit : int, optional
+        How many at most.
     """
     project = get_project(session, project_key)
     query = (
@@ -319,23 +328,15 @@ def list_flags(
     )
     if archived is not None:
         query = query.where(col(FlagRow.archived) == archived)
-    if after is not None:
-        query = query.where(col(FlagRow.key) > after)
-    for word in search.split():
-        query = query.where(
-            sa.or_(
-                *(
-                    column.icontains(word, autoescape=True)
-                    for column in (
-                        col(FlagRow.key),
-                        col(FlagRow.name),
-                        col(FlagRow.description),
-                        col(FlagRow.owner),
-                    )
-                )
-            )
-        )
     return views_of(session, list_environments(session, project_key), list(session.exec(query)))
+
+
+def count_flags(session: Session, project_key: str) -> int:
+    """Give how many flags a project has that are not archived."""
+    project = get_project(session, project_key)
+    query = select(sa.func.count()).select_from(FlagRow)
+    here = (FlagRow.project_id == project.id, col(FlagRow.archived).is_(False))
+    return session.exec(query.where(*here)).one()
 
 
 def flag_history(

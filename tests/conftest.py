@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, settings
 # Every table must be known before it is created.
 import experiments.models  # noqa: F401
 import flags.models  # noqa: F401
-import web.auth.models  # noqa: F401
+import web.auth.models
+import web.webhooks.models  # noqa: F401
 from flags.database import Database
 
 # How long an example takes depends on what else the machine does: no property promises a time.

@@ -17,6 +17,7 @@ from flags.database import Database
 from web import problems, security, transactions
 from web.api import blueprint as api_blueprint
 from web.api import limits
+from web.auth import uses
 from web.settings import Settings
 
 MAX_BODY_BYTES = 1 << 20
@@ -106,6 +107,7 @@ def create_flask_app(
     security.register(app)
     app.before_request(_refuse_nul)
     app.before_request(_allow_imports)
+    uses.register(app, database, clock)
     limits.register(app, settings.api_requests_per_minute)
     app.register_blueprint(api_blueprint)
     if console:

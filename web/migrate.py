@@ -31,6 +31,7 @@ import experiments.models
 import experiments.policies.models
 import flags.models
 import web.auth.models
+import web.webhooks.models
 from flags.database import Database, UtcDateTime, normalise_url
 
 # To import a module of tables is to make its tables known to the metadata.
@@ -40,6 +41,7 @@ MODELS = (
     experiments.catalogue.models,
     experiments.policies.models,
     web.auth.models,
+    web.webhooks.models,
 )
 # Any number will do, as long as nothing else on the server uses it: "flagston" in ASCII.
 _ADVISORY_LOCK = 0x666C616773746F6E

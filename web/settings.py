@@ -18,6 +18,8 @@
     FLAGSTONE_API_REQUESTS_PER_MINUTE
                                requests of the management API that one key or person may make of
                                one web process, 0 for any number; 3000
+    FLAGSTONE_WEBHOOK_NETWORKS networks that webhooks may reach although they are not public, also
+                               without TLS, as 10.0.0.0/8, fd00::/8; none
     FLAGSTONE_READY_FILE       written, as JSON, once the service answers; none
 """
 
@@ -35,6 +37,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from flags.errors import FlagstoneError
+from web.webhooks.networks import Network, parse_networks
 
 MAX_WORKERS = 64
 API_REQUESTS_PER_MINUTE = 3000
@@ -75,6 +78,8 @@ class Settings:
     api_requests_per_minute : int
         How many requests of the management API one key or person may make of one web process; 0
         for any number.
+    webhooks_reach : str
+        Comma-separated networks that webhooks may reach although they are not public.
     ready_file : Path, optional
         Gets ``{"url", "port", "pid"}`` once the service answers.
     """
@@ -90,6 +95,7 @@ class Settings:
     public_url: str = ""
     ofrep_requests_per_second: float = 0.0
     api_requests_per_minute: int = API_REQUESTS_PER_MINUTE
+    webhooks_reach: str = ""
     ready_file: Path | None = None
 
     def __post_init__(self) -> None:
@@ -139,6 +145,19 @@ class Settings:
                 field="FLAGSTONE_API_REQUESTS_PER_MINUTE",
                 hint="give a number from 0 (no limit)",
             )
+        try:
+            parse_networks(self.webhooks_reach)
+        except ValueError:
+            raise SettingsError(
+                f"FLAGSTONE_WEBHOOK_NETWORKS is {self.webhooks_reach!r}",
+                field="FLAGSTONE_WEBHOOK_NETWORKS",
+                hint="write networks, as 10.0.0.0/8, fd00::/8",
+            ) from None
+
+    @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """Networks that webhooks may reach although they are not public."""
+        return parse_networks(self.webhooks_reach)
 
     @property
     def events_directory(self) -> Path:
@@ -169,6 +188,7 @@ class Settings:
             api_requests_per_minute=_integer(
                 env, "FLAGSTONE_API_REQUESTS_PER_MINUTE", API_REQUESTS_PER_MINUTE
             ),
+            webhooks_reach=env.get("FLAGSTONE_WEBHOOK_NETWORKS", ""),
             ready_file=Path(ready_file) if ready_file else None,
         )
 
@@ -186,6 +206,7 @@ class Settings:
             "FLAGSTONE_PUBLIC_URL": self.public_url,
             "FLAGSTONE_OFREP_REQUESTS_PER_SECOND": repr(self.ofrep_requests_per_second),
             "FLAGSTONE_API_REQUESTS_PER_MINUTE": str(self.api_requests_per_minute),
+            "FLAGSTONE_WEBHOOK_NETWORKS": self.webhooks_reach,
         }
         if self.ready_file is not None:
             variables["FLAGSTONE_READY_FILE"] = str(self.ready_file)

@@ -9,15 +9,21 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
-from flask import Flask, current_app, g
-from sqlmodel import Session
+import sqlalchemy as sa
+from flask import Flask, current_app, g, request
+from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
+from sqlmodel import Session, SQLModel
 
 from flags.database import Database
+from flags.models import Environment
 
 _DATABASE = "flagstone.database"
 _CLOCK = "flagstone.clock"
+_HIDDEN = "flagstone.hidden_environments"
+# The execution option of a query that must know of every environment.
+SEES_ALL = "flagstone_sees_all"
 
 
 def bind(app: Flask, database: Database, clock: Callable[[], dt.datetime]) -> None:
@@ -45,6 +51,7 @@ def reading() -> Iterator[Session]:
         yield g.write_session
         return
     with current_database().read() as session:
+        hide(session, g.get("hidden_environments", frozenset()))
         yield session
 
 
@@ -60,3 +67,66 @@ def transaction() -> Iterator[Session]:
             yield session
         finally:
             del g.write_session
+        if g.get("is_open"):
+            message = f"{request.endpoint} writes and has not asked in which environment it may"
+            raise UnsettledError(message)
+
+
+class UnsettledError(RuntimeError):
+    """A view writes without having asked for its caller's rights: a mistake of ours."""
+
+
+def leave_open() -> None:
+    """Keep nothing that the view writes until :func:`settle` is called."""
+    g.is_open = True
+
+
+def settle() -> None:
+    """Say that the caller's rights were asked for where the view writes."""
+    g.is_open = False
+
+
+def hide(session: Session, environments: frozenset[int]) -> None:
+    """Let this session, and those for reading of this request, find nothing of environments.
+
+    A list that forgets to ask for rights shows nothing then that it must not. Sessions for writing
+    see everything: what is written must fit to all that is there.
+    """
+    g.hidden_environments = environments
+    if environments:
+        session.info[_HIDDEN] = environments
+
+
+@contextmanager
+def as_seen(session: Session) -> Iterator[None]:
+    """Let a session, though it writes, find for a while only what the caller may know of."""
+    before = session.info.get(_HIDDEN)
+    session.info[_HIDDEN] = g.get("hidden_environments", frozenset())
+    try:
+        yield
+    finally:
+        session.info[_HIDDEN] = before
+
+
+@sa.event.listens_for(Session, "do_orm_execute")
+def _leave_hidden_out(state: ORMExecuteState) -> None:
+    hidden: frozenset[int] | None = state.session.info.get(_HIDDEN)
+    if not hidden or state.execution_options.get(SEES_ALL) or not state.is_select:
+        return
+    if state.is_column_load or state.is_relationship_load:
+        return
+    for table, where in _criteria(hidden):
+        option = with_loader_criteria(table, where, include_aliases=True)
+        state.statement = state.statement.options(option)
+
+
+def _criteria(hidden: frozenset[int]) -> Iterator[tuple[type[Any], sa.ColumnElement[bool]]]:
+    for mapper in SQLModel._sa_registry.mappers:
+        column = mapper.columns.get("environment_id")
+        if mapper.class_ is Environment:
+            yield mapper.class_, mapper.class_.id.not_in(hidden)
+        elif column is not None:
+            own = mapper.class_.environment_id
+            shown = own.not_in(hidden)
+            # What belongs to the project and to none of its environments stays.
+            yield mapper.class_, sa.or_(own.is_(None), shown) if column.nullable else shown

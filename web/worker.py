@@ -1,4 +1,4 @@
-"""The worker: schedules, looks, ramps, care of the event store; the one that imports SciPy.
+"""The worker: schedules, looks, ramps, webhooks, care of the event store; it imports SciPy.
 
 Several may run. A lease with a fence, taken inside :func:`experiments.monitoring.monitor.tick`,
 lets one act.
@@ -23,6 +23,7 @@ logger = logging.getLogger("flagstone.worker")
 TICK_SECONDS = 1.0
 DRAIN_SECONDS = 10.0
 MAX_BACKOFF_SECONDS = 30.0
+SENDING_SECONDS = 2.0
 
 
 def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
@@ -37,9 +38,10 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
     """
     # Imported before the signal handlers are in place: a second or more in which nothing is begun
     # yet, so that a signal may end the process at once.
-    from experiments.monitoring import monitor
+    from experiments.monitoring import activity, monitor
     from experiments.moves import lease
     from experiments.store.opening import open_store
+    from web.webhooks import courier
 
     stop = threading.Event() if stop is None else stop
     with on_request_to_end(stop.set):
@@ -47,11 +49,24 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
         store = open_store(settings.events_place)
         holder = worker_name()
         logger.info("worker %s ticks", holder)
+        sender = courier.Courier(
+            database, public_url=settings.public_url, allowed=settings.webhook_networks
+        )
+        # On its own: looks never wait for a receiver, nor receivers for a look.
+        sending = threading.Thread(
+            target=courier.run,
+            args=(sender, database, holder, stop),
+            kwargs={"is_gone": is_gone},
+            name="flagstone-webhooks",
+            daemon=True,
+        )
+        sending.start()
         failures = 0
         memory = monitor.Memory()
-        next_drain = 0.0
+        next_drain = next_sum = 0.0
         while not stop.is_set():
             now = dt.datetime.now(dt.UTC)
+            held = None
             try:
                 # First: whoever gave a change its time did not mean after the looks.
                 held = lease.acquire(database, holder, now=now, is_gone=is_gone)
@@ -75,6 +90,12 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
                     store.drain(now.timestamp(), keep_since=_kept_since(settings, database, now))
                 except Exception:
                     logger.exception("the event store could not be cleaned up")
+            if held is not None and now.timestamp() >= next_sum:
+                next_sum = now.timestamp() + activity.EVERY_SECONDS
+                try:
+                    activity.sum_up(database, store, held, now=now)
+                except Exception:
+                    logger.exception("who asks for which flag could not be summed up")
             stop.wait(min(TICK_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
         try:
             now = dt.datetime.now(dt.UTC)
@@ -84,6 +105,7 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
                 lease.release(database, held, now=now)
         except Exception:
             logger.exception("the lease could not be given back; it runs out by itself")
+        sending.join(SENDING_SECONDS)
         store.close()
         database.dispose()
 

@@ -24,7 +24,7 @@ from experiments.moves.row import coverage_at, update_row
 from experiments.rules import guard, serving
 from experiments.rules.release_rules import Rollout, Served, grown, rollout_in, served_by
 from experiments.value.entering import note_move
-from flags import audit
+from flags import audit, notices
 from flags.actor import Actor
 from flags.changes import apply_change, parse_change
 from flags.errors import FlagstoneError
@@ -152,9 +152,44 @@ def enact(
             before={"state": before.state.value, "verdict": before.verdict},
             after={"state": after.state.value, "verdict": after.verdict},
             comment=sentence,
+            tells=False,
             now=now,
         )
+        _tell(session, environment, experiment, before, after, actor, now, sentence)
     return record
+
+
+def _tell(
+    session: Session,
+    environment: Environment,
+    experiment: Experiment,
+    before: Position,
+    after: Position,
+    actor: Actor,
+    now: dt.datetime,
+    sentence: str,
+) -> None:
+    kind = "experiment.changed"
+    if after.hold is not None and after.hold != before.hold:
+        kind = "experiment.alarm"
+    if after.verdict is not None and after.verdict != before.verdict:
+        kind = "experiment.verdict"
+    notices.write(
+        session,
+        kind,
+        f"Experiment {experiment.key}: {sentence}",
+        project_id=experiment.project_id,
+        environments=[environment.key],
+        actor=actor,
+        resource=f"experiment:{experiment.key}",
+        facts={
+            "flag": experiment.flag_key,
+            "state": {"before": before.state.value, "after": after.state.value},
+            "verdict": after.verdict.value if after.verdict else None,
+            "hold": after.hold.value if after.hold else None,
+        },
+        now=now,
+    )
 
 
 def _change_flag(

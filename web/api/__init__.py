@@ -18,6 +18,7 @@ from web.api import (
     layers,
     ledger,
     members,
+    memberships,
     metrics,
     policies,
     projects,
@@ -28,6 +29,7 @@ from web.api import (
     tokens,
     undo,
     unscheduled,
+    webhooks,
 )
 from web.api.blueprint import blueprint
 
@@ -50,6 +52,7 @@ __all__ = [
     "layers",
     "ledger",
     "members",
+    "memberships",
     "metrics",
     "policies",
     "projects",
@@ -60,4 +63,5 @@ __all__ = [
     "tokens",
     "undo",
     "unscheduled",
+    "webhooks",
 ]

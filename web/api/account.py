@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from flask import Response, g
 from flask.typing import ResponseReturnValue
 from pydantic import Field
+from sqlmodel import Session
 
-from flags.services import get_project_by_id
+from flags.services import get_project_by_id, list_environments, list_projects
 from web.api.blueprint import blueprint
 from web.api.render import document
 from web.api.shapes import CALLER, SET_UP, SIGNED_IN
@@ -111,7 +112,8 @@ def whoami() -> ResponseReturnValue:
         project = None
         if caller.project_id is not None:
             project = get_project_by_id(session, caller.project_id).key
-    return document(_caller_document(caller, project))
+        may = _may(session, caller)
+    return document(_caller_document(caller, project, may))
 
 
 def user_document(user: User) -> dict[str, Any]:
@@ -126,12 +128,28 @@ def user_document(user: User) -> dict[str, Any]:
     }
 
 
-def _caller_document(caller: Caller, project: str | None) -> dict[str, Any]:
+def _may(session: Session, caller: Caller) -> dict[str, dict[str, Role]]:
+    """Return what the caller may do in each environment that it may know of."""
+    found: dict[str, dict[str, Role]] = {}
+    for project in list_projects(session):
+        if caller.rights.highest_in(project.id or 0).covers(Role.VIEWER):
+            roles = {
+                each.key: caller.rights.in_environment(each.project_id, each.id or 0)
+                for each in list_environments(session, project.key)
+            }
+            found[project.key] = {key: role for key, role in roles.items() if role is not Role.NONE}
+    return found
+
+
+def _caller_document(
+    caller: Caller, project: str | None, may: dict[str, dict[str, Role]]
+) -> dict[str, Any]:
     return {
         "kind": caller.actor.kind,
         "name": caller.actor.name,
         "role": caller.role,
         "project": project,
+        "may": may,
         "csrf_token": csrf_token() if caller.session_id is not None else None,
     }
 

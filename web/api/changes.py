@@ -24,8 +24,9 @@ from web.api.render import (
     with_revision,
 )
 from web.api.shapes import WAITING, list_of
-from web.auth.guard import current_caller, needs, writing
+from web.auth.guard import needs, writing
 from web.auth.roles import Role
+from web.auth.scope import require_for_request, role_for_request
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes, waits
 from web.problems import Problem, as_json
@@ -101,7 +102,7 @@ def get_change(project_key: str, change_id: int) -> ResponseReturnValue:
 
 
 @blueprint.patch(_ITEM)
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @takes(body=ChangeEdit, if_match=True)
 @gives(WAITING, etag=True)
 def edit_change(project_key: str, change_id: int) -> ResponseReturnValue:
@@ -109,6 +110,7 @@ def edit_change(project_key: str, change_id: int) -> ResponseReturnValue:
     edits = read_body(ChangeEdit).model_dump(exclude_unset=True)
     version = expected_version()
     with transaction() as session:
+        require_for_request(session, project_key, change_id)
         edited = change_requests.edit(
             session,
             project_key,
@@ -118,11 +120,13 @@ def edit_change(project_key: str, change_id: int) -> ResponseReturnValue:
             now=now(),
             expected_version=version,
         )
+        # What it would do by now may take effect in more places.
+        require_for_request(session, project_key, change_id)
         return _answer(session, edited)
 
 
 @blueprint.post(f"{_ITEM}/approve")
-@needs(Role.APPROVER)
+@needs(Role.APPROVER, of="somewhere")
 @idempotent()
 @takes(body=ApprovalBody, if_match=True)
 @gives(WAITING, etag=True)
@@ -131,6 +135,7 @@ def approve_change(project_key: str, change_id: int) -> ResponseReturnValue:
     body = read_body(ApprovalBody)
     version = expected_version()
     with transaction() as session:
+        require_for_request(session, project_key, change_id)
         approved = change_requests.approve(
             session,
             project_key,
@@ -145,7 +150,7 @@ def approve_change(project_key: str, change_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post(f"{_ITEM}/decline")
-@needs(Role.APPROVER)
+@needs(Role.APPROVER, of="somewhere")
 @idempotent()
 @takes(body=ReasonBody, if_match=True)
 @gives(WAITING, etag=True)
@@ -153,6 +158,7 @@ def decline_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Say no, and why."""
     body = read_body(ReasonBody)
     with transaction() as session:
+        require_for_request(session, project_key, change_id)
         declined = change_requests.decline(
             session, project_key, change_id, comment=body.comment, **upon_expected()
         )
@@ -160,7 +166,7 @@ def decline_change(project_key: str, change_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post(f"{_ITEM}/withdraw")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(body=ReasonBody, if_match=True)
 @gives(WAITING, etag=True)
@@ -169,6 +175,7 @@ def withdraw_change(project_key: str, change_id: int) -> ResponseReturnValue:
     body = read_body(ReasonBody)
     version = expected_version()
     with transaction() as session:
+        require_for_request(session, project_key, change_id)
         withdrawn = change_requests.withdraw(
             session,
             project_key,
@@ -176,14 +183,14 @@ def withdraw_change(project_key: str, change_id: int) -> ResponseReturnValue:
             by=writing(session),
             now=now(),
             comment=body.comment,
-            may_any=current_caller().role.covers(Role.ADMIN),
+            may_any=role_for_request(session, project_key, change_id).covers(Role.ADMIN),
             expected_version=version,
         )
         return _answer(session, withdrawn)
 
 
 @blueprint.post(f"{_ITEM}/apply")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(if_match=True)
 @gives(WAITING, etag=True)
@@ -191,6 +198,7 @@ def withdraw_change(project_key: str, change_id: int) -> ResponseReturnValue:
 def apply_approved_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Apply what was approved; 409 ``stale`` if it would do something else by now."""
     with transaction() as session:
+        require_for_request(session, project_key, change_id)
         done = change_requests.apply(session, project_key, change_id, **upon_expected())
         if done.state == STALE:
             # Not raised: that it is stale is to be kept.

@@ -19,9 +19,9 @@ from flags import services
 from flags.errors import InvalidInputError, NotFoundError
 from web.api.queries import count_looks
 from web.api.render import PageQuery, with_revision
-from web.auth.guard import who_and_when
+from web.auth.guard import require_in, who_and_when
 from web.body import Body, Query, read_query
-from web.transactions import now, transaction
+from web.transactions import as_seen, now, transaction
 
 Key = Annotated[str, Field(max_length=256)]
 
@@ -66,7 +66,7 @@ def carry_out(
 ) -> Response:
     """Do to the one that is meant what a person decided; answer with where it stands then."""
     with transaction() as session:
-        environment_key = environment_of(session, project_key, key)
+        environment_key = environment_to_change(session, project_key, key)
         experiment = verb(session, project_key, environment_key, key, **said, **who_and_when())
         shown = answer(session, project_key, experiment)
         return with_revision(shown, session, experiment.environment_id)
@@ -118,6 +118,15 @@ def environment_of(
         hint = f"add ?environment= with one of {', '.join(sorted(found))}"
         raise InvalidInputError(message, field="environment", hint=hint)
     return found[0]
+
+
+def environment_to_change(session: Session, project_key: str, experiment_key: str) -> str:
+    """Return the environment of an experiment, in which the caller may do what the view does."""
+    with as_seen(session):
+        environment_key = environment_of(session, project_key, experiment_key)
+        environment = services.get_environment(session, project_key, environment_key)
+    require_in(session, [environment])
+    return environment_key
 
 
 def environment_names(session: Session, project_key: str) -> dict[int, str]:

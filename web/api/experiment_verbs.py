@@ -63,7 +63,7 @@ class OverrideBody(Body):
 
 
 @blueprint.post(f"{ITEM}/<any(seal, start, confirm):verb>")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(query=ExperimentQuery)
 @gives(EXPERIMENT, etag=True)
@@ -76,7 +76,7 @@ def advance_experiment(project_key: str, experiment_key: str, verb: str) -> Resp
 
 
 @blueprint.post(f"{ITEM}/stop")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(query=ExperimentQuery, body=StopBody)
 @gives(EXPERIMENT, etag=True)
@@ -88,7 +88,7 @@ def stop_experiment(project_key: str, experiment_key: str) -> ResponseReturnValu
 
 
 @blueprint.post(f"{ITEM}/accept")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(query=ExperimentQuery, body=AcceptBody)
 @gives(EXPERIMENT, etag=True)
@@ -99,7 +99,7 @@ def accept_risks(project_key: str, experiment_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post(f"{ITEM}/explain")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(query=ExperimentQuery, body=ExplainBody)
 @gives(EXPERIMENT, etag=True)
@@ -110,7 +110,7 @@ def explain_experiment(project_key: str, experiment_key: str) -> ResponseReturnV
 
 
 @blueprint.post(f"{ITEM}/extend")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(query=ExperimentQuery, body=ExtendBody)
 @gives(EXPERIMENT, etag=True)
@@ -121,7 +121,7 @@ def extend_experiment(project_key: str, experiment_key: str) -> ResponseReturnVa
 
 
 @blueprint.post(f"{ITEM}/close")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(query=ExperimentQuery, body=NoteBody)
 @gives(EXPERIMENT, etag=True)
@@ -132,7 +132,7 @@ def close_experiment(project_key: str, experiment_key: str) -> ResponseReturnVal
 
 
 @blueprint.post(f"{ITEM}/override")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(query=ExperimentQuery, body=OverrideBody)
 @gives(EXPERIMENT, etag=True)
@@ -153,7 +153,7 @@ def override_experiment(project_key: str, experiment_key: str) -> ResponseReturn
 
 
 @blueprint.post(f"{ITEM}/approve")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(query=ExperimentQuery)
 @gives(EXPERIMENT, etag=True)
@@ -165,7 +165,7 @@ def approve_override(project_key: str, experiment_key: str) -> ResponseReturnVal
 
 
 @blueprint.post(f"{ITEM}/decline")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(query=ExperimentQuery, body=NoteBody)
 @gives(EXPERIMENT, etag=True)

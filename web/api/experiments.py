@@ -41,7 +41,7 @@ from web.api.shapes import (
     TEXT,
     list_of,
 )
-from web.auth.guard import needs, who_and_when
+from web.auth.guard import needs, require_in, who_and_when
 from web.auth.roles import Role
 from web.body import read_object, read_query
 from web.contract import Document, gives, takes
@@ -71,7 +71,7 @@ def list_experiments(project_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/projects/<project_key>/experiments")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(body=PLAN)
 @gives(EXPERIMENT, 201, etag=True)
@@ -81,6 +81,7 @@ def create_experiment(project_key: str) -> ResponseReturnValue:
     with transaction() as session:
         services.get_project(session, project_key)
         experiment = experiments.create_experiment(session, project_key, plan, **who_and_when())
+        require_in(session, [experiment.environment_id])
         return answer(session, project_key, experiment, status=201)
 
 

@@ -13,6 +13,7 @@ from flags import change_requests, services
 from flags.changes import Change, ChangeResult, apply_change, parse_change, preview_change
 from flags.drafts import FlagDraft
 from flags.errors import InvalidInputError
+from flags.filters import MAX_FILTER_LENGTH
 from flags.plain import MAX_COMMENT_LENGTH
 from flags.services import FlagInEnvironment, FlagView, SegmentView
 from web.api.audit import HistoryQuery, entry_page
@@ -23,8 +24,10 @@ from web.api.render import Expected, PageQuery, document, expected, page, with_r
 from web.api.shapes import AUDIT_ENTRY, CHANGED, FLAG, PUBLISHED_FLAG, SEGMENT, WAITING, list_of
 from web.auth.guard import needs, who_and_when, writing
 from web.auth.roles import Role
+from web.auth.scope import may_override, require_for_change
 from web.body import Body, Query, read_body, read_object, read_query
 from web.contract import Document, gives, takes, waits
+from web.flag_search import search_flags
 from web.transactions import now, reading, transaction
 
 _INSTRUCTION_BY_VERB = {"on": "turn_on", "off": "turn_off", "kill": "kill", "unkill": "unkill"}
@@ -35,6 +38,7 @@ FLAG_DRAFT = Document(
     FlagDraft,
     {"properties": {"comment": {"type": "string", "maxLength": MAX_COMMENT_LENGTH}}},
 )
+FILTER = 'Such as owner:me state:ramping changed:<1d -is:archived "new page".'
 CHANGE = Document(
     "Change",
     "Instructions that are done together or not at all. A flag beside them stands for every "
@@ -45,9 +49,9 @@ CHANGE = Document(
 
 
 class FlagQuery(PageQuery):
-    """Which flags: words that occur in them, archived ones or not, one environment or all."""
+    """Which flags, by the filter language; archived ones or not; one environment or all."""
 
-    filter: Annotated[str, Field(max_length=200)] = ""
+    filter: Annotated[str, Field(max_length=MAX_FILTER_LENGTH, description=FILTER)] = ""
     archived: bool = False
     environment: Annotated[str, Field(max_length=64)] | None = None
 
@@ -63,22 +67,22 @@ class CommentBody(Body):
 @takes(query=FlagQuery)
 @gives(list_of(FLAG))
 def list_flags(project_key: str) -> ResponseReturnValue:
-    """List flags by key, a page at a time."""
+    """List flags, by key unless ``sort:changed`` is asked for, a page at a time."""
     query = read_query(FlagQuery)
     with reading() as session:
         if query.environment is not None:
             services.get_environment(session, project_key, query.environment)
-        views = services.list_flags(
+        found = search_flags(
             session,
             project_key,
+            query.filter,
+            environment_key=query.environment,
             archived=query.archived,
-            search=query.filter,
             after=query.after(),
-            limit=query.limit + 1,
+            limit=query.limit,
         )
-    shown, more = views[: query.limit], len(views) > query.limit
-    items = [_flag(view, only=query.environment) for view in shown]
-    return document(page(items, shown[-1].key if more else None))
+    items = [_flag(view, only=query.environment) for view in found.flags]
+    return document(page(items, found.next_after))
 
 
 @blueprint.post("/projects/<project_key>/flags")
@@ -162,7 +166,7 @@ def get_history(project_key: str, flag_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/projects/<project_key>/changes")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(body=CHANGE, if_match="flag")
 @gives(CHANGED, etag=True)
@@ -179,6 +183,8 @@ def change_flags(project_key: str) -> ResponseReturnValue:
 
 def carry_out(project_key: str, environment_key: str, change: Change) -> ResponseReturnValue:
     """Do with a change what its mode says, and answer."""
+    with reading() as session:
+        require_for_change(session, project_key, environment_key, change)
     if change.mode == "preview":
         wanted = expected()
         if wanted.flag_version is not None:
@@ -256,6 +262,7 @@ def _apply(project_key: str, environment_key: str, change: Change) -> ResponseRe
             change,
             expected_version=wanted.revision,
             expected_flag_versions=_of_flags(wanted, change),
+            may_override=may_override(session, project_key, environment_key, change),
             **who_and_when(),
         )
         environment = services.get_environment(session, project_key, environment_key)
@@ -282,6 +289,7 @@ def _changed(result: ChangeResult, environment_key: str, mode: str) -> Response:
         body |= {**result.effect.document(), "elsewhere": elsewhere}
     if mode == "preview":
         body["approvals"] = {"needed": result.approvals_needed}
+        body["blocked_by"] = [each.document() for each in result.blocked_by]
     return document(body, etag=result.revision_number)
 
 

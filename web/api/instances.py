@@ -8,13 +8,13 @@ from typing import Annotated
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 
-from flags import instances
+from flags import instances, outage
 from web.api.blueprint import blueprint
 from web.api.render import PageQuery, document, page
-from web.api.shapes import INSTANCES
+from web.api.shapes import INSTANCES, OUTAGE
 from web.auth.guard import needs
 from web.auth.roles import Role
-from web.body import read_query
+from web.body import Query, read_query
 from web.contract import gives, takes
 from web.transactions import now, reading
 
@@ -54,3 +54,14 @@ def list_instances(project_key: str, environment_key: str) -> ResponseReturnValu
     if fallbacks is not None:
         body["fallbacks"] = [asdict(fallback) for fallback in fallbacks]
     return document(body)
+
+
+@blueprint.get("/projects/<project_key>/environments/<environment_key>/outage-preview")
+@needs(Role.VIEWER)
+@gives(OUTAGE)
+def preview_outage(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """Say who would get another answer if the service and its snapshots were gone now."""
+    read_query(Query)
+    with reading() as session:
+        found = outage.preview_outage(session, project_key, environment_key, now=now())
+    return document(found.document())

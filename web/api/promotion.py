@@ -87,7 +87,7 @@ def compare_two_environments(project_key: str, environment_key: str) -> Response
 
 
 @blueprint.post(f"{_FLAG}/promote")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(body=PromotionBody, if_match="flag")
 @gives(CHANGED, etag=True)
@@ -100,7 +100,7 @@ def promote_flag(project_key: str, flag_key: str, environment_key: str) -> Respo
 
 
 @blueprint.post(f"{_ENVIRONMENT}/promote")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(body=PromotionOfSeveral, if_match=True)
 @gives(CHANGED, etag=True)

@@ -29,7 +29,7 @@ from web.api.idempotency import idempotent
 from web.api.queries import count_looks, newest_look
 from web.api.render import document, page
 from web.api.shapes import LISTED_RELEASE, RECORD, RELEASE, TEXT, list_of
-from web.auth.guard import needs, who_and_when
+from web.auth.guard import needs, require_in, who_and_when
 from web.auth.roles import Role
 from web.body import NoBody, read_body, read_object, read_query
 from web.contract import Document, gives, takes, waits
@@ -54,7 +54,7 @@ def list_releases(project_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post(_ALL)
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(body=RELEASE_DOCUMENT)
 @gives(RELEASE, 201, etag=True)
@@ -64,6 +64,7 @@ def create_release(project_key: str) -> ResponseReturnValue:
     with transaction() as session:
         services.get_project(session, project_key)
         release = releases.create(session, project_key, body, **who_and_when())
+        require_in(session, [release.environment_id])
         return _answer(session, project_key, release, status=201)
 
 
@@ -78,7 +79,7 @@ def get_release(project_key: str, release_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post(f"{_ITEM}/<any(start, approve):verb>")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(query=ExperimentQuery)
 @gives(RELEASE, etag=True)
@@ -91,7 +92,7 @@ def advance_release(project_key: str, release_key: str, verb: str) -> ResponseRe
 
 
 @blueprint.post(f"{_ITEM}/stop")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(query=ExperimentQuery, body=StopBody)
 @gives(RELEASE, etag=True)

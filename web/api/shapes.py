@@ -77,10 +77,26 @@ def of_dataclass(kind: type) -> dict[str, Any]:
 PERSON = shape(
     "Person", id=WHOLE, email=TEXT, name=TEXT, role=TEXT, disabled=YES_OR_NO, created_at=INSTANT
 )
+MEMBER = shape(
+    "Member",
+    email=TEXT,
+    name=TEXT,
+    disabled=YES_OR_NO,
+    everywhere=TEXT,
+    role=maybe(TEXT),
+    environments=by_key(TEXT),
+    may=by_key(TEXT),
+)
 SET_UP = shape("SetUp", user=PERSON, project=TEXT)
 SIGNED_IN = shape("SignedIn", user=PERSON, csrf_token=TEXT)
 CALLER = shape(
-    "Caller", kind=TEXT, name=TEXT, role=TEXT, project=maybe(TEXT), csrf_token=maybe(TEXT)
+    "Caller",
+    kind=TEXT,
+    name=TEXT,
+    role=TEXT,
+    project=maybe(TEXT),
+    may=by_key(by_key(TEXT)),
+    csrf_token=maybe(TEXT),
 )
 TOKEN = shape(
     "Token",
@@ -89,11 +105,15 @@ TOKEN = shape(
     name=TEXT,
     project=maybe(TEXT),
     environment=maybe(TEXT),
+    environments=maybe(TEXTS),
     role=maybe(TEXT),
     created_by=TEXT,
     created_at=INSTANT,
     expires_at=maybe(INSTANT),
     revoked_at=maybe(INSTANT),
+    rotated_at=maybe(INSTANT),
+    old_secret_until=maybe(INSTANT),
+    last_used_at=maybe(INSTANT),
     live=YES_OR_NO,
 )
 NEW_TOKEN = extended(TOKEN, "NewToken", token=TEXT)
@@ -104,6 +124,8 @@ ENVIRONMENT = shape(
     name=TEXT,
     production=YES_OR_NO,
     approvals_needed=WHOLE,
+    after=maybe(TEXT),
+    after_hours=WHOLE,
     revision=WHOLE,
     created_at=INSTANT,
 )
@@ -172,6 +194,19 @@ CHANGED = with_optional(
     blast_radius=OBJECT,
     elsewhere=by_key(OBJECT),
     approvals=shape("ApprovalsNeeded", needed=WHOLE),
+    blocked_by={
+        "type": "array",
+        "items": shape(
+            "BlockedBy",
+            rule={"enum": ["after"]},
+            environment=TEXT,
+            after=TEXT,
+            flag=TEXT,
+            sentence=TEXT,
+            hint=TEXT,
+            allowed_at=maybe(INSTANT),
+        ),
+    },
 )
 _CLIENT = shape(
     "Straggler",
@@ -319,6 +354,36 @@ CONTEXT_SAMPLE = shape(
     oldest=maybe(INSTANT),
     newest=maybe(INSTANT),
     keep_days=WHOLE,
+)
+_SHARE = {"count": WHOLE, "share": NUMBER, "low": NUMBER, "high": NUMBER}
+_FLIPS = maybe(shape("Share", **_SHARE))
+OUTAGE = shape(
+    "OutagePreview",
+    revision=WHOLE,
+    sentence=TEXT,
+    instances=WHOLE,
+    incomplete=WHOLE,
+    sample=CONTEXT_SAMPLE,
+    looked_at=WHOLE,
+    flips=_FLIPS,
+    flags={
+        "type": "array",
+        "items": shape(
+            "FlagOutage",
+            flag=TEXT,
+            flag_type=maybe(TEXT),
+            flips=_FLIPS,
+            served={"type": "array", "items": shape("ServedShare", value={}, **_SHARE)},
+            defaults={
+                "type": "array",
+                "items": with_optional(
+                    shape("CallersDefault", type=TEXT, instances=WHOLE, flips=_FLIPS), value={}
+                ),
+            },
+            disagree=YES_OR_NO,
+            asked_as_another_type=YES_OR_NO,
+        ),
+    },
 )
 EVENTS = shape("Events", recent_since=INSTANT, recent=OBJECTS, quality=OBJECTS)
 EVENT_TYPE = shape(
@@ -475,4 +540,38 @@ REQUEST = shape(
     linked_at=maybe(INSTANT),
     resolved_at=maybe(INSTANT),
     version=WHOLE,
+)
+WEBHOOK = shape(
+    "Webhook",
+    id=WHOLE,
+    name=TEXT,
+    url=TEXT,
+    form={"enum": ["full", "slack"]},
+    environments=TEXTS,
+    kinds=TEXTS,
+    enabled=YES_OR_NO,
+    disabled_because=TEXT,
+    failing_since=maybe(INSTANT),
+    previous_secret_until=maybe(INSTANT),
+    created_by=TEXT,
+    created_at=INSTANT,
+    version=WHOLE,
+)
+NEW_WEBHOOK = extended(WEBHOOK, "NewWebhook", secret=TEXT)
+DELIVERY = shape(
+    "Delivery",
+    id=WHOLE,
+    message_id=TEXT,
+    kind=TEXT,
+    sentence=TEXT,
+    at=INSTANT,
+    state={"enum": ["waiting", "delivered", "given_up"]},
+    next_at=maybe(INSTANT),
+    ended_at=maybe(INSTANT),
+    attempts={
+        "type": "array",
+        "items": shape(
+            "Attempt", at=INSTANT, duration_ms=WHOLE, status=maybe(WHOLE), error=TEXT, answer=TEXT
+        ),
+    },
 )

@@ -19,7 +19,7 @@ from web.api.times import Instant, parse_instant
 from web.auth import service
 from web.auth.guard import current_caller, needs
 from web.auth.models import Token
-from web.auth.roles import Role, RoleName
+from web.auth.roles import KeyRoleName, Role
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
 from web.transactions import now, reading, transaction
@@ -34,8 +34,20 @@ class UserTokenBody(Body):
     """A ``usr`` key to create."""
 
     name: TokenName
-    role: RoleName
+    role: KeyRoleName
     expires_at: Instant | None = None
+
+
+class RotationBody(Body):
+    """How long the secret so far stays good, in seconds."""
+
+    overlap_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=int(service.MOST_OVERLAP.total_seconds()),
+        ),
+    ] = 3600
 
 
 class ProjectTokenBody(Body):
@@ -44,7 +56,8 @@ class ProjectTokenBody(Body):
     kind: Literal["srv", "cli", "usr"]
     name: TokenName
     environment: Text | None = None
-    role: RoleName | None = None
+    environments: Annotated[list[Text], Field(min_length=1, max_length=50)] | None = None
+    role: KeyRoleName | None = None
     expires_at: Instant | None = None
 
 
@@ -97,6 +110,21 @@ def revoke_global_token(token_id: int) -> ResponseReturnValue:
         return document(_show(token))
 
 
+@blueprint.post("/tokens/<int(max=2147483647):token_id>/rotate")
+@needs(Role.ADMIN)
+@idempotent(secret=True)
+@takes(body=RotationBody)
+@gives(NEW_TOKEN)
+def rotate_global_token(token_id: int) -> ResponseReturnValue:
+    """Give a key a new secret, shown this once; the one so far stays good for a while."""
+    current_caller().require_everywhere()
+    body = read_body(RotationBody)
+    with transaction() as session:
+        token = service.get_token(session, token_id, project_id=None)
+        plain, token = _rotate(session, token, body)
+        return document({**_show(token), "token": plain})
+
+
 @blueprint.get("/projects/<project_key>/tokens")
 @needs(Role.ADMIN)
 @gives(list_of(TOKEN))
@@ -120,15 +148,19 @@ def create_project_token(project_key: str) -> ResponseReturnValue:
     body = read_body(ProjectTokenBody)
     with transaction() as session:
         project = get_project(session, project_key)
-        environment_id = None
+        environment_id = environment_ids = None
         if body.environment is not None:
             environment_id = get_environment(session, project_key, body.environment).id
+        if body.environments is not None:
+            found = [get_environment(session, project_key, key) for key in body.environments]
+            environment_ids = {each.id for each in found if each.id is not None}
         plain, token = service.create_token(
             session,
             service.TokenKind(body.kind),
             name=body.name,
             project_id=project.id,
             environment_id=environment_id,
+            environment_ids=environment_ids,
             role=None if body.role is None else service.parse_role(body.role),
             expires_at=_expiry(body.expires_at),
             created_by=current_caller().actor,
@@ -150,6 +182,28 @@ def revoke_project_token(project_key: str, token_id: int) -> ResponseReturnValue
         return document(_show(token, project, _environment_names(session, project)))
 
 
+@blueprint.post("/projects/<project_key>/tokens/<int(max=2147483647):token_id>/rotate")
+@needs(Role.ADMIN)
+@idempotent(secret=True)
+@takes(body=RotationBody)
+@gives(NEW_TOKEN)
+def rotate_project_token(project_key: str, token_id: int) -> ResponseReturnValue:
+    """Give a key of the project a new secret, shown this once; the old one overlaps."""
+    body = read_body(RotationBody)
+    with transaction() as session:
+        project = get_project(session, project_key)
+        token = service.get_token(session, token_id, project_id=project.id)
+        plain, token = _rotate(session, token, body)
+        shown = _show(token, project, _environment_names(session, project))
+        return document({**shown, "token": plain})
+
+
+def _rotate(session: Session, token: Token, body: RotationBody) -> tuple[str, Token]:
+    overlap = dt.timedelta(seconds=body.overlap_seconds)
+    by = current_caller().actor
+    return service.rotate_token(session, token, overlap=overlap, by=by, now=now())
+
+
 def _environment_names(session: Session, project: Project) -> dict[int | None, str]:
     return {e.id: e.key for e in list_environments(session, project.key)}
 
@@ -163,13 +217,21 @@ def _show(
         "name": token.name,
         "project": None if project is None else project.key,
         "environment": (environments or {}).get(token.environment_id),
+        "environments": _keys(token.environment_ids, environments or {}),
         "role": token.role,
         "created_by": token.created_by,
         "created_at": token.created_at,
         "expires_at": token.expires_at,
         "revoked_at": token.revoked_at,
+        "rotated_at": token.rotated_at,
+        "old_secret_until": token.old_secret_until,
+        "last_used_at": token.last_used_at,
         "live": service.is_live(token, now=now()),
     }
+
+
+def _keys(numbers: list[int] | None, names: dict[int | None, str]) -> list[str] | None:
+    return None if numbers is None else [names[each] for each in numbers if each in names]
 
 
 def _expiry(text: str | None) -> dt.datetime | None:

@@ -33,7 +33,7 @@ class UndoBody(Body):
 
 
 @blueprint.post("/projects/<project_key>/audit/<int(max=2147483647):entry_id>/undo")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 @idempotent()
 @takes(body=UndoBody, if_match=True)
 @gives(CHANGED, etag=True)

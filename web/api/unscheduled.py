@@ -8,7 +8,7 @@ from sqlmodel import Session
 from experiments.people import services as experiments
 from experiments.people import unscheduled
 from web.api.blueprint import blueprint
-from web.api.experiment_parts import ExperimentQuery, environment_of
+from web.api.experiment_parts import ExperimentQuery, environment_of, environment_to_change
 from web.api.experiments import ITEM
 from web.api.idempotency import idempotent
 from web.api.render import document
@@ -32,7 +32,7 @@ def get_unscheduled_look(project_key: str, experiment_key: str) -> ResponseRetur
 
 
 @blueprint.post(f"{ITEM}/looks/now")
-@needs(Role.VIEWER)
+@needs(Role.VIEWER, of="somewhere")
 @idempotent()
 @takes(query=ExperimentQuery)
 @gives(READING)
@@ -40,7 +40,7 @@ def ask_unscheduled_look(project_key: str, experiment_key: str) -> ResponseRetur
     """Ask for intervals that hold at every moment; they decide nothing."""
     read_body(NoBody)
     with transaction() as session:
-        environment_key = environment_of(session, project_key, experiment_key)
+        environment_key = environment_to_change(session, project_key, experiment_key)
         place = (project_key, environment_key, experiment_key)
         unscheduled.ask(session, *place, **who_and_when())
         return _answer(session, *place)

@@ -6,36 +6,52 @@ Every view says what it needs with :func:`needs` or :func:`public`; one that say
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from typing import Any, TypedDict, TypeVar, cast
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypedDict, TypeVar, cast
 
 from flask import Response, current_app, g, request
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from flags.actor import Actor
-from flags.errors import NotAllowedError
+from flags.errors import NotAllowedError, NotFoundError
+from flags.models import Environment
 from flags.request_rows import Writing
-from flags.services import get_project
+from flags.services import get_environment, get_environment_by_id, get_project
 from web.auth import service
-from web.auth.caller import Caller
+from web.auth.caller import Caller, refuse_unless
 from web.auth.login import hash_session_id
+from web.auth.members import rights_of
 from web.auth.models import User
 from web.auth.roles import Role
+from web.auth.uses import note_use
 from web.errors import UnauthenticatedError
 from web.security import check_origin, check_same_site, count_attempt, unknown_accounts
-from web.transactions import current_database, now, reading, transaction
+from web.transactions import current_database, hide, leave_open, now, reading, settle, transaction
 
 SESSION_COOKIE = "fs_session"
 _NEEDS = "flagstone_needs"
+_OF = "flagstone_needs_of"
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
 
-def needs(role: Role) -> Callable[[ViewT], ViewT]:
-    """Open a view to callers of that role or above."""
+def needs(
+    role: Role, *, of: Literal["path", "project", "somewhere"] = "path"
+) -> Callable[[ViewT], ViewT]:
+    """Open a view to callers of that role or above.
+
+    Parameters
+    ----------
+    of : {"path", "project", "somewhere"}
+        Where they must have it: in the environment that the path names, or else in its project;
+        in the project, although the path names an environment; or in any environment of the
+        project, because the view finds out by itself which one it is about. Such a view calls
+        :func:`require_in`, and what it writes is not kept until it has.
+    """
 
     def mark(view: ViewT) -> ViewT:
         setattr(view, _NEEDS, role)
+        setattr(view, _OF, of)
         return view
 
     return mark
@@ -67,11 +83,75 @@ def guard() -> None:
     caller = current_caller()
     if caller.session_id is not None:
         check_same_site()
-    project_key = (request.view_args or {}).get("project_key")
-    if project_key is not None and caller.project_id is not None:
-        with reading() as session:
-            caller.require_project(get_project(session, project_key).id, project_key)
-    caller.require(needed)
+    where = request.view_args or {}
+    if "project_key" not in where:
+        caller.require(needed)
+        return
+    with reading() as session:
+        _enter(session, caller, where["project_key"])
+        of = getattr(current_app.view_functions[request.endpoint], _OF)
+        environment_key = where.get("environment_key")
+        if environment_key is not None:
+            # The environment of the path is there and seen, whatever the role is asked of.
+            environment = get_environment(session, where["project_key"], environment_key)
+            if of == "path":
+                _require(caller, environment, needed)
+    if of == "somewhere":
+        refuse_unless(caller.rights.highest_in(g.project_id), needed)
+        leave_open()
+    elif of == "project" or environment_key is None:
+        refuse_unless(caller.rights.in_project(g.project_id), needed, "this project")
+
+
+def _enter(session: Session, caller: Caller, project_key: str) -> None:
+    """Refuse a project that the caller may not know of; hide such environments of it."""
+    project_id = get_project(session, project_key).id
+    caller.require_project(project_id, project_key)
+    assert project_id is not None
+    g.project_id = project_id
+    if caller.rights.may_hide:
+        every = session.exec(select(col(Environment.project_id), col(Environment.id)))
+        hidden = caller.rights.hidden((p, e) for p, e in every if e is not None)
+        hide(session, hidden)
+
+
+def _require(caller: Caller, environment: Environment, needed: Role) -> None:
+    assert environment.id is not None
+    role = caller.rights.in_environment(environment.project_id, environment.id)
+    if role is Role.NONE:
+        project_key = (request.view_args or {}).get("project_key")
+        message = f"there is no environment {environment.key!r} in project {project_key!r}"
+        raise NotFoundError(message, field="environment")
+    refuse_unless(role, needed, environment.key)
+
+
+def require_in(session: Session, environments: Iterable[Environment | int]) -> None:
+    """Refuse unless the caller has the role that the view needs in each of the environments.
+
+    Parameters
+    ----------
+    environments : iterable of Environment or int
+        What the view found that it is about, or their ids.
+
+    Raises
+    ------
+    NotFoundError
+        If the caller may not know of one of them.
+    NotAllowedError
+        If the role there is too low.
+    """
+    for each in environments:
+        environment = get_environment_by_id(session, each) if isinstance(each, int) else each
+        _require(current_caller(), environment, needed_here())
+    settle()
+
+
+def needed_here() -> Role:
+    """Return what the view of this request needs."""
+    assert request.endpoint is not None
+    needed = needed_role(current_app.view_functions[request.endpoint])
+    assert needed is not None
+    return needed
 
 
 def current_caller() -> Caller:
@@ -137,6 +217,7 @@ def _by_key(header: str) -> Caller:
     if token is None:
         message = "the key is unknown, revoked or over"
         raise UnauthenticatedError(message, field="Authorization", hint=hint)
+    note_use(token.secret_hash)
     if token.kind != service.TokenKind.USER:
         message = f"a fs_{token.kind}_ key opens the data plane only, not this API"
         raise NotAllowedError(message, field="Authorization", hint=hint)
@@ -149,8 +230,10 @@ def _by_session() -> Caller | None:
         return None
     with reading() as session:
         user = service.find_session(session, plain, now=now())
-    # Forms are tied to the hash: the cookie's own value never appears in a page.
-    return None if user is None else Caller.of_user(user, hash_session_id(plain))
+        if user is None:
+            return None
+        # Forms are tied to the hash: the cookie's own value never appears in a page.
+        return Caller.of_user(user, hash_session_id(plain), rights_of(session, user))
 
 
 def sign_in(email: str, password: str) -> tuple[User, str]:

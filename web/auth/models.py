@@ -26,6 +26,19 @@ class User(SQLModel, table=True):
     created_at: dt.datetime = Field(sa_type=UtcDateTime)
 
 
+class Membership(SQLModel, table=True):
+    """A person's role in a project, or (with ``environment_id``) in one of its environments."""
+
+    __tablename__: ClassVar[Any] = "memberships"
+    __table_args__ = (sa.UniqueConstraint("user_id", "project_id", "environment_id"),)
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="users.id", index=True)
+    project_id: int = Field(foreign_key="projects.id", index=True)
+    environment_id: int | None = Field(default=None, foreign_key="environments.id", index=True)
+    role: str = Field(max_length=16)
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+
+
 class LoginSession(SQLModel, table=True):
     """A signed-in browser; ``id_hash`` is the SHA-256 (hex) of the cookie's value."""
 
@@ -51,6 +64,16 @@ class Token(SQLModel, table=True):
     project_id: int | None = Field(default=None, foreign_key="projects.id", index=True)
     environment_id: int | None = Field(default=None, foreign_key="environments.id", index=True)
     role: str | None = Field(default=None, max_length=16)
+    # The only environments of its project that a ``usr`` key may touch; null: all of them.
+    environment_ids: list[int] | None = Field(
+        default=None, sa_column=sa.Column(sa.JSON(none_as_null=True))
+    )
+    # The secret before the last rotation, which is good for a while longer.
+    old_secret_hash: str | None = Field(default=None, max_length=64, index=True)
+    old_secret_until: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    rotated_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    # When it was last seen, to the minute.
+    last_used_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     created_by: str = ""
     created_at: dt.datetime = Field(sa_type=UtcDateTime)
     expires_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, delete, select
 
 from flags.actor import SYSTEM, Actor
 from flags.errors import AlreadyExistsError, InvalidInputError, NotFoundError, StateError
-from web.auth.models import LoginSession, User
+from web.auth.models import LoginSession, Membership, User
 from web.auth.passwords import check_password, hash_password
 from web.auth.roles import Role
 
@@ -62,9 +62,12 @@ def create_user(
     return user
 
 
-def find_user(session: Session, email: str) -> User | None:
+def find_user(session: Session, email: str, *, lock: bool = False) -> User | None:
     """Return the person with that (normalised) address, if there is one."""
-    return session.exec(select(User).where(User.email == email)).one_or_none()
+    query = select(User).where(User.email == email)
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    return session.exec(query).one_or_none()
 
 
 def get_user(session: Session, user_id: int) -> User:
@@ -107,6 +110,9 @@ def update_user(
         raise StateError(message, hint="make somebody else an administrator first")
     if role is not None:
         user.role = role.value
+    if role is Role.ADMIN:
+        # Nothing limits who administers everything; what was said of single places is over.
+        session.exec(delete(Membership).where(col(Membership.user_id) == user.id))
     if disabled is not None:
         user.disabled = disabled
     if password is not None:

@@ -8,10 +8,12 @@ from web.auth.login import (
     find_session,
     start_session,
 )
+from web.auth.members import Member, get_member, list_members, remove_role, set_role
 from web.auth.people import create_user, find_user, get_user, list_users, update_user
 from web.auth.roles import Role, parse_role
 from web.auth.setup import FirstRun, complete_setup, ensure_setup_code, is_set_up
 from web.auth.tokens import (
+    MOST_OVERLAP,
     TokenKind,
     create_token,
     find_token,
@@ -21,12 +23,15 @@ from web.auth.tokens import (
     list_tokens,
     person_behind,
     revoke_token,
+    rotate_token,
 )
 
 __all__ = [
+    "MOST_OVERLAP",
     "SESSION_LIFETIME",
     "Caller",
     "FirstRun",
+    "Member",
     "Role",
     "TokenKind",
     "authenticate",
@@ -38,16 +43,21 @@ __all__ = [
     "find_session",
     "find_token",
     "find_user",
+    "get_member",
     "get_token",
     "get_user",
     "hash_token",
     "is_live",
     "is_set_up",
+    "list_members",
     "list_tokens",
     "list_users",
     "parse_role",
     "person_behind",
+    "remove_role",
     "revoke_token",
+    "rotate_token",
+    "set_role",
     "start_session",
     "update_user",
 ]

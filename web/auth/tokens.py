@@ -11,15 +11,16 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from flags.actor import Actor
 from flags.audit import append
-from flags.errors import InvalidInputError, NotFoundError
+from flags.errors import InvalidInputError, NotFoundError, StateError
 from web.auth.models import Token
 from web.auth.roles import Role
 
@@ -28,6 +29,8 @@ logger = logging.getLogger("flagstone.auth")
 CHANNEL = "flagstone"
 TOKENS_CHANGED = "tokens"
 _NAME_LENGTH = 100
+MOST_OVERLAP = dt.timedelta(days=30)
+_USER_ROLES = ", ".join(role for role in Role if role is not Role.NONE)
 _KEY_NAME = re.compile(r"token:.*#(\d{1,9})", re.DOTALL)
 _SHAPE = re.compile(r"fs_(srv|cli|usr)_[A-Za-z0-9_-]{43}")
 
@@ -49,25 +52,33 @@ def create_token(
     now: dt.datetime,
     project_id: int | None = None,
     environment_id: int | None = None,
+    environment_ids: Collection[int] | None = None,
     role: Role | None = None,
     expires_at: dt.datetime | None = None,
 ) -> tuple[str, Token]:
     """Create a key; the first of the pair is its text, which nobody can ever read again.
 
     A server's or client's key belongs to one environment. A ``usr`` key carries a role and, with
-    ``project_id``, is good for that project only. The project's audit tells of it.
+    ``project_id``, is good for that project only; with ``environment_ids``, for those of its
+    environments only. The project's audit tells of it.
     """
     name = name.strip()
     if not name or len(name) > _NAME_LENGTH:
         message = f"a key needs a name of 1 to {_NAME_LENGTH} characters"
         raise InvalidInputError(message, field="name", hint="say who will use it")
     if kind is TokenKind.USER:
-        if role is None:
-            raise InvalidInputError("a usr key needs a role", field="role", hint=", ".join(Role))
+        if role is None or role is Role.NONE:
+            raise InvalidInputError("a usr key needs a role", field="role", hint=_USER_ROLES)
         if environment_id is not None:
             message = "a usr key is good for a project, not for one environment"
             raise InvalidInputError(message, field="environment")
+        if environment_ids is not None and (project_id is None or not environment_ids):
+            message = "a key is good for all environments, or for some of one project"
+            raise InvalidInputError(message, field="environments")
     else:
+        if environment_ids is not None:
+            message = f"a {kind} key belongs to one environment"
+            raise InvalidInputError(message, field="environments")
         if project_id is None or environment_id is None:
             message = f"a {kind} key belongs to one environment"
             raise InvalidInputError(message, field="environment")
@@ -75,7 +86,7 @@ def create_token(
             raise InvalidInputError(f"a {kind} key has no role", field="role")
     if expires_at is not None and expires_at <= now:
         raise InvalidInputError("the key would be over already", field="expires_at")
-    plain = f"fs_{kind}_{secrets.token_urlsafe(32)}"
+    plain = _secret(kind)
     token = Token(
         kind=kind.value,
         name=name,
@@ -83,6 +94,7 @@ def create_token(
         project_id=project_id,
         environment_id=environment_id,
         role=role.value if role else None,
+        environment_ids=None if environment_ids is None else sorted(environment_ids),
         created_by=str(created_by),
         created_at=now,
         expires_at=expires_at,
@@ -98,7 +110,14 @@ def find_token(session: Session, plain: str, *, now: dt.datetime) -> Token | Non
     """Return the key with that text; None if there is none, it is revoked, or it is over."""
     if not _SHAPE.fullmatch(plain):
         return None
-    token = session.exec(select(Token).where(Token.secret_hash == hash_token(plain))).one_or_none()
+    given = hash_token(plain)
+    token = session.exec(select(Token).where(Token.secret_hash == given)).one_or_none()
+    if token is None:
+        # The secret before a rotation, for as long as it was promised to be good.
+        before = select(Token).where(
+            Token.old_secret_hash == given, col(Token.old_secret_until) > now
+        )
+        token = session.exec(before).one_or_none()
     return token if token is not None and is_live(token, now=now) else None
 
 
@@ -135,17 +154,64 @@ def revoke_token(
     return token
 
 
+def rotate_token(
+    session: Session,
+    token: Token,
+    *,
+    overlap: dt.timedelta,
+    by: Actor,
+    now: dt.datetime,
+) -> tuple[str, Token]:
+    """Give a key a new secret; the one so far is good for ``overlap`` longer.
+
+    Everything else about the key stays, and so does its number: its budget goes on. A secret that
+    was still good from an earlier rotation is good no more.
+
+    Raises
+    ------
+    StateError
+        If the key is revoked or over.
+    InvalidInputError
+        If the overlap is below nothing or above thirty days.
+    """
+    if not dt.timedelta(0) <= overlap <= MOST_OVERLAP:
+        message = f"the old secret may stay good for 0 to {MOST_OVERLAP.days} days"
+        raise InvalidInputError(message, field="overlap_seconds")
+    session.refresh(token, with_for_update=True)
+    if not is_live(token, now=now):
+        raise StateError("this key is revoked or over", hint="make a new one")
+    plain = _secret(TokenKind(token.kind))
+    token.old_secret_hash = token.secret_hash if overlap else None
+    token.old_secret_until = now + overlap if overlap else None
+    token.secret_hash = hash_token(plain)
+    token.rotated_at = now
+    session.add(token)
+    session.flush()
+    _tell_the_audit(session, token, "rotate_token", by, now)
+    _tell_the_edge(session)
+    return plain, token
+
+
+def _secret(kind: TokenKind) -> str:
+    return f"fs_{kind}_{secrets.token_urlsafe(32)}"
+
+
 def person_behind(session: Session, token_id: int) -> str:
     """Return who made a key: where a key made it, who made that one, as the audit names them."""
     token = session.get(Token, token_id)
     while token is not None:
-        maker = _KEY_NAME.fullmatch(token.created_by)
         # A key is younger than the one that made it, so this ends.
-        older = None if maker is None else session.get(Token, int(maker[1]))
+        older = key_of(session, token.created_by)
         if older is None or older.id is None or token.id is None or older.id >= token.id:
             return token.created_by
         token = older
     return ""
+
+
+def key_of(session: Session, name: str) -> Token | None:
+    """Return the key that the audit names so (``token:ci#7``)."""
+    match = _KEY_NAME.fullmatch(name)
+    return None if match is None else session.get(Token, int(match[1]))
 
 
 def hash_token(plain: str) -> str:
@@ -168,9 +234,19 @@ def _tell_the_audit(
         action=action,
         resource=f"token:{token.id}",
         before=what if action == "revoke_token" else None,
-        after=what if action == "create_token" else None,
+        after=_after(token, action, what),
         now=now,
     )
+
+
+def _after(token: Token, action: str, what: dict[str, Any]) -> dict[str, Any] | None:
+    if action == "create_token":
+        limits = {"environment_ids": token.environment_ids}
+        return what | {name: said for name, said in limits.items() if said is not None}
+    if action == "rotate_token":
+        until = token.old_secret_until
+        return {"old_secret_until": None if until is None else until.isoformat()}
+    return None
 
 
 def _tell_the_edge(session: Session) -> None:

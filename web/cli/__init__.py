@@ -34,13 +34,16 @@ from web.cli import (
     layers,
     ledger,
     local,
+    members,
     metrics,
     plan,
     policies,
     releases,
     requests,
     sources,
+    tokens,
     unscheduled,
+    webhooks,
 )
 from web.cli.context import Invocation
 from web.cli.output import CommandError, Output
@@ -117,6 +120,7 @@ main.add_command(flags.flags)
 flags.flags.add_command(environments.promote_flag)
 main.add_command(environments.environments)
 main.add_command(changes.changes)
+main.add_command(webhooks.webhooks)
 main.add_command(evaluate.evaluate)
 main.add_command(compare.compare)
 main.add_command(imports.import_flags)
@@ -128,6 +132,8 @@ main.add_command(releases.releases)
 main.add_command(instances.instances)
 main.add_command(events.events)
 main.add_command(layers.layers)
+main.add_command(members.members)
+main.add_command(tokens.tokens)
 main.add_command(holdout.holdout)
 main.add_command(contexts.contexts)
 main.add_command(sources.sources)

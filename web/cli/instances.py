@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from flags.effect_words import percent
 from web.cli.context import Invocation, pass_invocation
 from web.cli.options import environment_option
 from web.cli.output import EXIT_NOT_CONVERGED, CommandError, moment
@@ -20,6 +21,7 @@ _NAMED = 5
 @click.command()
 @click.option("--stale", is_flag=True, help="only those that are not on the newest revision")
 @click.option("--defaults", is_flag=True, help="what callers would get without the service")
+@click.option("--if-gone", is_flag=True, help="who would notice if the service were gone now")
 @click.option(
     "--wait",
     "wait_seconds",
@@ -35,11 +37,15 @@ def instances(
     *,
     stale: bool,
     defaults: bool,
+    if_gone: bool,
 ) -> None:
     """List the SDK clients of an environment, and the revision that each serves."""
     path = invocation.remote.project_path("environments", environment, "instances")
     if wait_seconds is not None:
         _wait(invocation.remote, path, wait_seconds)
+    if if_gone:
+        _show_outage(invocation, environment)
+        return
     if defaults:
         _show_defaults(invocation, invocation.remote.get(path, limit=1)["fallbacks"])
         return
@@ -93,6 +99,43 @@ def _show_defaults(invocation: Invocation, fallbacks: list[dict[str, Any]]) -> N
     )
 
 
+def _show_outage(invocation: Invocation, environment: str) -> None:
+    remote, output = invocation.remote, invocation.output
+    found = remote.get(remote.project_path("environments", environment, "outage-preview"))
+    if output.as_json:
+        output.document(found)
+        return
+    output.document(found, found["sentence"])
+    if found["flags"]:
+        output.table(
+            [_outage_row(each) for each in found["flags"]],
+            [
+                ("flag", "flag"),
+                ("served", "served now"),
+                ("defaults", "without us"),
+                ("flips", "would notice"),
+                ("note", "note"),
+            ],
+            empty="",
+        )
+
+
+def _outage_row(each: dict[str, Any]) -> dict[str, Any]:
+    flips, row = each["flips"], _fallback_row(each)
+    if each["asked_as_another_type"]:
+        row["note"] = ", ".join(filter(None, ["asked as another type", row["note"]]))
+    served = [f"{_value(part)} ({percent(part['share'])})" for part in each["served"]]
+    shown = (
+        flips and f"{percent(flips['share'])} ({percent(flips['low'])}–{percent(flips['high'])})"
+    )
+    return {**row, "served": ", ".join(served) or None, "flips": shown}
+
+
+def _value(served: dict[str, Any]) -> str:
+    value = served["value"]
+    return "caller's default" if value is None else json.dumps(value, ensure_ascii=False)
+
+
 def _fallback_row(fallback: dict[str, Any]) -> dict[str, Any]:
     shown, notes = [], []
     for default in fallback["defaults"]:
@@ -100,7 +143,9 @@ def _fallback_row(fallback: dict[str, Any]) -> dict[str, Any]:
         shown.append(f"{text} ({default['instances']})")
     if fallback["flag_type"] is None:
         notes.append("no such flag")
-    elif any(default["type"] != fallback["flag_type"] for default in fallback["defaults"]):
+    elif "asked_as_another_type" not in fallback and any(
+        default["type"] != fallback["flag_type"] for default in fallback["defaults"]
+    ):
         notes.append("asked as another type")
     if fallback["disagree"]:
         notes.append("callers disagree")

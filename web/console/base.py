@@ -14,6 +14,7 @@ from flags import services
 from flags.errors import FlagstoneError, NotFoundError
 from flags.models import Environment, Project
 from web.auth import service
+from web.auth.caller import Caller
 from web.auth.guard import current_caller, find_caller, guard, needs, public
 from web.auth.roles import Role
 from web.console.navigation import endpoint_of, menu
@@ -93,8 +94,12 @@ def place(session: Session, project_key: str, environment_key: str) -> Environme
 
 def _projects(session: Session) -> list[Project]:
     """Give the projects that the caller may see."""
-    own = current_caller().project_id
-    return [each for each in services.list_projects(session) if own in {None, each.id}]
+    rights = current_caller().rights
+    return [
+        each
+        for each in services.list_projects(session)
+        if rights.highest_in(each.id or 0).covers(Role.VIEWER)
+    ]
 
 
 def before_number() -> int | None:
@@ -158,18 +163,35 @@ def _enter_project(
 @blueprint.app_context_processor
 def _frame() -> dict[str, Any]:
     caller = g.get("caller")
-    role = caller.role if caller is not None else None
+    here, in_project = _roles_here(caller)
     return {
         "csrf_token": csrf_token,
         "caller": caller,
-        "may_edit": role is not None and role.covers(Role.EDITOR),
-        "may_approve": role is not None and role.covers(Role.APPROVER),
-        "may_administer": role is not None and role.covers(Role.ADMIN),
-        "menu": menu(role),
+        "may_edit": here.covers(Role.EDITOR),
+        "may_approve": here.covers(Role.APPROVER),
+        "may_administer": here.covers(Role.ADMIN),
+        # What belongs to no environment: metrics, policies, keys, people.
+        "may_edit_project": in_project.covers(Role.EDITOR),
+        "may_administer_project": in_project.covers(Role.ADMIN),
+        "menu": menu(here, in_project),
         "place": g.get("place"),
         "theme": _theme(),
         "now": now(),
     }
+
+
+def _roles_here(caller: Caller | None) -> tuple[Role, Role]:
+    """Give the caller's roles in the environment of the page, and in its project."""
+    where = g.get("place")
+    if caller is None:
+        return Role.NONE, Role.NONE
+    if where is None:
+        return caller.role, caller.role
+    project_id = where["project"].id
+    return (
+        caller.rights.in_environment(project_id, where["environment"].id),
+        caller.rights.in_project(project_id),
+    )
 
 
 def _theme() -> str:

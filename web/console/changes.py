@@ -13,8 +13,9 @@ from flags.diff import differences
 from flags.errors import FlagstoneError, InvalidInputError
 from flags.models import ChangeRequest
 from flags.request_rows import EDITABLE, STATES, WAITING, find
-from web.auth.guard import current_caller, needs, who_and_when, writing
+from web.auth.guard import needs, who_and_when, writing
 from web.auth.roles import Role
+from web.auth.scope import require_for_request, role_for_request
 from web.console.base import (
     LARGEST_NUMBER,
     back_to,
@@ -39,7 +40,7 @@ def list_changes(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post(f"{_CHANGES}/<int(max={LARGEST_NUMBER}):change_id>/<any(approve, decline):verb>")
-@needs(Role.APPROVER)
+@needs(Role.APPROVER, of="somewhere")
 def judge_change(
     project_key: str, environment_key: str, change_id: int, verb: str
 ) -> ResponseReturnValue:
@@ -47,6 +48,7 @@ def judge_change(
     comment = request.form.get("comment", "")[:2000]
     try:
         with transaction() as session:
+            require_for_request(session, project_key, change_id)
             if verb == "approve":
                 change_requests.approve(
                     session,
@@ -67,13 +69,14 @@ def judge_change(
 
 
 @blueprint.post(f"{_CHANGES}/<int(max={LARGEST_NUMBER}):change_id>/<any(withdraw, apply):verb>")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 def move_change(
     project_key: str, environment_key: str, change_id: int, verb: str
 ) -> ResponseReturnValue:
     """Take a change back, or apply what was approved."""
     try:
         with transaction() as session:
+            require_for_request(session, project_key, change_id)
             if verb == "withdraw":
                 change_requests.withdraw(
                     session,
@@ -81,7 +84,7 @@ def move_change(
                     change_id,
                     by=writing(session),
                     now=now(),
-                    may_any=current_caller().role.covers(Role.ADMIN),
+                    may_any=role_for_request(session, project_key, change_id).covers(Role.ADMIN),
                 )
             else:
                 change_requests.apply(session, project_key, change_id, **who_and_when())
@@ -91,7 +94,7 @@ def move_change(
 
 
 @blueprint.post(f"{_CHANGES}/<int(max={LARGEST_NUMBER}):change_id>/edit")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 def edit_change(project_key: str, environment_key: str, change_id: int) -> ResponseReturnValue:
     """Give a change another reason or time; with neither it is renewed as things stand."""
     form = request.form
@@ -100,6 +103,7 @@ def edit_change(project_key: str, environment_key: str, change_id: int) -> Respo
     at = {"at": f"{form['at'].strip()}Z"} if form.get("at", "").strip() else {}
     try:
         with transaction() as session:
+            require_for_request(session, project_key, change_id)
             change_requests.edit(
                 session,
                 project_key,

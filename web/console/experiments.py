@@ -35,7 +35,7 @@ from experiments.telling.reviews import review_of
 from experiments.telling.series import series_of
 from experiments.telling.unscheduled import reading_of
 from flags.errors import FlagstoneError, InvalidInputError
-from web.auth.guard import current_caller, needs, who_and_when
+from web.auth.guard import current_caller, needs, require_in, who_and_when
 from web.auth.roles import Role
 from web.console.base import (
     LARGEST_NUMBER,
@@ -143,7 +143,7 @@ def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValu
 
 
 @blueprint.post(f"{PLACE}/new-experiment")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 def create_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Draft an experiment from the plan's text."""
     return draft(project_key, environment_key, _create, "experiments/new.html")
@@ -160,6 +160,7 @@ def draft(
     try:
         with transaction() as session:
             experiment = create(session, project_key, text)
+            require_in(session, [experiment.environment_id])
             # The plan says where it belongs; that need not be the page it was written on.
             address = address_of(project_key, str(experiment.plan["environment"]), experiment.key)
     except FlagstoneError as error:

@@ -15,11 +15,13 @@ from flags import change_requests, changes, request_rows, services
 from flags.approvals import is_protective
 from flags.diff import differences
 from flags.errors import FlagstoneError
-from flags.models import AuditEntry
+from flags.models import AuditEntry, Environment
 from flags.ranges import read_split
+from flags.receipts import receipt_of
 from flags.words import describe_condition
 from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
+from web.auth.scope import may_override, require_for_change
 from web.console.base import (
     back_to,
     blueprint,
@@ -31,14 +33,15 @@ from web.console.base import (
     wants_fragment,
 )
 from web.console.effects import shown_effect
-from web.console.forms import OPERATORS, field_of, instruction_of
+from web.console.flag_parts import editable, parts_of
+from web.console.forms import OPERATORS, field_of, instructions_of
 from web.transactions import now, reading, transaction
 
 _HISTORY = 30
 # A kill is among the newest entries, unless a killed flag was edited very often since.
 _DEEP_HISTORY = 1000
 _NEWS_FOR = dt.timedelta(minutes=1)
-_NOT_RESENT = frozenset({"csrf_token", "comment", "preview", "version", "mode", "at"})
+_NOT_RESENT = frozenset({"csrf_token", "comment", "preview", "version", "mode", "at", "override"})
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
 
 
@@ -61,6 +64,8 @@ def change_flag(
     here = (project_key, environment_key)
     try:
         change = _change(*here, flag_key, form)
+        with reading() as session:
+            require_for_change(session, *here, change)
         if change.mode != "apply":
             return _wait(*here, flag_key, change, form)
         guarded = _needs_approval(*here) and not is_protective(change)
@@ -78,6 +83,7 @@ def change_flag(
                 *here,
                 change,
                 expected_flag_versions=_seen(form, flag_key),
+                may_override=may_override(session, *here, change),
                 **who_and_when(),
             )
     except FlagstoneError as error:
@@ -103,17 +109,21 @@ def _change(
             services.get_environment(session, project_key, environment_key)
             flag = services.get_flag(session, project_key, flag_key)
             document = flag.environments[environment_key].document
-    instruction = instruction_of(form, document)
+    instructions = instructions_of(form, document)
+    if form.get("turn_on") == "yes":
+        # Launching an idle flag is one step for people: on, and only for these.
+        instructions.append({"do": "turn_on"})
     mode = form.get("mode") or "apply"
     at = form.get("at", "").strip() if mode != "apply" else ""
     return changes.parse_change(
         {
             "comment": form.get("comment", ""),
             "mode": mode,
+            "override": form.get("override", "") if mode == "apply" else "",
             # A browser's field for a time knows no zone; its label says UTC.
             **({"at": f"{at}Z"} if at else {}),
             "flag": flag_key,
-            "instructions": [instruction],
+            "instructions": instructions,
         }
     )
 
@@ -168,6 +178,7 @@ def _page(
 ) -> ResponseReturnValue:
     with reading() as session:
         environment_id = place(session, project_key, environment_key).id
+        environments = services.list_environments(session, project_key)
         flag = services.get_flag(session, project_key, flag_key)
         here = flag.environments[environment_key]
         history = _history(session, project_key, environment_key, flag_key, _HISTORY)
@@ -188,6 +199,10 @@ def _page(
             states=request_rows.WAITING,
             flag_key=flag_key,
         )
+        news = _news(history)
+        receipt = None
+        if isinstance(news, AuditEntry) and news.revision is not None and environment_id:
+            receipt = receipt_of(session, environment_id, news.revision, now=now())
     newest = history[0].id if history else 0
     version = version_of(newest, flag.version, *(each.version for each in experiments))
     version = "-".join([version, *(f"{each.id}.{each.version}" for each in waiting)])
@@ -198,6 +213,16 @@ def _page(
         status=status_of(problem),
         flag=flag,
         here=here,
+        **parts_of(
+            flag,
+            environments,
+            environment_key,
+            history,
+            waiting,
+            experiments,
+            editable_in=_editable_in(environments),
+            now=now(),
+        ),
         rules=[_rule(rule) for rule in here.document["rules"]],
         history=history,
         more_history=len(history) == _HISTORY,
@@ -214,11 +239,21 @@ def _page(
         effect=None if preview is None or preview.effect is None else shown_effect(preview.effect),
         elsewhere={} if preview is None else preview.elsewhere,
         resent={k: v for k, v in (form or {}).items() if k not in _NOT_RESENT},
-        news=_news(history),
+        news=news,
+        receipt=receipt,
         form=form or {},
         project_key=project_key,
         environment_key=environment_key,
     )
+
+
+def _editable_in(environments: list[Environment]) -> set[str]:
+    rights = current_caller().rights
+    return {
+        each.key
+        for each in environments
+        if rights.in_environment(each.project_id, each.id or 0).covers(Role.EDITOR)
+    }
 
 
 def _history(
@@ -269,6 +304,7 @@ def _rule(rule: dict[str, Any]) -> dict[str, Any]:
         "variant": serve if isinstance(serve, str) else None,
         "arms": [],
         "coverage": None,
+        "edit": editable(rule),
     }
     if isinstance(serve, dict):
         split = serve["split"]

@@ -1,13 +1,10 @@
-"""Flags: the list as a work queue, a new one, and the flag set as it was published once."""
+"""Flags: a new one, and the flag set as it was published once."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
-from experiments.people.finding import watched_on
 from flags import services
 from flags.errors import FlagstoneError
 from flags.revisions import get_revision, load_flag_set
@@ -20,42 +17,15 @@ from web.console.base import (
     place,
     show,
     status_of,
-    wants_fragment,
 )
 from web.console.forms import FLAG_TYPES, field_of, flag_draft
 from web.transactions import reading, transaction
 
-PAGE = 50
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
 
 
-@blueprint.get(f"{_PLACE}/flags")
-@needs(Role.VIEWER)
-def list_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """List flags: what each does here, and how it stands elsewhere."""
-    search = request.args.get("filter", "").strip()[:200]
-    after = request.args.get("after")
-    with reading() as session:
-        place(session, project_key, environment_key)
-        found = services.list_flags(
-            session, project_key, search=search, after=after, limit=PAGE + 1
-        )
-        flags = found[:PAGE]
-        running = watched_on(session, project_key, environment_key, [each.key for each in flags])
-    values: dict[str, Any] = {
-        "flags": flags,
-        "search": search,
-        "after": after,
-        "running": running,
-        "more": flags[-1].key if len(found) > PAGE else None,
-        "environment_key": environment_key,
-        "project_key": project_key,
-    }
-    return show("flags/_rows.html" if wants_fragment() else "flags/list.html", **values)
-
-
 @blueprint.get(f"{_PLACE}/new-flag")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def new_flag(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Ask for a flag."""
     form = {"type": "boolean", "key": request.args.get("key", "")}
@@ -63,7 +33,7 @@ def new_flag(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post(f"{_PLACE}/new-flag")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def create_flag(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Create a flag; it is off everywhere."""
     form = request.form.to_dict()

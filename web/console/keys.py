@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
+from sqlmodel import Session
 
 from flags import services
 from flags.errors import FlagstoneError, InvalidInputError
@@ -18,14 +21,14 @@ _KEYS = "/projects/<project_key>/environments/<environment_key>/keys"
 
 
 @blueprint.get(_KEYS)
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def list_keys(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List the project's keys."""
     return _page(project_key, environment_key)
 
 
 @blueprint.post(_KEYS)
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def create_key(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Make a key and show it, this once."""
     form = request.form.to_dict()
@@ -43,6 +46,10 @@ def _create(project_key: str, environment_key: str, form: dict[str, str]) -> str
         raise InvalidInputError(message, field="kind", hint=", ".join(_KINDS))
     for_scripts = kind is service.TokenKind.USER
     role = service.parse_role(form.get("role", "")) if for_scripts else None
+    days = form.get("days", "")
+    ends = days not in {"", "never"}
+    over = now() + dt.timedelta(days=_number(days, "days")) if ends else None
+    only = form.get("only", "*") if for_scripts else "*"
     with transaction() as session:
         environment = services.get_environment(session, project_key, environment_key)
         plain, _token = service.create_token(
@@ -53,13 +60,50 @@ def _create(project_key: str, environment_key: str, form: dict[str, str]) -> str
             now=now(),
             project_id=environment.project_id,
             environment_id=None if for_scripts else environment.id,
+            environment_ids=_only(session, project_key, only),
             role=role,
+            expires_at=over,
         )
     return plain
 
 
+def _only(session: Session, project_key: str, key: str) -> set[int] | None:
+    if key == "*":
+        return None
+    found = services.get_environment(session, project_key, key).id
+    return None if found is None else {found}
+
+
+def _number(text: str, field: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 8):
+        message = "a whole number is needed"
+        raise InvalidInputError(message, field=field)
+    return int(text)
+
+
+@blueprint.post(f"{_KEYS}/<int(max={LARGEST_NUMBER}):key_id>/rotate")
+@needs(Role.ADMIN, of="project")
+def rotate_key(project_key: str, environment_key: str, key_id: int) -> ResponseReturnValue:
+    """Give a key a new secret and show it, this once."""
+    try:
+        seconds = _number(request.form.get("overlap", ""), "overlap")
+        with transaction() as session:
+            project = services.get_project(session, project_key)
+            token = service.get_token(session, key_id, project_id=project.id)
+            plain, _token = service.rotate_token(
+                session,
+                token,
+                overlap=dt.timedelta(seconds=seconds),
+                by=current_caller().actor,
+                now=now(),
+            )
+    except FlagstoneError as error:
+        return _page(project_key, environment_key, problem=error)
+    return _page(project_key, environment_key, created=plain)
+
+
 @blueprint.post(f"{_KEYS}/<int(max={LARGEST_NUMBER}):key_id>/revoke")
-@needs(Role.ADMIN)
+@needs(Role.ADMIN, of="project")
 def revoke_key(project_key: str, environment_key: str, key_id: int) -> ResponseReturnValue:
     """Shut a key for ever."""
     with transaction() as session:

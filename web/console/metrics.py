@@ -29,7 +29,7 @@ def list_metrics(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post(_METRICS)
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def classify_event(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Say what kind of demand an event is."""
     form = request.form.to_dict()

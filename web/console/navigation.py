@@ -28,6 +28,8 @@ class Entry:
         Under which word it is folded away; empty for those that always show.
     role : Role
         Who sees it.
+    of_project : bool
+        Whether that role is needed in the project, and not in the environment.
     """
 
     key: str
@@ -35,6 +37,7 @@ class Entry:
     endpoint: str
     group: str = ""
     role: Role = Role.VIEWER
+    of_project: bool = False
 
 
 _VALUE = "Value"
@@ -50,10 +53,14 @@ ENTRIES = (
     Entry("changes", "Changes", "console.list_changes"),
     Entry("compare", "Compare", "console.show_comparison"),
     Entry("audit", "Audit", "console.show_audit"),
+    Entry("instances", "Instances", "console.show_instances", _SETUP),
     Entry("metrics", "Metrics", "console.list_metrics", _SETUP),
     Entry("layers", "Layers", "console.list_layers", _SETUP),
     Entry("policies", "Policies", "console.list_policies", _SETUP),
-    Entry("keys", "Keys", "console.list_keys", _SETUP, Role.ADMIN),
+    Entry("environment", "Environment", "console.show_environment", _SETUP),
+    Entry("people", "People", "console.list_people", _SETUP, Role.ADMIN, of_project=True),
+    Entry("keys", "Keys", "console.list_keys", _SETUP, Role.ADMIN, of_project=True),
+    Entry("webhooks", "Webhooks", "console.list_webhooks", _SETUP, Role.ADMIN, of_project=True),
 )
 FIRST = ENTRIES[0].endpoint
 _BY_KEY = {each.key: each.endpoint for each in ENTRIES}
@@ -64,7 +71,7 @@ def endpoint_of(tab: str) -> str:
     return _BY_KEY.get(tab, FIRST)
 
 
-def menu(role: Role | None) -> list[tuple[str, list[Entry]]]:
-    """Give the entries that a role sees, in runs of one group."""
-    seen = [each for each in ENTRIES if role is not None and role.covers(each.role)]
+def menu(here: Role, in_project: Role) -> list[tuple[str, list[Entry]]]:
+    """Give the entries that somebody sees with these roles, in runs of one group."""
+    seen = [each for each in ENTRIES if (in_project if each.of_project else here).covers(each.role)]
     return [(group, list(run)) for group, run in groupby(seen, key=lambda each: each.group)]

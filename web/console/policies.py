@@ -79,7 +79,7 @@ def list_policies(project_key: str, environment_key: str) -> ResponseReturnValue
 
 
 @blueprint.get(f"{_PLACE}/new-policy")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def new_policy(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Ask for a policy."""
     with reading() as session:
@@ -88,14 +88,14 @@ def new_policy(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post(f"{_PLACE}/new-policy")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def create_policy(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Write a new policy from its text."""
     return _write(project_key, environment_key, None)
 
 
 @blueprint.get(f"{_ITEM}/edit")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def edit_policy(project_key: str, environment_key: str, policy_name: str) -> ResponseReturnValue:
     """Ask for the next version of a policy."""
     with reading() as session:
@@ -106,7 +106,7 @@ def edit_policy(project_key: str, environment_key: str, policy_name: str) -> Res
 
 
 @blueprint.post(f"{_ITEM}/edit")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def write_policy(project_key: str, environment_key: str, policy_name: str) -> ResponseReturnValue:
     """Write the next version of a policy from its text."""
     return _write(project_key, environment_key, policy_name)
@@ -120,7 +120,7 @@ def show_policy(project_key: str, environment_key: str, policy_name: str) -> Res
 
 
 @blueprint.post(f"{_ITEM}/<any(publish, archive, unarchive):verb>")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def change_policy(
     project_key: str, environment_key: str, policy_name: str, verb: str
 ) -> ResponseReturnValue:

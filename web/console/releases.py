@@ -52,7 +52,7 @@ def new_release(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 
 @blueprint.post(f"{PLACE}/new-release")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 def create_release(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Draft a release from its text."""
     return draft(project_key, environment_key, _create, "experiments/new_release.html")

@@ -34,7 +34,7 @@ def list_requests(project_key: str, environment_key: str) -> ResponseReturnValue
 
 
 @blueprint.post(_REQUESTS)
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def create_request(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Take in a request."""
     form = request.form.to_dict()
@@ -55,7 +55,7 @@ def create_request(project_key: str, environment_key: str) -> ResponseReturnValu
 
 
 @blueprint.post(f"{_REQUESTS}/<int(max={LARGEST_NUMBER}):request_id>")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="project")
 def move_request(project_key: str, environment_key: str, request_id: int) -> ResponseReturnValue:
     """Link a request to a flag, or close it."""
     form = request.form.to_dict()

@@ -23,6 +23,7 @@ from web.edge.events import Intake
 from web.edge.flagset import flag_set, is_current
 from web.edge.instances import MAX_BODY_BYTES as MAX_HEARTBEAT_BYTES
 from web.edge.instances import Instances
+from web.edge.key_uses import KeyUses
 from web.edge.limits import RateLimit
 from web.edge.loader import Loader
 from web.edge.metrics import Metrics
@@ -83,6 +84,7 @@ class Edge:
         self.intake = Intake(settings.events_place, self._count_events)
         self.instances = Instances(clock)
         self.contexts = Contexts(clock)
+        self.key_uses = KeyUses(clock)
         self.receipts = Receipts(clock)
         self.bridge = None if wsgi_factory is None else Bridge(wsgi_factory)
         self._limit = RateLimit(settings.ofrep_requests_per_second)
@@ -135,6 +137,7 @@ class Edge:
         self._watcher.start()
         self.instances.start(self._database)
         self.contexts.start(self._database)
+        self.key_uses.start(self._database)
         if self.bridge is not None:
             self.bridge.warm()
         try:
@@ -156,6 +159,7 @@ class Edge:
         await loop.run_in_executor(None, self.intake.close)
         await loop.run_in_executor(None, self.instances.close)
         await loop.run_in_executor(None, self.contexts.close)
+        await loop.run_in_executor(None, self.key_uses.close)
         if self.bridge is not None:
             self.bridge.close()
         if self._database is not None:
@@ -487,13 +491,15 @@ class Edge:
                 hint="send Authorization: Bearer fs_srv_… or X-API-Key",
                 headers=_CHALLENGE,
             )
-        key = state.keys.get(hash_secret(secret))
+        key_hash = hash_secret(secret)
+        key = state.keys.get(key_hash)
         if key is None or (key.expires_at is not None and self._clock() >= key.expires_at):
             if not state.loaded:
                 return _not_loaded()
             return problem(
                 401, "key_invalid", "The key is unknown, revoked or expired.", headers=_CHALLENGE
             )
+        self.key_uses.note(key_hash)
         if server_only and key.kind != "srv":
             return problem(
                 403,

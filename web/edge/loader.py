@@ -45,7 +45,12 @@ _HEADS: Any = (
     )
 )
 _KEYS = sa.select(
-    col(Token.secret_hash), col(Token.kind), col(Token.environment_id), col(Token.expires_at)
+    col(Token.secret_hash),
+    col(Token.kind),
+    col(Token.environment_id),
+    col(Token.expires_at),
+    col(Token.old_secret_hash),
+    col(Token.old_secret_until),
 ).where(col(Token.kind).in_(("srv", "cli")), col(Token.revoked_at).is_(None))
 
 
@@ -122,10 +127,15 @@ def _read(connection: sa.Connection, previous: State) -> State:
                 snapshots[row.id] = previous.snapshots[row.id]
             if previous.failures.get(row.id) != failures[row.id]:
                 logger.error("unusable flag set, the last good one stays: %s", failures[row.id])
-    keys = {
-        row.secret_hash: Key(row.kind, row.environment_id, _timestamp(row.expires_at))
-        for row in connection.execute(_KEYS)
-    }
+    keys = {}
+    for row in connection.execute(_KEYS):
+        over = _timestamp(row.expires_at)
+        keys[row.secret_hash] = Key(row.kind, row.environment_id, over)
+        if row.old_secret_hash is not None:
+            # Rotated: the secret before is good for a while longer, never longer than the key.
+            until = _timestamp(row.old_secret_until) or 0.0
+            last = until if over is None else min(until, over)
+            keys[row.old_secret_hash] = Key(row.kind, row.environment_id, last)
     unchanged = (
         previous.loaded
         and keys == previous.keys

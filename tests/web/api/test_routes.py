@@ -19,6 +19,7 @@ from flags.audit import verify_chain
 from flags.database import Database
 from tests.web.api.conftest import Person
 from tests.web.api.documented import Answers
+from tests.web.api.webhook_walk import a_webhook_from_first_to_last
 from web.app import create_flask_app
 from web.auth.guard import needed_role
 from web.settings import Settings
@@ -132,6 +133,7 @@ def test_every_route_works(service: Any) -> None:
     requests_and_money(service.caller("editor"))
     a_release_from_first_to_last(service)
     changes_that_wait(service)
+    a_webhook_from_first_to_last(service.caller("admin"))
     the_documentation(service.caller("viewer"))
     assert visits.seen == set(routes(service.app))
     assert answers.faults == []
@@ -180,6 +182,8 @@ def people_and_keys(service: Any) -> None:
 
     admin = service.caller("admin")
     assert [t["name"] for t in admin.ok("GET", "/tokens")["items"]] == ["admin", "ci"]
+    again = admin.ok("POST", f"/tokens/{token.get_json()['id']}/rotate", {})
+    assert again["old_secret_until"] == "2026-12-01T10:00:00Z"
     revoked = admin.ok("POST", f"/tokens/{token.get_json()['id']}/revoke")
     assert revoked["live"] is False
     bob = {"email": "bob@example.org", "password": password, "role": "viewer", "name": "Bob"}
@@ -200,6 +204,19 @@ def people_and_keys(service: Any) -> None:
     (listed,) = admin.ok("GET", f"{P}/tokens")["items"]
     assert listed["environment"] == "staging"
     assert "token" not in listed
+    rotated = admin.ok("POST", f"{P}/tokens/{key['id']}/rotate", {"overlap_seconds": 60})
+    assert rotated["token"] != key["token"]
+    assert rotated["old_secret_until"] == "2026-12-01T09:01:00Z"
+    member = admin.ok("PUT", f"{P}/members/bob@example.org", {"role": "viewer"})
+    assert member["may"] == {"production": "viewer", "staging": "viewer"}
+    here = f"{P}/environments/staging/members/bob@example.org"
+    assert admin.ok("PUT", here, {"role": "approver"})["environments"] == {"staging": "approver"}
+    assert [m["everywhere"] for m in admin.ok("GET", f"{P}/members")["items"]] == [
+        "admin",
+        "editor",
+    ]
+    assert admin.call("DELETE", here).status_code == 204
+    assert admin.call("DELETE", f"{P}/members/bob@example.org").status_code == 204
     assert admin.ok("POST", f"{P}/tokens/{key['id']}/revoke")["revoked_at"]
     entry = admin.ok("GET", f"{P}/audit?resource=token:{key['id']}")["items"][0]
     assert entry["action"] == "revoke_token"

@@ -35,6 +35,9 @@ HAVE_MORE_RULES = {
     "set_up": "as a member, and a key for the project",
     "create_global_token": "expires in the future",
     "create_project_token": "srv and cli need an environment, usr needs a role",
+    "create_webhook": "an address that can be sent to, kinds and environments that there are",
+    "edit_webhook": "as when it is made",
+    "replay_webhook": "an instant that this calendar has",
     "evaluate": "no halves of surrogate pairs",
     "override_experiment": "reviewed in the future",
 }

@@ -39,10 +39,16 @@ REQUIRED = {
         "flags promote",
         *(f"environments {v}" for v in ("list", "create", "diff", "promote", "set")),
     ),
+    *(f"members {verb}" for verb in ("list", "set", "remove")),
+    *(f"tokens {verb}" for verb in ("list", "create", "rotate", "revoke")),
     *(f"contexts {verb}" for verb in ("show", "on", "off")),
     *(f"policies {verb}" for verb in ("list", "show", "create", "publish", "archive", "try")),
     *(f"metrics {verb}" for verb in ("list", "show", "set", "archive")),
     *("event-types list", "event-types set"),
+    *(
+        f"webhooks {verb}"
+        for verb in ("list", "create", "update", "delete", "rotate", "test", "log", "replay")
+    ),
     *(
         f"changes {verb}"
         for verb in ("list", "show", "edit", "approve", "decline", "withdraw", "apply")

@@ -66,7 +66,7 @@ def test_an_experiment_goes_from_its_draft_to_its_end(console: Any) -> None:
     page = editor.follow(editor.press(PAGE, "Start"))
     assert "Wait: nothing is decided yet." in page.words
     assert "None yet; the first is in" in " ".join(page.words.split())
-    assert "under experiment" in editor.page(f"{HERE}/flags").words
+    assert PAGE in editor.page(f"{HERE}/flags").links
     assert "one-page" in editor.page(f"{HERE}/flags/checkout").words
     empty = editor.press(PAGE, "Stop the experiment", {"reason": " "})
     assert empty.status_code == 400

@@ -40,5 +40,5 @@ def test_groups_are_folded_without_scripts_and_say_where_one_is(editor: Browser)
 
 def test_an_unknown_tab_leads_to_the_flags() -> None:
     assert endpoint_of("nothing") == endpoint_of("flags")
-    assert menu(None) == []
-    assert [group for group, _ in menu(Role.ADMIN)].count("Setup") == 1
+    assert menu(Role.NONE, Role.NONE) == []
+    assert [group for group, _ in menu(Role.ADMIN, Role.ADMIN)].count("Setup") == 1

@@ -1,0 +1,54 @@
+"""The page People: a matrix of who may do what where, and a form that changes it."""
+
+from __future__ import annotations
+
+from tests.web.console.conftest import HERE, Console
+
+PEOPLE = f"{HERE}/people"
+
+
+def test_an_owner_sees_who_may_do_what_where_and_changes_it(small_console: Console) -> None:
+    admin = small_console.person("admin")
+    bob = small_console.person("viewer")
+    page = admin.page(PEOPLE)
+    assert "Staging" in page.words
+    given = {"email": bob.email, "where": "staging", "role": "editor"}
+    assert admin.press(PEOPLE, "Set role", given).status_code == 303
+    page = admin.page(PEOPLE)
+    assert "only here" in page.words
+    assert bob.get(f"{HERE}/new-flag").status_code == 403
+    assert bob.get(HERE.replace("production", "staging") + "/flags").status_code == 200
+    assert admin.press(PEOPLE, "Set role", given | {"role": "unsaid"}).status_code == 303
+    assert "only here" not in admin.page(PEOPLE).words
+    everywhere = {"email": bob.email, "where": "*", "role": "none"}
+    assert admin.press(PEOPLE, "Set role", everywhere).status_code == 303
+    assert bob.get(f"{HERE}/flags").status_code == 404
+
+
+def test_a_mistake_is_told_beside_the_form_and_keeps_what_was_typed(
+    small_console: Console,
+) -> None:
+    admin = small_console.person("admin")
+    wrong = admin.press(PEOPLE, "Set role", {"email": "x@example.org", "where": "staging"})
+    html = wrong.get_data(as_text=True)
+    assert wrong.status_code == 404
+    assert "there is nobody with the address" in html
+    assert 'value="x@example.org"' in html
+
+
+def test_the_page_is_for_the_projects_administrators(small_console: Console) -> None:
+    for role in ("viewer", "editor", "approver"):
+        assert small_console.person(role).get(PEOPLE).status_code == 403
+
+
+def test_what_one_may_not_do_here_is_not_offered(small_console: Console) -> None:
+    admin = small_console.person("admin")
+    editor = small_console.person("editor")
+    assert "New flag" in editor.page(f"{HERE}/flags").words
+    given = {"email": editor.email, "where": "production", "role": "viewer"}
+    admin.press(PEOPLE, "Set role", given)
+    # The flag page offers no verb in production, the one in staging does.
+    staging = HERE.replace("production", "staging")
+    assert editor.get(f"{staging}/flags").status_code == 200
+    assert editor.get(f"{HERE}/new-experiment").status_code == 403
+    assert editor.get(f"{staging}/new-experiment").status_code == 200

@@ -1,0 +1,219 @@
+"""Who may do what in a project and its environments, said person by person, and audited."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlmodel import Session, col, select
+
+from flags.actor import Actor
+from flags.audit import append
+from flags.errors import InvalidInputError, NotFoundError, StateError
+from flags.models import Environment, Project
+from web.auth.models import Membership, User
+from web.auth.people import find_user, normalise_email
+from web.auth.rights import Rights
+from web.auth.roles import Role
+
+
+@dataclass(frozen=True)
+class Member:
+    """A person as a project knows them.
+
+    Attributes
+    ----------
+    role : Role or None
+        What is said for the project; None: nothing, the role for everything holds.
+    environments : mapping
+        What is said for single environments, by their ids.
+    rights : Rights
+        What comes of all that.
+    """
+
+    user: User
+    role: Role | None
+    environments: Mapping[int, Role]
+    rights: Rights
+
+
+def rights_of(session: Session, user: User) -> Rights:
+    """Return a person's roles everywhere."""
+    role = Role(user.role)
+    # Nothing can be taken from who administers everything; it need not be read.
+    said = [] if role is Role.ADMIN else _said(session, Membership.user_id == user.id)
+    return _rights(role, said)
+
+
+def list_members(session: Session, project: Project) -> list[Member]:
+    """Return everybody who has a role in a project, or has been given one there, by address."""
+    said: dict[int, list[Membership]] = {}
+    for each in _said(session, Membership.project_id == project.id):
+        said.setdefault(each.user_id, []).append(each)
+    users = session.exec(select(User).order_by(User.email)).all()
+    assert project.id is not None
+    members = [_member(user, said.get(user.id or 0, [])) for user in users]
+    return [
+        each
+        for each in members
+        if each.user.id in said or each.rights.highest_in(project.id) is not Role.NONE
+    ]
+
+
+def get_member(session: Session, project: Project, email: str) -> Member:
+    """Return one person as a project knows them."""
+    user = _person(session, email)
+    said = list(_said(session, Membership.user_id == user.id))
+    return _member(user, [each for each in said if each.project_id == project.id])
+
+
+def set_role(
+    session: Session,
+    project: Project,
+    environment: Environment | None,
+    email: str,
+    role: Role,
+    *,
+    by: Actor,
+    now: dt.datetime,
+) -> Membership:
+    """Say what a person may do in a project, or in one of its environments.
+
+    Raises
+    ------
+    NotFoundError
+        If nobody has that address.
+    StateError
+        If that person administers everything, which nothing limits.
+    """
+    user = _person(session, email, lock=True)
+    if user.role == Role.ADMIN.value:
+        message = f"{user.email} administers everything, in this project too"
+        raise StateError(message, hint="give the person a lower role for everything first")
+    row = _find(session, project, environment, user)
+    before = None if row is None else {"role": row.role}
+    assert project.id is not None
+    assert user.id is not None
+    if row is None:
+        row = Membership(
+            user_id=user.id,
+            project_id=project.id,
+            environment_id=None if environment is None else environment.id,
+            role=role.value,
+            created_at=now,
+        )
+    row.role = role.value
+    session.add(row)
+    session.flush()
+    after = {"role": row.role}
+    if before != after:
+        _audit(session, project, environment, user, "set_role", before, after, by, now)
+    return row
+
+
+def remove_role(
+    session: Session,
+    project: Project,
+    environment: Environment | None,
+    email: str,
+    *,
+    by: Actor,
+    now: dt.datetime,
+) -> None:
+    """Take back what was said of a person; in a project, of its environments too."""
+    user = _person(session, email, lock=True)
+    rows = list(_said(session, Membership.user_id == user.id))
+    rows = [each for each in rows if each.project_id == project.id]
+    if environment is not None:
+        rows = [each for each in rows if each.environment_id == environment.id]
+    if not rows:
+        place = "this project" if environment is None else environment.key
+        raise NotFoundError(f"{user.email} has been given no role in {place}")
+    keys = {e.id: e.key for e in _environments(session, project)}
+    before = {keys.get(row.environment_id, "project"): row.role for row in rows}
+    for row in rows:
+        session.delete(row)
+    session.flush()
+    _audit(session, project, environment, user, "remove_role", before, None, by, now)
+
+
+def _environments(session: Session, project: Project) -> Sequence[Environment]:
+    query = select(Environment).where(Environment.project_id == project.id)
+    return session.exec(query.order_by(col(Environment.position), col(Environment.id))).all()
+
+
+def _person(session: Session, email: str, *, lock: bool = False) -> User:
+    user = find_user(session, normalise_email(email), lock=lock)
+    if user is None:
+        message = f"there is nobody with the address {email!r}"
+        raise NotFoundError(message, field="email", hint="an administrator makes people")
+    return user
+
+
+def _said(session: Session, where: object) -> Sequence[Membership]:
+    return session.exec(
+        select(Membership).where(where).execution_options(populate_existing=True)  # type: ignore[arg-type]
+    ).all()
+
+
+def _find(
+    session: Session, project: Project, environment: Environment | None, user: User
+) -> Membership | None:
+    environment_id = None if environment is None else environment.id
+    if environment is not None and environment.project_id != project.id:
+        raise InvalidInputError("the environment is of another project", field="environment")
+    found = [
+        each
+        for each in _said(session, Membership.user_id == user.id)
+        if (each.project_id, each.environment_id) == (project.id, environment_id)
+    ]
+    return found[0] if found else None
+
+
+def _member(user: User, said: Sequence[Membership]) -> Member:
+    own = [each for each in said if each.environment_id is None]
+    return Member(
+        user,
+        Role(own[0].role) if own else None,
+        {each.environment_id: Role(each.role) for each in said if each.environment_id is not None},
+        _rights(Role(user.role), said),
+    )
+
+
+def _rights(role: Role, said: Sequence[Membership]) -> Rights:
+    return Rights(
+        role,
+        {each.project_id: Role(each.role) for each in said if each.environment_id is None},
+        {
+            each.environment_id: (each.project_id, Role(each.role))
+            for each in said
+            if each.environment_id is not None
+        },
+    )
+
+
+def _audit(
+    session: Session,
+    project: Project,
+    environment: Environment | None,
+    user: User,
+    action: str,
+    before: dict[str, str] | None,
+    after: dict[str, str] | None,
+    by: Actor,
+    now: dt.datetime,
+) -> None:
+    assert project.id is not None
+    # In the project's chain: that of an environment needs its lock, which nobody waits for here.
+    where = "" if environment is None else f" in {environment.key}"
+    append(
+        session,
+        project_id=project.id,
+        actor=by,
+        action=action,
+        resource=f"member:{user.email}{where}",
+        before=before,
+        after=after,
+        now=now,
+    )

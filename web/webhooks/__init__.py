@@ -1,0 +1,1 @@
+"""Outgoing webhooks and inbound kill hooks; nothing here knows of Flask."""
