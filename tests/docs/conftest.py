@@ -13,7 +13,7 @@ import pytest
 
 from tests.web.conftest import Service
 
-EMAIL, PASSWORD = "ada@shop.example", "correct horse battery"  # noqa: S105
+EMAIL, PASSWORD = "ada@shop.example", "correct horse battery"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

@@ -1,4 +1,4 @@
-"""What the pages of ``docs/`` show is what happens: every transcript is played, every link leads."""
+"""What the pages of ``docs/`` show is what happens, and every link leads somewhere."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_a_transcript_is_read_as_a_reader_reads_it() -> None:
-    page = "```console\n$ a \\\n> b\nsaid\n$ c\n```\n\n```python file=x.py\n1\n```\n```yaml\nd: 1\n```\n"
+    page = "```console\n$ a \\\n> b\nsaid\n$ c\n```\n\n```python file=x.py\n1\n```\n"
+    page += "```yaml\nd: 1\n```\n"
     first, second, file, shown = steps(page)
     assert first == Command("a \\\nb", 2, ["said"])
     assert second == Command("c", 5)
