@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +16,28 @@ import pytest
 from tests.web.conftest import Service
 
 EMAIL, PASSWORD = "ada@shop.example", "correct horse battery"
+RELEASE = {
+    "flag": "badge",
+    "variant": "on",
+    "control": "off",
+    "guards": ["error"],
+    "steps": [5, 50],
+}
+AFTER_A_WHILE: list[tuple[str, dict[str, Any]]] = [
+    ("flags", {"key": "badge", "default": "off"}),
+    ("flags/badge/environments/production/on", {}),
+    ("releases", {**RELEASE, "customer": "head@shop.example", "owner": EMAIL}),
+    ("releases/badge-on/start", {}),
+    ("releases/badge-on/stop", {"reason": "Enough seen"}),
+]
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> str:
+    """Find a port that nobody has at this moment."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return str(found.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -30,8 +53,8 @@ class Place:
     def names(self) -> dict[str, str]:
         """Give what pages write, and what it is here."""
         written = {f"{prefix}…": secret for prefix, secret in self.keys.items()}
-        port = self.url.rpartition(":")[2]
-        return {**written, "127.0.0.1:8400": f"127.0.0.1:{port}"}
+        places = {"/var/lib/flagstone": str(self.data)}
+        return {**written, **places, "8400": self.url.rpartition(":")[2], "8401": free_port()}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -60,6 +83,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             "fs_cli_": admin.post("/projects/shop/tokens", json=_key("cli")),
         }
         keys = {prefix: answer.json()["token"] for prefix, answer in made.items()}
+        # What an installation has after a while, and the page of operators speaks of.
+        for path, body in AFTER_A_WHILE:
+            answer = admin.post(f"/projects/shop/{path}", json=body)
+            assert answer.status_code in {200, 201}, answer.text
         yield Place(service.url, keys, folder / "data", admin)
     service.terminate()
 

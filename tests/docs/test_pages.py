@@ -29,7 +29,8 @@ def test_a_page_says_what_happens(page: Path, place: Place, tmp_path: Path) -> N
     missing = [name for name in ("bash", "curl", "jq") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"the pages use {', '.join(missing)}, which this machine has not")
-    play(page.read_text(encoding="utf-8"), tmp_path, place.environment, place.names)
+    names = {**place.names, "/var/backups": str(tmp_path / "backups")}
+    play(page.read_text(encoding="utf-8"), tmp_path, place.environment, names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
