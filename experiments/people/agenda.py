@@ -108,7 +108,7 @@ def coming(
         if each.next_look_at is not None:
             found.append(Coming(each.next_look_at, f"{each.key}: a look", each.key))
     found += [
-        Coming(change.at, str(change.preview["sentence"]), change=change.id)
+        Coming(change.at, _of_flags(change), change=change.id)
         for change in request_rows.find(
             session, project_key, environment_id=environment.id, states=(APPROVED,), limit=MOST
         )
@@ -124,12 +124,16 @@ def _experiments(
     for each in find_experiments(session, project_key, wanted, limit=MOST):
         card, plan = services.get_card(session, each, now=now), plan_of(each)
         name, verb, urgency = _asked(each)
+        what, why = f"{each.key}: {card.instruction}", f"{card.next.what} – {card.next.when}"
         mine = same_person(who.name, name)
         if each.request is not None:
             mine, name = not same_person(each.request["by"], who.name), "a second person"
+            what, why = f"{each.key}: agree to ship {each.request['arm']}, or decline.", each.note
+        elif verb == "Review":
+            what, why = f"{each.key}: say whether what was promised came true.", card.sentence
         yield Task(
-            what=f"{each.key}: {card.instruction}" if each.request is None else _override(each),
-            why=f"{card.next.what} – {card.next.when}" if each.request is None else each.note,
+            what=what,
+            why=why,
             who=name,
             mine=mine,
             verb=verb,
@@ -138,10 +142,6 @@ def _experiments(
             per_day=_per_day(each, plan, card),
             currency=plan.value.currency if plan.value is not None else "",
         )
-
-
-def _override(experiment: Experiment) -> str:
-    return f"{experiment.key}: agree to ship {experiment.request['arm']}, or decline."
 
 
 def _asked(experiment: Experiment) -> tuple[str, str, int]:
@@ -187,7 +187,7 @@ def _changes(
         verb, why, urgency = asked
         for_others = change.state == OPEN
         yield Task(
-            what=str(change.preview["sentence"]),
+            what=_of_flags(change),
             why=why,
             who="an approver" if for_others else change.author.partition(":")[2],
             mine=(environment.id in who.approves and not wrote) if for_others else wrote,
@@ -195,6 +195,12 @@ def _changes(
             urgency=urgency,
             change=change.id,
         )
+
+
+def _of_flags(change: ChangeRequest) -> str:
+    keys = list(change.preview["after"])
+    more = f" and {len(keys) - 2} more" if len(keys) > 2 else ""
+    return f"{', '.join(keys[:2])}{more}: {change.preview['sentence']}"
 
 
 def _of_change(change: ChangeRequest, now: dt.datetime) -> tuple[str, str, int] | None:

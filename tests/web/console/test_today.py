@@ -93,4 +93,4 @@ def test_what_happens_by_itself_is_said_with_its_time(running: Any) -> None:
     later = console.clock() + dt.timedelta(hours=5)
     console = running(looks=0, next_look_at=later)
     words = " ".join(console.person("editor").page(f"{HERE}/today").words.split())
-    assert "in 5 h one-page: a look" in words
+    assert "in 5 hone-page: a look" in words
