@@ -50,6 +50,9 @@ class Environment(SQLModel, table=True):
     revision: int = 0
     # So many people other than its author must approve a change before it is applied.
     approvals_needed: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    # What serves more here must have been on there for so many hours first (flags.staging).
+    after: str | None = Field(default=None, max_length=64)
+    after_hours: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     # Whether contexts seen in evaluations are kept for previews (flags.context_samples).
     sample_contexts: bool = Field(
         default=True, sa_column=sa.Column(sa.Boolean, nullable=False, server_default=sa.true())

@@ -124,6 +124,8 @@ ENVIRONMENT = shape(
     name=TEXT,
     production=YES_OR_NO,
     approvals_needed=WHOLE,
+    after=maybe(TEXT),
+    after_hours=WHOLE,
     revision=WHOLE,
     created_at=INSTANT,
 )
@@ -192,6 +194,19 @@ CHANGED = with_optional(
     blast_radius=OBJECT,
     elsewhere=by_key(OBJECT),
     approvals=shape("ApprovalsNeeded", needed=WHOLE),
+    blocked_by={
+        "type": "array",
+        "items": shape(
+            "BlockedBy",
+            rule={"enum": ["after"]},
+            environment=TEXT,
+            after=TEXT,
+            flag=TEXT,
+            sentence=TEXT,
+            hint=TEXT,
+            allowed_at=maybe(INSTANT),
+        ),
+    },
 )
 _CLIENT = shape(
     "Straggler",

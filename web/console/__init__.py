@@ -6,6 +6,7 @@ from web.console import (
     audit,
     changes,
     compare,
+    environment,
     experiments,
     flag,
     flag_list,
@@ -22,6 +23,7 @@ from web.console import (
     report,
     requests,
     unscheduled,
+    webhooks,
     who,
     words,
 )
@@ -35,6 +37,7 @@ __all__ = [
     "blueprint",
     "changes",
     "compare",
+    "environment",
     "experiments",
     "flag",
     "flag_list",
@@ -52,6 +55,7 @@ __all__ = [
     "report",
     "requests",
     "unscheduled",
+    "webhooks",
     "who",
     "words",
 ]
