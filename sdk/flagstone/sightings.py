@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import time
 import weakref
 from collections import deque
@@ -20,7 +21,7 @@ from flagstone.engine.mentions import Path, mentioned_attributes
 from flagstone.engine.model import FlagSet
 
 LOOK_SECONDS = 1.0
-# In one look: so many questions, and of one unit in a row only the first.
+# In one look: at most so many questions, and of one unit in a row only the first.
 _QUESTIONS = 64
 _MET = 32
 _TOLD_AT_ONCE = 20
@@ -95,7 +96,8 @@ class Sightings:
             return None
         if flag_set is not None:
             self._sort(flag_set)
-        self._arm(_QUESTIONS)
+        # At random: of work that comes in one order, not always the same ones are to be met.
+        self._arm(random.randint(1, _QUESTIONS))
         return LOOK_SECONDS
 
     def document(self, flag_set: FlagSet | None) -> dict[str, Any] | None:

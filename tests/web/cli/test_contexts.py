@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
-from flagstone import Client, Timing
 from flags.database import Database
 from flags.services import get_environment
+from flagstone import Client, Timing
 from tests.web.cli.conftest import PROJECT
 from tests.web.conftest import wait_until
 from web.auth import service as auth
