@@ -576,3 +576,28 @@ DELIVERY = shape(
         ),
     },
 )
+KILL_HOOK = shape(
+    "KillHook",
+    id=WHOLE,
+    name=TEXT,
+    scope={"enum": ["flags", "owner", "tag"]},
+    names=TEXTS,
+    created_by=TEXT,
+    created_at=INSTANT,
+    revoked_at=maybe(INSTANT),
+    used_at=maybe(INSTANT),
+)
+NEW_KILL_HOOK = extended(KILL_HOOK, "NewKillHook", secret=TEXT)
+NOTIFICATION = shape(
+    "Notification",
+    id=WHOLE,
+    kind=TEXT,
+    at=INSTANT,
+    actor=TEXT,
+    resource=TEXT,
+    environments=TEXTS,
+    sentence=TEXT,
+    reason=TEXT,
+    path=TEXT,
+    unread=YES_OR_NO,
+)
