@@ -354,6 +354,7 @@ CONTEXT_SAMPLE = shape(
     oldest=maybe(INSTANT),
     newest=maybe(INSTANT),
     keep_days=WHOLE,
+    aside=WHOLE,
 )
 _SHARE = {"count": WHOLE, "share": NUMBER, "low": NUMBER, "high": NUMBER}
 _FLIPS = maybe(shape("Share", **_SHARE))
