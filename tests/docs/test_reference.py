@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -36,6 +37,18 @@ def test_the_pages_are_what_the_code_says() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "web.reference", "--check"],
         cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, f"run `make docs`:\n{done.stderr}"
+
+
+def test_the_figures_are_what_stats_and_the_benchmarks_say() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/figures.py", "--check"],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         timeout=120,
