@@ -72,8 +72,8 @@ def webhooks_page() -> str:
         f"Anything but 2xx is tried again, {courier.MOST_ATTEMPTS} times in about {hours:.0f} "
         f"hours. 410 disables it at once. A webhook that fails for {courier.DISABLED_AFTER.days} "
         "days is disabled, and its project is told. `flagstone webhooks log ID` shows every "
-        "attempt, `flagstone webhooks replay ID` sends again. Addresses that are not public are refused "
-        "unless `FLAGSTONE_WEBHOOK_NETWORKS` names their network.",
+        "attempt, `flagstone webhooks replay ID` sends again. Addresses that are not public are "
+        "refused unless `FLAGSTONE_WEBHOOK_NETWORKS` names their network.",
     )
 
 
