@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -29,7 +28,6 @@ from experiments.planning.forecast_words import (
     traffic_words,
     ways_out_words,
 )
-from experiments.policies import services as policies
 from experiments.telling.explored import explored
 from experiments.telling.reviews import review_of
 from experiments.telling.series import series_of
@@ -56,39 +54,6 @@ from web.transactions import now, reading, transaction
 PLACE = "/projects/<project_key>/environments/<environment_key>"
 ITEM = f"{PLACE}/experiments/<experiment_key>"
 PAGE = 50
-
-
-TEMPLATE = """key = "checkout-one-page"
-flag = "checkout"                  # a flag that is on
-control = "control"                # what everybody has today
-treatments = ["treatment"]
-hypothesis = "A checkout on one page makes more visitors buy."
-customer = "you@example.org"       # accountable: signs in with this address to confirm
-owner = "checkout team"            # runs it
-prove_by = "28d"
-policy = "proof-28d"               # when to look, and with which error rates
-
-[weights]
-control = 50
-treatment = 50
-
-[[metrics]]
-key = "purchases"
-role = "success"
-kind = "conversion"
-event = "purchase"
-window = "7d"
-mde = 0.05                         # smallest effect worth having, relative
-
-[[metrics]]
-key = "support contacts"
-role = "guardrail"
-kind = "conversion"
-event = "support_contact"
-direction = "down"
-window = "7d"
-margin = 0.05                      # tolerated loss, relative
-"""
 
 
 @blueprint.get(f"{PLACE}/experiments")
@@ -126,29 +91,6 @@ def list_experiments(project_key: str, environment_key: str) -> ResponseReturnVa
     )
 
 
-@blueprint.get(f"{PLACE}/new-experiment")
-@needs(Role.EDITOR)
-def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """Ask for a plan."""
-    with reading() as session:
-        place(session, project_key, environment_key)
-        stored = policies.list_policies(session, project_key)
-        usable = policies.published_versions(session, stored)
-    # Whoever writes the plan is the likeliest customer, and only an address can sign in to confirm.
-    text = TEMPLATE.replace('"you@example.org"', json.dumps(current_caller().actor.name))
-    if environment_key != "production":
-        text = text.replace("\n[weights]", f'environment = "{environment_key}"\n\n[weights]')
-    names = [row.name for row in stored if row.id in usable]
-    return show("experiments/new.html", text=text, policies=names, problem=None)
-
-
-@blueprint.post(f"{PLACE}/new-experiment")
-@needs(Role.EDITOR, of="somewhere")
-def create_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """Draft an experiment from the plan's text."""
-    return draft(project_key, environment_key, _create, "experiments/new.html")
-
-
 def draft(
     project_key: str,
     environment_key: str,
@@ -168,14 +110,6 @@ def draft(
             place(session, project_key, environment_key)
         return show(template, status=status_of(error), text=text, problem=error)
     return back_to(address)
-
-
-def _create(session: Session, project_key: str, text: str) -> Experiment:
-    try:
-        return services.create_experiment(session, project_key, text, **who_and_when())
-    except RecursionError:
-        message = "the plan is nested too deeply"
-        raise InvalidInputError(message, field="plan") from None
 
 
 @blueprint.get(ITEM)

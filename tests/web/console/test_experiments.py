@@ -17,8 +17,8 @@ from experiments.telling.series import Mark, series_of
 from tests.experiments.conftest import plan_document
 from tests.web.console.conftest import look
 from web.console.charts import axis_of_worth
-from web.console.experiments import TEMPLATE
 from web.console.intervals import chart_of, small_chart_of
+from web.console.new_experiment import TEMPLATE
 
 HERE = "/projects/shop/environments/production"
 PAGE = f"{HERE}/experiments/one-page"
@@ -51,7 +51,9 @@ def test_an_experiment_goes_from_its_draft_to_its_end(console: Any) -> None:
     editor = console.person("editor")
     page = editor.follow(
         editor.press(
-            f"{HERE}/new-experiment", "Save the draft", {"plan": PLAN.replace("\n", "\r\n")}
+            f"{HERE}/new-experiment",
+            "Save the draft of this text",
+            {"plan": PLAN.replace("\n", "\r\n")},
         )
     )
     assert "Seal the plan." in page.words
@@ -96,7 +98,7 @@ def test_the_plan_that_the_page_proposes_is_a_good_one(console: Any) -> None:
         assert TEMPLATE.splitlines()[0] in given
         # Only a customer who can sign in can confirm what was proven.
         assert 'customer = "editor@' in given
-        response = editor.press(form, "Save the draft", {"plan": given})
+        response = editor.press(form, "Save the draft of this text", {"plan": given})
         assert f"/environments/{environment}/experiments/" in response.location
 
 
@@ -121,7 +123,7 @@ def test_a_plan_with_a_fault_comes_back_with_the_fault(
     editor = small_console.person("editor")
     before = small_console.written()
     text = PLAN.replace(old, new)
-    response = editor.press(f"{HERE}/new-experiment", "Save the draft", {"plan": text})
+    response = editor.press(f"{HERE}/new-experiment", "Save the draft of this text", {"plan": text})
     assert response.status_code == status
     page = editor.page(f"{HERE}/flags").__class__(response.get_data(as_text=True))
     assert words in " ".join(page.words.split())
@@ -132,7 +134,7 @@ def test_a_plan_with_a_fault_comes_back_with_the_fault(
 def test_a_key_is_not_used_twice(small_console: Any, plan: Any) -> None:
     small_console.experiment(plan())
     editor = small_console.person("editor")
-    response = editor.press(f"{HERE}/new-experiment", "Save the draft", {"plan": PLAN})
+    response = editor.press(f"{HERE}/new-experiment", "Save the draft of this text", {"plan": PLAN})
     assert response.status_code == 409
     assert "records are kept for ever" in response.get_data(as_text=True)
 
