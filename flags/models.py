@@ -266,7 +266,11 @@ class FlagActivity(SQLModel, table=True):
 
 
 class SampledContext(SQLModel, table=True):
-    """The newest context of one unit that an environment saw, by the unit's place in the sample."""
+    """The newest context of one unit that an environment saw, by the unit's place in the sample.
+
+    ``asked`` is JSON: the paths of attributes that an SDK was asked for, and may have told; None
+    where the context is whole.
+    """
 
     __tablename__: ClassVar[Any] = "sampled_contexts"
     environment_id: int = Field(foreign_key="environments.id", primary_key=True)
@@ -274,6 +278,7 @@ class SampledContext(SQLModel, table=True):
         sa_column=sa.Column(sa.BigInteger, primary_key=True, autoincrement=False)
     )
     context: str = Field(sa_column=sa.Column(sa.Text, nullable=False))
+    asked: str | None = Field(default=None, sa_column=sa.Column(sa.Text))
     seen_at: dt.datetime = Field(sa_type=UtcDateTime, index=True)
 
 

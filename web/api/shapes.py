@@ -354,6 +354,7 @@ CONTEXT_SAMPLE = shape(
     oldest=maybe(INSTANT),
     newest=maybe(INSTANT),
     keep_days=WHOLE,
+    aside=WHOLE,
 )
 _SHARE = {"count": WHOLE, "share": NUMBER, "low": NUMBER, "high": NUMBER}
 _FLIPS = maybe(shape("Share", **_SHARE))
@@ -574,4 +575,29 @@ DELIVERY = shape(
             "Attempt", at=INSTANT, duration_ms=WHOLE, status=maybe(WHOLE), error=TEXT, answer=TEXT
         ),
     },
+)
+KILL_HOOK = shape(
+    "KillHook",
+    id=WHOLE,
+    name=TEXT,
+    scope={"enum": ["flags", "owner", "tag"]},
+    names=TEXTS,
+    created_by=TEXT,
+    created_at=INSTANT,
+    revoked_at=maybe(INSTANT),
+    used_at=maybe(INSTANT),
+)
+NEW_KILL_HOOK = extended(KILL_HOOK, "NewKillHook", secret=TEXT)
+NOTIFICATION = shape(
+    "Notification",
+    id=WHOLE,
+    kind=TEXT,
+    at=INSTANT,
+    actor=TEXT,
+    resource=TEXT,
+    environments=TEXTS,
+    sentence=TEXT,
+    reason=TEXT,
+    path=TEXT,
+    unread=YES_OR_NO,
 )

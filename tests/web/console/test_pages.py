@@ -9,6 +9,7 @@ import pytest
 
 HERE = "/projects/shop/environments/production"
 PAGES = {
+    "console.show_today": f"{HERE}/today",
     "console.list_flags": f"{HERE}/flags",
     "console.new_flag": f"{HERE}/new-flag",
     "console.show_flag": f"{HERE}/flags/checkout",
