@@ -10,6 +10,8 @@ from sqlmodel import select
 
 from flags import change_requests
 from flags.actor import Actor
+from flags.audit import entries
+from flags.audit_search import AUDIT_FIELDS, audit_conditions
 from flags.changes import parse_change
 from flags.errors import InvalidInputError
 from flags.filters import parse_filter
@@ -127,3 +129,38 @@ def test_whoever_writes_a_state_writes_its_word(filled: Any) -> None:
         words = set(session.exec(select(FlagEnvironment.state_word)))
     assert words >= {"on", "off", "25 %", "killed"}
     assert "" not in words
+
+
+AUDITED = (
+    "by:deploy*",
+    "by:me",
+    "by:me action:kill",
+    "at:<1d",
+    '"100 % of"',
+    "flag:bann* action:turn_*",
+    "env:staging action:kill",
+    "-env:staging action:kill",
+)
+
+
+def test_the_audit_is_found_by_who_what_where_and_when(filled: Any) -> None:
+    filled.actor = Actor("token", "deploy#7")
+    filled.now = NOW + dt.timedelta(days=2)
+    filled.change({"do": "turn_off"}, flag="banner", comment="100 % of errors")
+    found = {}
+    for text in AUDITED:
+        asked = parse_filter(text, AUDIT_FIELDS, now=filled.now)
+        with filled.database.read() as session:
+            where = audit_conditions(session, filled.project, asked, me="user:ada@example.org")
+            rows = entries(session, filled.project_id, where=where)
+            found[text] = [f"{row.action} {row.resource}" for row in rows]
+    newest = "turn_off flag:banner"
+    assert found["by:deploy*"] == found["at:<1d"] == found['"100 % of"'] == [newest]
+    assert newest not in found["by:me"]
+    assert set(found["by:me action:kill"]) == {"kill flag:limit"}
+    assert found["flag:bann* action:turn_*"] == [newest, "turn_on flag:banner"]
+    assert found["env:staging action:kill"] == ["kill flag:limit"]
+    assert found["-env:staging action:kill"] == []
+    asked = parse_filter("env:moon", AUDIT_FIELDS, now=filled.now)
+    with filled.database.read() as session, pytest.raises(InvalidInputError, match="moon"):
+        audit_conditions(session, filled.project, asked, me="")

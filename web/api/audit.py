@@ -11,8 +11,10 @@ from pydantic import Field
 
 from flags import services
 from flags.audit import entries, entry_document, export_page
+from flags.audit_search import AUDIT_FIELDS, audit_conditions
 from flags.diff import differences
 from flags.errors import InvalidInputError
+from flags.filters import MAX_FILTER_LENGTH, parse_filter
 from flags.models import AuditEntry, Revision
 from flags.revisions import get_revision as find_revision
 from flags.revisions import list_revisions as find_revisions
@@ -20,11 +22,11 @@ from flags.revisions import load_flag_set
 from web.api.blueprint import blueprint
 from web.api.render import PageQuery, document, page
 from web.api.shapes import AUDIT_ENTRY, OBJECT, REVISION, WHOLE_REVISION, list_of
-from web.auth.guard import needs
+from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
 from web.body import Query, read_query
 from web.contract import gives, takes
-from web.transactions import reading
+from web.transactions import now, reading
 
 _ENTRY = re.compile(r"(-?\d{1,15}) (.{1,32})", re.DOTALL)
 _REVISIONS = "/projects/<project_key>/environments/<environment_key>/revisions"
@@ -37,8 +39,9 @@ class HistoryQuery(PageQuery):
 
 
 class AuditQuery(HistoryQuery):
-    """Which entries: those about one resource (``flag:checkout``), or all."""
+    """Which entries: those about one resource (``flag:checkout``), those of a filter, or all."""
 
+    filter: Annotated[str, Field(max_length=MAX_FILTER_LENGTH)] = ""
     resource: Annotated[str, Field(max_length=320)] | None = None
 
 
@@ -76,11 +79,14 @@ def list_audit(project_key: str) -> ResponseReturnValue:
         if query.environment is not None:
             environment_id = services.get_environment(session, project_key, query.environment).id
         assert project.id is not None
+        asked = parse_filter(query.filter, AUDIT_FIELDS, now=now())
+        me = str(current_caller().actor)
         found = entries(
             session,
             project.id,
             environment_id=environment_id,
             resource=query.resource,
+            where=audit_conditions(session, project_key, asked, me=me),
             before_id=query.after_number(),
             limit=query.limit + 1,
         )

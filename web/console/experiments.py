@@ -19,7 +19,13 @@ from experiments.moves.enact import plan_of
 from experiments.moves.places import same_person
 from experiments.moves.release_state import release_facts
 from experiments.people import interventions, overrides, services, unscheduled
-from experiments.people.finding import GROUPS, Wanted, count_groups, find_experiments
+from experiments.people.finding import (
+    EXPERIMENT_FIELDS,
+    GROUPS,
+    Wanted,
+    count_groups,
+    find_experiments,
+)
 from experiments.people.results import read_results, results_document, results_for
 from experiments.planning import feasibility
 from experiments.planning.forecast_words import (
@@ -33,6 +39,7 @@ from experiments.telling.reviews import review_of
 from experiments.telling.series import series_of
 from experiments.telling.unscheduled import reading_of
 from flags.errors import FlagstoneError, InvalidInputError
+from flags.filters import MAX_FILTER_LENGTH, parse_filter
 from web.auth.guard import current_caller, needs, require_in, who_and_when
 from web.auth.roles import Role
 from web.console.base import (
@@ -61,26 +68,37 @@ PAGE = 50
 def list_experiments(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List the environment's experiments, newest first, by what they ask of people."""
     group = request.args.get("group")
-    words = request.args.get("filter", "").strip()[:200]
+    words = request.args.get("filter", "").strip()[:MAX_FILTER_LENGTH]
     after = request.args.get("after", type=int)
     group = group if group in GROUPS else None
+    problem = None
+    counts = dict.fromkeys(GROUPS, 0)
+    found: list[Experiment] = []
     with reading() as session:
         place(session, project_key, environment_key)
-        wanted = Wanted(environment_key, words=words, now=now())
-        counts = count_groups(session, project_key, wanted)
-        found = find_experiments(
-            session,
-            project_key,
-            replace(wanted, group=group),
-            before_id=after if after is None or after <= LARGEST_NUMBER else None,
-            limit=PAGE + 1,
-        )
+        try:
+            asked = parse_filter(words, EXPERIMENT_FIELDS, now=now())
+            me = current_caller().actor.name
+            wanted = Wanted(environment_key, asked=asked, me=me, now=now())
+            counts = count_groups(session, project_key, wanted)
+            found = find_experiments(
+                session,
+                project_key,
+                replace(wanted, group=group),
+                before_id=after if after is None or after <= LARGEST_NUMBER else None,
+                limit=PAGE + 1,
+            )
+        except FlagstoneError as error:
+            problem = error
     experiments = found[:PAGE]
     return show(
         "experiments/_rows.html" if wants_fragment() else "experiments/list.html",
         experiments=experiments,
         counts=counts,
         group=group,
+        status=200 if wants_fragment() else status_of(problem),
+        problem=problem,
+        fields=EXPERIMENT_FIELDS,
         words=words,
         after=after,
         more=experiments[-1].id if len(found) > PAGE else None,

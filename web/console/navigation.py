@@ -53,6 +53,7 @@ ENTRIES = (
     Entry("requests", "Requests", "console.list_requests", _VALUE),
     Entry("changes", "Changes", "console.list_changes"),
     Entry("compare", "Compare", "console.show_comparison"),
+    Entry("news", "News", "console.show_news"),
     Entry("audit", "Audit", "console.show_audit"),
     Entry("instances", "Instances", "console.show_instances", _SETUP),
     Entry("connect", "Connect", "console.show_connection", _SETUP),
@@ -62,6 +63,7 @@ ENTRIES = (
     Entry("environment", "Environment", "console.show_environment", _SETUP),
     Entry("people", "People", "console.list_people", _SETUP, Role.ADMIN, of_project=True),
     Entry("keys", "Keys", "console.list_keys", _SETUP, Role.ADMIN, of_project=True),
+    Entry("kill_hooks", "Kill hooks", "console.list_kill_hooks", _SETUP, Role.ADMIN),
     Entry("webhooks", "Webhooks", "console.list_webhooks", _SETUP, Role.ADMIN, of_project=True),
 )
 FIRST = "console.list_flags"

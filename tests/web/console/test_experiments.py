@@ -94,7 +94,7 @@ def test_the_plan_that_the_page_proposes_is_a_good_one(console: Any) -> None:
     editor = console.person("editor")
     for environment in ("production", "staging"):
         form = f"/projects/shop/environments/{environment}/new-experiment"
-        given = editor.page(form).form("Save the draft").fields["plan"]
+        given = editor.page(form).form("Save the draft of this text").fields["plan"]
         assert TEMPLATE.splitlines()[0] in given
         # Only a customer who can sign in can confirm what was proven.
         assert 'customer = "editor@' in given
@@ -127,7 +127,9 @@ def test_a_plan_with_a_fault_comes_back_with_the_fault(
     assert response.status_code == status
     page = editor.page(f"{HERE}/flags").__class__(response.get_data(as_text=True))
     assert words in " ".join(page.words.split())
-    assert page.form("Save the draft").fields["plan"].strip("\n\x00\ufffd") == text.strip("\n\x00")
+    assert page.form("Save the draft of this text").fields["plan"].strip(
+        "\n\x00\ufffd"
+    ) == text.strip("\n\x00")
     assert small_console.written() == before
 
 

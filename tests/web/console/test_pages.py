@@ -10,6 +10,7 @@ import pytest
 HERE = "/projects/shop/environments/production"
 PAGES = {
     "console.show_today": f"{HERE}/today",
+    "console.show_timeline": f"{HERE}/timeline/checkout",
     "console.list_flags": f"{HERE}/flags",
     "console.new_flag": f"{HERE}/new-flag",
     "console.show_flag": f"{HERE}/flags/checkout",
@@ -36,6 +37,8 @@ PAGES = {
     "console.list_people": f"{HERE}/people",
     "console.list_keys": f"{HERE}/keys",
     "console.list_webhooks": f"{HERE}/webhooks",
+    "console.list_kill_hooks": f"{HERE}/kill-hooks",
+    "console.show_news": f"{HERE}/news",
     "console.show_webhook": f"{HERE}/webhooks/1",
     "console.show_audit": f"{HERE}/audit",
     "console.ask_what_somebody_gets": f"{HERE}/who?flag=checkout",
@@ -79,6 +82,8 @@ POSTS = {
     "console.create_key": f"{HERE}/keys",
     "console.revoke_key": f"{HERE}/keys/1/revoke",
     "console.create_webhook": f"{HERE}/webhooks",
+    "console.create_kill_hook": f"{HERE}/kill-hooks",
+    "console.revoke_kill_hook": f"{HERE}/kill-hooks/1/revoke",
     "console.edit_webhook": f"{HERE}/webhooks/1/edit",
     "console.move_webhook": f"{HERE}/webhooks/1/disable",
     "console.rotate_webhook": f"{HERE}/webhooks/1/rotate",
@@ -87,6 +92,7 @@ POSTS = {
 }
 # Whoever reads may send these: they change nothing that is served, or that decides.
 QUESTIONS = {
+    "console.read_news": f"{HERE}/news",
     "console.ask_unscheduled_look": f"{HERE}/experiments/one-page/look",
     "console.show_what_somebody_gets": f"{HERE}/who",
 }
@@ -151,7 +157,7 @@ def test_a_header_that_is_no_good_is_refused_and_not_sent_around_in_circles(shop
 def test_a_viewer_reads_and_finds_no_form_that_changes_anything(shop: Any, path: str) -> None:
     viewer = shop.person("viewer")
     forms = ("new_flag", "new_experiment", "new_release", "new_policy", "edit_policy")
-    managed = ("list_keys", "list_people", "list_webhooks", "show_webhook")
+    managed = ("list_keys", "list_people", "list_webhooks", "show_webhook", "list_kill_hooks")
     shut = {PAGES[f"console.{name}"] for name in (*forms, *managed)}
     page = viewer.page(path, 403 if path in shut else 200)
     sent = {form.action for form in page.forms if form.method == "post"}

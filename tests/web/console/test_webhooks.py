@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from flags import changes
+from flags.actor import Actor
+
 HERE = "/projects/shop/environments/production/webhooks"
 GIVEN = {"name": "release bot", "url": "https://hooks.example.com/services/T0/PATH"}
 
@@ -59,3 +62,51 @@ def test_a_webhook_that_cannot_be_keeps_what_was_typed(small_console: Any) -> No
     assert response.status_code == 400
     assert page.form("Make webhook").fields["name"] == "release bot"
     assert "is not a public address" in page.words
+
+
+def test_a_kill_hook_is_made_shown_once_and_revoked(small_console: Any) -> None:
+    admin = small_console.person("admin")
+    here = HERE.replace("/webhooks", "/kill-hooks")
+    assert "No alert can kill anything yet" in admin.page(here).words
+    given = {"name": "payments alerts", "names": "checkout\n"}
+    html = admin.press(here, "Make kill hook", given).get_data(as_text=True)
+    (secret,) = set(re.findall(r"fs_hook_[A-Za-z0-9_-]{43}", html))
+    assert "webhook_configs" in html
+    page = admin.page(here)
+    assert secret not in page.html
+    assert "payments alerts" in page.words
+    headers = {"Authorization": f"Bearer {secret}"}
+    sent = small_console.app.test_client().post(
+        "/hooks/kill", json={"alert": "payments fail"}, headers=headers
+    )
+    assert sent.get_json()["killed"] == ["checkout"]
+    news = admin.page(HERE.replace("/webhooks", "/news"))
+    assert "the kill hook payments alerts#1 killed checkout in production" in news.words
+    assert "Why: alert: payments fail" in news.words
+    assert "revoked" in admin.follow(admin.press(here, "Revoke")).words
+    wrong = admin.press(here, "Make kill hook", {"name": "x", "names": "nix"})
+    assert wrong.status_code == 400
+    assert "there is no flag &#39;nix&#39;" in wrong.get_data(as_text=True)
+
+
+def test_news_are_new_until_they_are_read_and_never_ones_own(small_console: Any) -> None:
+    here = HERE.replace("/webhooks", "/news")
+    admin, viewer = small_console.person("admin"), small_console.person("viewer")
+    assert "Nothing to tell yet" in viewer.page(here).words
+    small_console.change("checkout", {"do": "kill"}, comment="it burns")
+    with small_console.database.write() as session:
+        for do in ("unkill", "kill"):
+            change = changes.parse_change({"flag": "checkout", "instructions": [{"do": do}]})
+            changes.apply_change(
+                session,
+                "shop",
+                "production",
+                change,
+                actor=Actor("user", "admin@example.org"),
+                now=small_console.clock(),
+            )
+    page = viewer.page(here)
+    assert "2 new" in page.words
+    assert "killed checkout in production" in page.words
+    assert viewer.follow(viewer.press(here, "Mark all as read")).words.count("New ·") == 0
+    assert "1 new" in admin.page(here).words
