@@ -60,6 +60,10 @@ class Wanted:
         By `EXPERIMENT_FIELDS`; its words are looked for as those of ``words`` are.
     me : str
         Who ``customer:me`` and ``owner:me`` are.
+    verdict : str, optional
+        The newest one.
+    started : bool
+        Only those that somebody has met.
     releases : bool, optional
         True: guarded releases only; False: experiments only.
     now : datetime, optional
@@ -74,6 +78,8 @@ class Wanted:
     words: str = ""
     asked: Filter = field(default_factory=Filter)
     me: str = ""
+    verdict: str | None = None
+    started: bool = False
     releases: bool | None = None
     now: dt.datetime | None = None
 
@@ -165,6 +171,10 @@ def _where(query: Any, project_key: str, wanted: Wanted) -> Any:
         query = query.where(Experiment.key == wanted.key)
     if wanted.state is not None:
         query = query.where(Experiment.state == wanted.state)
+    if wanted.verdict is not None:
+        query = query.where(Experiment.verdict == wanted.verdict)
+    if wanted.started:
+        query = query.where(col(Experiment.started_at).is_not(None))
     if wanted.group is not None:
         query = query.where(_group(wanted.now) == GROUPS.index(wanted.group))
     if wanted.releases is not None:

@@ -183,7 +183,7 @@ def _page(
         environments = services.list_environments(session, project_key)
         flag = services.get_flag(session, project_key, flag_key)
         here = flag.environments[environment_key]
-        unheard = {} if wants_fragment() else snippet(session, environment, flag)
+        unheard = snippet(session, environment, flag)
         history = _history(session, project_key, environment_key, flag_key, _HISTORY)
         killed = _kill_of(history)
         if here.document["killed"] and killed is None:

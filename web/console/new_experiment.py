@@ -13,12 +13,13 @@ from experiments.contract.promise import metric_line, promise_lines
 from experiments.models import Experiment
 from experiments.moves.enact import plan_of
 from experiments.people import services
+from experiments.people.library import replica
 from experiments.planning import feasibility as forecasts
 from experiments.planning.forecast_words import sentence_of
 from experiments.policies import services as policies
 from flags.errors import FlagstoneError, InvalidInputError
 from flags.services import list_flags
-from web.auth.guard import current_caller, needs, who_and_when
+from web.auth.guard import current_caller, needs, require_in, who_and_when
 from web.auth.roles import Role
 from web.console.base import back_to, blueprint, place, show, status_of
 from web.console.experiments import ITEM, PLACE, address_of, draft
@@ -64,14 +65,17 @@ margin = 0.05                      # tolerated loss, relative
 @blueprint.get(f"{PLACE}/new-experiment")
 @needs(Role.EDITOR)
 def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """Ask for a plan, in four steps."""
+    """Ask for a plan in four steps, or for another experiment's (``like``) as text."""
+    like = request.args.get("like", "")
+    if like:
+        return _once_more(project_key, environment_key, like)
     # Whoever writes the plan is the likeliest customer, and only an address can sign in to confirm.
     form = {**DEFAULTS, "customer": current_caller().actor.name}
     return _form_page(project_key, environment_key, form | request.args.to_dict())
 
 
 @blueprint.post(f"{PLACE}/new-experiment")
-@needs(Role.EDITOR)
+@needs(Role.EDITOR, of="somewhere")
 def create_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Draft an experiment from the steps, or from the plan's text."""
     form = request.form.to_dict()
@@ -83,6 +87,7 @@ def create_experiment(project_key: str, environment_key: str) -> ResponseReturnV
         with transaction() as session:
             plan = plan_of_form(form, environment_key)
             made = services.create_experiment(session, project_key, plan, **who_and_when())
+            require_in(session, [made.environment_id])
             address = address_of(project_key, environment_key, made.key)
     except FlagstoneError as error:
         return _form_page(project_key, environment_key, form, error)
@@ -125,15 +130,18 @@ def _price_lines(value: Value) -> list[str]:
     brings = f"{value.likely.normalize():f} {value.currency}"
     if value.low != value.high:
         brings += f" (from {value.low.normalize():f} to {value.high.normalize():f})"
+    costs = (
+        (value.monthly_costs, "a month"),
+        (value.build, "to build it"),
+        (value.cleanup, "to take the old way out"),
+    )
+    said = [f"{cents / 100:,.2f} {value.currency} {words}" for cents, words in costs if cents]
     return [
         (
             f"One more success brings {brings}; {value.units_per_month.normalize():,f} people a "
             f"month meet the change, for {value.horizon_months} months."
         ),
-        (
-            f"It costs {value.monthly_costs / 100:,.2f} {value.currency} a month, and "
-            f"{value.cleanup / 100:,.2f} to take the old way out."
-        ),
+        *([f"It costs {', '.join(said)}."] if said else []),
     ]
 
 
@@ -170,6 +178,17 @@ def _form_page(
         feasible=feasibility(form),
         worth=price(form),
     )
+
+
+def _once_more(project_key: str, environment_key: str, like: str) -> ResponseReturnValue:
+    with reading() as session:
+        place(session, project_key, environment_key)
+        tried = services.get_experiment(session, project_key, environment_key, like)
+        text = replica(session, tried)
+        stored = policies.list_policies(session, project_key)
+        usable = policies.published_versions(session, stored)
+    names = [row.name for row in stored if row.id in usable]
+    return show("experiments/new.html", text=text, policies=names, problem=None, like=like)
 
 
 def _template(environment_key: str) -> str:

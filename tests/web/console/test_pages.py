@@ -9,6 +9,7 @@ import pytest
 
 HERE = "/projects/shop/environments/production"
 PAGES = {
+    "console.show_library": f"{HERE}/library",
     "console.show_today": f"{HERE}/today",
     "console.show_timeline": f"{HERE}/timeline/checkout",
     "console.list_flags": f"{HERE}/flags",
