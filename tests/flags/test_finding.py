@@ -9,6 +9,7 @@ import pytest
 from sqlmodel import select
 
 from flags import change_requests
+from flags.activity import keep
 from flags.actor import Actor
 from flags.audit import entries
 from flags.audit_search import AUDIT_FIELDS, audit_conditions
@@ -75,6 +76,16 @@ FOUND = (
 def test_a_filter_finds_what_it_says(filled: Any) -> None:
     for text, found in FOUND:
         assert (text, keys(filled, text)) == (text, found.split())
+
+
+def test_flags_that_no_code_asks_for_are_found(filled: Any) -> None:
+    with filled.database.write() as session:
+        keep(session, filled.id(), {}, {"banner": NOW - dt.timedelta(days=40)}, now=NOW)
+        keep(session, filled.id(), {}, {"limit": NOW}, now=NOW)
+    assert keys(filled, "evaluated:<30d") == ["limit"]
+    assert keys(filled, "evaluated:>30d") == ["banner"]
+    assert keys(filled, "-evaluated:<30d") == ["100%_sure", "banner", "checkout"]
+    assert keys(filled, "evaluated:<30d env:staging") == []
 
 
 def test_without_an_environment_a_state_may_be_anywhere(filled: Any) -> None:
