@@ -10,6 +10,7 @@ from flags.audit_search import AUDIT_FIELDS, audit_conditions
 from flags.errors import FlagstoneError
 from flags.filters import MAX_FILTER_LENGTH, parse_filter
 from flags.models import AuditEntry
+from flags.predictions import predictions_of
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
 from web.console.base import before_number, blueprint, place, show, status_of
@@ -40,6 +41,9 @@ def show_audit(project_key: str, environment_key: str) -> ResponseReturnValue:
             )
         except FlagstoneError as error:
             problem = error
+        predictions = predictions_of(
+            session, [(each.environment_id, each.revision) for each in found[:PAGE]]
+        )
         names = {each.id: each.key for each in services.list_environments(session, project_key)}
     more = found[PAGE - 1].id if len(found) > PAGE else None
     return show(
@@ -52,4 +56,5 @@ def show_audit(project_key: str, environment_key: str) -> ResponseReturnValue:
         search=text,
         fields=AUDIT_FIELDS,
         problem=problem,
+        predictions=predictions,
     )
