@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flags.instances import Fallback, InstanceView
+from flags.lifecycle import KINDS, VERDICTS
 from flags.receipts import STANDINGS
 from flags.request_rows import STATES
 from web.contract import Schema
@@ -137,6 +138,7 @@ _STANDING: dict[str, Schema] = {
     "state_word": TEXT,
     "sentence": TEXT,
 }
+_KIND: Schema = {"enum": list(KINDS)}
 _RULES: dict[str, Schema] = {
     "enabled": YES_OR_NO,
     "killed": YES_OR_NO,
@@ -155,6 +157,8 @@ FLAG = shape(
     owner=TEXT,
     client=YES_OR_NO,
     archived=YES_OR_NO,
+    expires=maybe(INSTANT),
+    kind=_KIND,
     metadata=OBJECT,
     variants=by_key(OBJECT),
     created_at=INSTANT,
@@ -171,6 +175,22 @@ PUBLISHED_FLAG = shape(
     archived=YES_OR_NO,
     **_RULES,
     **_STANDING,
+)
+LIFECYCLE = shape(
+    "Lifecycle",
+    flag=TEXT,
+    verdict={"enum": list(VERDICTS)},
+    sentence=TEXT,
+    nudge=YES_OR_NO,
+    days=WHOLE,
+    variant=maybe(TEXT),
+    value={},
+    dependants=TEXTS,
+    callers=maybe(WHOLE),
+    evaluated_at=maybe(INSTANT),
+    owner=TEXT,
+    expires=maybe(INSTANT),
+    kind=_KIND,
 )
 _DONE: dict[str, Schema] = {
     "mode": {"enum": ["preview", "apply"]},
@@ -254,6 +274,26 @@ COMPARISON = list_of(
     target=_AT_REVISION,
     differ=WHOLE,
     same=shape("SameThings", flags=WHOLE, segments=WHOLE),
+)
+FILES = shape("Files", base=by_key(WHOLE), flags=by_key(OBJECT), segments=by_key(OBJECT))
+FILES_APPLIED = shape(
+    "FilesApplied",
+    mode={"enum": ["preview", "apply"]},
+    changed=YES_OR_NO,
+    created=TEXTS,
+    environments=by_key(
+        shape(
+            "FilesInEnvironment",
+            sentence=TEXT,
+            revision=WHOLE,
+            flags=TEXTS,
+            segments=TEXTS,
+            verdict=maybe(TEXT),
+            verdict_sentence=TEXT,
+            approvals=OBJECT,
+            blocked_by=OBJECTS,
+        )
+    ),
 )
 IMPORTED = shape(
     "ImportResult",

@@ -34,6 +34,7 @@ from web.cli import (
     kill_hooks,
     layers,
     ledger,
+    lifecycle,
     local,
     members,
     metrics,
@@ -44,6 +45,7 @@ from web.cli import (
     requests,
     sources,
     tokens,
+    trees,
     unscheduled,
     webhooks,
 )
@@ -120,6 +122,9 @@ main.add_command(calibrate.calibrate)
 main.add_command(local.verify)
 main.add_command(flags.flags)
 flags.flags.add_command(environments.promote_flag)
+flags.flags.add_command(lifecycle.stale)
+flags.flags.add_command(lifecycle.archive)
+flags.flags.add_command(lifecycle.describe_flag, "describe")
 main.add_command(environments.environments)
 main.add_command(changes.changes)
 main.add_command(webhooks.webhooks)
@@ -128,6 +133,9 @@ main.add_command(notifications.notifications)
 main.add_command(evaluate.evaluate)
 main.add_command(compare.compare)
 main.add_command(imports.import_flags)
+main.add_command(trees.export_files)
+main.add_command(trees.apply_files)
+main.add_command(trees.lint_files)
 main.add_command(experiments.experiments)
 experiment_verbs.add_to(experiments.experiments)
 experiments.experiments.add_command(unscheduled.look)

@@ -36,7 +36,13 @@ REQUIRED = {
     *("releases stop", "releases card"),
     *(f"holdout {verb}" for verb in ("show", "set", "end")),
     *(
+        "export",
+        "apply",
+        "lint",
         "flags promote",
+        "flags stale",
+        "flags archive",
+        "flags describe",
         *(f"environments {v}" for v in ("list", "create", "diff", "promote", "set")),
     ),
     *(f"members {verb}" for verb in ("list", "set", "remove")),
