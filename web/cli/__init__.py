@@ -39,8 +39,10 @@ from web.cli import (
     members,
     metrics,
     notifications,
+    past,
     plan,
     policies,
+    profile,
     releases,
     requests,
     sources,
@@ -98,6 +100,7 @@ def main(
 ) -> None:
     """Feature flags and small production experiments that end by themselves."""
     _tolerate_any_text()
+    url, token, project = profile.settle(ctx, url, token, project)
     ctx.obj = Invocation(
         url=url, token=token, project=project, output=Output.choose(as_json=as_json, quiet=quiet)
     )
@@ -111,6 +114,10 @@ def _tolerate_any_text() -> None:
                 stream.reconfigure(errors="backslashreplace")
 
 
+main.add_command(profile.login)
+main.add_command(profile.whoami)
+main.add_command(profile.init)
+main.add_command(profile.completion)
 main.add_command(audit.audit)
 main.add_command(bench.bench)
 main.add_command(local.demo)
@@ -122,6 +129,8 @@ main.add_command(calibrate.calibrate)
 main.add_command(local.verify)
 main.add_command(flags.flags)
 flags.flags.add_command(environments.promote_flag)
+flags.flags.add_command(past.diff)
+flags.flags.add_command(past.revert)
 flags.flags.add_command(lifecycle.stale)
 flags.flags.add_command(lifecycle.archive)
 flags.flags.add_command(lifecycle.describe_flag, "describe")

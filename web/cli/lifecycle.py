@@ -8,7 +8,13 @@ import click
 
 from web.cli.context import Invocation, pass_invocation
 from web.cli.flags import mode_of, send_change
-from web.cli.options import comment_option, environment_option, preview_option, waiting_options
+from web.cli.options import (
+    comment_option,
+    environment_option,
+    flag_key_argument,
+    preview_option,
+    waiting_options,
+)
 from web.cli.output import EXIT_USAGE, CommandError
 
 
@@ -30,7 +36,7 @@ def stale(invocation: Invocation, owner: str | None, *, everything: bool) -> Non
 
 
 @click.command()
-@click.argument("flag_key")
+@flag_key_argument
 @preview_option
 @environment_option
 @comment_option
@@ -54,7 +60,7 @@ def archive(
 
 
 @click.command()
-@click.argument("flag_key")
+@flag_key_argument
 @click.option("--name", help="as people read it")
 @click.option("--description", help="what it is for")
 @click.option("--owner", help="who decides about it; '' for nobody")
