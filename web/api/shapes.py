@@ -203,15 +203,18 @@ _DONE: dict[str, Schema] = {
     "segments_before": OBJECT,
     "segments_after": OBJECT,
 }
+_EFFECT: dict[str, Schema] = {
+    "verdict": {"enum": ["no_op", "only_widens", "only_narrows", "moves_others", "not_decided"]},
+    "verdict_sentence": TEXT,
+    "witness": maybe(OBJECT),
+    "reason": maybe(TEXT),
+    "verdicts": OBJECTS,
+    "blast_radius": OBJECT,
+}
 # A preview says besides whom the change would move.
 CHANGED = with_optional(
     shape("ChangeResult", **_DONE, sentence=TEXT),
-    verdict={"enum": ["no_op", "only_widens", "only_narrows", "moves_others", "not_decided"]},
-    verdict_sentence=TEXT,
-    witness=maybe(OBJECT),
-    reason=maybe(TEXT),
-    verdicts=OBJECTS,
-    blast_radius=OBJECT,
+    **_EFFECT,
     elsewhere=by_key(OBJECT),
     approvals=shape("ApprovalsNeeded", needed=WHOLE),
     blocked_by={
@@ -295,14 +298,17 @@ FILES_APPLIED = shape(
         )
     ),
 )
-IMPORTED = shape(
-    "ImportResult",
-    **_DONE,
-    created=TEXTS,
-    updated=TEXTS,
-    unchanged=TEXTS,
-    refused={"type": "array", "items": shape("Refusal", name=TEXT, reason=TEXT)},
-    sentences=by_key(TEXT),
+IMPORTED = with_optional(
+    shape(
+        "ImportResult",
+        **_DONE,
+        created=TEXTS,
+        updated=TEXTS,
+        unchanged=TEXTS,
+        refused={"type": "array", "items": shape("Refusal", name=TEXT, reason=TEXT)},
+        sentences=by_key(TEXT),
+    ),
+    **_EFFECT,
 )
 APPROVAL = shape("Approval", by=TEXT, at=INSTANT, content_hash=TEXT, comment=TEXT)
 # With the mode in which it was sent, when it was.
