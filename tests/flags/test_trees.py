@@ -170,6 +170,18 @@ def test_what_the_files_do_not_name_stays_unless_it_is_pruned(rich: Shop) -> Non
     assert not rich.flag("base").archived
 
 
+def test_what_another_flag_asked_about_goes_when_it_asks_no_more(rich: Shop) -> None:
+    needs = {"do": "set_prerequisites", "prerequisites": [{"flag": "base", "variants": ["on"]}]}
+    rich.change({**needs, "flag": "team/x"}, environment="staging")
+    tree = exported(rich)
+    del tree["flags"]["base"]
+    del tree["flags"]["checkout"]["environments"]["production"]["prerequisites"]
+    del tree["flags"]["team/x"]["environments"]["staging"]["prerequisites"]
+    applied(rich, tree, prune=True)
+    assert rich.flag("base").archived
+    assert text_of(exported(rich)) == text_of(tree)
+
+
 def test_a_kill_is_no_configuration(rich: Shop) -> None:
     tree = exported(rich)
     rich.change({"do": "kill"})
