@@ -16,6 +16,7 @@ from flags.approvals import is_protective
 from flags.diff import differences
 from flags.errors import FlagstoneError
 from flags.models import AuditEntry, Environment
+from flags.predictions import predictions_of
 from flags.ranges import read_split
 from flags.receipts import receipt_of
 from flags.words import describe_condition
@@ -32,6 +33,7 @@ from web.console.base import (
     version_of,
     wants_fragment,
 )
+from web.console.connect import snippet
 from web.console.effects import shown_effect
 from web.console.flag_parts import editable, parts_of
 from web.console.forms import OPERATORS, field_of, instructions_of
@@ -178,10 +180,12 @@ def _page(
     form: dict[str, str] | None = None,
 ) -> ResponseReturnValue:
     with reading() as session:
-        environment_id = place(session, project_key, environment_key).id
+        environment = place(session, project_key, environment_key)
+        environment_id = environment.id
         environments = services.list_environments(session, project_key)
         flag = services.get_flag(session, project_key, flag_key)
         here = flag.environments[environment_key]
+        unheard = snippet(session, environment, flag)
         history = _history(session, project_key, environment_key, flag_key, _HISTORY)
         killed = _kill_of(history)
         if here.document["killed"] and killed is None:
@@ -200,6 +204,9 @@ def _page(
             states=request_rows.WAITING,
             flag_key=flag_key,
         )
+        predictions = predictions_of(
+            session, [(each.environment_id, each.revision) for each in history]
+        )
         news = _news(history)
         receipt = None
         if isinstance(news, AuditEntry) and news.revision is not None and environment_id:
@@ -217,6 +224,7 @@ def _page(
         flag=flag,
         lifecycle=lifecycle,
         here=here,
+        **unheard,
         **parts_of(
             flag,
             environments,
@@ -229,6 +237,7 @@ def _page(
         ),
         rules=[_rule(rule) for rule in here.document["rules"]],
         history=history,
+        predictions=predictions,
         more_history=len(history) == _HISTORY,
         killed=killed if here.document["killed"] else None,
         experiments=experiments,
