@@ -45,6 +45,7 @@ bench: development $(PEERS)/bin/python
 	$(BIN)/python benchmarks/intake.py
 	$(BIN)/python benchmarks/stats_speed.py
 	$(BIN)/python benchmarks/proofs.py
+	$(BIN)/python benchmarks/newcomer.py
 	PYTHONPATH=. $(PEERS)/bin/python benchmarks/calibration.py
 
 screenshots: development

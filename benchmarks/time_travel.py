@@ -1,10 +1,11 @@
 """Time travel is exact: what the SDK's engine served at an instant is served again for it.
 
-Simulated days of random edits (rules with starts and ends, conditions on the clock, ramps, kills,
-reverts, undoing) in two environments. A live client holds the newest published flag set, as SDKs
-do, and its answers are recorded: at the very instant of a revision, just before and after it, and
-in between. Then every record is asked for anew through the revision that was in force at its
-instant. ``python benchmarks/time_travel.py [--evaluations N] [--seed S]``; exits 1 on a difference.
+Simulated days of random edits (rules with starts and ends, conditions on the clock, kills, reverts,
+undoing), of changes with a time of their own and of ramps in such steps, in two environments. A
+live client holds the newest published flag set, as SDKs do, and its answers are recorded: at the
+very instant of a revision, just before and after it, and in between. Then every record is asked for
+anew through the revision that was in force at its instant.
+``python benchmarks/time_travel.py [--evaluations N] [--seed S]``; exits 1 on a difference.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from sqlmodel import Session
 
 from flags import audit
 from flags.actor import Actor
+from flags.change_requests import submit
 from flags.changes import apply_change, parse_change
 from flags.database import Database
 from flags.errors import FlagstoneError
+from flags.request_rows import APPLIED, Writing
 from flags.revisions import load_bytes, revision_at, unpack
+from flags.schedules import due, give_up, perform
 from flags.services import create_flag, create_project, get_environment
 from flagstone.engine import (
     CompiledFlagSet,
@@ -65,6 +69,7 @@ class Travel:
     records: list[Record]
     edits: int
     refused: int
+    scheduled: int
     instants: int
     differences: list[Record]
 
@@ -82,7 +87,7 @@ def travel(
         for key in FLAGS:
             create_flag(session, project, {"key": key}, actor=ACTOR, now=START)
     records: list[Record] = []
-    moment, edits, refused = START, 0, 0
+    moment, edits, refused, scheduled = START, 0, 0, 0
     while len(records) < evaluations:
         moment += dt.timedelta(
             seconds=rng.choice([0, 1e-6, 0.5, rng.uniform(1, LONGEST_PAUSE_SECONDS)])
@@ -91,6 +96,9 @@ def travel(
         before = moment - MICROSECOND
         if records and before > records[-1].at:
             records += _evaluations(database, project, before, rng, contexts)
+        scheduled += _carry_out(database, moment)
+        if rng.random() < 0.6:
+            _schedule(database, project, moment, rng)
         for _ in range(rng.choice([1, 1, 1, 2, 3])):  # Some within one instant.
             done = _edit(database, project, moment, rng)
             edits, refused = edits + done, refused + (not done)
@@ -101,7 +109,7 @@ def travel(
     with database.read() as session:
         differences = _replayed(session, project, records)
     instants = len({(each.environment, each.at) for each in records})
-    return Travel(records, edits, refused, instants, differences)
+    return Travel(records, edits, refused, scheduled, instants, differences)
 
 
 def _evaluations(
@@ -155,6 +163,51 @@ def _edit(database: Database, project: str, now: dt.datetime, rng: random.Random
     except FlagstoneError:
         return False
     return True
+
+
+def _schedule(database: Database, project: str, now: dt.datetime, rng: random.Random) -> None:
+    """Give a change its time, or the steps of a ramp theirs."""
+    environment = rng.choice(ENVIRONMENTS)
+    start = now + dt.timedelta(seconds=rng.uniform(1, LONGEST_PAUSE_SECONDS))
+    steps: list[tuple[dt.datetime, list[dict[str, Any]]]]
+    try:
+        with database.write() as session:
+            if rng.random() < 0.5:
+                steps = [(start, [_instruction(session, project, environment, now, rng)])]
+            else:
+                widen = {"do": "set_coverage", "flag": rng.choice(FLAGS), "rule": "r1"}
+                steps = [
+                    (start + number * dt.timedelta(minutes=7), [{**widen, "value": share}])
+                    for number, share in enumerate((0.1, 0.4, 1.0))
+                ]
+            for at, instructions in steps:
+                document = {"mode": "schedule", "at": _instant(at), "instructions": instructions}
+                submit(
+                    session,
+                    project,
+                    environment,
+                    parse_change(document),
+                    by=Writing(ACTOR),
+                    now=now,
+                )
+    except FlagstoneError:
+        return
+
+
+def _carry_out(database: Database, now: dt.datetime) -> int:
+    """Do what the worker does with what is due; give how many changes were applied."""
+    with database.read() as session:
+        waiting = due(session, now)
+    applied = 0
+    for each in waiting:
+        try:
+            with database.write() as session:
+                done = perform(session, each, now=now)
+                applied += done is not None and done.state == APPLIED
+        except FlagstoneError as error:
+            with database.write() as session:
+                give_up(session, each, error, now=now)
+    return applied
 
 
 def _instruction(
@@ -225,7 +278,8 @@ def main() -> int:
         database.dispose()
     print(
         f"{len(done.records):,} evaluations at {done.instants:,} instants under {done.edits:,} "
-        f"edits ({done.refused:,} refused): {len(done.differences)} differences, "
+        f"edits ({done.refused:,} refused) and {done.scheduled:,} scheduled changes: "
+        f"{len(done.differences)} differences, "
         f"{time.monotonic() - started:.0f} s"
     )
     for record in done.differences[:5]:

@@ -8,23 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from flagstone.engine import (
-    AllOf,
-    AnyOf,
-    AttributeIs,
-    Condition,
-    Each,
-    Fault,
-    Flag,
-    FlagServes,
-    FlagSet,
-    InBucket,
-    InSegment,
-    Not,
-    Split,
-)
+from flagstone.engine import Condition, Fault, Flag, FlagServes, FlagSet, InSegment
+from flagstone.engine.mentions import Path, leaves, mentioned_attributes
 
-Path = tuple[str, ...]
+__all__ = ["Path", "affected_flags", "asked_attributes", "mentioned_attributes"]
+
 Node = tuple[str, str]
 """``("flag", key)`` or ``("segment", key)``."""
 
@@ -55,43 +43,26 @@ def affected_flags(
     return sorted(keys & set(flags)), sorted(keys - set(flags))
 
 
-def mentioned_attributes(flag_set: FlagSet, flag_keys: Collection[str]) -> set[Path]:
-    """Return the attributes that flags ask about, in their rules, targets and segments."""
-    found: set[Path] = set()
-    segments: set[str] = set()
-    for key in flag_keys:
-        flag = flag_set.flags.get(key)
-        if flag is None:
-            continue
-        for target in flag.targets:
-            found.add(target.by)
-        for rule in flag.rules:
-            if isinstance(rule.serve, Split):
-                found.add(rule.serve.bucketing.by)
-            for leaf in _leaves(rule.when):
-                _mention(leaf, found, segments)
-    looked_at: set[str] = set()
-    while segments - looked_at:
-        key = (segments - looked_at).pop()
-        looked_at.add(key)
-        condition = flag_set.segments.get(key)
-        if condition is not None and not isinstance(condition, Fault):
-            for leaf in _leaves(condition):
-                _mention(leaf, found, segments)
-    return found
-
-
-def _mention(leaf: Condition, found: set[Path], segments: set[str]) -> None:
-    if isinstance(leaf, AttributeIs):
-        found.add(leaf.attr)
-        if isinstance(leaf.values_from, tuple):
-            found.add(leaf.values_from)
-    elif isinstance(leaf, Each):
-        found.add(leaf.attr)
-    elif isinstance(leaf, InBucket):
-        found.add(leaf.bucketing.by)
-    elif isinstance(leaf, InSegment):
-        segments.add(leaf.segment)
+def asked_attributes(flag_set: FlagSet, flag_keys: Collection[str]) -> set[Path]:
+    """Return the attributes that decide what flags serve: theirs, and of the flags they ask."""
+    keys: set[str] = set()
+    waiting: list[Node] = [("flag", key) for key in flag_keys]
+    seen: set[Node] = set(waiting)
+    while waiting:
+        kind, key = waiting.pop()
+        asked: Iterator[Node] = iter(())
+        if kind == "flag":
+            keys.add(key)
+            flag = flag_set.flags.get(key)
+            asked = iter(()) if flag is None else _asked_by(flag)
+        else:
+            condition = flag_set.segments.get(key)
+            if condition is not None and not isinstance(condition, Fault):
+                asked = _asked_in(condition)
+        new = set(asked) - seen
+        seen |= new
+        waiting.extend(new)
+    return mentioned_attributes(flag_set, keys)
 
 
 def _edges(flag_set: FlagSet) -> Iterator[tuple[Node, Node]]:
@@ -114,18 +85,8 @@ def _asked_by(flag: Flag) -> Iterator[Node]:
 
 
 def _asked_in(condition: Condition) -> Iterator[Node]:
-    for leaf in _leaves(condition):
+    for leaf in leaves(condition):
         if isinstance(leaf, FlagServes):
             yield "flag", leaf.flag
         elif isinstance(leaf, InSegment):
             yield "segment", leaf.segment
-
-
-def _leaves(condition: Condition) -> Iterator[Condition]:
-    if isinstance(condition, AllOf | AnyOf):
-        for part in condition.conditions:
-            yield from _leaves(part)
-    elif isinstance(condition, Not):
-        yield from _leaves(condition.condition)
-    else:
-        yield condition

@@ -10,16 +10,17 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from flags.actor import Actor
 from flags.audit import append
-from flags.errors import InvalidInputError, NeedsApprovalError
+from flags.errors import InvalidInputError, NeedsApprovalError, NotFoundError
 from flags.instructions import PROTECTIVE, Change
 from flags.models import Environment
 from flags.revisions import lock_environment
 
 MOST_APPROVALS = 5
+MOST_HOURS = 24 * 90
 
 
 def is_protective(change: Change) -> bool:
@@ -90,6 +91,8 @@ def protect(
     *,
     production: bool | None = None,
     needed: int | None = None,
+    after: str | None = None,
+    after_hours: int | None = None,
     actor: Actor,
     now: dt.datetime,
 ) -> Environment:
@@ -101,19 +104,29 @@ def protect(
         Whether it is marked as production.
     needed : int, optional
         How many people other than its author must approve a change, 0 to ``MOST_APPROVALS``.
+    after : str, optional
+        In which environment what serves more must be on first (:mod:`flags.staging`); empty: none.
+    after_hours : int, optional
+        For how many hours, 0 to ``MOST_HOURS``.
     """
     if needed is not None and not 0 <= needed <= MOST_APPROVALS:
         raise InvalidInputError(
             f"from 0 to {MOST_APPROVALS} approvals can be asked for", field="approvals_needed"
         )
+    if after_hours is not None and not 0 <= after_hours <= MOST_HOURS:
+        raise InvalidInputError(f"from 0 to {MOST_HOURS} hours", field="after_hours")
     environment = lock_environment(session, project_key, environment_key)
     before = _protection(environment)
+    if after is not None:
+        environment.after = _checked_after(session, environment, after)
+    if after_hours is not None:
+        environment.after_hours = after_hours
     if production is not None:
         environment.production = production
     if needed is not None:
         environment.approvals_needed = needed
-    after = _protection(environment)
-    if after != before:
+    now_so = _protection(environment)
+    if now_so != before:
         session.add(environment)
         session.flush()
         append(
@@ -123,17 +136,42 @@ def protect(
             actor=actor,
             action="protect_environment",
             resource=f"environment:{environment.key}",
-            before={name: before[name] for name in before if before[name] != after[name]},
-            after={name: after[name] for name in after if before[name] != after[name]},
+            before={name: before[name] for name in before if before[name] != now_so[name]},
+            after={name: now_so[name] for name in now_so if before[name] != now_so[name]},
             now=now,
         )
     return environment
 
 
-def _protection(environment: Environment) -> dict[str, bool | int]:
+def _checked_after(session: Session, environment: Environment, after: str) -> str | None:
+    found = {
+        each.key: each.after
+        for each in session.exec(
+            select(Environment).where(Environment.project_id == environment.project_id)
+        )
+    }
+    if not after:
+        return None
+    if after not in found:
+        raise NotFoundError(f"there is no environment {after!r}", field="after")
+    way = [environment.key]
+    here: str | None = after
+    while here is not None:
+        way.append(here)
+        if here == environment.key:
+            raise InvalidInputError(
+                f"each would wait for the other: {' → '.join(way)}", field="after"
+            )
+        here = found[here]
+    return after
+
+
+def _protection(environment: Environment) -> dict[str, bool | int | str | None]:
     return {
         "production": environment.production,
         "approvals_needed": environment.approvals_needed,
+        "after": environment.after,
+        "after_hours": environment.after_hours,
     }
 
 

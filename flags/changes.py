@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from sqlmodel import Session, col, select
 
 from flags.actor import Actor
-from flags.approvals import approvals_needed, check_approvals
+from flags.approvals import approvals_needed, check_approvals, is_protective
 from flags.audit import find_done
 from flags.budgets import Spending
 from flags.canonical import canonical_bytes
@@ -28,19 +28,20 @@ from flags.errors import FlagstoneError, InvalidInputError, NotFoundError, Versi
 from flags.instructions import PROJECT_WIDE, Change, Instruction, Undo
 from flags.inversion import check_undone
 from flags.models import Environment, FlagEnvironment, FlagRow, Project, Revision
+from flags.movements import document_or_none, movements
 from flags.moving import effect_in
 from flags.plain import MAX_FLAG_BYTES, MAX_NESTING, check_plain
 from flags.problems import as_input_error
-from flags.publish import flag_set_document, load_flags, load_segments, validate
+from flags.publish import load_flags, load_segments
 from flags.references import check_references
 from flags.revisions import load_flag_set, lock_all_environments, lock_environment
 from flags.sentence import describe
 from flags.sources import load_source
 from flags.spending import spend_change
+from flags.staging import Blocked, blocked_by, overrule
 from flags.telling import tell_of_change
-from flags.workspace import FlagCopy, SegmentCopy, State, Workspace
+from flags.workspace import State, Workspace
 from flags.writing import Writer, bump_versions
-from flagstone.engine import FlagSet
 
 __all__ = [
     "Change",
@@ -70,7 +71,8 @@ class ChangeResult:
     made, by environment key: what a flag is everywhere changes every environment. ``effect`` is
     whom a previewed change moves in its environment, and ``elsewhere`` whom in each other one that
     it alters. ``approvals_needed`` is how many other people
-    must approve it, and ``definitions`` what they approve.
+    must approve it, and ``definitions`` what they approve. ``blocked_by`` says what must be on
+    elsewhere first.
     """
 
     revision: Revision | None
@@ -85,6 +87,7 @@ class ChangeResult:
     effect: Effect | None = None
     elsewhere: dict[str, Effect] = field(default_factory=dict)
     approvals_needed: int = 0
+    blocked_by: list[Blocked] = field(default_factory=list)
     definitions: Definitions = field(default_factory=dict)
 
 
@@ -111,6 +114,12 @@ def parse_change(document: Any) -> Change:
         word = "needs a" if change.at is None else "has no"
         raise InvalidInputError(
             f"a change with the mode {change.mode} {word} time", field="at", hint=_SCHEDULE
+        )
+    if change.override and change.mode in {"request", "schedule"}:
+        raise InvalidInputError(
+            "only a change that is applied at once can override a rule",
+            field="override",
+            hint="leave it out; the rule is asked when the change is applied",
         )
     return change
 
@@ -145,6 +154,7 @@ def apply_change(
     approvals: int = 0,
     exempt: bool = False,
     spending: Spending | None = None,
+    may_override: bool = False,
 ) -> ChangeResult:
     """Apply a change in the caller's write transaction.
 
@@ -163,6 +173,9 @@ def apply_change(
         plan, an administrator's holdout).
     spending : Spending, optional
         Whose budgets pay for it; that of the actor, without a preview, if nothing is said.
+    may_override : bool
+        Whether who is asking may give a reason (``change.override``) instead of waiting until it
+        was on elsewhere.
 
     Raises
     ------
@@ -176,6 +189,8 @@ def apply_change(
         If it makes something else of the flags than what is expected.
     OverBudgetError
         If it does more than a budget allows of somebody who answers for it.
+    NotYetElsewhereError
+        If what it serves must have been on in another environment first.
     """
     environment, others = lock_for(session, project_key, environment_key, change)
     workspace = _load(session, environment, others)
@@ -187,7 +202,12 @@ def apply_change(
     if not flags and not segments:
         return _result(workspace, environment, [], [], None, {})
     if not exempt:
-        check_approvals(change, _affected(workspace, environment, others), approvals)
+        affected = _affected(workspace, environment, others)
+        check_approvals(change, affected, approvals)
+        if any(each.after is not None for each in affected) and not is_protective(change):
+            moved = movements(session, workspace, environment, others)
+            blocked = [each for there in moved for each in blocked_by(session, there, now=now)]
+            overrule(session, environment, change, blocked, allowed=may_override, by=actor, now=now)
     spend_change(
         session, workspace, change, environment, others, spending or Spending({str(actor)}), now
     )
@@ -258,25 +278,27 @@ def preview_change(
     needed = approvals_needed(change, _affected(workspace, environment, others))
     flags, segments = workspace.changed_flags(), workspace.changed_segments()
     bump_versions(workspace)
-    published = _validate(environment, workspace.flags, workspace.segments)
-    shared = workspace.changed_everywhere()
-    elsewhere = {}
-    for other in others if shared else []:
-        there = load_flags(session, other)
-        before = {key: _document_or_none(there[key]) for key in shared}
-        for key in shared:
-            there[key].adopt(workspace.flags[key])
-        after_there = _validate(other, there, load_segments(session, other))
-        if now is not None:
-            elsewhere[other.key] = effect_in(session, other, after_there, before, {}, now)
+    moved = list(movements(session, workspace, environment, others))
     result = _result(workspace, environment, flags, segments, None, {})
     # Of what it names too: that it is so already may be another change's doing.
     definitions = definitions_after(workspace, _named(change, "flag"), _named(change, "segment"))
     result = replace(result, approvals_needed=needed, definitions=definitions)
     if now is None:
         return result
-    effect = effect_in(session, environment, published, result.before, result.segments_before, now)
-    return replace(result, effect=effect, elsewhere=elsewhere)
+    effects = {
+        each.environment.key: effect_in(
+            session, each.environment, each.after, each.before, each.segments_before, now
+        )
+        for each in moved
+    }
+    effect = effects.pop(environment.key)
+    blocked = [] if is_protective(change) else moved
+    return replace(
+        result,
+        effect=effect,
+        elsewhere=effects,
+        blocked_by=[found for each in blocked for found in blocked_by(session, each, now=now)],
+    )
 
 
 def _anticipate(load: Callable[[], Workspace], changes: Sequence[Change]) -> Workspace:
@@ -305,12 +327,6 @@ def _affected(
     workspace: Workspace, environment: Environment, others: list[Environment]
 ) -> list[Environment]:
     return [environment, *(others if workspace.changed_everywhere() else [])]
-
-
-def _validate(
-    environment: Environment, flags: dict[str, FlagCopy], segments: dict[str, SegmentCopy]
-) -> FlagSet:
-    return validate(flag_set_document(environment.key, environment.revision + 1, flags, segments))
 
 
 def _environments(session: Session, project_key: str) -> list[Environment]:
@@ -437,8 +453,8 @@ def _result(
     revision: Revision | None,
     published: dict[str, Revision],
 ) -> ChangeResult:
-    before = {key: _document_or_none(workspace.flags_before[key]) for key in flags}
-    after = {key: _document_or_none(workspace.flags[key]) for key in flags}
+    before = {key: document_or_none(workspace.flags_before[key]) for key in flags}
+    after = {key: document_or_none(workspace.flags[key]) for key in flags}
     sentences = []
     for key, document in after.items():
         if document is None:
@@ -467,7 +483,3 @@ def _result(
         },
         published={key: each.number for key, each in published.items()},
     )
-
-
-def _document_or_none(flag: FlagCopy) -> dict[str, Any] | None:
-    return None if flag.archived else flag.document()

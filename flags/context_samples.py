@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -41,7 +41,9 @@ class Sample:
     """Contexts seen lately, one of each unit.
 
     ``units`` is how many units there were in all: counted where ``complete``, else estimated.
-    ``on`` is False where the environment keeps no sample.
+    ``on`` is False where the environment keeps no sample. ``asked`` says, for each context, which
+    attributes it was asked for; None where it is whole. So many contexts as ``aside`` were left
+    out, since they do not say what is needed.
     """
 
     contexts: tuple[Mapping[str, Any], ...] = ()
@@ -51,11 +53,38 @@ class Sample:
     complete: bool = True
     on: bool = True
     keep_days: int = KEEP.days
+    asked: tuple[frozenset[tuple[str, ...]] | None, ...] = ()
+    aside: int = 0
 
     @property
     def size(self) -> int:
         """How many contexts there are."""
         return len(self.contexts)
+
+    def knowing(self, paths: Collection[tuple[str, ...]]) -> Sample:
+        """Give the contexts that say of every attribute in ``paths`` what it is, or is not.
+
+        What SDKs tell holds only what the flags asked about by then; without this, an attribute
+        that a new rule asks about would count as missing.
+        """
+        if all(asked is None for asked in self.asked):
+            return self
+        needed = frozenset(paths) - {("targetingKey",)}
+        kept = [
+            place
+            for place, asked in enumerate(self.asked)
+            # Who was asked for a whole object told what is in it.
+            if asked is None
+            or all(any(p[:n] in asked for n in range(1, len(p) + 1)) for p in needed)
+        ]
+        if len(kept) == len(self.contexts):
+            return self
+        return replace(
+            self,
+            contexts=tuple(self.contexts[place] for place in kept),
+            asked=tuple(self.asked[place] for place in kept),
+            aside=len(self.contexts) - len(kept),
+        )
 
     def document(self) -> dict[str, Any]:
         """Say how large and how old the sample is; what is in it stays here."""
@@ -68,6 +97,7 @@ class Sample:
             "oldest": self.oldest,
             "newest": self.newest,
             "keep_days": self.keep_days,
+            "aside": self.aside,
         }
 
 
@@ -91,10 +121,12 @@ def is_sampled(session: Session, environment_id: int) -> bool:
     return bool(session.exec(query).first())
 
 
-def record(
-    session: Session, environment_id: int, seen: Iterable[tuple[int, str, dt.datetime]]
-) -> int:
-    """Add contexts (hash of the unit, JSON, when) and keep the smallest hashes.
+Seen = tuple[int, str, dt.datetime] | tuple[int, str, dt.datetime, str | None]
+"""Hash of the unit, the context as JSON, when it was seen, and which paths it was asked for."""
+
+
+def record(session: Session, environment_id: int, seen: Iterable[Seen]) -> int:
+    """Add contexts and keep the smallest hashes.
 
     Returns
     -------
@@ -102,8 +134,14 @@ def record(
         The hash from which on nothing can get into the sample any more.
     """
     rows = [
-        {"environment_id": environment_id, "unit_hash": unit, "context": text, "seen_at": at}
-        for unit, text, at in sorted(seen)
+        {
+            "environment_id": environment_id,
+            "unit_hash": unit,
+            "context": text,
+            "seen_at": at,
+            "asked": asked[0] if asked else None,
+        }
+        for unit, text, at, *asked in sorted(seen, key=lambda each: each[:3])
     ]
     if rows:
         insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
@@ -112,7 +150,7 @@ def record(
         session.execute(
             statement.on_conflict_do_update(
                 index_elements=["environment_id", "unit_hash"],
-                set_={"context": new.context, "seen_at": new.seen_at},
+                set_={"context": new.context, "seen_at": new.seen_at, "asked": new.asked},
                 where=new.seen_at >= _TABLE.c.seen_at,
             ),
             rows,
@@ -163,7 +201,14 @@ def load_sample(session: Session, environment_id: int, *, now: dt.datetime) -> S
     if not complete:
         units = round((LIMIT - 1) * HASHES / max(rows[-1].unit_hash, 1))
     contexts = tuple(orjson.loads(row.context) for row in rows)
-    return Sample(contexts, min(times), max(times), units, complete)
+    # Clients of one program were asked for the same: each text is read once.
+    texts = {row.asked: _paths(row.asked) for row in rows}
+    asked = tuple(texts[row.asked] for row in rows)
+    return Sample(contexts, min(times), max(times), units, complete, asked=asked)
+
+
+def _paths(text: str | None) -> frozenset[tuple[str, ...]] | None:
+    return None if text is None else frozenset(tuple(path) for path in orjson.loads(text))
 
 
 def size_of(session: Session, environment_id: int) -> int:

@@ -71,14 +71,20 @@ def sample_sentence(sample: Sample) -> str:
     """Say what was looked at."""
     if not sample.on:
         return "Contexts are not sampled in this environment, so nobody is counted."
+    if not sample.size and sample.aside:
+        return (
+            "The contexts seen here do not say what these rules ask about, so nobody is counted. "
+            "SDKs tell it once a published rule asks for it."
+        )
     if not sample.size:
         return (
             f"No context was seen here in the last {sample.keep_days} days, so nobody is counted. "
-            "Evaluations over OFREP fill the sample."
+            "Evaluations fill the sample."
         )
     everybody = "all" if sample.complete else f"of about {_rounded(sample.units):,}"
     noun = "context" if sample.size == 1 else "contexts"
-    return f"{sample.size:,} {noun}, {everybody} seen in the last {sample.keep_days} days"
+    aside = f" ({sample.aside:,} do not say enough)" if sample.aside else ""
+    return f"{sample.size:,} {noun}, {everybody} seen in the last {sample.keep_days} days{aside}"
 
 
 def _rounded(number: int) -> int:

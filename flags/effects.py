@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flags.affected import Path, affected_flags, mentioned_attributes
+from flags.affected import Path, affected_flags, asked_attributes, mentioned_attributes
 from flags.context_samples import Sample
 from flags.effect_words import movement_sentence, verdict_sentence
 from flags.redaction import redacted
@@ -163,6 +163,7 @@ def effect_of(
     proofs = {each.flag: each for each in found}
     overall, witness_flag = _together(found, left_out)
     shown = mentioned_attributes(before, keys) | mentioned_attributes(after, keys)
+    sample = sample.knowing(asked_attributes(before, keys) | asked_attributes(after, keys))
     matrices, moved = _count(before, after, keys, sample.contexts, now, shown)
     effects = tuple(
         _flag_effect(proofs[key], matrices[key], sample.size, dependant=key in dependants)

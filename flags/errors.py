@@ -13,7 +13,8 @@
     └── StateError               not possible in the present state of the resource
         ├── NotInvertibleError   what was done is nothing that can be undone
         ├── UndoConflictError    a later change touched what would be undone
-        └── StaleChangeError     a change would not do any more what was approved
+        ├── StaleChangeError     a change would not do any more what was approved
+        └── NotYetElsewhereError what it serves must be on in another environment first
 
 ``web.problems`` turns each class into an HTTP status, by one table.
 """
@@ -118,6 +119,12 @@ class UndoConflictError(StateError):
     """A later change touched what would be undone."""
 
     code = "undo_conflict"
+
+
+class NotYetElsewhereError(StateError):
+    """What a change serves must have been on in another environment first."""
+
+    code = "not_yet_elsewhere"
 
 
 class StaleChangeError(StateError):

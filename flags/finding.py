@@ -106,7 +106,7 @@ def find_flags(
     """
     project = get_project(session, project_key)
     environments = list_environments(session, project_key)
-    search = _Search(session, project.id or 0, wanted, _environment(wanted, environments))
+    search = _Search(session, project.id or 0, wanted, _environments(wanted, environments))
     newest_first = wanted.filter.one("sort") == "changed"
     changed = search.changed_at()
     query = sa.select(FlagRow, changed if newest_first else sa.null()).where(*search.holds())
@@ -135,13 +135,12 @@ def where_meant(asked: Filter, otherwise: str | None) -> str | None:
     return asked.one("env") or asked.one("environment") or otherwise
 
 
-def _environment(wanted: Wanted, environments: list[Environment]) -> Environment | None:
+def _environments(wanted: Wanted, environments: list[Environment]) -> list[int | None]:
+    """Give the environments in which states are meant, of those that the caller may see."""
     name = where_meant(wanted.filter, wanted.environment_key)
-    if name is None:
-        return None
-    for each in environments:
-        if each.key == name:
-            return each
+    found = [each.id for each in environments if name in {None, each.key}]
+    if found or name is None:
+        return found
     known = ", ".join(each.key for each in environments)
     message = f"there is no environment {name[:80]!r}"
     raise InvalidInputError(message, field="filter", hint=f"one of {known}")
@@ -154,7 +153,7 @@ class _Search:
     session: Session
     project_id: int
     wanted: Wanted
-    here: Environment | None
+    here: list[int | None]
 
     def holds(self) -> list[sa.ColumnElement[bool]]:
         """Give what must hold of a flag's row."""
@@ -190,10 +189,8 @@ class _Search:
         )
 
     def _theirs(self) -> list[sa.ColumnElement[bool]]:
-        found: list[sa.ColumnElement[bool]] = [col(FlagEnvironment.flag_id) == col(FlagRow.id)]
-        if self.here is not None:
-            found.append(col(FlagEnvironment.environment_id) == self.here.id)
-        return found
+        here = FlagEnvironment
+        return [col(here.flag_id) == col(FlagRow.id), col(here.environment_id).in_(self.here)]
 
     def _texts(self) -> tuple[Any, ...]:
         row = FlagRow
@@ -249,8 +246,7 @@ class _Search:
         query = select(ChangeRequest.preview).where(
             ChangeRequest.project_id == self.project_id, col(ChangeRequest.state).in_(WAITING)
         )
-        if self.here is not None:
-            query = query.where(ChangeRequest.environment_id == self.here.id)
+        query = query.where(col(ChangeRequest.environment_id).in_(self.here))
         if scheduled:
             query = query.where(col(ChangeRequest.at).is_not(None))
         return _among({key for preview in self.session.exec(query) for key in preview["after"]})

@@ -22,7 +22,7 @@ from flags.approvals import require_approvals
 from flags.audit import append
 from flags.budgets import Spending, spend
 from flags.diff import differences
-from flags.errors import NotFoundError, VersionConflictError
+from flags.errors import NotFoundError, NotYetElsewhereError, VersionConflictError
 from flags.import_plan import ImportPlan, plan_import
 from flags.models import Environment, FlagEnvironment, FlagRow, SegmentRow
 from flags.publish import flag_set_document, load_flags, load_segments, publish, validate
@@ -119,6 +119,12 @@ def import_flag_set(
         0,
         hint="import where no approval is needed, and ask for each change from there",
     )
+    if here.after is not None:
+        raise NotYetElsewhereError(
+            f"what serves more in {here.key!r} must have been on in {here.after!r} first",
+            field="environment",
+            hint=f"import into {here.after!r}, and promote from there",
+        )
     _spend(session, plan, here, others, actor, now)
     published = _Writer(session, plan, outcome, actor, now, comment).write(others)
     return _outcome(plan, published)

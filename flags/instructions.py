@@ -409,6 +409,10 @@ class Change(Grammar):
 
     environment: str | None = None
     comment: Annotated[str, StringConstraints(max_length=MAX_COMMENT_LENGTH)] = ""
+    override: Annotated[str, StringConstraints(max_length=MAX_COMMENT_LENGTH)] = Field(
+        default="",
+        description="Why an administrator applies it though it was not on elsewhere first.",
+    )
     mode: Literal["apply", "preview", "request", "schedule"] = "apply"
     at: Instant | None = None
     # What the preview of exactly this change gave; a budget may ask for it.

@@ -50,6 +50,9 @@ class Environment(SQLModel, table=True):
     revision: int = 0
     # So many people other than its author must approve a change before it is applied.
     approvals_needed: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    # What serves more here must have been on there for so many hours first (flags.staging).
+    after: str | None = Field(default=None, max_length=64)
+    after_hours: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     # Whether contexts seen in evaluations are kept for previews (flags.context_samples).
     sample_contexts: bool = Field(
         default=True, sa_column=sa.Column(sa.Boolean, nullable=False, server_default=sa.true())
@@ -298,7 +301,11 @@ class FlagActivity(SQLModel, table=True):
 
 
 class SampledContext(SQLModel, table=True):
-    """The newest context of one unit that an environment saw, by the unit's place in the sample."""
+    """The newest context of one unit that an environment saw, by the unit's place in the sample.
+
+    ``asked`` is JSON: the paths of attributes that an SDK was asked for, and may have told; None
+    where the context is whole.
+    """
 
     __tablename__: ClassVar[Any] = "sampled_contexts"
     environment_id: int = Field(foreign_key="environments.id", primary_key=True)
@@ -306,6 +313,7 @@ class SampledContext(SQLModel, table=True):
         sa_column=sa.Column(sa.BigInteger, primary_key=True, autoincrement=False)
     )
     context: str = Field(sa_column=sa.Column(sa.Text, nullable=False))
+    asked: str | None = Field(default=None, sa_column=sa.Column(sa.Text))
     seen_at: dt.datetime = Field(sa_type=UtcDateTime, index=True)
 
 

@@ -33,6 +33,24 @@ def effect_in(
     now : datetime
         When the sample is evaluated.
     """
+    assert environment.id is not None
+    return effect_of(
+        before_of(after, flags_before, segments_before, environment),
+        after,
+        load_sample(session, environment.id, now=now),
+        flags=flags_before,
+        segments=segments_before,
+        now=now.timestamp(),
+    )
+
+
+def before_of(
+    after: FlagSet,
+    flags_before: Mapping[str, dict[str, Any] | None],
+    segments_before: Mapping[str, Any],
+    environment: Environment,
+) -> FlagSet:
+    """Give the flag set before a change, from the one after it and the documents that differ."""
     # The rest is shared with the flag set after the change, since reading it is slow.
     flags, segments = dict(after.flags), dict(after.segments)
     for key, document in flags_before.items():
@@ -43,12 +61,4 @@ def effect_in(
         segments.pop(key, None)
         if old is not None:
             segments[key] = parse_condition(old["condition"])
-    assert environment.id is not None
-    return effect_of(
-        FlagSet(flags, segments, after.environment, environment.revision),
-        after,
-        load_sample(session, environment.id, now=now),
-        flags=flags_before,
-        segments=segments_before,
-        now=now.timestamp(),
-    )
+    return FlagSet(flags, segments, after.environment, environment.revision)

@@ -45,6 +45,7 @@ FOR_PEOPLE = (
     *("experiment.verdict", "experiment.alarm"),
 )
 KEPT_FOR = dt.timedelta(days=90)
+MOST_UNREAD = 100
 _LONGEST = 4000
 
 
@@ -131,32 +132,58 @@ def recent_notifications(
     project: Project,
     person: Actor | str,
     *,
+    environments: Collection[str],
     kinds: Collection[str] = FOR_PEOPLE,
     before_id: int | None = None,
     limit: int = 50,
 ) -> list[Notification]:
-    """Give what happened in a project that a person may want to know, newest first."""
-    query = select(Notice).where(
-        Notice.project_id == project.id, col(Notice.kind).in_(_named(kinds))
-    )
-    if before_id is not None:
-        query = query.where(col(Notice.id) < before_id)
-    found = session.exec(query.order_by(col(Notice.id).desc()).limit(limit))
+    """Give what happened in a project that a person may want to know, newest first.
+
+    Parameters
+    ----------
+    environments : collection of str
+        Keys of those that the person may know of; what is about none of them is left out.
+    """
     read = _read_up_to(session, project, person)
-    return [
-        Notification(each, (each.id or 0) > read and each.actor != str(person)) for each in found
-    ]
+    found: list[Notification] = []
+    while len(found) < limit:
+        query = select(Notice).where(
+            Notice.project_id == project.id, col(Notice.kind).in_(_named(kinds))
+        )
+        if before_id is not None:
+            query = query.where(col(Notice.id) < before_id)
+        some = session.exec(query.order_by(col(Notice.id).desc()).limit(limit)).all()
+        found += [
+            Notification(each, (each.id or 0) > read and each.actor != str(person))
+            for each in some
+            if _is_about(each, environments)
+        ]
+        if len(some) < limit:
+            break
+        before_id = some[-1].id
+    return found[:limit]
 
 
-def count_unread(session: Session, project: Project, person: Actor | str) -> int:
-    """Count what :func:`recent_notifications` shows as unread."""
-    query = select(sa.func.count()).where(
-        col(Notice.project_id) == project.id,
-        col(Notice.kind).in_(FOR_PEOPLE),
-        col(Notice.id) > _read_up_to(session, project, person),
-        col(Notice.actor) != str(person),
+def count_unread(
+    session: Session,
+    project: Project,
+    person: Actor | str,
+    *,
+    environments: Collection[str],
+) -> int:
+    """Count what :func:`recent_notifications` shows as unread; at most ``MOST_UNREAD``."""
+    query = (
+        select(Notice)
+        .where(
+            Notice.project_id == project.id,
+            col(Notice.kind).in_(FOR_PEOPLE),
+            col(Notice.id) > _read_up_to(session, project, person),
+            Notice.actor != str(person),
+        )
+        .order_by(col(Notice.id).desc())
+        .limit(MOST_UNREAD)
     )
-    return session.exec(query).one()
+    return sum(_is_about(each, environments) for each in session.exec(query))
 
 
 def mark_read(session: Session, project: Project, person: Actor | str, up_to: int) -> None:
@@ -172,6 +199,10 @@ def mark_read(session: Session, project: Project, person: Actor | str, up_to: in
     row.read_up_to = max(row.read_up_to, min(up_to, newest or 0))
     session.add(row)
     session.flush()
+
+
+def _is_about(notice: Notice, environments: Collection[str]) -> bool:
+    return not notice.environments or bool(set(notice.environments) & set(environments))
 
 
 def _named(kinds: Collection[str]) -> list[str]:

@@ -17,6 +17,7 @@ import orjson
 import sqlalchemy as sa
 from sqlmodel import Session, col, func
 
+from flags.affected import asked_attributes
 from flags.context_samples import Sample, load_sample
 from flags.effect_words import interval, percent, sample_sentence
 from flags.effects import Share, share_of
@@ -220,6 +221,8 @@ def outage_of(
         POSIX seconds at which the sample is evaluated.
     """
     keys = sorted({key for group in groups for key in group.defaults})
+    if compiled is not None:
+        sample = sample.knowing(asked_attributes(compiled.flag_set, keys))
     contexts = sample.contexts[: max(1, MAX_EVALUATIONS // max(1, len(keys)))]
     size = len(contexts)
     # Bit i of a number is context i: unions over flags are cheap, and exact.

@@ -14,7 +14,7 @@ from flask.json.provider import JSONProvider
 from werkzeug.routing import IntegerConverter, Map
 
 from flags.database import Database
-from web import problems, security, transactions
+from web import hooks, problems, security, transactions
 from web.api import blueprint as api_blueprint
 from web.api import limits
 from web.auth import uses
@@ -110,6 +110,7 @@ def create_flask_app(
     uses.register(app, database, clock)
     limits.register(app, settings.api_requests_per_minute)
     app.register_blueprint(api_blueprint)
+    hooks.register(app)
     if console:
         _register_console(app)
     return app

@@ -7,16 +7,21 @@ from sqlmodel import Session
 from experiments.people.flag_work import Person, sets
 from flags.filters import parse_filter
 from flags.finding import FLAG_FIELDS, FlagPage, Wanted, find_flags, where_meant
+from flags.services import list_environments
 from web.auth.guard import current_caller, writing
 from web.auth.roles import Role
 from web.transactions import now
 
 
-def caller_as_person(session: Session) -> Person:
+def caller_as_person(session: Session, project_key: str) -> Person:
     """Return the caller as somebody for whom work may wait."""
     caller = current_caller()
-    names = writing(session).names()
-    return Person(caller.actor.name, names, caller.role.covers(Role.APPROVER))
+    approves = {
+        each.id or 0
+        for each in list_environments(session, project_key)
+        if caller.rights.in_environment(each.project_id, each.id or 0).covers(Role.APPROVER)
+    }
+    return Person(caller.actor.name, writing(session).names(), approves)
 
 
 def search_flags(
@@ -47,6 +52,6 @@ def search_flags(
     """
     asked = parse_filter(text, FLAG_FIELDS, now=now())
     where = where_meant(asked, environment_key)
-    who = caller_as_person(session)
+    who = caller_as_person(session, project_key)
     wanted = Wanted(asked, where, archived, who.name, sets(project_key, where, who, now=now()))
     return find_flags(session, project_key, wanted, after=after, limit=limit)

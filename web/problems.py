@@ -64,6 +64,7 @@ CODE_BY_STATUS: Mapping[int, str] = {
 }
 
 RETRY_AFTER_BUSY_SECONDS = 1
+KILL_HOOKS = "/hooks/kill/"
 _HTML_EXTENSION = "flagstone.html_problem"
 
 
@@ -197,7 +198,12 @@ def _problem_of_database(error: DBAPIError | StaleDataError) -> Problem | None:
 
 def _where() -> str:
     # The path only: a query string or a body may hold what must not be in a log.
-    return f"{request.method} {request.path}"
+    return f"{request.method} {path_to_log(request.path)}"
+
+
+def path_to_log(path: str) -> str:
+    """Return a path as a log may have it: that of a kill hook ends in its secret."""
+    return f"{KILL_HOOKS}…" if path.startswith(KILL_HOOKS) else path
 
 
 def as_json(problem: Problem) -> Response:
@@ -233,7 +239,7 @@ def register(app: Flask) -> None:
 
 
 def _wants_html() -> bool:
-    if request.path.startswith(("/api/", "/sdk/", "/ofrep/")):
+    if request.path.startswith(("/api/", "/sdk/", "/ofrep/", "/hooks/")):
         return False
     accept = request.accept_mimetypes
     return accept["text/html"] > accept["application/json"]

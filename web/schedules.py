@@ -5,12 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import logging
 
+from sqlmodel import Session
+
 from experiments.errors import FencedError
 from experiments.moves.lease import Held, check_fence
 from flags import schedules
 from flags.database import Database
-from flags.errors import FlagstoneError
+from flags.errors import FlagstoneError, NotAllowedError
 from flags.models import ChangeRequest
+from flags.services import get_environment_by_id
+from web.auth.standing import may_still_write
 
 logger = logging.getLogger("flagstone.worker")
 
@@ -44,6 +48,7 @@ def _carry_out(database: Database, held: Held, each: schedules.Due, *, now: dt.d
     try:
         with database.write() as session:
             check_fence(session, held)
+            _check_somebody_answers(session, each, now)
             done = schedules.perform(session, each, now=now)
     except FlagstoneError as error:
         with database.write() as session:
@@ -52,3 +57,18 @@ def _carry_out(database: Database, held: Held, each: schedules.Due, *, now: dt.d
     if done is not None:
         logger.info("change %d, due %s: %s", each.request_id, done.at, done.state)
     return done is not None
+
+
+def _check_somebody_answers(session: Session, each: schedules.Due, now: dt.datetime) -> None:
+    """Refuse what only people and keys ask for who may not change this environment any more.
+
+    An approval by somebody who may is enough: that person answers for the content too.
+    """
+    request = session.get_one(ChangeRequest, each.request_id)
+    environment = get_environment_by_id(session, request.environment_id)
+    names = {*request.writers, *(given["by"] for given in request.approvals)}
+    if not may_still_write(session, names, environment, now=now):
+        raise NotAllowedError(
+            f"nobody who wrote or approved it may change {environment.key!r} any more",
+            hint="an editor renews it",
+        )

@@ -31,14 +31,15 @@ _RECENT = dt.timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whose work: an owner's name, how changes name them, and whether they may approve.
+    """Whose work: an owner's name, how changes name them, and where they may approve.
 
-    ``names`` are all under which they write changes: none of those may approve them.
+    ``names`` are all under which they write changes: none of those may approve them. ``approves``
+    are environments by their ids.
     """
 
     name: str
     names: Collection[str]
-    may_approve: bool
+    approves: Collection[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,11 @@ def standings(
     found: dict[str, list[Experiment]] = {}
     for each in find_experiments(session, project_key, Wanted(environment_key, flag_keys)):
         found.setdefault(each.flag_key, []).append(each)
-    return {key: _standing(several, now) for key, several in found.items()}
+    return {key: standing_of(several, now) for key, several in found.items()}
 
 
-def _standing(experiments: list[Experiment], now: dt.datetime) -> Standing:
+def standing_of(experiments: list[Experiment], now: dt.datetime) -> Standing:
+    """Give how the experiments on one flag stand; the newest first."""
     # The oldest that is watched, as everywhere where there is room for one.
     watched = next((each for each in reversed(experiments) if each.state in WATCHED), None)
     health = ""
@@ -170,7 +172,8 @@ def _asks(change: ChangeRequest, who: Person, now: dt.datetime) -> str | None:
     mine = any(name in change.writers for name in who.names)
     if change.state == OPEN:
         given = any(each["by"] in who.names for each in change.approvals)
-        return None if mine or given or not who.may_approve else "waits for your approval"
+        may = change.environment_id in who.approves
+        return "waits for your approval" if may and not mine and not given else None
     if not mine:
         return None
     if change.state == APPROVED:
@@ -265,7 +268,10 @@ def _keys(
     query = sa.select(col(Experiment.flag_key)).where(
         col(Experiment.project_id) == get_project(session, project_key).id, *where
     )
-    if environment_key is None:
-        return query
-    named = sa.select(col(Environment.id)).where(col(Environment.key) == environment_key)
+    # Of those that the caller may see.
+    named = [
+        each.id
+        for each in list_environments(session, project_key)
+        if environment_key in {None, each.key}
+    ]
     return query.where(col(Experiment.environment_id).in_(named))

@@ -30,6 +30,7 @@ from flagstone.events import MEMORY_EXPOSURES, ExposureMemory, Outbox
 from flagstone.getters import LOG, Getters
 from flagstone.heartbeat import Heartbeat
 from flagstone.sender import Sender
+from flagstone.sightings import Sightings
 from flagstone.store import ChangeCallback, ContactCallback, FlagStore
 from flagstone.stream import StreamListener
 from flagstone.substitute import Substitute
@@ -73,8 +74,12 @@ class Client(Getters):
         As much as may lie there; what does not fit stays in memory while there is room.
     exposure_attributes : sequence of str, default ()
         Names of context attributes, at most eight, whose values go along with exposures, for
-        results by segment: text of up to 64 characters, numbers and booleans. Nothing of a context
-        leaves the process unless it is named here.
+        results by segment: text of up to 64 characters, numbers and booleans.
+    share_contexts : bool, default True
+        Where the environment keeps a sample of contexts (an administrator switches it), tell it
+        now and then of at most twenty, so that previews know whom a change moves: of each the
+        targeting key and those attributes that published flags ask about, and nothing else. With
+        False nothing of a context leaves the process but ``exposure_attributes``.
     host_name : bool, default False
         Tell the service the name of this machine, to be shown in its list of instances.
     timing : Timing, optional
@@ -109,6 +114,7 @@ class Client(Getters):
         spool_path: str | PathLike[str] | None = None,
         spool_bytes: int = SPOOL_BYTES,
         exposure_attributes: Iterable[str] = (),
+        share_contexts: bool = True,
         host_name: bool = False,
         timing: Timing | None = None,
     ) -> None:
@@ -135,9 +141,14 @@ class Client(Getters):
         self._closed = False
 
         self._defaults = Defaults()
+        self._shares = bool(share_contexts)
         self._workers = self._hire()
         super().__init__(
-            self._own_store, self._own_outbox(), own_attributes, defaults=self._defaults
+            self._own_store,
+            self._own_outbox(),
+            own_attributes,
+            defaults=self._defaults,
+            sightings=self._workers.heartbeat.sightings,
         )
         process.join(self)
         # Workers know nothing of the client: when it is forgotten, they are told to end.
@@ -252,6 +263,9 @@ class Client(Getters):
         if self._closed:
             return
         self._workers = self._hire()
+        self.arm(0)
+        self._sightings = self._workers.heartbeat.sightings
+        self._sightings.watch(self)
         if self._store is self._own_store:
             self._outbox = self._own_outbox()
         self._finalizer.detach()
@@ -292,7 +306,13 @@ class Client(Getters):
         return self._memory.outbox(self._workers.sender.queue)
 
     def _hire(self) -> Workers:
-        heartbeat = Heartbeat(self._own_store, self._defaults, self._transport.timing, self._host)
+        heartbeat = Heartbeat(
+            self._own_store,
+            self._defaults,
+            self._transport.timing,
+            self._host,
+            Sightings(allowed=self._shares),
+        )
         sender = Sender(
             self._transport,
             self._flush_seconds,

@@ -19,6 +19,7 @@ from flagstone import values
 from flagstone.defaults import Defaults
 from flagstone.engine import CompiledFlagSet, ErrorCode, EvaluationDetails, Reason
 from flagstone.events import Outbox, chosen, tracking_event
+from flagstone.sightings import Sightings
 
 LOG = logging.getLogger("flagstone")
 _T = TypeVar("_T")
@@ -59,6 +60,8 @@ class Getters:
         Returns POSIX seconds.
     defaults : Defaults, optional
         Remembers which flags are asked for, and with which defaults.
+    sightings : Sightings, optional
+        Is shown a few contexts, when the service asks for them.
     """
 
     _store: Served
@@ -70,6 +73,7 @@ class Getters:
         context: Mapping[str, Any],
         clock: Callable[[], float] = clock.time,
         defaults: Defaults | None = None,
+        sightings: Sightings | None = None,
     ) -> None:
         self._store = served
         self._outbox = outbox
@@ -81,6 +85,23 @@ class Getters:
         self._false: AbstractSet[str] = _NONE if context else self._defaults.false
         self._latest = self._defaults.latest
         self._complaints: set[str] = set()
+        self._sightings = sightings
+        self._armed = 0
+        if sightings is not None:
+            sightings.watch(self)
+
+    def arm(self, questions: int) -> None:
+        """Let so many questions go the long way round, where their contexts are met.
+
+        The short way is shut by taking away what it looks into: while nobody wants contexts, and
+        between two looks, it costs nothing that they could be wanted.
+        """
+        self._armed = questions
+        shut = questions > 0
+        plain = not self._context and not shut
+        self._true = self._defaults.true if plain else _NONE
+        self._false = self._defaults.false if plain else _NONE
+        self._latest = {} if shut else self._defaults.latest
 
     def view(self, context: Mapping[str, Any] | None = None) -> Getters:
         """Return getters that stand still: the flags and the time of now, whatever changes.
@@ -94,6 +115,8 @@ class Getters:
         frozen = Frozen(store.compiled, store.stale)
         still = Getters(frozen, self._outbox, joined, lambda: now, self._defaults)
         still._complaints = self._complaints
+        if self._armed and joined:
+            self._meet(joined)
         return still
 
     # -- evaluation ---------------------------------------------------------------------------
@@ -229,6 +252,8 @@ class Getters:
                 context = {**self._context, **(context or _NOTHING)}
             elif context is None:
                 context = _NOTHING
+            if self._armed:
+                self._meet(context)
             now = self._clock()
             details = compiled.evaluate(flag_key, context, now)
             if details.variant is None:
@@ -257,6 +282,8 @@ class Getters:
                 flag_key, default, ErrorCode.PROVIDER_NOT_READY, "no flag set has arrived yet"
             )
         context = {**self._context, **(context or _NOTHING)}
+        if self._armed:
+            self._meet(context)
         now = self._clock()
         details = compiled.evaluate(flag_key, context, now)
         reason = Reason.STALE if stale and details.reason is not Reason.ERROR else details.reason
@@ -272,6 +299,19 @@ class Getters:
         if details.track:
             self._expose(compiled, details, context, now)
         return replace(details, value=value, reason=reason)
+
+    def _meet(self, context: Mapping[str, Any]) -> None:
+        """Show a context to who looks at some, and open the short way after the last one."""
+        left = self._armed - 1
+        if left > 0:
+            self._armed = left
+        else:
+            self.arm(0)
+        try:
+            if self._sightings is not None:
+                self._sightings.meet(context)
+        except Exception as error:  # noqa: BLE001  the value is right, whatever the context is
+            self._complain("a context", error)
 
     def _note(self, flag_key: str, default: object, convert: Callable[[object], object]) -> None:
         """Remember a default, unless the flag was asked with the same one just before."""

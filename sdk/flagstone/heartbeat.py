@@ -16,6 +16,7 @@ from typing import Any
 
 from flagstone.defaults import Defaults
 from flagstone.errors import StoppedError, TransportError
+from flagstone.sightings import Sightings
 from flagstone.store import FlagStore
 from flagstone.timing import Timing, spread
 from flagstone.transport import Answer, Connection, compressed
@@ -25,6 +26,8 @@ from flagstone.version import __version__
 from flagstone.worker import FOREVER, Worker
 
 INSTANCES_PATH = "/sdk/v1/instances"
+# In an answer: the environment keeps a sample, and up to which hash of a unit it takes contexts.
+CONTEXTS_HEADER = "flagstone-contexts"
 # The service takes 64 KiB.
 _DEFAULTS_BYTES = 44_000
 _UNKNOWN_FLAGS = 50
@@ -51,6 +54,8 @@ class Heartbeat:
         ``heartbeat_seconds``; 0 for never.
     host : str, optional
         Name of this machine, if it may be told.
+    sightings : Sightings, optional
+        Contexts that evaluations met, for an environment that keeps a sample.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Heartbeat:
         defaults: Defaults,
         timing: Timing,
         host: str | None = None,
+        sightings: Sightings | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -68,6 +74,7 @@ class Heartbeat:
         self._defaults = defaults
         self._timing = timing
         self._host = host
+        self.sightings = Sightings(allowed=False) if sightings is None else sightings
         self._clock = clock
         self._started = clock()
         every = timing.heartbeat_seconds
@@ -96,7 +103,7 @@ class Heartbeat:
         at = max(self._next_at, self._not_before)
         now = time.monotonic()
         if now < at:
-            return min(at - now, FOREVER)
+            return min(at - now, self._look(), FOREVER)
         wait = spread(self._timing.heartbeat_seconds)
         # Before the request: a revision that is applied meanwhile is told right after it.
         self._next_at = now + wait
@@ -107,7 +114,15 @@ class Heartbeat:
             raise
         except TransportError:
             return wait  # the other requests of this client say what is wrong
-        return max(0.0, max(self._next_at, self._not_before) - time.monotonic())
+        next_at = max(self._next_at, self._not_before)
+        return max(0.0, min(next_at - time.monotonic(), self._look()))
+
+    def _look(self) -> float:
+        """Look at the contexts that were met; return how long until it is time again."""
+        compiled = self._store.compiled
+        soon = self.sightings.look(None if compiled is None else compiled.flag_set)
+        # Tests, whose heartbeats come in quick succession, look as much more often.
+        return FOREVER if soon is None else min(soon, self._timing.heartbeat_seconds)
 
     def farewell(self, connection: Connection, events: Mapping[str, int]) -> None:
         """Tell the service, if it has heard of this client, that it ends."""
@@ -120,13 +135,24 @@ class Heartbeat:
     def _tell(self, connection: Connection, events: Mapping[str, int], wait: float) -> None:
         changes, revision = self._defaults.changes, self._store.revision
         with_defaults = changes != self._told_changes or self._silent_for >= _REPEAT
-        answer = self._post(connection, self.document(events, with_defaults=with_defaults))
+        document = self.document(events, with_defaults=with_defaults)
+        compiled = self._store.compiled
+        contexts = self.sightings.document(None if compiled is None else compiled.flag_set)
+        if contexts is not None:
+            document["contexts"] = contexts
+        answer = self._post(connection, document)
         if 200 <= answer.status < 300:
+            if contexts is not None:
+                self.sightings.told()
+            self.sightings.wanted(answer.headers.get(CONTEXTS_HEADER))
             self._known = True
             self.told_revision = revision
             self._silent_for = 0 if with_defaults else self._silent_for + 1
             self._told_changes = changes
             return
+        if answer.status == 400 and contexts is not None:
+            # Whatever is wrong with them, the rest is to be told.
+            self.sightings.wanted(None)
         self._not_before = time.monotonic() + self._pause_after(answer, wait)
 
     def _post(self, connection: Connection, document: dict[str, Any]) -> Answer:

@@ -88,6 +88,7 @@ class Service:
         self.stored: dict[str, dict[str, Any]] = {}
         self.duplicates = 0
         self.told: list[dict[str, Any]] = []  # heartbeats, and what they said
+        self.heartbeat_headers: dict[str, str] = {}
         self.scripts: dict[str, list[Script]] = {}  # used up one by one, the last one stays
         self.streams = True
         self.open_streams = 0
@@ -220,7 +221,7 @@ class _ServiceHandler(BaseHTTPRequestHandler):
         elif self.path == "/sdk/v1/instances":
             with service.changed:
                 service.told.append(json.loads(self.body))
-            self.reply(204, {})
+            self.reply(204, service.heartbeat_headers)
         else:
             self.problem(404, "no such thing")
 

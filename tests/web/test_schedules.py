@@ -21,6 +21,8 @@ from flags.database import Database
 from flags.models import ChangeRequest
 from flags.request_rows import Writing, get
 from flags.revisions import get_revision
+from web.auth import service as auth
+from web.auth.models import User
 from web.schedules import carry_out_due
 
 NOW = dt.datetime(2026, 12, 1, 9, 0, tzinfo=dt.UTC)
@@ -38,12 +40,14 @@ class Shop:
     def __init__(self, database: Database) -> None:
         self.database = database
         with database.write() as session:
+            for person in (ADA, BOB):
+                session.add(
+                    User(email=person.name, role="editor", password_hash="x", created_at=NOW)
+                )
             services.create_project(session, key="shop", actor=ADA, now=NOW)
             services.create_flag(session, "shop", {"key": "checkout"}, actor=ADA, now=NOW)
 
-    def schedule(
-        self, minutes: float, *instructions: dict[str, Any], mode: str = "schedule"
-    ) -> int:
+    def schedule(self, minutes: float, *instructions: dict[str, Any], by: Actor = ADA) -> int:
         change = parse_change(
             {
                 "mode": "schedule",
@@ -53,7 +57,7 @@ class Shop:
         )
         with self.database.write() as session:
             made = change_requests.submit(
-                session, "shop", "production", change, by=Writing(ADA), now=NOW
+                session, "shop", "production", change, by=Writing(by), now=NOW
             )
         assert made.id is not None
         return made.id
@@ -62,6 +66,14 @@ class Shop:
         with self.database.write() as session:
             content = get(session, "shop", number).content_hash
             change_requests.approve(session, "shop", number, content, by=Writing(BOB), now=NOW)
+
+    def set_person(self, person: Actor, **fields: Any) -> None:
+        with self.database.write() as session:
+            user = auth.find_user(session, person.name)
+            assert user is not None
+            for name, value in fields.items():
+                setattr(user, name, value)
+            session.add(user)
 
     def change(self, instruction: dict[str, Any]) -> None:
         change = parse_change({"instructions": [instruction]})
@@ -217,6 +229,60 @@ def test_a_step_that_will_fail_is_not_reckoned_with(shop: Shop, ramp: list[int])
     last = shop.schedule(30, {"do": "turn_on", "flag": "checkout"})
     with shop.database.read() as session:
         assert get(session, "shop", last).preview["after"]["checkout"]["rules"] == []
+
+
+# What became of Ada, who wrote it.
+LEFT = {
+    "disabled": {"disabled": True},
+    "a viewer everywhere": {"role": "viewer"},
+}
+
+
+@pytest.mark.parametrize("change", LEFT.values(), ids=LEFT)
+def test_nothing_happens_for_who_may_not_write_any_more(shop: Shop, change: Any) -> None:
+    alone, approved = shop.schedule(30), shop.schedule(40)
+    shop.approve(approved)
+    shop.set_person(ADA, **change)
+    assert shop.work(30) == 1
+    state, outcome = shop.standing(alone)
+    assert (state, "may change 'production' any more" in outcome["reason"]) == ("failed", True)
+    assert shop.work(40) == 1
+    assert shop.standing(approved)[0] == "applied", "Bob answers for it"
+
+
+def test_a_role_in_the_environment_is_what_counts(shop: Shop) -> None:
+    number = shop.schedule(30)
+    with shop.database.write() as session:
+        environment = services.get_environment(session, "shop", "production")
+        project = services.get_project(session, "shop")
+        role = {"by": ADA, "now": NOW}
+        auth.set_role(session, project, None, ADA.name, auth.Role.EDITOR, **role)
+        auth.set_role(session, project, environment, ADA.name, auth.Role.VIEWER, **role)
+    assert shop.work(30) == 1
+    assert shop.standing(number)[0] == "failed"
+
+
+@pytest.mark.parametrize("end", ["revoked", "over", "of staging", "a viewer's", "good"])
+def test_a_keys_changes_end_with_the_key(shop: Shop, end: str) -> None:
+    with shop.database.write() as session:
+        project = services.get_project(session, "shop")
+        staging = services.get_environment(session, "shop", "staging")
+        _, token = auth.create_token(
+            session,
+            auth.TokenKind.USER,
+            name="ci",
+            created_by=BOB,
+            now=NOW,
+            project_id=project.id,
+            environment_ids=[staging.id or 0] if end == "of staging" else None,
+            role=auth.Role.VIEWER if end == "a viewer's" else auth.Role.EDITOR,
+            expires_at=later(20) if end == "over" else None,
+        )
+        if end == "revoked":
+            token.revoked_at = later(10)
+    number = shop.schedule(30, by=Actor("token", f"ci#{token.id}"))
+    assert shop.work(30) == 1
+    assert shop.standing(number)[0] == ("applied" if end == "good" else "failed")
 
 
 def test_what_was_taken_back_does_not_happen(shop: Shop) -> None:

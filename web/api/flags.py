@@ -25,7 +25,7 @@ from web.api.render import Expected, PageQuery, document, expected, page, with_r
 from web.api.shapes import AUDIT_ENTRY, CHANGED, FLAG, PUBLISHED_FLAG, SEGMENT, WAITING, list_of
 from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
-from web.auth.scope import require_for_change
+from web.auth.scope import may_override, require_for_change
 from web.body import Body, Query, read_body, read_object, read_query
 from web.contract import Document, gives, takes, waits
 from web.flag_search import search_flags
@@ -270,6 +270,7 @@ def _apply(project_key: str, environment_key: str, change: Change) -> ResponseRe
                 {str(current_caller().actor)},
                 previewed=previewed_revision(project_key, environment_key, change),
             ),
+            may_override=may_override(session, project_key, environment_key, change),
             **who_and_when(),
         )
         environment = services.get_environment(session, project_key, environment_key)
@@ -299,6 +300,7 @@ def _changed(
     if mode == "preview":
         body["approvals"] = {"needed": result.approvals_needed}
         body["preview_token"] = token
+        body["blocked_by"] = [each.document() for each in result.blocked_by]
     return document(body, etag=result.revision_number)
 
 

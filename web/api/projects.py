@@ -47,6 +47,11 @@ class ProtectionBody(Body):
 
     production: bool | None = None
     approvals_needed: int | None = None
+    after: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None,
+        description="What serves more must be on in this environment first; null: in none.",
+    )
+    after_hours: int | None = None
 
 
 @blueprint.get("/projects")
@@ -134,8 +139,10 @@ def get_environment(project_key: str, environment_key: str) -> ResponseReturnVal
 @takes(body=ProtectionBody)
 @gives(ENVIRONMENT, etag=True)
 def protect_environment(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """Say whether it is production, and how many people must approve a change."""
+    """Say whether it is production, how many must approve, and where it must be on first."""
     body = read_body(ProtectionBody)
+    # Null is no environment, and left out is no change.
+    after = (body.after or "") if "after" in body.model_fields_set else None
     with transaction() as session:
         environment = approvals.protect(
             session,
@@ -143,6 +150,8 @@ def protect_environment(project_key: str, environment_key: str) -> ResponseRetur
             environment_key,
             production=body.production,
             needed=body.approvals_needed,
+            after=after,
+            after_hours=body.after_hours,
             **who_and_when(),
         )
         return document(_environment(environment), etag=environment.revision)
@@ -158,6 +167,8 @@ def _environment(environment: Environment) -> dict[str, Any]:
         "name": environment.name,
         "production": environment.production,
         "approvals_needed": environment.approvals_needed,
+        "after": environment.after,
+        "after_hours": environment.after_hours,
         "revision": environment.revision,
         "created_at": environment.created_at,
     }

@@ -127,6 +127,8 @@ ENVIRONMENT = shape(
     name=TEXT,
     production=YES_OR_NO,
     approvals_needed=WHOLE,
+    after=maybe(TEXT),
+    after_hours=WHOLE,
     revision=WHOLE,
     created_at=INSTANT,
 )
@@ -196,6 +198,19 @@ CHANGED = with_optional(
     elsewhere=by_key(OBJECT),
     approvals=shape("ApprovalsNeeded", needed=WHOLE),
     preview_token=TEXT,
+    blocked_by={
+        "type": "array",
+        "items": shape(
+            "BlockedBy",
+            rule={"enum": ["after"]},
+            environment=TEXT,
+            after=TEXT,
+            flag=TEXT,
+            sentence=TEXT,
+            hint=TEXT,
+            allowed_at=maybe(INSTANT),
+        ),
+    },
 )
 _CLIENT = shape(
     "Straggler",
@@ -343,6 +358,7 @@ CONTEXT_SAMPLE = shape(
     oldest=maybe(INSTANT),
     newest=maybe(INSTANT),
     keep_days=WHOLE,
+    aside=WHOLE,
 )
 _SHARE = {"count": WHOLE, "share": NUMBER, "low": NUMBER, "high": NUMBER}
 _FLIPS = maybe(shape("Share", **_SHARE))
@@ -563,4 +579,29 @@ DELIVERY = shape(
             "Attempt", at=INSTANT, duration_ms=WHOLE, status=maybe(WHOLE), error=TEXT, answer=TEXT
         ),
     },
+)
+KILL_HOOK = shape(
+    "KillHook",
+    id=WHOLE,
+    name=TEXT,
+    scope={"enum": ["flags", "owner", "tag"]},
+    names=TEXTS,
+    created_by=TEXT,
+    created_at=INSTANT,
+    revoked_at=maybe(INSTANT),
+    used_at=maybe(INSTANT),
+)
+NEW_KILL_HOOK = extended(KILL_HOOK, "NewKillHook", secret=TEXT)
+NOTIFICATION = shape(
+    "Notification",
+    id=WHOLE,
+    kind=TEXT,
+    at=INSTANT,
+    actor=TEXT,
+    resource=TEXT,
+    environments=TEXTS,
+    sentence=TEXT,
+    reason=TEXT,
+    path=TEXT,
+    unread=YES_OR_NO,
 )

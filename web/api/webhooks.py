@@ -55,7 +55,7 @@ class WebhookEdit(Body):
     enabled: bool | None = None
 
 
-class RotationBody(Body):
+class SecretRotationBody(Body):
     """For how long the secret of before signs too."""
 
     overlap_hours: Annotated[int, Field(ge=0, le=services.MOST_OVERLAP_HOURS)] = 24
@@ -141,11 +141,11 @@ def delete_webhook(project_key: str, webhook_id: int) -> ResponseReturnValue:
 @blueprint.post(f"{_ITEM}/rotate")
 @needs(Role.ADMIN)
 @idempotent(secret=True)
-@takes(body=RotationBody)
+@takes(body=SecretRotationBody)
 @gives(NEW_WEBHOOK, etag=True)
 def rotate_webhook(project_key: str, webhook_id: int) -> ResponseReturnValue:
     """Give a webhook a new secret, shown this once; the one before signs too for a while."""
-    overlap = dt.timedelta(hours=read_body(RotationBody).overlap_hours)
+    overlap = dt.timedelta(hours=read_body(SecretRotationBody).overlap_hours)
     with transaction() as session:
         secret, found = services.rotate_secret(
             session, project_key, webhook_id, overlap=overlap, **who_and_when()

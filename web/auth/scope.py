@@ -44,6 +44,19 @@ def require_for_change(
         raise NotAllowedError(message, field="instructions", hint=hint)
 
 
+def may_override(session: Session, project_key: str, environment_key: str, change: Change) -> bool:
+    """Tell whether the caller may apply a change before it was on elsewhere: an administrator.
+
+    What a flag is everywhere may break the rule of any environment: one of the whole project.
+    """
+    environment = get_environment(session, project_key, environment_key)
+    rights, project_id = current_caller().rights, environment.project_id
+    role = rights.in_environment(project_id, environment.id or 0)
+    if any(isinstance(each, PROJECT_WIDE) for each in change.instructions):
+        role = rights.in_project(project_id)
+    return role.covers(Role.ADMIN)
+
+
 def require_for_request(session: Session, project_key: str, change_id: int) -> None:
     """Refuse a change that waits unless the caller has the view's role wherever it takes effect."""
     with as_seen(session):

@@ -207,9 +207,8 @@ def person_behind(session: Session, token_id: int) -> str:
     """Return who made a key: where a key made it, who made that one, as the audit names them."""
     token = session.get(Token, token_id)
     while token is not None:
-        maker = _KEY_NAME.fullmatch(token.created_by)
         # A key is younger than the one that made it, so this ends.
-        older = None if maker is None else session.get(Token, int(maker[1]))
+        older = key_of(session, token.created_by)
         if older is None or older.id is None or token.id is None or older.id >= token.id:
             return token.created_by
         token = older
@@ -222,6 +221,12 @@ def token_budgets(session: Session, tokens: Sequence[Token]) -> dict[int, dict[s
     return {
         int(principal.removeprefix("token:")): said for (principal, _, _), said in found.items()
     }
+
+
+def key_of(session: Session, name: str) -> Token | None:
+    """Return the key that the audit names so (``token:ci#7``)."""
+    match = _KEY_NAME.fullmatch(name)
+    return None if match is None else session.get(Token, int(match[1]))
 
 
 def hash_token(plain: str) -> str:

@@ -31,11 +31,13 @@ from web.cli import (
     holdout,
     imports,
     instances,
+    kill_hooks,
     layers,
     ledger,
     local,
     members,
     metrics,
+    notifications,
     plan,
     policies,
     releases,
@@ -121,6 +123,8 @@ flags.flags.add_command(environments.promote_flag)
 main.add_command(environments.environments)
 main.add_command(changes.changes)
 main.add_command(webhooks.webhooks)
+main.add_command(kill_hooks.kill_hooks)
+main.add_command(notifications.notifications)
 main.add_command(evaluate.evaluate)
 main.add_command(compare.compare)
 main.add_command(imports.import_flags)

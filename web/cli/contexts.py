@@ -56,7 +56,7 @@ def _say(invocation: Invocation, found: dict[str, Any]) -> None:
     if not found["on"]:
         said = "No contexts are kept. Begin: flagstone contexts on"
     elif not found["size"]:
-        said = f"No context was seen in the last {days} days; evaluations over OFREP fill it."
+        said = f"No context was seen in the last {days} days; evaluations fill it."
     else:
         units = "all" if found["complete"] else f"of about {found['units']:,}"
         noun = "context" if found["size"] == 1 else "contexts"

@@ -43,6 +43,8 @@ def list_environments(invocation: Invocation) -> None:
             ("key", "environment"),
             ("production", "production"),
             ("approvals_needed", "approvals"),
+            ("after", "after"),
+            ("after_hours", "hours"),
             ("revision", "revision"),
         ],
         empty="No environment.",
@@ -66,13 +68,27 @@ def create(invocation: Invocation, key: str, name: str, *, production: bool) -> 
 @click.argument("key")
 @click.option("--production/--no-production", default=None, help="whether it is production")
 @click.option("--approvals", type=int, help="how many others must approve a change, 0 to 5")
+@click.option("--after", help="what serves more must be on there first; '' for nowhere")
+@click.option("--hours", type=int, help="and for so many hours")
 @pass_invocation
 def set_environment(
-    invocation: Invocation, key: str, approvals: int | None, *, production: bool | None
+    invocation: Invocation,
+    key: str,
+    approvals: int | None,
+    after: str | None,
+    hours: int | None,
+    *,
+    production: bool | None,
 ) -> None:
     """Say how careful an environment is."""
-    body = {"production": production, "approvals_needed": approvals}
+    body: dict[str, Any] = {
+        "production": production,
+        "approvals_needed": approvals,
+        "after_hours": hours,
+    }
     body = {name: value for name, value in body.items() if value is not None}
+    if after is not None:
+        body["after"] = after or None
     if not body:
         raise CommandError(
             "nothing to set", hint="see flagstone environments set --help", exit_code=EXIT_USAGE
@@ -85,7 +101,12 @@ def set_environment(
 def _standing(environment: dict[str, Any]) -> str:
     kind = "production" if environment["production"] else "not production"
     needed = environment["approvals_needed"]
-    return f"{environment['key']} is {kind}; changes need {needed} approvals."
+    words = f"{environment['key']} is {kind}; changes need {needed} approvals"
+    if environment["after"] is not None:
+        words += f", and what serves more must be on in {environment['after']} first"
+        if environment["after_hours"]:
+            words += f", for {environment['after_hours']} hours"
+    return f"{words}."
 
 
 @environments.command()
@@ -159,6 +180,7 @@ def promote(
     flags: tuple[str, ...],
     comment: str,
     at: str | None,
+    override: str,
     wait_seconds: int | None,
     *,
     targets: bool,
@@ -169,7 +191,7 @@ def promote(
     """Bring TARGET to how SOURCE is: everything, or some flags; one change."""
     common = {"do": "promote", "source": source, "targets": targets, "segments": segments}
     instructions = [{**common, "flag": key} for key in flags] or [common]
-    mode = {"mode": "preview"} if preview else mode_of(at, ask=ask)
+    mode = {"mode": "preview"} if preview else mode_of(at, override, ask=ask)
     change = {"comment": comment or f"Promoted from {source}", **mode, "instructions": instructions}
     send_change(invocation, "", target, change, wait_seconds=wait_seconds)
 
@@ -191,6 +213,7 @@ def promote_flag(
     environment: str,
     comment: str,
     at: str | None,
+    override: str,
     wait_seconds: int | None,
     *,
     targets: bool,
@@ -206,7 +229,7 @@ def promote_flag(
         "targets": targets,
         "segments": segments,
     }
-    mode = {"mode": "preview"} if preview else mode_of(at, ask=ask)
+    mode = {"mode": "preview"} if preview else mode_of(at, override, ask=ask)
     change = {
         "comment": comment or f"Promoted from {source}",
         **mode,

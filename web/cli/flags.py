@@ -181,13 +181,14 @@ def _switch(verb: str, instruction: str, text: str) -> None:
         environment: str,
         comment: str,
         at: str | None,
+        override: str,
         wait_seconds: int | None,
         *,
         ask: bool,
         preview: bool,
     ) -> None:
         instructions = [{"do": instruction, "flag": flag_key}]
-        mode = {"mode": "preview"} if preview else mode_of(at, ask=ask)
+        mode = {"mode": "preview"} if preview else mode_of(at, override, ask=ask)
         change = {"comment": comment, **mode, "instructions": instructions}
         send_change(invocation, flag_key, environment, change, wait_seconds=wait_seconds)
 
@@ -222,6 +223,7 @@ def set_flag(
     environment: str,
     comment: str,
     at: str | None,
+    override: str,
     wait_seconds: int | None,
     *,
     preview: bool,
@@ -249,16 +251,18 @@ def set_flag(
         )
     if any(each.get("flag") != flag_key for each in instructions):
         if_match = None
-    mode = {"mode": "preview"} if preview else mode_of(at, ask=ask)
+    mode = {"mode": "preview"} if preview else mode_of(at, override, ask=ask)
     change = {"comment": comment, **mode, "instructions": instructions}
     send_change(
         invocation, flag_key, environment, change, if_match=if_match, wait_seconds=wait_seconds
     )
 
 
-def mode_of(at: str | None, *, ask: bool) -> dict[str, Any]:
+def mode_of(at: str | None, override: str, *, ask: bool) -> dict[str, Any]:
     """Say how a change is sent: at once, for others to approve, or for a time of its own."""
     mode = {"mode": "request" if ask else "apply" if at is None else "schedule"}
+    if override:
+        mode["override"] = override
     return mode if at is None else {**mode, "at": at}
 
 
@@ -303,6 +307,9 @@ def _effect(answer: dict[str, Any]) -> list[str]:
     ]
     if depend:
         lines.append(f"Flags that depend on it: {', '.join(depend)}.")
+    lines.extend(
+        f"Not yet: {each['sentence']}. {each['hint']}." for each in answer.get("blocked_by", ())
+    )
     lines.append(answer["blast_radius"]["sentence"])
     lines.extend(
         f"Also in {key}: {each['verdict_sentence']}"

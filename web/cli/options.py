@@ -25,10 +25,12 @@ comment_option = click.option("-m", "--comment", default="", help="why; kept in 
 
 
 def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a change wait: for others who approve it, for a time of its own, or for both."""
+    """Let a change wait: for others who approve it or for a time of its own; or let it not wait."""
     ask = click.option("--request", "ask", is_flag=True, help="ask others to approve it first")
     when = "apply it at this time, such as 2026-12-01T09:00:00Z"
-    return ask(click.option("--at", metavar="TIME", help=when)(command))
+    why = "apply it though it was not on elsewhere first, and say why (administrators)"
+    overriding = click.option("--override", default="", metavar="REASON", help=why)
+    return ask(click.option("--at", metavar="TIME", help=when)(overriding(command)))
 
 
 preview_option = click.option(

@@ -116,14 +116,17 @@ def back_to(location: str) -> ResponseReturnValue:
 @blueprint.get("/")
 @public
 def home() -> ResponseReturnValue:
-    """Lead to the first page that makes sense: set-up, sign-in, or the flags."""
+    """Lead to the first page that makes sense: set-up, sign-in, the first flag, or today."""
     with reading() as session:
         if not service.is_set_up(session):
             return redirect(url_for("console.setup"))
         if find_caller() is None:
             return redirect(url_for("console.login"))
         projects = _projects(session)
-    return _enter_project(projects[0].key) if projects else show("empty.html")
+        # Where no flag is yet, the list of flags says how to begin.
+        begun = bool(projects) and services.count_flags(session, projects[0].key) > 0
+    tab = "today" if begun else ""
+    return _enter_project(projects[0].key, tab=tab) if projects else show("empty.html")
 
 
 @blueprint.get("/switch")

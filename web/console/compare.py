@@ -18,6 +18,7 @@ from flags.plain import MAX_INSTRUCTIONS
 from flags.services import list_environments
 from web.auth.guard import needs, who_and_when, writing
 from web.auth.roles import Role
+from web.auth.scope import may_override, require_for_change
 from web.console.base import back_to, blueprint, place, show, status_of
 from web.console.effects import shown_effect
 from web.transactions import now, reading, transaction
@@ -45,6 +46,7 @@ def promote_differences(project_key: str, environment_key: str) -> ResponseRetur
         change = _change(form, picks)
         form["picks"] = json.dumps(picks)
         with reading() as session:
+            require_for_change(session, *here, change)
             silent = place(session, *here).production and not change.comment.strip()
             preview = None
             if silent or not form.get("confirmed"):
@@ -67,7 +69,12 @@ def promote_differences(project_key: str, environment_key: str) -> ResponseRetur
             return back_to(_address("list_changes", *here, _anchor=f"change-{made.id}"))
         with transaction() as session:
             result = changes.apply_change(
-                session, *here, change, expected_version=expected, **who_and_when()
+                session,
+                *here,
+                change,
+                expected_version=expected,
+                may_override=may_override(session, *here, change),
+                **who_and_when(),
             )
     except FlagstoneError as error:
         return _page(*here, form, problem=error)
@@ -122,6 +129,7 @@ def _change(form: dict[str, str], picks: list[list[str]]) -> changes.Change:
         {
             "comment": form.get("comment", ""),
             "mode": mode,
+            "override": form.get("override", "") if mode == "apply" else "",
             **({"at": f"{at}Z"} if at else {}),
             "instructions": [{**common, kind: key} for kind, key in picks] or [common],
         }

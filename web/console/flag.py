@@ -16,13 +16,13 @@ from flags.approvals import is_protective
 from flags.budgets import Spending
 from flags.diff import differences
 from flags.errors import FlagstoneError, OverBudgetError
-from flags.models import AuditEntry
+from flags.models import AuditEntry, Environment
 from flags.ranges import read_split
 from flags.receipts import receipt_of
 from flags.words import describe_condition
 from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
-from web.auth.scope import require_for_change
+from web.auth.scope import may_override, require_for_change
 from web.console.base import (
     back_to,
     blueprint,
@@ -34,7 +34,8 @@ from web.console.base import (
     wants_fragment,
 )
 from web.console.effects import shown_effect
-from web.console.forms import OPERATORS, field_of, instruction_of
+from web.console.flag_parts import editable, parts_of
+from web.console.forms import OPERATORS, field_of, instructions_of
 from web.previews import preview_token, previewed_revision
 from web.transactions import now, reading, transaction
 
@@ -42,7 +43,7 @@ _HISTORY = 30
 # A kill is among the newest entries, unless a killed flag was edited very often since.
 _DEEP_HISTORY = 1000
 _NEWS_FOR = dt.timedelta(minutes=1)
-_NOT_RESENT = frozenset({"csrf_token", "comment", "preview", "version", "mode", "at"})
+_NOT_RESENT = frozenset({"csrf_token", "comment", "preview", "version", "mode", "at", "override"})
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
 
 
@@ -88,6 +89,7 @@ def change_flag(
                 spending=Spending(
                     {str(current_caller().actor)}, previewed=previewed_revision(*here, change)
                 ),
+                may_override=may_override(session, *here, change),
                 **who_and_when(),
             )
     except OverBudgetError as error:
@@ -133,7 +135,7 @@ def _change(
             services.get_environment(session, project_key, environment_key)
             flag = services.get_flag(session, project_key, flag_key)
             document = flag.environments[environment_key].document
-    instructions = [instruction_of(form, document)]
+    instructions = instructions_of(form, document)
     if form.get("turn_on") == "yes":
         # Launching an idle flag is one step for people: on, and only for these.
         instructions.append({"do": "turn_on"})
@@ -143,6 +145,7 @@ def _change(
         {
             "comment": form.get("comment", ""),
             "mode": mode,
+            "override": form.get("override", "") if mode == "apply" else "",
             # A browser's field for a time knows no zone; its label says UTC.
             **({"at": f"{at}Z"} if at else {}),
             "flag": flag_key,
@@ -203,6 +206,7 @@ def _page(
 ) -> ResponseReturnValue:
     with reading() as session:
         environment_id = place(session, project_key, environment_key).id
+        environments = services.list_environments(session, project_key)
         flag = services.get_flag(session, project_key, flag_key)
         here = flag.environments[environment_key]
         history = _history(session, project_key, environment_key, flag_key, _HISTORY)
@@ -237,6 +241,16 @@ def _page(
         status=status_of(problem),
         flag=flag,
         here=here,
+        **parts_of(
+            flag,
+            environments,
+            environment_key,
+            history,
+            waiting,
+            experiments,
+            editable_in=_editable_in(environments),
+            now=now(),
+        ),
         rules=[_rule(rule) for rule in here.document["rules"]],
         history=history,
         more_history=len(history) == _HISTORY,
@@ -259,6 +273,15 @@ def _page(
         project_key=project_key,
         environment_key=environment_key,
     )
+
+
+def _editable_in(environments: list[Environment]) -> set[str]:
+    rights = current_caller().rights
+    return {
+        each.key
+        for each in environments
+        if rights.in_environment(each.project_id, each.id or 0).covers(Role.EDITOR)
+    }
 
 
 def _history(
@@ -309,6 +332,7 @@ def _rule(rule: dict[str, Any]) -> dict[str, Any]:
         "variant": serve if isinstance(serve, str) else None,
         "arms": [],
         "coverage": None,
+        "edit": editable(rule),
     }
     if isinstance(serve, dict):
         split = serve["split"]

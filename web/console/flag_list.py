@@ -57,7 +57,7 @@ def list_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
     problem = None
     with reading() as session:
         environment = place(session, project_key, environment_key)
-        who = caller_as_person(session)
+        who = caller_as_person(session, project_key)
         waiting = needs(session, project_key, environment_key, who, now=now())
         try:
             found = search_flags(

@@ -32,8 +32,23 @@ _FIELDS = {
 }
 
 
-def instruction_of(form: Form, document: Document) -> dict[str, Any]:
-    """Turn a form of the flag's page into one instruction; ``document`` is the flag as it is."""
+def instructions_of(form: Form, document: Document) -> list[dict[str, Any]]:
+    """Turn a form of the flag's page into instructions; ``document`` is the flag as it is."""
+    if form.get("do") == "edit_rule":
+        return [{"do": "update_rule", "rule": _edited_rule(form)}]
+    return [_instruction_of(form, document)]
+
+
+def _edited_rule(form: Form) -> dict[str, Any]:
+    rule = {"id": form.get("rule", ""), **_add_rule(form, {})["rule"]}
+    if form.get("audience") == "stays":
+        rule.pop("when", None)
+    else:
+        rule.setdefault("when", True)
+    return rule
+
+
+def _instruction_of(form: Form, document: Document) -> dict[str, Any]:
     do = form.get("do", "")
     make = _INSTRUCTIONS.get(do)
     if make is None:

@@ -45,6 +45,7 @@ _SETUP = "Setup"
 
 # What owners need every day comes first and is never folded; a group stays together.
 ENTRIES = (
+    Entry("today", "Today", "console.show_today"),
     Entry("flags", "Flags", "console.list_flags"),
     Entry("experiments", "Experiments", "console.list_experiments"),
     Entry("outcomes", "Outcomes", "console.show_outcomes", _VALUE),
@@ -52,15 +53,19 @@ ENTRIES = (
     Entry("requests", "Requests", "console.list_requests", _VALUE),
     Entry("changes", "Changes", "console.list_changes"),
     Entry("compare", "Compare", "console.show_comparison"),
+    Entry("news", "News", "console.show_news"),
     Entry("audit", "Audit", "console.show_audit"),
     Entry("instances", "Instances", "console.show_instances", _SETUP),
     Entry("metrics", "Metrics", "console.list_metrics", _SETUP),
     Entry("layers", "Layers", "console.list_layers", _SETUP),
     Entry("policies", "Policies", "console.list_policies", _SETUP),
+    Entry("environment", "Environment", "console.show_environment", _SETUP),
     Entry("people", "People", "console.list_people", _SETUP, Role.ADMIN, of_project=True),
     Entry("keys", "Keys", "console.list_keys", _SETUP, Role.ADMIN, of_project=True),
+    Entry("kill_hooks", "Kill hooks", "console.list_kill_hooks", _SETUP, Role.ADMIN),
+    Entry("webhooks", "Webhooks", "console.list_webhooks", _SETUP, Role.ADMIN, of_project=True),
 )
-FIRST = ENTRIES[0].endpoint
+FIRST = "console.list_flags"
 _BY_KEY = {each.key: each.endpoint for each in ENTRIES}
 
 

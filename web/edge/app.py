@@ -22,7 +22,7 @@ from web.edge.contexts import Contexts
 from web.edge.events import Intake
 from web.edge.flagset import flag_set, is_current
 from web.edge.instances import MAX_BODY_BYTES as MAX_HEARTBEAT_BYTES
-from web.edge.instances import Instances
+from web.edge.instances import Instances, Told
 from web.edge.key_uses import KeyUses
 from web.edge.limits import RateLimit
 from web.edge.loader import Loader
@@ -415,13 +415,26 @@ class Edge:
         body = await read_body(headers, receive)
         if body is None:
             return too_large(MAX_HEARTBEAT_BYTES)
-        return self.instances.take(
+        here, now = key.environment_id, self._clock()
+        is_sampled = here in self.state.sampled
+
+        def seen(told: Told) -> None:
+            if is_sampled:
+                self.contexts.take_told(here, now, told.contexts, told.asked)
+
+        answer = self.instances.take(
             body,
-            environment_id=key.environment_id,
-            received=self._clock(),
+            environment_id=here,
+            received=now,
             content_type=headers.get(b"content-type"),
             content_encoding=headers.get(b"content-encoding"),
+            seen=seen,
         )
+        if is_sampled and answer.status == 204:
+            # Asked for now, and not for ever: a client tells none once an answer does not say so.
+            below = b"%d" % self.contexts.below(here, now)
+            return answer._replace(headers=(*answer.headers, (b"flagstone-contexts", below)))
+        return answer
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])

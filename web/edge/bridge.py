@@ -1,8 +1,8 @@
 """From ASGI to one WSGI application: bounded body, one thread per request, buffered answer.
 
 Written by hand because the packages for it cost two to three times the CPU or fail under load (see
-the README). Paths that end in ``/kill`` have threads of their own: an emergency stop must pass
-while every other thread is stuck.
+the README). Paths that end in ``/kill``, and kill hooks, have threads of their own: an emergency
+stop must pass while every other thread is stuck.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Bridge:
 
     async def answer(self, scope: dict[str, Any], body: bytes) -> Answer:
         """Answer one request whose body has been read."""
-        urgent = scope["path"].rstrip("/").endswith("/kill")
+        path = scope["path"].rstrip("/")
+        urgent = path.endswith("/kill") or path.startswith("/hooks/kill")
         if self._busy[urgent] >= MAX_WAITING:
             return problem(
                 503,
@@ -83,7 +84,9 @@ class Bridge:
         try:
             return call_wsgi(self._made(), scope, body)
         except Exception:
-            logger.exception("the application failed on %s", scope["path"])
+            # The path of a kill hook ends in its secret.
+            path = scope["path"] if not scope["path"].startswith("/hooks/") else "/hooks/…"
+            logger.exception("the application failed on %s", path)
             return problem(500, "internal_error", "The service failed; its log says why.")
 
 

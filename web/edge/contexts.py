@@ -9,7 +9,7 @@ What a crash or a full memory loses is asked for again soon; nothing here can fa
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -33,6 +33,8 @@ LOOK_SECONDS = 60.0
 # Between two writes a pool may hold twice what it keeps, then it is cut.
 _MAX_HELD = 2 * LIMIT
 _NOBODY = -1
+# Beside a context that an SDK told.
+_MAX_ASKED_BYTES = 32 * 1024
 
 
 class _Pool:
@@ -88,18 +90,53 @@ class Contexts(Writer):
         """
         if len(body) > MAX_CONTEXT_BYTES:
             return
-        pool = self._pools.get(environment_id)
-        if pool is None:
-            pool = self._pools.setdefault(environment_id, _Pool())
-        if now >= pool.look_at:
-            pool.look_at = now + LOOK_SECONDS
-            self._came.set()
+        pool = self._pool(environment_id, now)
         if pool.last < 0:
             return
         try:
             unit = hash_of(context)
         except Exception:  # noqa: BLE001  half a surrogate, or an integer past 64 bits
             return
+        self._take(pool, unit, body, now)
+
+    def take_told(
+        self, environment_id: int, now: float, told: Sequence[Mapping[str, Any]], asked: list[Any]
+    ) -> None:
+        """Take what an SDK told: of each context what it was asked for, and no more.
+
+        Parameters
+        ----------
+        environment_id, now
+            As for :meth:`offer`.
+        told : sequence of mappings
+            Contexts.
+        asked : list
+            Paths of the attributes that they were asked for.
+        """
+        pool = self._pool(environment_id, now)
+        for context in told:
+            try:
+                unit = hash_of(context)
+                body = orjson.dumps({"context": context, "asked": asked})
+            except Exception:  # noqa: BLE001, S112  half a surrogate: it is one of many
+                continue
+            if len(body) <= MAX_CONTEXT_BYTES + _MAX_ASKED_BYTES:
+                self._take(pool, unit, body, now)
+
+    def below(self, environment_id: int, now: float) -> int:
+        """Give the hash up to which an environment that keeps a sample takes units."""
+        return max(0, self._pool(environment_id, now).last)
+
+    def _pool(self, environment_id: int, now: float) -> _Pool:
+        pool = self._pools.get(environment_id)
+        if pool is None:
+            pool = self._pools.setdefault(environment_id, _Pool())
+        if now >= pool.look_at:
+            pool.look_at = now + LOOK_SECONDS
+            self._came.set()
+        return pool
+
+    def _take(self, pool: _Pool, unit: int, body: bytes, now: float) -> None:
         if unit > pool.last or pool.fresh_until.get(unit, 0.0) > now:
             return
         with self._lock:
@@ -141,11 +178,13 @@ class Contexts(Writer):
                 self._pools[key].keep()
 
 
-def _row(seen: tuple[int, bytes, float]) -> tuple[int, str, dt.datetime] | None:
+def _row(seen: tuple[int, bytes, float]) -> tuple[int, str, dt.datetime, str | None] | None:
     unit, body, at = seen
     try:
-        context = orjson.loads(body)["context"]
-        text = orjson.dumps(context).decode()
+        document = orjson.loads(body)
+        text = orjson.dumps(document["context"]).decode()
+        asked = document.get("asked")
+        paths = None if asked is None else orjson.dumps(asked).decode()
     except (KeyError, TypeError, ValueError):
         return None
-    return unit, text, dt.datetime.fromtimestamp(at, dt.UTC)
+    return unit, text, dt.datetime.fromtimestamp(at, dt.UTC), paths

@@ -11,7 +11,7 @@ import datetime as dt
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -54,6 +54,22 @@ class _Default(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     value: Any = msgspec.UNSET
 
 
+_Paths = Annotated[
+    list[Annotated[list[_Name], msgspec.Meta(min_length=1, max_length=64)]],
+    msgspec.Meta(max_length=200),
+]
+
+
+class _Seen(msgspec.Struct, forbid_unknown_fields=True):
+    context: dict[str, Any]
+    at: _Time = 0.0
+
+
+class _Contexts(msgspec.Struct, forbid_unknown_fields=True):
+    asked: _Paths
+    seen: Annotated[list[_Seen], msgspec.Meta(max_length=20)]
+
+
 class _Heartbeat(msgspec.Struct, forbid_unknown_fields=True):
     instance: UUID
     sdk: _Sdk
@@ -74,6 +90,7 @@ class _Heartbeat(msgspec.Struct, forbid_unknown_fields=True):
         | None
     ) = None
     defaults_complete: bool = True
+    contexts: _Contexts | None = None
     ending: bool = False
 
 
@@ -81,7 +98,16 @@ _PLACE = re.compile(r"(?P<text>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>[^`]*)`
 _FIELD = re.compile(r"field `([^`]*)`")
 
 
-def parse_heartbeat(body: bytes, *, environment_id: int, received: float) -> Heartbeat:
+class Told(NamedTuple):
+    """A few contexts that a client met: of each what ``asked`` names, and no more."""
+
+    contexts: list[dict[str, Any]]
+    asked: list[list[str]]
+
+
+def parse_heartbeat(
+    body: bytes, *, environment_id: int, received: float
+) -> tuple[Heartbeat, Told | None]:
     """Read the body of ``POST /sdk/v1/instances``.
 
     Raises
@@ -97,7 +123,8 @@ def parse_heartbeat(body: bytes, *, environment_id: int, received: float) -> Hea
     seen_at = dt.datetime.fromtimestamp(received, dt.UTC)
     # A clock that is ahead over there must not make an instance from the future.
     started_at = dt.datetime.fromtimestamp(min(told.started, received), dt.UTC)
-    return Heartbeat(
+    contexts = told.contexts
+    heartbeat = Heartbeat(
         environment_id=environment_id,
         id=str(told.instance),
         sdk=f"{told.sdk.name} {told.sdk.version}",
@@ -114,6 +141,9 @@ def parse_heartbeat(body: bytes, *, environment_id: int, received: float) -> Hea
         defaults_complete=told.defaults_complete,
         ending=told.ending,
     )
+    if contexts is None:
+        return heartbeat, None
+    return heartbeat, Told([each.context for each in contexts.seen], contexts.asked)
 
 
 def _refusal(message: str) -> BodyError:
@@ -151,14 +181,17 @@ class Instances(Writer):
         received: float,
         content_type: bytes | None = None,
         content_encoding: bytes | None = None,
+        seen: Callable[[Told], None] = lambda _: None,
     ) -> Answer:
-        """Take one heartbeat; it is written with the next batch."""
+        """Take one heartbeat; it is written with the next batch. ``seen`` gets its contexts."""
         try:
             check_content_type(content_type)
             plain = decode(body, content_encoding)
             if plain is None or len(plain) > MAX_BODY_BYTES:
                 return too_large(MAX_BODY_BYTES)
-            heartbeat = parse_heartbeat(plain, environment_id=environment_id, received=received)
+            heartbeat, contexts = parse_heartbeat(
+                plain, environment_id=environment_id, received=received
+            )
         except BodyError as error:
             return problem(
                 400, error.code, error.detail, field=error.field or "body", hint=error.hint
@@ -175,6 +208,8 @@ class Instances(Writer):
                 )
             self._waiting[key] = _joined(before, heartbeat)
         self._came.set()
+        if contexts is not None:
+            seen(contexts)
         return Answer(204, (NO_STORE,), b"")
 
     def _write(self, database: Database, now: dt.datetime, *, forgets: bool) -> None:

@@ -30,6 +30,7 @@ _HEADS: Any = (
     sa.select(
         col(Environment.id),
         col(Environment.key),
+        col(Environment.sample_contexts),
         col(Project.key).label("project"),
         col(Revision.number),
         col(Revision.etag),
@@ -116,7 +117,10 @@ class Loader:
 def _read(connection: sa.Connection, previous: State) -> State:
     snapshots: dict[int, Snapshot] = {}
     failures: dict[int, str] = {}
+    sampled: set[int] = set()
     for row in connection.execute(_HEADS):
+        if row.sample_contexts:
+            sampled.add(row.id)
         try:
             snapshots[row.id] = _snapshot(connection, row, previous.snapshots.get(row.id))
         except sa.exc.SQLAlchemyError:
@@ -140,6 +144,7 @@ def _read(connection: sa.Connection, previous: State) -> State:
         previous.loaded
         and keys == previous.keys
         and failures == previous.failures
+        and sampled == previous.sampled
         and snapshots.keys() == previous.snapshots.keys()
         and all(snapshots[number] is previous.snapshots[number] for number in snapshots)
     )
@@ -149,6 +154,7 @@ def _read(connection: sa.Connection, previous: State) -> State:
         snapshots=MappingProxyType(snapshots),
         keys=MappingProxyType(keys),
         failures=MappingProxyType(failures),
+        sampled=frozenset(sampled),
         loaded=True,
     )
 

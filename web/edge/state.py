@@ -67,12 +67,14 @@ class State:
     """Everything that requests are answered from.
 
     ``failures`` names the environments whose newest document cannot be used, with the reason;
-    such an environment keeps its last good snapshot.
+    such an environment keeps its last good snapshot. ``sampled`` are the environments that keep a
+    sample of contexts.
     """
 
     snapshots: Mapping[int, Snapshot] = field(default_factory=lambda: MappingProxyType({}))
     keys: Mapping[str, Key] = field(default_factory=lambda: MappingProxyType({}))
     failures: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    sampled: frozenset[int] = frozenset()
     loaded: bool = False
 
 

@@ -102,6 +102,8 @@ def writing_routes(app: Any) -> Iterator[tuple[str, str]]:
         "member_id": 1,
     }
     for each in app.url_map.iter_rules():
+        if not each.rule.startswith("/api/v1"):
+            continue
         for method in (each.methods or set()) & {"POST", "PATCH"}:
             path = re.sub(r"<any\((\w+).*?>", r"\1", each.rule.removeprefix("/api/v1"))
             yield method, re.sub(r"<(?:[^:<>]*:)?(\w+)>", lambda m: str(values[m[1]]), path)
@@ -176,6 +178,11 @@ TABLE: list[tuple[str, str, Any, int, str | None]] = [
     ("POST", f"{P}/flags", {"key": "a", "default": "nix"}, 400, "default"),
     ("POST", f"{P}/flags", {"key": "a", "toggle": True}, 400, "toggle"),
     ("GET", f"{P}/flags/nowhere", None, 404, "flag"),
+    ("PATCH", PROD, {"after": "moon"}, 404, "after"),
+    ("PATCH", PROD, {"after": "production"}, 400, "after"),
+    ("PATCH", PROD, {"after_hours": -1}, 400, "after_hours"),
+    ("POST", f"{P}/changes", change({"do": "turn_on", "flag": "checkout"}, override="x",
+     mode="request"), 400, "override"),
     ("GET", f"{PROD}/diff", None, 400, "to"),
     ("GET", f"{PROD}/diff?to=production", None, 400, "to"),
     ("GET", f"{PROD}/diff?to=moon", None, 404, "environment"),
@@ -264,6 +271,14 @@ TABLE: list[tuple[str, str, Any, int, str | None]] = [
                              "environments": ["staging"]}, 400, "environments"),
     ("POST", "/tokens/4711/rotate", {}, 404, None),
     ("POST", f"{P}/tokens/4711/rotate", {"overlap_seconds": -1}, 400, "overlap_seconds"),
+    # kill hooks and notifications
+    ("POST", f"{PROD}/kill-hooks", {"name": "a", "scope": "all", "names": ["b"]}, 400, "scope"),
+    ("POST", f"{PROD}/kill-hooks", {"name": "a", "scope": "flags", "names": []}, 400, "names"),
+    ("POST", f"{PROD}/kill-hooks", {"name": "a", "scope": "flags", "names": ["nix"]}, 400,
+     "names[0]"),
+    ("POST", f"{PROD}/kill-hooks/77/revoke", {}, 404, None),
+    ("GET", f"{P}/notifications?kind=nix", None, 400, "kind[0]"),
+    ("POST", f"{P}/notifications/read", {"up_to": -1}, 400, "up_to"),
     # webhooks
     ("POST", f"{P}/webhooks", {"name": "a"}, 400, "url"),
     ("POST", f"{P}/webhooks", {"name": " ", "url": "https://a.example"}, 400, "name"),

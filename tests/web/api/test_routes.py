@@ -19,13 +19,18 @@ from flags.audit import verify_chain
 from flags.database import Database
 from tests.web.api.conftest import Person
 from tests.web.api.documented import Answers
-from tests.web.api.webhook_walk import a_webhook_from_first_to_last
+from tests.web.api.webhook_walk import (
+    a_kill_hook_from_first_to_last,
+    a_webhook_from_first_to_last,
+    notices_are_read,
+)
 from web.app import create_flask_app
 from web.auth.guard import needed_role
 from web.settings import Settings
 
 P = "/projects/shop"
 PROD = f"{P}/environments/production"
+ENVIRONMENT = "/projects/<project_key>/environments/<environment_key>"
 PLAN: dict[str, Any] = {
     "key": "checkout",
     "flag": "team/check.out v2",
@@ -115,6 +120,8 @@ def test_every_post_that_writes_as_somebody_takes_an_idempotency_key(bare_app: F
         "/projects/<project_key>/tokens/<int(max=2147483647):token_id>/revoke",
         "/projects/<project_key>/environments/<environment_key>/evaluate",
         "/projects/<project_key>/evaluate",
+        "/projects/<project_key>/notifications/read",
+        f"{ENVIRONMENT}/kill-hooks/<int(max=2147483647):hook_id>/revoke",
     }
 
 
@@ -134,6 +141,8 @@ def test_every_route_works(service: Any) -> None:
     a_release_from_first_to_last(service)
     changes_that_wait(service)
     a_webhook_from_first_to_last(service.caller("admin"))
+    a_kill_hook_from_first_to_last(service.caller("admin"))
+    notices_are_read(service.caller("viewer"))
     the_documentation(service.caller("viewer"))
     assert visits.seen == set(routes(service.app))
     assert answers.faults == []

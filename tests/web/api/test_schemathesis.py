@@ -35,6 +35,8 @@ HAVE_MORE_RULES = {
     "set_up": "as a member, and a key for the project",
     "create_global_token": "expires in the future",
     "create_project_token": "srv and cli need an environment, usr needs a role",
+    "create_kill_hook": "flags that there are; a name that is not blank",
+    "list_notifications": "a kind that there is",
     "create_webhook": "an address that can be sent to, kinds and environments that there are",
     "edit_webhook": "as when it is made",
     "replay_webhook": "an instant that this calendar has",

@@ -8,6 +8,17 @@ P = "/projects/shop"
 URL = "https://hooks.example.com/services/T0/B0"
 
 
+def a_kill_hook_from_first_to_last(admin: Any) -> None:
+    here = f"{P}/environments/production/kill-hooks"
+    admin.ok("POST", f"{P}/flags", {"key": "guarded"})
+    body = {"name": "alerts", "scope": "flags", "names": ["guarded"]}
+    made = admin.ok("POST", here, body)
+    assert made["secret"].startswith("fs_hook_")
+    (listed,) = admin.ok("GET", here)["items"]
+    assert "secret" not in listed
+    assert admin.ok("POST", f"{here}/{made['id']}/revoke")["revoked_at"]
+
+
 def a_webhook_from_first_to_last(admin: Any) -> None:
     body = {"name": "ours", "url": URL, "environments": ["production"], "kinds": ["flag"]}
     made = admin.ok("POST", f"{P}/webhooks", body)
@@ -34,3 +45,10 @@ def a_webhook_from_first_to_last(admin: Any) -> None:
     assert admin.post(f"{here}/test").status_code == 409
     assert admin.call("DELETE", here).status_code == 204
     assert admin.get(here).status_code == 404
+
+
+def notices_are_read(viewer: Any) -> None:
+    found = viewer.ok("GET", f"{P}/notifications")
+    assert found["unread"] == len([each for each in found["items"] if each["unread"]])
+    read = viewer.ok("POST", f"{P}/notifications/read", {"up_to": 10**6})
+    assert read == {"unread": 0}

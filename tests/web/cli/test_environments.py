@@ -48,10 +48,28 @@ def test_a_choice_or_everything_is_promoted_in_one_change(cli: Any, new_key: str
     assert cli.ok("environments", "diff", lab, other)["items"] == []
 
 
+def test_what_must_be_on_elsewhere_first_waits_or_is_overridden(
+    cli: Any, new_key: str, lab: str
+) -> None:
+    cli.ok("environments", "set", lab, "--after", "staging", "--hours", "1")
+    cli.ok("flags", "create", new_key)
+    set_it = ("flags", "set", new_key, "-e", lab, "--default", "on")
+    cli.ok(*set_it)
+    preview = cli.terminal("flags", "on", new_key, "-e", lab, "--preview")
+    assert f"Not yet: {new_key} may serve more in {lab} only after" in preview.out
+    refused = cli.pipe("flags", "on", new_key, "-e", lab)
+    assert (refused.code, "override" in refused.error) == (3, True)
+    done = cli.ok("flags", "on", new_key, "-e", lab, "--override", "the fair is today")
+    assert done["after"][new_key]["enabled"] is True
+
+
 def test_an_environment_says_how_careful_it_is(cli: Any, lab: str) -> None:
     assert cli.ok("environments", "set", lab, "--approvals", "2")["approvals_needed"] == 2
     assert cli.ok("environments", "set", lab, "--production")["production"] is True
     (listed,) = [each for each in cli.ok("environments", "list") if each["key"] == lab]
     assert (listed["production"], listed["approvals_needed"]) == (True, 2)
+    ruled = cli.terminal("environments", "set", lab, "--after", "staging", "--hours", "2")
+    assert "must be on in staging first, for 2 hours" in ruled.out
+    assert cli.ok("environments", "set", lab, "--after", "")["after"] is None
     assert cli.pipe("environments", "set", lab).code == 2
     assert cli.pipe("environments", "promote", lab, lab).code == 1

@@ -35,6 +35,8 @@ REQUIRED = {
     *(f"policies {verb}" for verb in ("list", "show", "create", "publish", "archive", "try")),
     *(f"metrics {verb}" for verb in ("list", "show", "set", "archive")),
     *("event-types list", "event-types set"),
+    *(f"kill-hooks {verb}" for verb in ("list", "create", "revoke")),
+    "notifications",
     *(
         f"webhooks {verb}"
         for verb in ("list", "create", "update", "delete", "rotate", "test", "log", "replay")

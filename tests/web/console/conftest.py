@@ -32,6 +32,7 @@ from tests.web.managed import ACTOR, Clock, Managed, make_app
 from web.auth import service as auth
 from web.auth.guard import SESSION_COOKIE
 from web.auth.models import Token, User
+from web.webhooks import services as webhooks
 
 HERE = "/projects/shop/environments/production"
 
@@ -250,6 +251,14 @@ class Console(Managed):
     def policy(self, name: str, **document: Any) -> None:
         with self.database.write() as session:
             policies.put_policy(session, "shop", name, document, actor=ACTOR, now=self.clock())
+
+    def webhook(self, name: str = "ours", url: str = "https://hooks.example.com/in") -> str:
+        with self.database.write() as session:
+            secret, made = webhooks.create_webhook(
+                session, "shop", name=name, url=url, actor=ACTOR, now=self.clock()
+            )
+            webhooks.try_webhook(session, "shop", made.id or 0, actor=ACTOR, now=self.clock())
+        return secret
 
     def event(self, name: str, demand_class: str, description: str = "") -> None:
         with self.database.write() as session:

@@ -90,6 +90,26 @@ def test_only_what_is_ticked_comes_along(ahead: Console) -> None:
     assert bad.status_code == 400
 
 
+def test_what_must_be_on_elsewhere_first_is_said_and_overridden(small_console: Console) -> None:
+    admin, editor = small_console.person("admin"), small_console.person("editor")
+    settings, flag = f"{HERE}/settings", f"{HERE}/flags/checkout"
+    wanted = {"after": "staging", "after_hours": "24", "production": "yes", "sample": "yes"}
+    shown = admin.follow(admin.press(settings, "Save", wanted))
+    assert "on in staging first, for 24 h" in shown.words.replace("\n", " ")
+    assert admin.press(settings, "Save", {"after_hours": "soon"}).status_code == 400
+    small_console.change("checkout", {"do": "set_default", "variant": "on"})
+    page = Page(editor.send(flag, editor.page(flag).form("Turn on"), {"preview": "yes"}).text)
+    assert "only after the same was on in staging for 24 hours" in page.words
+    assert "Apply it all the same" not in page.words
+    refused = editor.send(flag, page.form("Apply"), {"comment": "go"})
+    assert refused.status_code == 409
+    page = Page(admin.send(flag, admin.page(flag).form("Turn on"), {"preview": "yes"}).text)
+    assert "Apply it all the same" in page.words
+    done = admin.send(flag, page.form("Apply"), {"comment": "go", "override": "the fair"})
+    assert done.status_code == 303
+    assert small_console.document()["enabled"] is True
+
+
 def test_one_environment_alone_has_nothing_to_be_compared_with(small_console: Console) -> None:
     viewer = small_console.person("viewer")
     assert "They do not differ" in viewer.page(f"{HERE}/compare").words

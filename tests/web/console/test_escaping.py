@@ -144,7 +144,7 @@ def test_what_comes_back_with_an_error_is_harmless_too(shop: Any) -> None:
             "Add rule",
             {"share": "10", "comment": EVIL, "attr": EVIL, "values": EVIL, "preview": "yes"},
         ),
-        admin.press(f"{HERE}/flags/checkout", "Turn off", {"do": EVIL}),
+        admin.press(f"{HERE}/flags/checkout", "Pause", {"do": EVIL}),
         admin.press(f"{HERE}/new-experiment", "Save the draft", {"plan": EVIL}),
         admin.press(f"{HERE}/new-experiment", "Save the draft", {"plan": f'key = "{EVIL[:8]}"'}),
         admin.press(f"{HERE}/keys", "Make key", {"name": EVIL, "kind": EVIL, "role": EVIL}),

@@ -9,6 +9,7 @@ import pytest
 
 HERE = "/projects/shop/environments/production"
 PAGES = {
+    "console.show_today": f"{HERE}/today",
     "console.list_flags": f"{HERE}/flags",
     "console.new_flag": f"{HERE}/new-flag",
     "console.show_flag": f"{HERE}/flags/checkout",
@@ -27,12 +28,17 @@ PAGES = {
     "console.edit_policy": f"{HERE}/policies/ours/edit",
     "console.list_changes": f"{HERE}/changes",
     "console.show_comparison": f"{HERE}/compare?with=staging",
+    "console.show_environment": f"{HERE}/settings",
     "console.list_requests": f"{HERE}/requests",
     "console.show_ledger": f"{HERE}/ledger",
     "console.show_outcomes": f"{HERE}/outcomes",
     "console.list_layers": f"{HERE}/layers",
     "console.list_people": f"{HERE}/people",
     "console.list_keys": f"{HERE}/keys",
+    "console.list_webhooks": f"{HERE}/webhooks",
+    "console.list_kill_hooks": f"{HERE}/kill-hooks",
+    "console.show_news": f"{HERE}/news",
+    "console.show_webhook": f"{HERE}/webhooks/1",
     "console.show_audit": f"{HERE}/audit",
     "console.ask_what_somebody_gets": f"{HERE}/who?flag=checkout",
 }
@@ -67,15 +73,25 @@ POSTS = {
     "console.change_policy": f"{HERE}/policies/ours/publish",
     "console.classify_event": f"{HERE}/metrics",
     "console.promote_differences": f"{HERE}/compare",
+    "console.set_environment": f"{HERE}/settings",
     "console.create_request": f"{HERE}/requests",
     "console.move_request": f"{HERE}/requests/1",
     "console.create_layer": f"{HERE}/layers",
     "console.change_holdout": f"{HERE}/holdout",
     "console.create_key": f"{HERE}/keys",
     "console.revoke_key": f"{HERE}/keys/1/revoke",
+    "console.create_webhook": f"{HERE}/webhooks",
+    "console.create_kill_hook": f"{HERE}/kill-hooks",
+    "console.revoke_kill_hook": f"{HERE}/kill-hooks/1/revoke",
+    "console.edit_webhook": f"{HERE}/webhooks/1/edit",
+    "console.move_webhook": f"{HERE}/webhooks/1/disable",
+    "console.rotate_webhook": f"{HERE}/webhooks/1/rotate",
+    "console.delete_webhook": f"{HERE}/webhooks/1/delete",
+    "console.replay_delivery": f"{HERE}/webhooks/1/deliveries/1/replay",
 }
 # Whoever reads may send these: they change nothing that is served, or that decides.
 QUESTIONS = {
+    "console.read_news": f"{HERE}/news",
     "console.ask_unscheduled_look": f"{HERE}/experiments/one-page/look",
     "console.show_what_somebody_gets": f"{HERE}/who",
 }
@@ -86,6 +102,7 @@ PUBLIC_POSTS = {"console.complete_setup", "console.do_login", "console.logout"}
 def shop(small_console: Any, plan: Any) -> Any:
     small_console.metric("buyers")
     small_console.policy("ours")
+    small_console.webhook()
     small_console.experiment(plan())
     return small_console
 
@@ -139,7 +156,8 @@ def test_a_header_that_is_no_good_is_refused_and_not_sent_around_in_circles(shop
 def test_a_viewer_reads_and_finds_no_form_that_changes_anything(shop: Any, path: str) -> None:
     viewer = shop.person("viewer")
     forms = ("new_flag", "new_experiment", "new_release", "new_policy", "edit_policy")
-    shut = {PAGES[f"console.{name}"] for name in (*forms, "list_keys", "list_people")}
+    managed = ("list_keys", "list_people", "list_webhooks", "show_webhook", "list_kill_hooks")
+    shut = {PAGES[f"console.{name}"] for name in (*forms, *managed)}
     page = viewer.page(path, 403 if path in shut else 200)
     sent = {form.action for form in page.forms if form.method == "post"}
     assert sent - set(QUESTIONS.values()) == {"/logout"}

@@ -163,3 +163,32 @@ def test_a_tenth_of_the_sample_is_a_tenth_of_everybody() -> None:
     units = sorted(everybody, key=lambda unit: hash_of({"targetingKey": unit}))[:LIMIT]
     inside = sum(bucket("flagstone", "checkout:ramp", unit, 10_000) < 1_000 for unit in units)
     assert inside == pytest.approx(100, abs=30)
+
+
+def test_what_an_sdk_told_counts_where_it_says_enough(
+    database: Database, contexts: Contexts, here: int
+) -> None:
+    assert contexts.below(here, NOW) > 0
+    offer(contexts, here, {"targetingKey": "whole", "plan": "free"})
+    told = [{"targetingKey": "u1", "country": "DE"}, {"targetingKey": "whole"}]
+    contexts.take_told(here, NOW, told, [["targetingKey"], ["country"], ["device"]])
+    contexts.take_told(here, NOW, [{"targetingKey": "\ud800"}], [])
+    contexts.write()
+    found = sample(database, here)
+    # A whole context that came a moment ago says more than a part.
+    assert {"targetingKey": "whole", "plan": "free"} in found.contexts
+    assert (found.size, found.aside) == (2, 0)
+    assert found.knowing({("country",), ("device", "os"), ("targetingKey",)}).size == 2
+    part = found.knowing({("plan",)})
+    assert (part.contexts, part.aside) == (({"targetingKey": "whole", "plan": "free"},), 1)
+    assert part.document()["aside"] == 1
+    # Seen whole later, it is whole.
+    offer(contexts, here, {"targetingKey": "u1"}, NOW + FRESH_SECONDS)
+    contexts.write()
+    assert sample(database, here, NOW + FRESH_SECONDS).knowing({("plan",)}).size == 2
+    switch(database, here, on=False)
+    contexts.write()
+    assert contexts.below(here, NOW) == 0
+    contexts.take_told(here, NOW, told, [])
+    contexts.write()
+    assert sample(database, here).size == 0

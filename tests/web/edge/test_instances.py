@@ -142,7 +142,7 @@ def test_the_least_that_a_client_must_say(instances: Instances, here: int, datab
 
 def test_a_clock_that_is_ahead_starts_nothing_in_the_future() -> None:
     body = json.dumps(heartbeat(started=NOW + 500)).encode()
-    told = parse_heartbeat(body, environment_id=1, received=NOW)
+    told, _ = parse_heartbeat(body, environment_id=1, received=NOW)
     assert told.started_at == told.seen_at == dt.datetime.fromtimestamp(NOW, dt.UTC)
 
 
@@ -314,3 +314,27 @@ def test_the_thread_writes_within_moments_and_at_the_end(
     take(running, here, heartbeat())
     running.close()
     assert len(rows(database)) == 2
+
+
+def test_contexts_go_to_who_keeps_them_and_are_read_strictly(
+    instances: Instances, here: int
+) -> None:
+    told: list[Any] = []
+    asked = [["targetingKey"], ["device", "os"]]
+    seen = [{"context": {"targetingKey": "u1"}, "at": NOW}]
+    body = json.dumps(heartbeat(contexts={"asked": asked, "seen": seen})).encode()
+    answer = instances.take(body, environment_id=here, received=NOW, seen=told.append)
+    assert answer.status == 204
+    assert told == [([{"targetingKey": "u1"}], asked)]
+    for wrong in (
+        {"asked": asked},
+        {"asked": asked, "seen": seen * 21},
+        {"asked": [[]], "seen": []},
+        {"asked": [["a\nb"]], "seen": []},
+        {"asked": asked, "seen": [{"context": "u1"}]},
+        {"asked": asked, "seen": seen, "more": 1},
+    ):
+        refused = take(instances, here, heartbeat(contexts=wrong))
+        assert refused.status == 400
+        assert b"contexts" in refused.body
+    assert len(told) == 1

@@ -39,6 +39,7 @@ STATES = {
     **{
         f"no {word} yet": f"{EMPTY}/{word}"
         for word in (
+            "today",
             "flags",
             "experiments",
             "changes",

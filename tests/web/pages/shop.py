@@ -203,13 +203,13 @@ class Shop:
                 **said,
             )
 
-    def day(self) -> None:
-        """Let one day pass: people come, meet the flags and act; then the worker looks."""
+    def day(self, hours: float = 12) -> None:
+        """Let one day pass, in whose first hours people come, meet the flags and act."""
         begin, compiled = self.clock.now, self._compiled()
         events: list[Event] = []
         for flag, (units, rates) in self.traffic.items():
             for number in range(units):
-                at = begin.timestamp() + 43200 * number / units
+                at = begin.timestamp() + 3600 * hours * number / units
                 unit = f"{flag}-{begin:%j}-{number}"
                 events += self._visit(compiled, flag, rates, unit, at)
         for first in range(0, len(events), 1000):
@@ -245,8 +245,8 @@ class Shop:
         )
         acts = [
             met(id=self._id(), time=at + 600 + 3000 * self.rng.random(), name=name)
-            for name, share in BASE.items()
-            if self.rng.random() < rates.get(f"{found.variant} {name}", share)
+            for name in dict.fromkeys([*BASE, *(key.split(" ")[1] for key in rates)])
+            if self.rng.random() < rates.get(f"{found.variant} {name}", BASE.get(name, 0.0))
         ]
         return [seen, *acts]
 
