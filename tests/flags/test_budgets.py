@@ -299,6 +299,11 @@ TestBudgets.settings = settings(
 # -- at one time -------------------------------------------------------------------------------
 
 
+def number_of(shop: Any) -> int:
+    """Give a key's number of its own: the database is shared, and so are budgets by number."""
+    return 500_000_000 + int(shop.id())
+
+
 @pytest.fixture
 def many(shop: Any) -> Any:
     """Give a shop with eight flags that are on, each with a rule for nobody yet."""
@@ -308,12 +313,14 @@ def many(shop: Any) -> Any:
         add = {"do": "add_rule", "flag": key, "rule": rule_of("r", 0.0)}
         shop.change({"do": "turn_on", "flag": key}, add, flag=None)
     with shop.database.write() as session:
-        set_budget(session, f"token:{shop.id()}", Budget(share_per_change=0.05, share_per_day=0.12))
+        set_budget(
+            session, f"token:{number_of(shop)}", Budget(share_per_change=0.05, share_per_day=0.12)
+        )
     return shop
 
 
 def test_no_two_calls_at_one_time_exceed_a_day(many: Any) -> None:
-    ci = Actor("token", f"ci#{many.id()}")
+    ci = Actor("token", f"ci#{number_of(many)}")
     done: list[str] = []
     refused: list[str] = []
     gate = threading.Barrier(8)
@@ -440,7 +447,7 @@ def test_who_asks_a_flag_or_segment_that_changes_moves_too() -> None:
 
 
 def limited(shop: Any, **budget: Any) -> Actor:
-    number = shop.id()
+    number = number_of(shop)
     with shop.database.write() as session:
         set_budget(session, f"token:{number}", Budget(**budget))
     return Actor("token", f"ci#{number}")
@@ -517,6 +524,35 @@ def test_the_most_specific_budget_holds(shop: Any) -> None:
     with shop.database.write() as session:
         set_budget(session, str(BOB), None, **place)
         set_budget(session, str(BOB), None, environment_id=shop.id(), **place)
+
+
+def test_who_wrote_a_change_pays_for_it_whoever_approves_and_applies_it(shop: Any) -> None:
+    shop.change({"do": "turn_on"}, {"do": "add_rule", "rule": rule_of("r", 0.0)})
+    key = limited(shop, share_per_change=0.2, share_per_day=0.25)
+
+    def ask(share: float) -> int:
+        widen = {"do": "set_coverage", "flag": "checkout", "rule": "r", "value": share}
+        change = parse_change({"instructions": [widen], "mode": "request"})
+        with shop.database.write() as session:
+            made = change_requests.submit(
+                session, shop.project, "production", change, by=Writing(key), now=shop.now
+            )
+            change_requests.approve(
+                session, shop.project, made.id, made.content_hash, by=Writing(BOB), now=shop.now
+            )
+            return int(made.id or 0)
+
+    def apply(number: int) -> None:
+        with shop.database.write() as session:
+            change_requests.apply(session, shop.project, number, actor=BOB, now=shop.now)
+
+    with pytest.raises(OverBudgetError):
+        ask(0.3)
+    apply(ask(0.2))
+    with pytest.raises(OverBudgetError) as caught:
+        apply(ask(0.1))
+    assert "5 % is left" in caught.value.message
+    apply(ask(0.16))
 
 
 def test_a_flag_that_would_answer_at_once_is_not_made_over_budget(shop: Any) -> None:

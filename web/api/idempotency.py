@@ -25,7 +25,7 @@ from web.auth.guard import current_caller
 from web.auth.models import IdempotentResponse
 from web.errors import IdempotencyError
 from web.prefer import MADE
-from web.transactions import now, transaction
+from web.transactions import now, settle, transaction
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -52,6 +52,8 @@ def idempotent(*, secret: bool = False) -> Callable[[View], View]:
             with transaction() as session:
                 row, is_new = _claim(session, current_caller().principal, key, _fingerprint())
                 if not is_new:
+                    # Nothing is written but what the caller was allowed to write the first time.
+                    settle()
                     return _replay(row)
                 response = current_app.make_response(view(**kwargs))
                 _keep(row, response, secret=secret)
