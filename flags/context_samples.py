@@ -180,15 +180,28 @@ def clear(session: Session, environment_id: int) -> None:
     session.execute(sa.delete(SampledContext).where(here))
 
 
-def load_sample(session: Session, environment_id: int, *, now: dt.datetime) -> Sample:
-    """Read an environment's sample; what is too old counts as forgotten."""
+def load_sample(
+    session: Session,
+    environment_id: int,
+    *,
+    now: dt.datetime,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+) -> Sample:
+    """Read an environment's sample; what is too old counts as forgotten.
+
+    With ``since`` and ``until`` only what was seen after the one, and up to the other.
+    """
     if not is_sampled(session, environment_id):
         return Sample(on=False)
+    seen_at = col(SampledContext.seen_at)
     rows = session.exec(
         select(SampledContext)
         .where(
             SampledContext.environment_id == environment_id,
-            col(SampledContext.seen_at) >= now - KEEP,
+            seen_at >= now - KEEP,
+            sa.true() if since is None else seen_at > since,
+            sa.true() if until is None else seen_at <= until,
         )
         .order_by(col(SampledContext.unit_hash))
         .limit(LIMIT)

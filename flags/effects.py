@@ -44,6 +44,7 @@ class Share:
     share: float
     low: float
     high: float
+    size: int = 0
 
     def document(self) -> dict[str, Any]:
         """Write it as plain JSON."""
@@ -200,7 +201,7 @@ def share_of(count: int, size: int) -> Share:
     margin = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
     low = 0.0 if count == 0 else max(0.0, middle - margin)
     high = 1.0 if count == size else min(1.0, middle + margin)
-    return Share(count, share, low, high)
+    return Share(count, share, low, high, size)
 
 
 def _count(

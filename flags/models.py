@@ -317,6 +317,34 @@ class SampledContext(SQLModel, table=True):
     seen_at: dt.datetime = Field(sa_type=UtcDateTime, index=True)
 
 
+class Prediction(SQLModel, table=True):
+    """Whom a revision was said to move, and whom it did; one row for each revision.
+
+    ``state``: ``watching``, ``agrees``, ``parts`` (an alarm), ``not_enough`` (too few were seen
+    since), ``not_predicted``. ``predicted`` and ``observed`` are ``{"count", "size", "share",
+    "low", "high"}``.
+    """
+
+    __tablename__: ClassVar[Any] = "predictions"
+    __table_args__ = (sa.UniqueConstraint("environment_id", "revision"),)
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="projects.id")
+    environment_id: int = Field(foreign_key="environments.id", index=True)
+    revision: int
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    flags: list[str] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
+    state: str = Field(max_length=16)
+    predicted: dict[str, Any] | None = Field(
+        default=None, sa_column=sa.Column(sa.JSON(none_as_null=True))
+    )
+    observed: dict[str, Any] | None = Field(
+        default=None, sa_column=sa.Column(sa.JSON(none_as_null=True))
+    )
+    p_value: float | None = None
+    looks: int = 0
+    next_look_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)
+
+
 class Notice(SQLModel, table=True):
     """One thing that happened, in plain words: for webhooks, and for people (:mod:`flags.notices`).
 

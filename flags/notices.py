@@ -23,6 +23,7 @@ KINDS: Mapping[str, str] = {
     "flag.created": "a flag was made",
     "flag.changed": "flags or segments of an environment were changed",
     "flag.killed": "a flag was killed",
+    "flag.moved": "a change moved more or fewer people than was predicted",
     "flag.stale": "a flag looks done and can be removed, or its time is over",
     "approval.requested": "somebody asks others to approve a change",
     "approval.given": "a change was approved",
@@ -40,7 +41,7 @@ KINDS: Mapping[str, str] = {
 }
 # What is worth a person's minute; everything else is in the audit.
 FOR_PEOPLE = (
-    *("flag.killed", "flag.stale", "webhook.disabled"),
+    *("flag.killed", "flag.moved", "flag.stale", "webhook.disabled"),
     *(kind for kind in KINDS if kind.startswith(("approval.", "schedule."))),
     *("experiment.verdict", "experiment.alarm"),
 )

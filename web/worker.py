@@ -10,13 +10,18 @@ import argparse
 import datetime as dt
 import logging
 import threading
+from typing import TYPE_CHECKING
 
 from flags.database import Database
 from web.identity import is_gone, worker_name
 from web.lifeline import follow
+from web.predictions import look_after_predictions
 from web.schedules import carry_out_due
 from web.settings import Settings
 from web.signals import on_request_to_end
+
+if TYPE_CHECKING:
+    from experiments.moves.lease import Held
 
 logger = logging.getLogger("flagstone.worker")
 
@@ -66,14 +71,7 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
         next_drain = next_sum = 0.0
         while not stop.is_set():
             now = dt.datetime.now(dt.UTC)
-            held = None
-            try:
-                # First: whoever gave a change its time did not mean after the looks.
-                held = lease.acquire(database, holder, now=now, is_gone=is_gone)
-                if held is not None:
-                    carry_out_due(database, held, now=now)
-            except Exception:
-                logger.exception("scheduled changes could not be carried out")
+            held = _lead(database, holder, now)
             try:
                 monitor.tick(
                     database, store, holder=holder, now=now, is_gone=is_gone, memory=memory
@@ -108,6 +106,26 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
         sending.join(SENDING_SECONDS)
         store.close()
         database.dispose()
+
+
+def _lead(database: Database, holder: str, now: dt.datetime) -> Held | None:
+    """Do what has a time of its own, if this worker leads; give its lease."""
+    from experiments.moves import lease
+
+    held = None
+    try:
+        # First: whoever gave a change its time did not mean after the looks.
+        held = lease.acquire(database, holder, now=now, is_gone=is_gone)
+        if held is not None:
+            carry_out_due(database, held, now=now)
+    except Exception:
+        logger.exception("scheduled changes could not be carried out")
+    try:
+        if held is not None:
+            look_after_predictions(database, held, now=now)
+    except Exception:
+        logger.exception("predictions could not be looked after")
+    return held
 
 
 def _kept_since(settings: Settings, database: Database, now: dt.datetime) -> float | None:

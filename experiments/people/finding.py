@@ -32,6 +32,10 @@ class Wanted:
         One of `GROUPS`.
     words : str
         A text that the key, the flag, the hypothesis, the customer or the note contains.
+    verdict : str, optional
+        The newest one.
+    started : bool
+        Only those that somebody has met.
     releases : bool, optional
         True: guarded releases only; False: experiments only.
     now : datetime, optional
@@ -44,6 +48,8 @@ class Wanted:
     state: str | None = None
     group: str | None = None
     words: str = ""
+    verdict: str | None = None
+    started: bool = False
     releases: bool | None = None
     now: dt.datetime | None = None
 
@@ -135,6 +141,10 @@ def _where(query: Any, project_key: str, wanted: Wanted) -> Any:
         query = query.where(Experiment.key == wanted.key)
     if wanted.state is not None:
         query = query.where(Experiment.state == wanted.state)
+    if wanted.verdict is not None:
+        query = query.where(Experiment.verdict == wanted.verdict)
+    if wanted.started:
+        query = query.where(col(Experiment.started_at).is_not(None))
     if wanted.group is not None:
         query = query.where(_group(wanted.now) == GROUPS.index(wanted.group))
     if wanted.releases is not None:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from flask.typing import ResponseReturnValue
 from pydantic import Field
+from sqlmodel import Session
 
 from flags import services
 from flags.audit import entries, entry_document, export_page
 from flags.diff import differences
 from flags.errors import InvalidInputError
-from flags.models import AuditEntry, Revision
+from flags.models import AuditEntry, Prediction, Revision
+from flags.predictions import PARTS, find_predictions, prediction_document, predictions_of
 from flags.revisions import get_revision as find_revision
 from flags.revisions import list_revisions as find_revisions
 from flags.revisions import load_flag_set
 from web.api.blueprint import blueprint
 from web.api.render import PageQuery, document, page
-from web.api.shapes import AUDIT_ENTRY, OBJECT, REVISION, WHOLE_REVISION, list_of
+from web.api.shapes import AUDIT_ENTRY, OBJECT, PREDICTION, REVISION, WHOLE_REVISION, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Query, read_query
@@ -57,6 +59,12 @@ class ExportQuery(PageQuery):
         return match[2], int(match[1])
 
 
+class PredictionQuery(PageQuery):
+    """Which predictions: with ``alarm`` only those from which what was seen parts."""
+
+    alarm: bool = False
+
+
 class RevisionQuery(Query):
     """With ``diff``, what changed since that revision instead of the whole flag set."""
 
@@ -84,7 +92,7 @@ def list_audit(project_key: str) -> ResponseReturnValue:
             before_id=query.after_number(),
             limit=query.limit + 1,
         )
-    return document(entry_page(found, query.limit))
+        return document(entry_page(session, found, query.limit))
 
 
 @blueprint.get("/projects/<project_key>/audit/export")
@@ -101,6 +109,28 @@ def export_audit(project_key: str) -> ResponseReturnValue:
             session, project.id, after=query.after_entry(), limit=query.limit
         )
     return document(page(found, None if after is None else f"{after[1]} {after[0]}"))
+
+
+@blueprint.get("/projects/<project_key>/environments/<environment_key>/predictions")
+@needs(Role.VIEWER)
+@takes(query=PredictionQuery)
+@gives(list_of(PREDICTION))
+def list_predictions(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """List whom revisions were said to move and whom they did, newest first."""
+    query = read_query(PredictionQuery)
+    with reading() as session:
+        environment = services.get_environment(session, project_key, environment_key)
+        states = {"states": [PARTS]} if query.alarm else {}
+        found = find_predictions(
+            session,
+            environment.id or 0,
+            before=query.after_number(),
+            limit=query.limit + 1,
+            **states,
+        )
+    shown, more = found[: query.limit], len(found) > query.limit
+    items = [prediction_document(each) for each in shown]
+    return document(page(items, shown[-1].revision if more else None))
 
 
 @blueprint.get(_REVISIONS)
@@ -141,13 +171,25 @@ def get_revision(project_key: str, environment_key: str, number: int) -> Respons
     return document(body)
 
 
-def entry_page(found: Sequence[AuditEntry], limit: int) -> dict[str, Any]:
-    """Return a page of audit entries, of which there may be one more than fits."""
+def entry_page(session: Session, found: Sequence[AuditEntry], limit: int) -> dict[str, Any]:
+    """Return a page of audit entries, of which there may be one more than fits.
+
+    Where it is known, each says whether its revision moved as many as was predicted.
+    """
     shown, more = found[:limit], len(found) > limit
+    known = predictions_of(session, [(each.environment_id, each.revision) for each in shown])
     return page(
-        [{"id": entry.id, **entry_document(entry)} for entry in shown],
+        [_entry(entry, known) for entry in shown],
         shown[-1].id if more else None,
     )
+
+
+def _entry(entry: AuditEntry, known: Mapping[tuple[int, int], Prediction]) -> dict[str, Any]:
+    said: dict[str, Any] = {"id": entry.id, **entry_document(entry)}
+    found = known.get((entry.environment_id or 0, entry.revision or 0))
+    if found is not None:
+        said["prediction"] = prediction_document(found)
+    return said
 
 
 def _revision(revision: Revision) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from sqlmodel import Session
 
 from flags import change_requests, services
 from flags.errors import StaleChangeError
-from flags.models import ChangeRequest
+from flags.models import ChangeRequest, Prediction
+from flags.predictions import prediction_document, predictions_of
 from flags.request_rows import STALE, STATES, find, get
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
@@ -209,6 +210,7 @@ def apply_approved_change(project_key: str, change_id: int) -> ResponseReturnVal
 def request_document(session: Session, request: ChangeRequest) -> dict[str, Any]:
     """Return a change that waits, as programs read it."""
     environment = services.get_environment_by_id(session, request.environment_id)
+    found = _prediction(session, request)
     return {
         "id": request.id,
         "environment": environment.key,
@@ -227,11 +229,24 @@ def request_document(session: Session, request: ChangeRequest) -> dict[str, Any]
         "created_at": request.created_at,
         "changed_at": request.changed_at,
         "version": request.version,
+        **({} if found is None else {"prediction": prediction_document(found)}),
     }
 
 
+def _prediction(session: Session, request: ChangeRequest) -> Prediction | None:
+    """Give whom its revision was said to move, and whom it did, once it is applied."""
+    revision = (request.outcome or {}).get("revision")
+    known = predictions_of(session, [(request.environment_id, revision)])
+    return next(iter(known.values()), None)
+
+
 def _answer(session: Session, request: ChangeRequest) -> Response:
-    return document(request_document(session, request), etag=request.version)
+    body = request_document(session, request)
+    etag = str(request.version)
+    if "prediction" in body:
+        # What was seen since comes without a new version: nothing can be changed any more.
+        etag += f"-{body['prediction']['looks']}"
+    return document(body, etag=etag)
 
 
 def _stale(request: ChangeRequest) -> Problem:

@@ -164,7 +164,7 @@ def get_history(project_key: str, flag_key: str) -> ResponseReturnValue:
             before_id=query.after_number(),
             limit=query.limit + 1,
         )
-    return document(entry_page(entries, query.limit))
+        return document(entry_page(session, entries, query.limit))
 
 
 @blueprint.post("/projects/<project_key>/changes")

@@ -52,7 +52,7 @@ def idempotent(*, secret: bool = False) -> Callable[[View], View]:
             with transaction() as session:
                 row, is_new = _claim(session, current_caller().principal, key, _fingerprint())
                 if not is_new:
-                    # Nothing is written but what the caller was allowed to write the first time.
+                    # The view, which would ask where its caller may write, is not called.
                     settle()
                     return _replay(row)
                 response = current_app.make_response(view(**kwargs))

@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flags.instances import Fallback, InstanceView
+from flags.predictions import NOT_PREDICTED
+from flags.predictions import STATES as PREDICTION_STATES
 from flags.receipts import STANDINGS
 from flags.request_rows import STATES
 from web.contract import Schema
@@ -268,6 +270,23 @@ IMPORTED = shape(
     refused={"type": "array", "items": shape("Refusal", name=TEXT, reason=TEXT)},
     sentences=by_key(TEXT),
 )
+_COUNTED = shape("CountedShare", count=WHOLE, size=WHOLE, share=NUMBER, low=NUMBER, high=NUMBER)
+# Whether a revision moved as many as was predicted; ``alarm`` where that parts beyond chance.
+PREDICTION = shape(
+    "Prediction",
+    revision=WHOLE,
+    at=INSTANT,
+    state={"enum": [state for state in PREDICTION_STATES if state != NOT_PREDICTED]},
+    alarm=YES_OR_NO,
+    sentence=TEXT,
+    flags=TEXTS,
+    predicted=maybe(_COUNTED),
+    observed=maybe(_COUNTED),
+    looks=WHOLE,
+    p_value=maybe(NUMBER),
+    error_rate=NUMBER,
+    next_look_at=maybe(INSTANT),
+)
 APPROVAL = shape("Approval", by=TEXT, at=INSTANT, content_hash=TEXT, comment=TEXT)
 # With the mode in which it was sent, when it was.
 WAITING = with_optional(
@@ -292,6 +311,7 @@ WAITING = with_optional(
         version=WHOLE,
     ),
     mode={"enum": ["request", "schedule"]},
+    prediction=PREDICTION,
 )
 SEGMENT = shape("Segment", key=TEXT, name=TEXT, condition={}, created_at=INSTANT, version=WHOLE)
 _AUDIT_ENTRY = shape(
@@ -312,7 +332,7 @@ _AUDIT_ENTRY = shape(
     previous_hash=TEXT,
     hash=TEXT,
 )
-AUDIT_ENTRY = with_optional(_AUDIT_ENTRY, flag_set_hash=TEXT)
+AUDIT_ENTRY = with_optional(_AUDIT_ENTRY, flag_set_hash=TEXT, prediction=PREDICTION)
 REVISION = shape("Revision", number=WHOLE, etag=TEXT, actor=TEXT, comment=TEXT, created_at=INSTANT)
 WHOLE_REVISION = with_optional({**REVISION, "title": "WholeRevision"}, flag_set=OBJECT, diff=OBJECT)
 EVALUATION = with_optional(

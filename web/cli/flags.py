@@ -289,7 +289,9 @@ def send_change(
     lines = [answer["sentence"]]
     after = answer["after"].get(flag_key)
     if after is not None:
-        lines.append(describe(after, environment=environment))
+        state = describe(after, environment=environment)
+        # Mostly the change's own sentence says it already.
+        lines += [] if state in lines[0] else [state]
     if answer["mode"] == "preview":
         lines = ["Preview; nothing is written.", *lines, *_effect(answer)]
     finish(invocation.output, answer, "\n".join(lines), wait_seconds)

@@ -115,6 +115,27 @@ def upgrade(invocation: Invocation) -> None:
     )
 
 
+@database.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@pass_invocation
+def backup(invocation: Invocation, folder: Path) -> None:
+    """Copy database and events into a new FOLDER while the service runs.
+
+    The folder can serve as FLAGSTONE_DATA_DIR. What is in PostgreSQL is left to pg_dump.
+    """
+    from web.backup import back_up
+
+    with installation() as settings:
+        done = back_up(settings, folder.expanduser().absolute())
+    document = {
+        "folder": str(done.folder),
+        "database": None if done.database is None else str(done.database),
+        "event_files": done.event_files,
+        "left": done.left,
+    }
+    invocation.output.document(document, done.sentence)
+
+
 def _upgrade(settings: Settings) -> str:
     from web.migrate import upgrade as run_upgrade
 

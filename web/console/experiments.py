@@ -21,6 +21,7 @@ from experiments.moves.places import same_person
 from experiments.moves.release_state import release_facts
 from experiments.people import interventions, overrides, services, unscheduled
 from experiments.people.finding import GROUPS, Wanted, count_groups, find_experiments
+from experiments.people.library import replica
 from experiments.people.results import read_results, results_document, results_for
 from experiments.planning import feasibility
 from experiments.planning.forecast_words import (
@@ -129,9 +130,14 @@ def list_experiments(project_key: str, environment_key: str) -> ResponseReturnVa
 @blueprint.get(f"{PLACE}/new-experiment")
 @needs(Role.EDITOR)
 def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """Ask for a plan."""
+    """Ask for a plan, which may begin as another experiment's (``like``)."""
+    like = request.args.get("like", "")
     with reading() as session:
         place(session, project_key, environment_key)
+        again = None
+        if like:
+            tried = services.get_experiment(session, project_key, environment_key, like)
+            again = replica(session, tried)
         stored = policies.list_policies(session, project_key)
         usable = policies.published_versions(session, stored)
     # Whoever writes the plan is the likeliest customer, and only an address can sign in to confirm.
@@ -139,7 +145,7 @@ def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValu
     if environment_key != "production":
         text = text.replace("\n[weights]", f'environment = "{environment_key}"\n\n[weights]')
     names = [row.name for row in stored if row.id in usable]
-    return show("experiments/new.html", text=text, policies=names, problem=None)
+    return show("experiments/new.html", text=again or text, policies=names, problem=None, like=like)
 
 
 @blueprint.post(f"{PLACE}/new-experiment")

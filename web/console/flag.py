@@ -17,6 +17,7 @@ from flags.budgets import Spending
 from flags.diff import differences
 from flags.errors import FlagstoneError, OverBudgetError
 from flags.models import AuditEntry, Environment
+from flags.predictions import predictions_of
 from flags.ranges import read_split
 from flags.receipts import receipt_of
 from flags.words import describe_condition
@@ -227,6 +228,9 @@ def _page(
             states=request_rows.WAITING,
             flag_key=flag_key,
         )
+        predictions = predictions_of(
+            session, [(each.environment_id, each.revision) for each in history]
+        )
         news = _news(history)
         receipt = None
         if isinstance(news, AuditEntry) and news.revision is not None and environment_id:
@@ -253,6 +257,7 @@ def _page(
         ),
         rules=[_rule(rule) for rule in here.document["rules"]],
         history=history,
+        predictions=predictions,
         more_history=len(history) == _HISTORY,
         killed=killed if here.document["killed"] else None,
         experiments=experiments,

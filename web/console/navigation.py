@@ -48,6 +48,7 @@ ENTRIES = (
     Entry("today", "Today", "console.show_today"),
     Entry("flags", "Flags", "console.list_flags"),
     Entry("experiments", "Experiments", "console.list_experiments"),
+    Entry("library", "Library", "console.show_library", _VALUE),
     Entry("outcomes", "Outcomes", "console.show_outcomes", _VALUE),
     Entry("ledger", "Ledger", "console.show_ledger", _VALUE),
     Entry("requests", "Requests", "console.list_requests", _VALUE),

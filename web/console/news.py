@@ -17,7 +17,7 @@ from web.webhooks.payload import path_of
 PAGE = 50
 _NEWS = "/projects/<project_key>/environments/<environment_key>/news"
 _TONES = {"flag.killed": "bad", "experiment.alarm": "bad", "schedule.failed": "bad"}
-_ATTENTION = frozenset({"approval.requested", "flag.stale", "webhook.disabled"})
+_ATTENTION = frozenset({"approval.requested", "flag.moved", "flag.stale", "webhook.disabled"})
 
 
 @blueprint.get(_NEWS)

@@ -9,6 +9,8 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from flags.models import Prediction
+from flags.predictions import prediction_sentence
 from flags.services import FlagInEnvironment
 from web.console.base import blueprint
 from web.transactions import now
@@ -67,6 +69,12 @@ def value_words(value: Any) -> str:
 def pretty(value: Any) -> str:
     """Write a document as JSON over many lines."""
     return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+@blueprint.app_template_filter("prediction")
+def prediction(found: Prediction) -> str:
+    """Say whom a revision was said to move, and whom it did."""
+    return prediction_sentence(found)
 
 
 @blueprint.app_template_filter("query")

@@ -22,6 +22,8 @@ def kind(schema: Schema, page_of: Mapping[str, str]) -> str:
     if "$ref" in schema:
         name = target(schema)
         return link(name, page_of.get(name, ""))
+    if "discriminator" in schema:
+        return link("instructions", INSTRUCTIONS_PAGE)
     if "const" in schema:
         return code(f'"{schema["const"]}"')
     if "enum" in schema:
@@ -32,8 +34,6 @@ def kind(schema: Schema, page_of: Mapping[str, str]) -> str:
         if together in schema:
             kinds = [kind(each, page_of) for each in schema[together]]
             return word.join(dict.fromkeys(kinds))
-    if "discriminator" in schema:
-        return link("instructions", INSTRUCTIONS_PAGE)
     said = schema.get("type")
     if isinstance(said, list):
         return " or ".join(kind({**schema, "type": each}, page_of) for each in said)

@@ -37,6 +37,18 @@ def test_a_repetition_gets_the_first_answer_and_does_nothing(shop: Any, editor: 
     assert editor.post(f"{P}/flags", {"key": "a"}).status_code == 409
 
 
+def test_a_change_of_flags_can_be_repeated(shop: Any, editor: Any) -> None:
+    editor.ok("POST", f"{P}/flags", {"key": "a"})
+    on = {"environment": "production", "instructions": [{"do": "turn_on", "flag": "a"}]}
+    first = editor.post(f"{P}/changes", on, **key("build-4711"))
+    before = shop.written()
+    again = editor.post(f"{P}/changes", on, **key("build-4711"))
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.data == first.data
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert shop.written() == before
+
+
 def test_a_key_is_for_one_request_only(shop: Any, editor: Any) -> None:
     editor.ok("POST", f"{P}/flags", {"key": "a"}, **key())
     before = shop.written()

@@ -14,7 +14,17 @@ from web.cli import main
 
 README = Path(__file__).resolve().parents[3] / "web" / "cli" / "README.md"
 REQUIRED = {
-    *("demo", "serve", "worker", "db upgrade", "eval", "replay", "calibrate", "verify"),
+    *(
+        "demo",
+        "serve",
+        "worker",
+        "db upgrade",
+        "db backup",
+        "eval",
+        "replay",
+        "calibrate",
+        "verify",
+    ),
     *(f"flags {verb}" for verb in ("list", "show", "create", "on", "off", "kill", "unkill")),
     *("flags set", "flags history", "flags undo", "import", "audit export", "audit verify"),
     *(f"experiments {verb}" for verb in ("list", "create", "seal", "start", "status", "card")),

@@ -10,6 +10,7 @@ import pytest
 
 from flags import services
 from flags.heartbeats import Heartbeat, record
+from flags.models import Prediction
 from tests.web.console.conftest import Console, Page
 
 HERE = "/projects/shop/environments/production"
@@ -149,3 +150,32 @@ def test_what_an_outage_would_change_is_said_for_each_flag(
     assert "too long to tell" in page.words
     # What takes time to count is not counted again every five seconds.
     assert "vanished" not in fragment(small_console.person("editor"), f"{HERE}/instances").words
+
+
+def test_an_alarm_stands_on_the_audit_and_on_the_flags_history(small_console: Console) -> None:
+    small_console.change("checkout", {"do": "turn_on"}, comment="why not")
+    with small_console.database.write() as session:
+        environment = services.get_environment(session, "shop", "production")
+        parts, agrees = (
+            Prediction(
+                project_id=environment.project_id,
+                environment_id=environment.id or 0,
+                revision=environment.revision - later,
+                at=small_console.clock(),
+                flags=["checkout"],
+                state=state,
+                predicted={"count": 50, "size": 200},
+                observed={"count": count, "size": 200},
+                looks=1,
+                p_value=0.5,
+            )
+            for later, state, count in ((0, "parts", 180), (1, "agrees", 52))
+        )
+        session.add(parts)
+        session.add(agrees)
+    viewer = small_console.person("viewer")
+    for path in (f"{HERE}/audit", f"{HERE}/flags/checkout"):
+        words = viewer.page(path).words
+        assert "Alarm: Moved 90 % of 200 seen since" in words
+        assert "more than chance explains" in words
+        assert "Moved 26 % of 200 seen since" in words

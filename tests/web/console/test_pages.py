@@ -9,7 +9,9 @@ import pytest
 
 HERE = "/projects/shop/environments/production"
 PAGES = {
+    "console.show_library": f"{HERE}/library",
     "console.show_today": f"{HERE}/today",
+    "console.show_timeline": f"{HERE}/timeline/checkout",
     "console.list_flags": f"{HERE}/flags",
     "console.new_flag": f"{HERE}/new-flag",
     "console.show_flag": f"{HERE}/flags/checkout",

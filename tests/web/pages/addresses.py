@@ -16,6 +16,11 @@ STATES = {
     "a flag with objects": f"{HERE}/flags/prices",
     "a flag under experiment": f"{HERE}/flags/free-delivery",
     "a search without result": f"{HERE}/flags?filter=zzz",
+    "the timeline of a killed flag": f"{HERE}/timeline/recommendations",
+    "the timeline of changes that wait": f"{HERE}/timeline/new-search",
+    "the timeline of harm": f"{HERE}/timeline/red-banner",
+    "an experiment once more": f"{HERE}/new-experiment?like=free-delivery",
+    "nothing like it": f"{HERE}/library?words=umbrella",
     "the report": f"{HERE}/experiments/one-page/report",
     "the API": "/api/v1/docs",
     **{
@@ -40,6 +45,7 @@ STATES = {
         f"no {word} yet": f"{EMPTY}/{word}"
         for word in (
             "today",
+            "library",
             "flags",
             "experiments",
             "changes",
