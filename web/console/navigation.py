@@ -57,6 +57,7 @@ ENTRIES = (
     Entry("news", "News", "console.show_news"),
     Entry("audit", "Audit", "console.show_audit"),
     Entry("instances", "Instances", "console.show_instances", _SETUP),
+    Entry("connect", "Connect", "console.show_connection", _SETUP),
     Entry("metrics", "Metrics", "console.list_metrics", _SETUP),
     Entry("layers", "Layers", "console.list_layers", _SETUP),
     Entry("policies", "Policies", "console.list_policies", _SETUP),

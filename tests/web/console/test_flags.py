@@ -58,8 +58,8 @@ def test_a_search_finds_words_and_gives_a_fragment_to_htmx(small_console: Any) -
 
 def test_the_first_visit_says_how_to_begin(bare_console: Any) -> None:
     bare_console.project()
-    assert "Make the first flag" in bare_console.person("editor").page(f"{HERE}/flags").words
-    assert "Make the first flag" not in bare_console.person("viewer").page(f"{HERE}/flags").words
+    assert "Make it" in bare_console.person("editor").page(f"{HERE}/flags").words
+    assert "Make it" not in bare_console.person("viewer").page(f"{HERE}/flags").words
 
 
 # A new flag
