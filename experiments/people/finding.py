@@ -156,6 +156,13 @@ def watched_on(
     return {each.flag_key: each for each in session.exec(query.order_by(col(Experiment.id).desc()))}
 
 
+def watched_in(session: Session, project_key: str) -> list[Experiment]:
+    """Give what runs or ships on any flag, in every environment."""
+    query = _where(select(Experiment), project_key, Wanted())
+    query = query.where(col(Experiment.state).in_(sorted(WATCHED)))
+    return list(session.exec(query.order_by(col(Experiment.id))))
+
+
 def _where(query: Any, project_key: str, wanted: Wanted) -> Any:
     query = (
         query.select_from(Experiment)

@@ -37,6 +37,7 @@ from web.console.connect import snippet
 from web.console.effects import shown_effect
 from web.console.flag_parts import editable, parts_of
 from web.console.forms import OPERATORS, field_of, instructions_of
+from web.lifecycles import lifecycles
 from web.transactions import now, reading, transaction
 
 _HISTORY = 30
@@ -215,10 +216,13 @@ def _page(
     version = "-".join([version, *(f"{each.id}.{each.version}" for each in waiting)])
     if unchanged(version):
         return "", 204
+    with reading() as session:
+        lifecycle = lifecycles(session, project_key, [flag], now=now())[flag_key]
     return show(
         "flags/_body.html" if wants_fragment() else "flags/page.html",
         status=status_of(problem),
         flag=flag,
+        lifecycle=lifecycle,
         here=here,
         **unheard,
         **parts_of(

@@ -61,6 +61,7 @@ ENTRIES = (
     Entry("metrics", "Metrics", "console.list_metrics", _SETUP),
     Entry("layers", "Layers", "console.list_layers", _SETUP),
     Entry("policies", "Policies", "console.list_policies", _SETUP),
+    Entry("cleanup", "Clean up", "console.list_cleanup", _SETUP),
     Entry("environment", "Environment", "console.show_environment", _SETUP),
     Entry("people", "People", "console.list_people", _SETUP, Role.ADMIN, of_project=True),
     Entry("keys", "Keys", "console.list_keys", _SETUP, Role.ADMIN, of_project=True),

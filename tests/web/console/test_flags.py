@@ -264,7 +264,7 @@ def test_a_change_that_cannot_be_is_told_and_keeps_what_was_typed(
     [
         ({"do": "explode"}, 400, "no such change"),
         ({}, 400, "no such change"),
-        ({"do": "archive"}, 400, "no such change"),
+        ({"do": "put_state"}, 400, "no such change"),
         ({"do": "remove_rule", "rule": "nope"}, 400, "nope"),
         ({"do": "remove_rule"}, 400, ""),
         ({"do": "set_coverage", "rule": "nope", "share": "5"}, 400, "nope"),

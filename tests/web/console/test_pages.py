@@ -30,6 +30,7 @@ PAGES = {
     "console.edit_policy": f"{HERE}/policies/ours/edit",
     "console.list_changes": f"{HERE}/changes",
     "console.show_comparison": f"{HERE}/compare?with=staging",
+    "console.list_cleanup": f"{HERE}/cleanup",
     "console.show_environment": f"{HERE}/settings",
     "console.list_requests": f"{HERE}/requests",
     "console.show_ledger": f"{HERE}/ledger",
