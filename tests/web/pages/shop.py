@@ -479,7 +479,7 @@ def _connect(shop: Shop) -> None:
                     seen_at=shop.clock() - dt.timedelta(seconds=number),
                     events={},
                     unknown_flags=["old-name"] if number == 1 else [],
-                    defaults=json.dumps({"checkout": [False]}),
+                    defaults="{}",
                     defaults_complete=True,
                 )
                 for number in (1, 2, 3)
