@@ -21,10 +21,10 @@ from flags.audit import find_done
 from flags.canonical import canonical_bytes
 from flags.conflicts import base_of_flag, conflict_of
 from flags.definitions import Definitions, check_definitions, definitions_after
-from flags.edits import apply_instruction
+from flags.edits import apply_instruction, refuse_cycle
 from flags.effects import Effect
 from flags.errors import FlagstoneError, InvalidInputError, NotFoundError, VersionConflictError
-from flags.instructions import PROJECT_WIDE, Change, Instruction, Undo
+from flags.instructions import PROJECT_WIDE, Change, Instruction, PutState, Undo
 from flags.inversion import check_undone
 from flags.models import Environment, FlagEnvironment, FlagRow, Project, Revision
 from flags.movements import document_or_none, movements
@@ -399,6 +399,10 @@ def _do(workspace: Workspace, change: Change) -> None:
         apply_instruction(workspace, instruction, f"instructions[{index}]")
     # Only now: an instruction may name a segment that a later one adds.
     check_references(workspace, change)
+    for index, instruction in enumerate(change.instructions):
+        # Two states that are put one after the other may be a circle in between.
+        if isinstance(instruction, PutState):
+            refuse_cycle(workspace, instruction.flag, f"instructions[{index}].prerequisites")
     if any(isinstance(instruction, Undo) for instruction in change.instructions):
         check_undone(workspace)
     _check_sizes(workspace)

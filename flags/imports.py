@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -21,9 +21,11 @@ from flags.actor import Actor
 from flags.approvals import require_approvals
 from flags.audit import append
 from flags.diff import differences
+from flags.effects import Effect
 from flags.errors import NotFoundError, NotYetElsewhereError, VersionConflictError
 from flags.import_plan import ImportPlan, plan_import
 from flags.models import Environment, FlagEnvironment, FlagRow, SegmentRow
+from flags.moving import effect_in
 from flags.publish import flag_set_document, load_flags, load_segments, publish, validate
 from flags.revisions import lock_all_environments
 from flags.sentence import describe
@@ -39,7 +41,8 @@ class ImportOutcome:
 
     ``before`` and ``after`` hold the published documents of the flags that differ, by key (``None``
     before a flag that is new), ``segments_before`` and ``segments_after`` likewise; ``sentences``
-    say what each of them does then. ``refused`` names what stayed out, with the reason.
+    say what each of them does then. ``refused`` names what stayed out, with the reason; ``effect``
+    is whom a previewed import moves.
     """
 
     created: list[str]
@@ -53,6 +56,7 @@ class ImportOutcome:
     sentences: dict[str, str]
     revision_number: int
     published: dict[str, int]
+    effect: Effect | None = None
 
     @property
     def changed(self) -> bool:
@@ -107,10 +111,13 @@ def import_flag_set(
         )
     plan = plan_import(here, load_flags(session, here), load_segments(session, here), document)
     flags, segments = plan.result()
-    validate(flag_set_document(here.key, here.revision + 1, flags, segments))
+    after = validate(flag_set_document(here.key, here.revision + 1, flags, segments))
     outcome = _outcome(plan)
-    if preview or not outcome.changed:
+    if not outcome.changed:
         return outcome
+    if preview:
+        effect = effect_in(session, here, after, outcome.before, outcome.segments_before, now)
+        return replace(outcome, effect=effect)
     require_approvals(
         [here],
         0,

@@ -79,6 +79,11 @@ class FlagRow(SQLModel, table=True):
     owner: str = ""
     client: bool = False
     archived: bool = False
+    # Until when it is wanted, as an instant in UTC; and whether it is meant to go at all.
+    expires: str | None = Field(default=None, max_length=32)
+    kind: str = Field(
+        default="temporary", max_length=16, sa_column_kwargs={"server_default": "temporary"}
+    )
     variants: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
     # Published as the flag's ``metadata`` (a name that SQLAlchemy keeps for itself).
     flag_metadata: dict[str, Any] = Field(

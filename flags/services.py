@@ -246,6 +246,8 @@ def create_flag(
         description=given.description,
         owner=given.owner,
         client=given.client,
+        expires=given.expires,
+        kind=given.kind,
         variants=variants,
         flag_metadata=dict(given.metadata),
         created_at=now,

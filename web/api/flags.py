@@ -302,6 +302,8 @@ def _flag(view: FlagView, *, only: str | None = None) -> dict[str, Any]:
         "owner": view.owner,
         "client": view.client,
         "archived": view.archived,
+        "expires": view.expires,
+        "kind": view.kind,
         "metadata": view.metadata,
         "variants": view.variants,
         "created_at": view.created_at,

@@ -43,6 +43,17 @@ class TokenKind(StrEnum):
     USER = "usr"
 
 
+def last_used_key(session: Session, environment_id: int) -> tuple[str, dt.datetime] | None:
+    """Return which key of an environment was used last, and when; None if none ever was."""
+    found = session.exec(
+        select(Token.name, Token.last_used_at)
+        .where(Token.environment_id == environment_id, col(Token.last_used_at).is_not(None))
+        .order_by(col(Token.last_used_at).desc())
+        .limit(1)
+    ).first()
+    return None if found is None or found[1] is None else (found[0], found[1])
+
+
 def create_token(
     session: Session,
     kind: TokenKind,

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from web.cli.completing import flag_keys
+
 environment_option = click.option(
     "-e",
     "--environment",
@@ -15,6 +17,7 @@ environment_option = click.option(
     show_default=True,
     help="[env FLAGSTONE_ENVIRONMENT]",
 )
+flag_key_argument = click.argument("flag_key", shell_complete=flag_keys)
 which_environment_option = click.option(
     "-e",
     "--environment",

@@ -33,9 +33,11 @@ from web.console.base import (
     version_of,
     wants_fragment,
 )
+from web.console.connect import snippet
 from web.console.effects import shown_effect
 from web.console.flag_parts import editable, parts_of
 from web.console.forms import OPERATORS, field_of, instructions_of
+from web.lifecycles import lifecycles
 from web.transactions import now, reading, transaction
 
 _HISTORY = 30
@@ -178,10 +180,12 @@ def _page(
     form: dict[str, str] | None = None,
 ) -> ResponseReturnValue:
     with reading() as session:
-        environment_id = place(session, project_key, environment_key).id
+        environment = place(session, project_key, environment_key)
+        environment_id = environment.id
         environments = services.list_environments(session, project_key)
         flag = services.get_flag(session, project_key, flag_key)
         here = flag.environments[environment_key]
+        unheard = snippet(session, environment, flag)
         history = _history(session, project_key, environment_key, flag_key, _HISTORY)
         killed = _kill_of(history)
         if here.document["killed"] and killed is None:
@@ -212,11 +216,15 @@ def _page(
     version = "-".join([version, *(f"{each.id}.{each.version}" for each in waiting)])
     if unchanged(version):
         return "", 204
+    with reading() as session:
+        lifecycle = lifecycles(session, project_key, [flag], now=now())[flag_key]
     return show(
         "flags/_body.html" if wants_fragment() else "flags/page.html",
         status=status_of(problem),
         flag=flag,
+        lifecycle=lifecycle,
         here=here,
+        **unheard,
         **parts_of(
             flag,
             environments,

@@ -175,8 +175,9 @@ def promote(person: Person, _shop: Shop) -> None:
 def design(person: Person, shop: Shop) -> None:
     """Design an experiment, seal it and start it."""
     person.click("New experiment", "link")
+    person.open("Write the plan as text instead")
     person.add("Plan", PLAN)
-    person.click("Save the draft")
+    person.click("Save the draft of this text")
     forecast_now(shop.database, shop.clock())
     person.click("Seal the plan")
     person.click("Start")
@@ -219,7 +220,7 @@ TASKS = {
     "explain": Task(explain, "Explain a user", "flags", Count(2, 10, 2)),
     "kill": Task(kill, "Kill", "flags", Count(3, 0, 2)),
     "promote": Task(promote, "Promote to production", "flags", Count(4, 10, 3)),
-    "design": Task(design, "Design, seal and start an experiment", "experiments", Count(5, 5, 5)),
+    "design": Task(design, "Design, seal and start an experiment", "experiments", Count(6, 5, 5)),
     "ship": Task(ship, "Read the verdict, confirm", "experiments", Count(2, 0, 2), wait_for_proof),
 }
 
