@@ -20,6 +20,7 @@ from flags import notices
 from flags.actor import Actor
 from flags.approvals import require_approvals
 from flags.audit import append
+from flags.budgets import Spending, spend
 from flags.diff import differences
 from flags.effects import Effect
 from flags.errors import NotFoundError, NotYetElsewhereError, VersionConflictError
@@ -30,6 +31,8 @@ from flags.publish import flag_set_document, load_flags, load_segments, publish,
 from flags.revisions import lock_all_environments
 from flags.sentence import describe
 from flags.services import get_project, list_environments
+from flags.shares import Side
+from flags.spending import sides_of_new
 from flags.workspace import FlagCopy, empty_state
 
 __all__ = ["ImportOutcome", "import_flag_set"]
@@ -129,8 +132,34 @@ def import_flag_set(
             field="environment",
             hint=f"import into {here.after!r}, and promote from there",
         )
+    _spend(session, plan, here, others, actor, now)
     published = _Writer(session, plan, outcome, actor, now, comment).write(others)
     return _outcome(plan, published)
+
+
+def _spend(
+    session: Session,
+    plan: ImportPlan,
+    here: Environment,
+    others: list[Environment],
+    actor: Actor,
+    now: dt.datetime,
+) -> None:
+    """Let the actor's budget pay; elsewhere the new flags are there from now on, and off."""
+    flags, segments = plan.result()
+    created = set(plan.created())
+
+    def sides(where: Environment) -> tuple[Side, Side]:
+        if where is here:
+            return sides_of_new(plan.flags, flags, plan.segments, segments)
+        news = {
+            key: {**plan.imported[key].document(), "enabled": False, "rules": [], "targets": []}
+            for key in created
+        }
+        return Side({}, {}), Side(news, {})
+
+    spending = Spending({str(actor)})
+    spend(session, spending, [here, *(others if created else [])], sides, now)
 
 
 def _pick(

@@ -441,4 +441,6 @@ class Change(Grammar):
     )
     mode: Literal["apply", "preview", "request", "schedule"] = "apply"
     at: Instant | None = None
+    # What the preview of exactly this change gave; a budget may ask for it.
+    preview_token: Annotated[str, StringConstraints(max_length=1024)] | None = None
     instructions: Annotated[list[Instruction], Field(min_length=1, max_length=MAX_INSTRUCTIONS)]

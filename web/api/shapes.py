@@ -88,6 +88,8 @@ MEMBER = shape(
     everywhere=TEXT,
     role=maybe(TEXT),
     environments=by_key(TEXT),
+    budget=maybe(OBJECT),
+    budgets=by_key(OBJECT),
     may=by_key(TEXT),
 )
 SET_UP = shape("SetUp", user=PERSON, project=TEXT)
@@ -110,6 +112,7 @@ TOKEN = shape(
     environment=maybe(TEXT),
     environments=maybe(TEXTS),
     role=maybe(TEXT),
+    budget=maybe(OBJECT),
     created_by=TEXT,
     created_at=INSTANT,
     expires_at=maybe(INSTANT),
@@ -219,6 +222,7 @@ CHANGED = with_optional(
     **_EFFECT,
     elsewhere=by_key(OBJECT),
     approvals=shape("ApprovalsNeeded", needed=WHOLE),
+    preview_token=TEXT,
     blocked_by={
         "type": "array",
         "items": shape(

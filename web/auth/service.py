@@ -25,6 +25,7 @@ from web.auth.tokens import (
     person_behind,
     revoke_token,
     rotate_token,
+    token_budgets,
 )
 
 __all__ = [
@@ -61,5 +62,6 @@ __all__ = [
     "rotate_token",
     "set_role",
     "start_session",
+    "token_budgets",
     "update_user",
 ]

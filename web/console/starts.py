@@ -99,7 +99,8 @@ def _make(project_key: str, environment_key: str, start: Start, key: str) -> Non
         environment = services.get_environment(session, project_key, environment_key)
         services.create_flag(session, project_key, draft, **who_and_when())
         # Where others must approve, the author asks them with the first rule.
-        if start.rules and not environment.approvals_needed:
+        role = current_caller().rights.in_environment(environment.project_id, environment.id or 0)
+        if start.rules and not environment.approvals_needed and role.covers(Role.EDITOR):
             document = {
                 "flag": key,
                 "comment": f"made from the template “{start.title}”",
