@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from sqlmodel import select
 from flags import approvals, audit
 from flags import services as flags_services
 from flags.changes import apply_change, parse_change
+from flags.database import Database
 from flags.errors import InvalidInputError
 from flags.models import Notice
 from tests.web.managed import ACTOR, make_app
@@ -84,8 +87,12 @@ class Door:
 
 
 @pytest.fixture
-def door(database: Any, tmp_path: Any, clock: Any) -> Door:
-    return Door(database, tmp_path, clock)
+def door(tmp_path: Path, clock: Any) -> Iterator[Door]:
+    # What a hook does passes through `apply_change`, which is tested on both databases.
+    database = Database(f"sqlite:///{tmp_path / 'hooks.db'}")
+    database.create_all()
+    yield Door(database, tmp_path, clock)
+    database.dispose()
 
 
 def test_a_firing_alert_kills_and_the_audit_has_its_words(door: Door) -> None:
