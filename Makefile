@@ -10,7 +10,7 @@ help:
 	@echo 'make test    lint, types, import contracts and every test, on SQLite, PostgreSQL and Chromium'
 	@echo 'make bench   the benchmarks, each beside a peer or its limit'
 	@echo 'make screenshots  a picture of every page, in light, dark and on a phone, into screenshots/'
-	@echo 'make docs    docs/reference, written anew from the code'
+	@echo 'make docs    docs/reference and docs/figures, written anew from the code'
 	@echo 'make lint    ruff, mypy and the import contracts alone'
 
 install:
@@ -54,6 +54,7 @@ screenshots: development
 # Tests hold docs/reference against the code: after a new route, command, field or error, run this.
 docs: install
 	$(BIN)/python -m web.reference
+	$(BIN)/python docs/figures.py
 
 # Writes the lock files anew from pyproject.toml (needs uv).
 lock:

@@ -49,6 +49,7 @@ SEARCHES = (
     "checkout banner",
     "key:*-4999,*-12* -state:off",
     "state:killed env:staging has:owner created:>1h",
+    "-evaluated:<30d",
 )
 PAGES = (
     *((f"list {text or '(all)'}", f"{HERE}/flags?filter={quote(text)}") for text in SEARCHES),

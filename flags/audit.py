@@ -10,7 +10,7 @@ cannot show is that its newest entries are missing; keep a copy of the last hash
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -146,11 +146,15 @@ def entries(
     *,
     environment_id: int | None = None,
     resource: str | None = None,
+    where: Sequence[sa.ColumnElement[bool]] = (),
     before_id: int | None = None,
     limit: int | None = 100,
 ) -> list[AuditEntry]:
-    """Give entries of a project, newest first; ``before_id`` for paging, ``limit=None`` for all."""
-    query = select(AuditEntry).where(AuditEntry.project_id == project_id)
+    """Give entries of a project, newest first; ``before_id`` for paging, ``limit=None`` for all.
+
+    ``where`` are conditions of a filter (:func:`flags.audit_search.audit_conditions`).
+    """
+    query = select(AuditEntry).where(AuditEntry.project_id == project_id, *where)
     if environment_id is not None:
         query = query.where(AuditEntry.environment_id == environment_id)
     if resource is not None:

@@ -17,7 +17,14 @@ from typing import Any
 from sqlmodel import Session
 
 from flags.actor import Actor
-from flags.changes import Change, apply_change, parse_change, preview_change
+from flags.budgets import Spending
+from flags.changes import (
+    Change,
+    apply_change,
+    check_budgets,
+    parse_change,
+    preview_change,
+)
 from flags.errors import (
     InvalidInputError,
     NeedsApprovalError,
@@ -60,6 +67,7 @@ def submit(
     now: dt.datetime,
     expected_version: int | None = None,
     expected_flag_versions: Mapping[str, int] | None = None,
+    previewed: int | None = None,
 ) -> ChangeRequest:
     """Keep a change until it is approved, or until its time.
 
@@ -72,6 +80,8 @@ def submit(
         The environment's revision number that the caller read; any other is a conflict.
     expected_flag_versions : mapping, optional
         The versions of single flags that the caller read, by key.
+    previewed : int, optional
+        The revision on which the caller has previewed exactly this change.
 
     Raises
     ------
@@ -90,6 +100,16 @@ def submit(
         expected_version=expected_version,
         expected_flag_versions=expected_flag_versions,
         after=_before(session, environment, change),
+    )
+    spending = Spending({str(by.actor)}, previewed=previewed)
+    check_budgets(
+        session,
+        project_key,
+        environment_key,
+        change,
+        spending,
+        now,
+        _before(session, environment, change),
     )
     assert environment.id is not None
     request = ChangeRequest(
@@ -144,6 +164,9 @@ def edit(
     preview = preview_change(
         session, project_key, environment.key, change, now=now, after=before_it
     )
+    # Another reason or time needs no other preview; other instructions do.
+    spending = Spending({str(by.actor)}, trusted="instructions" not in edits)
+    check_budgets(session, project_key, environment.key, change, spending, now, before_it)
     write(request, environment, change, preview, by, now)
     return moved(session, request, "edit_change", by.actor, before, now, change.comment)
 
@@ -331,6 +354,8 @@ def carry_out(
         # Who only gave an instruction its time wants it carried out on the flag as it will be then.
         expected_definitions=request.definitions if request.asks or valid else None,
         approvals=len(valid),
+        # Who wrote it pays for it too, whoever approved it: a budget is not asked away.
+        spending=Spending({str(actor), *request.writers}, trusted=True),
     )
     late: dict[str, Any] = (
         {} if request.at is None else {"late_seconds": (now - request.at).total_seconds()}

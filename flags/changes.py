@@ -18,13 +18,14 @@ from sqlmodel import Session, col, select
 from flags.actor import Actor
 from flags.approvals import approvals_needed, check_approvals, is_protective
 from flags.audit import find_done
+from flags.budgets import Spending
 from flags.canonical import canonical_bytes
 from flags.conflicts import base_of_flag, conflict_of
 from flags.definitions import Definitions, check_definitions, definitions_after
-from flags.edits import apply_instruction
+from flags.edits import apply_instruction, refuse_cycle
 from flags.effects import Effect
 from flags.errors import FlagstoneError, InvalidInputError, NotFoundError, VersionConflictError
-from flags.instructions import PROJECT_WIDE, Change, Instruction, Undo
+from flags.instructions import PROJECT_WIDE, Change, Instruction, PutState, Undo
 from flags.inversion import check_undone
 from flags.models import Environment, FlagEnvironment, FlagRow, Project, Revision
 from flags.movements import document_or_none, movements
@@ -36,6 +37,7 @@ from flags.references import check_references
 from flags.revisions import load_flag_set, lock_all_environments, lock_environment
 from flags.sentence import describe
 from flags.sources import load_source
+from flags.spending import spend_change
 from flags.staging import Blocked, blocked_by, overrule
 from flags.telling import tell_of_change
 from flags.workspace import State, Workspace
@@ -46,6 +48,7 @@ __all__ = [
     "ChangeResult",
     "Instruction",
     "apply_change",
+    "check_budgets",
     "lock_for",
     "parse_change",
     "preview_change",
@@ -150,6 +153,7 @@ def apply_change(
     expected_definitions: Mapping[str, Any] | None = None,
     approvals: int = 0,
     exempt: bool = False,
+    spending: Spending | None = None,
     may_override: bool = False,
 ) -> ChangeResult:
     """Apply a change in the caller's write transaction.
@@ -167,6 +171,8 @@ def apply_change(
     exempt : bool
         Whether it needs no approval here: it carries out what has rules of its own (a sealed
         plan, an administrator's holdout).
+    spending : Spending, optional
+        Whose budgets pay for it; that of the actor, without a preview, if nothing is said.
     may_override : bool
         Whether who is asking may give a reason (``change.override``) instead of waiting until it
         was on elsewhere.
@@ -181,6 +187,8 @@ def apply_change(
         If an environment that it changes wants more approvals than there are.
     StaleChangeError
         If it makes something else of the flags than what is expected.
+    OverBudgetError
+        If it does more than a budget allows of somebody who answers for it.
     NotYetElsewhereError
         If what it serves must have been on in another environment first.
     """
@@ -200,6 +208,9 @@ def apply_change(
             moved = movements(session, workspace, environment, others)
             blocked = [each for there in moved for each in blocked_by(session, there, now=now)]
             overrule(session, environment, change, blocked, allowed=may_override, by=actor, now=now)
+    spend_change(
+        session, workspace, change, environment, others, spending or Spending({str(actor)}), now
+    )
     published = Writer(session, workspace, change, actor, now).write(environment, others)
     result = _result(
         workspace, environment, flags, segments, published.get(environment.key), published
@@ -216,6 +227,25 @@ def apply_change(
         now=now,
     )
     return result
+
+
+def check_budgets(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    change: Change,
+    spending: Spending,
+    now: dt.datetime,
+    after: Sequence[Change] = (),
+) -> None:
+    """Refuse what no budget of those who write it will ever pay, though it is applied later.
+
+    ``after`` are the changes that will have been made by then.
+    """
+    environment, others = _pick(_environments(session, project_key), project_key, environment_key)
+    workspace = _anticipate(lambda: _load(session, environment, others), after)
+    _do(workspace, change)
+    spend_change(session, workspace, change, environment, others, spending, now, dry=True)
 
 
 def preview_change(
@@ -399,6 +429,10 @@ def _do(workspace: Workspace, change: Change) -> None:
         apply_instruction(workspace, instruction, f"instructions[{index}]")
     # Only now: an instruction may name a segment that a later one adds.
     check_references(workspace, change)
+    for index, instruction in enumerate(change.instructions):
+        # Two states that are put one after the other may be a circle in between.
+        if isinstance(instruction, PutState):
+            refuse_cycle(workspace, instruction.flag, f"instructions[{index}].prerequisites")
     if any(isinstance(instruction, Undo) for instruction in change.instructions):
         check_undone(workspace)
     _check_sizes(workspace)

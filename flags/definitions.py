@@ -73,6 +73,10 @@ def _flag(flag: FlagCopy | None) -> dict[str, Any] | None:
         return None
     whole = flag.whole()
     del whole["version"]
+    # What was not said is not told: what was approved before there were these fields still holds.
+    for name, unsaid in (("expires", None), ("kind", "temporary")):
+        if whole[name] == unsaid:
+            del whole[name]
     return whole
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from flags.edits import stored_variant
 from flags.errors import InvalidInputError
-from flags.instructions import Grammar, Metadata, VariantName
+from flags.instructions import Grammar, Instant, Metadata, VariantName
 from flags.plain import (
     MAX_DESCRIPTION_LENGTH,
     MAX_NAME_LENGTH,
@@ -38,6 +38,8 @@ class FlagDraft(Grammar):
     description: Annotated[str, StringConstraints(max_length=MAX_DESCRIPTION_LENGTH)] = ""
     owner: Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH)] = ""
     client: bool = False
+    expires: Instant | None = None
+    kind: Literal["temporary", "permanent"] = "temporary"
     metadata: Metadata = Field(default_factory=dict)
     variants: Annotated[dict[VariantName, VariantDraft], Field(max_length=MAX_VARIANTS)] = Field(
         default_factory=dict

@@ -6,7 +6,7 @@ Every function takes the workspace, the instruction, and the instruction's path 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from flags import instructions as grammar
@@ -38,6 +38,7 @@ from flags.workspace import (
     Workspace,
     dependants_of_flag,
     dependants_of_segment,
+    empty_state,
     variants_in_use,
 )
 
@@ -270,8 +271,15 @@ def stored_variant(flag_type: str, value: Any, on: bool | None, field: str) -> d
 @_does(grammar.SetPrerequisites)
 def _set_prerequisites(workspace: Workspace, it: grammar.SetPrerequisites, at: str) -> None:
     flag = workspace.edit(it.flag, at)
+    flag.state["prerequisites"] = _prerequisites(workspace, flag, it.prerequisites, at)
+    refuse_cycle(workspace, flag.key, f"{at}.prerequisites")
+
+
+def _prerequisites(
+    workspace: Workspace, flag: FlagCopy, asked: Sequence[grammar.Prerequisite], at: str
+) -> list[dict[str, Any]]:
     stored = []
-    for index, prerequisite in enumerate(it.prerequisites):
+    for index, prerequisite in enumerate(asked):
         here = f"{at}.prerequisites[{index}]"
         other = workspace.flags.get(prerequisite.flag)
         if other is None or other.archived or other is flag:
@@ -283,11 +291,11 @@ def _set_prerequisites(workspace: Workspace, it: grammar.SetPrerequisites, at: s
         for place, variant in enumerate(prerequisite.variants):
             known_variant(other, variant, f"{here}.variants[{place}]")
         stored.append({"flag": other.key, "variants": list(prerequisite.variants)})
-    flag.state["prerequisites"] = stored
-    _refuse_cycle(workspace, flag.key, f"{at}.prerequisites")
+    return stored
 
 
-def _refuse_cycle(workspace: Workspace, start: str, at: str) -> None:
+def refuse_cycle(workspace: Workspace, start: str, at: str) -> None:
+    """Refuse prerequisites that lead from a flag back to it."""
     waiting: list[tuple[str, tuple[str, ...]]] = [(start, (start,))]
     seen: set[str] = set()
     while waiting:
@@ -314,6 +322,10 @@ def _update_flag(workspace: Workspace, it: grammar.UpdateFlag, at: str) -> None:
             setattr(flag, name, value)
     if it.client is not None:
         flag.client = it.client
+    if "expires" in it.model_fields_set:
+        flag.expires = it.expires
+    if it.kind is not None:
+        flag.kind = it.kind
     if it.metadata is not None:
         check_plain(it.metadata, f"{at}.metadata")
         flag.metadata = dict(it.metadata)
@@ -394,7 +406,31 @@ def _revert_to(workspace: Workspace, it: grammar.RevertTo, at: str) -> None:
 @_does(grammar.Promote)
 def _promote(workspace: Workspace, it: grammar.Promote, at: str) -> None:
     for key in promote(workspace, it, at):
-        _refuse_cycle(workspace, key, f"{at}.flag")
+        refuse_cycle(workspace, key, f"{at}.flag")
+
+
+@_does(grammar.PutState)
+def _put_state(workspace: Workspace, it: grammar.PutState, at: str) -> None:
+    flag = workspace.edit(it.flag, at)
+    state = {**empty_state(off=it.off, default=it.default), "enabled": it.enabled}
+    state["killed"] = flag.state["killed"]
+    for name in ("off", "default"):
+        if state[name] is not None:
+            known_variant(flag, state[name], f"{at}.{name}")
+    for index, target in enumerate(it.targets):
+        known_variant(flag, target.variant, f"{at}.targets[{index}].variant")
+        check_plain(target.keys, f"{at}.targets[{index}].keys")
+        until = {} if target.until is None else {"until": target.until}
+        kept = {"variant": target.variant, "by": target.by, "keys": list(target.keys)}
+        state["targets"].append({**kept, **until})
+    if sum(len(target.keys) for target in it.targets) > MAX_TARGET_KEYS:
+        raise InvalidInputError(
+            f"flag {flag.key!r} would name more than {MAX_TARGET_KEYS} units", field=f"{at}.targets"
+        )
+    flag.state = state
+    for index, rule in enumerate(it.rules):
+        flag.state["rules"].append(new_rule(flag, rule, f"{at}.rules[{index}]"))
+    flag.state["prerequisites"] = _prerequisites(workspace, flag, it.prerequisites, at)
 
 
 @_does(grammar.Undo)

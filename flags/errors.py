@@ -8,7 +8,8 @@
     ├── AlreadyExistsError       the key is taken
     ├── VersionConflictError     the resource moved since the caller read it
     ├── NotAllowedError          the caller may not do this
-    │   └── NeedsApprovalError   not before others have approved it
+    │   ├── NeedsApprovalError   not before others have approved it
+    │   └── OverBudgetError      more than the caller's budget allows
     └── StateError               not possible in the present state of the resource
         ├── NotInvertibleError   what was done is nothing that can be undone
         ├── UndoConflictError    a later change touched what would be undone
@@ -94,6 +95,12 @@ class NeedsApprovalError(NotAllowedError):
     """The environment wants this change to be approved by others first."""
 
     code = "needs_approval"
+
+
+class OverBudgetError(NotAllowedError):
+    """The change does more than the caller's budget allows; the hint says what is left."""
+
+    code = "over_budget"
 
 
 class StateError(FlagstoneError):

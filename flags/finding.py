@@ -26,7 +26,7 @@ from flags.filters import (
     time_holds,
     words_hold,
 )
-from flags.models import ChangeRequest, Environment, FlagEnvironment, FlagRow
+from flags.models import ChangeRequest, Environment, FlagActivity, FlagEnvironment, FlagRow
 from flags.request_rows import WAITING
 from flags.services import get_project, list_environments
 from flags.views import FlagView, views_of
@@ -39,6 +39,7 @@ FLAG_FIELDS: Mapping[str, Field] = {
     "environment": Field("text", "the same as env"),
     "changed": Field("time", "when it last changed there"),
     "created": Field("time", "when it was made"),
+    "evaluated": Field("time", "when code last asked for it, as far as is known"),
     "type": Field("one", "of its values", ("boolean", "string", "integer", "float", "object")),
     "has": Field("one", "beside it", ("experiment", "release", "change", "schedule", "owner")),
     "is": Field("one", "what it is", ("archived", "client")),
@@ -162,6 +163,7 @@ class _Search:
             "owner": self._owner,
             "state": self._state,
             "changed": lambda term: time_holds(term, self.changed_at()),
+            "evaluated": lambda term: time_holds(term, self._evaluated_at()),
             "created": lambda term: time_holds(term, col(FlagRow.created_at)),
             "type": lambda term: one_holds(
                 term, {value: col(FlagRow.type) == value for value in term.values}
@@ -184,6 +186,15 @@ class _Search:
         return (
             sa.select(sa.func.max(col(FlagEnvironment.updated_at)))
             .where(*self._theirs())
+            .correlate(FlagRow)
+            .scalar_subquery()
+        )
+
+    def _evaluated_at(self) -> Any:
+        row = FlagActivity
+        return (
+            sa.select(sa.func.max(col(row.evaluated_at)))
+            .where(col(row.flag_key) == col(FlagRow.key), col(row.environment_id).in_(self.here))
             .correlate(FlagRow)
             .scalar_subquery()
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -20,14 +20,19 @@ from flags import notices
 from flags.actor import Actor
 from flags.approvals import require_approvals
 from flags.audit import append
+from flags.budgets import Spending, spend
 from flags.diff import differences
+from flags.effects import Effect
 from flags.errors import NotFoundError, NotYetElsewhereError, VersionConflictError
 from flags.import_plan import ImportPlan, plan_import
 from flags.models import Environment, FlagEnvironment, FlagRow, SegmentRow
+from flags.moving import effect_in
 from flags.publish import flag_set_document, load_flags, load_segments, publish, validate
 from flags.revisions import lock_all_environments
 from flags.sentence import describe
 from flags.services import get_project, list_environments
+from flags.shares import Side
+from flags.spending import sides_of_new
 from flags.workspace import FlagCopy, empty_state
 
 __all__ = ["ImportOutcome", "import_flag_set"]
@@ -39,7 +44,8 @@ class ImportOutcome:
 
     ``before`` and ``after`` hold the published documents of the flags that differ, by key (``None``
     before a flag that is new), ``segments_before`` and ``segments_after`` likewise; ``sentences``
-    say what each of them does then. ``refused`` names what stayed out, with the reason.
+    say what each of them does then. ``refused`` names what stayed out, with the reason; ``effect``
+    is whom a previewed import moves.
     """
 
     created: list[str]
@@ -53,6 +59,7 @@ class ImportOutcome:
     sentences: dict[str, str]
     revision_number: int
     published: dict[str, int]
+    effect: Effect | None = None
 
     @property
     def changed(self) -> bool:
@@ -107,10 +114,13 @@ def import_flag_set(
         )
     plan = plan_import(here, load_flags(session, here), load_segments(session, here), document)
     flags, segments = plan.result()
-    validate(flag_set_document(here.key, here.revision + 1, flags, segments))
+    after = validate(flag_set_document(here.key, here.revision + 1, flags, segments))
     outcome = _outcome(plan)
-    if preview or not outcome.changed:
+    if not outcome.changed:
         return outcome
+    if preview:
+        effect = effect_in(session, here, after, outcome.before, outcome.segments_before, now)
+        return replace(outcome, effect=effect)
     require_approvals(
         [here],
         0,
@@ -122,8 +132,34 @@ def import_flag_set(
             field="environment",
             hint=f"import into {here.after!r}, and promote from there",
         )
+    _spend(session, plan, here, others, actor, now)
     published = _Writer(session, plan, outcome, actor, now, comment).write(others)
     return _outcome(plan, published)
+
+
+def _spend(
+    session: Session,
+    plan: ImportPlan,
+    here: Environment,
+    others: list[Environment],
+    actor: Actor,
+    now: dt.datetime,
+) -> None:
+    """Let the actor's budget pay; elsewhere the new flags are there from now on, and off."""
+    flags, segments = plan.result()
+    created = set(plan.created())
+
+    def sides(where: Environment) -> tuple[Side, Side]:
+        if where is here:
+            return sides_of_new(plan.flags, flags, plan.segments, segments)
+        news = {
+            key: {**plan.imported[key].document(), "enabled": False, "rules": [], "targets": []}
+            for key in created
+        }
+        return Side({}, {}), Side(news, {})
+
+    spending = Spending({str(actor)})
+    spend(session, spending, [here, *(others if created else [])], sides, now)
 
 
 def _pick(

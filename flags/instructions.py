@@ -130,6 +130,15 @@ class Prerequisite(Grammar):
     variants: Annotated[list[VariantName], Field(min_length=1)]
 
 
+class TargetGroup(Grammar):
+    """Units by name, and what they get."""
+
+    variant: VariantName
+    by: Attribute = "targetingKey"
+    keys: Annotated[list[UnitKey], Field(min_length=1, max_length=MAX_TARGET_KEYS)]
+    until: Instant | None = None
+
+
 class FlagInstruction(Grammar):
     """An instruction about one flag."""
 
@@ -280,6 +289,8 @@ class UpdateFlag(FlagInstruction):
     owner: Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH)] | None = None
     client: bool | None = None
     metadata: Metadata | None = None
+    expires: Instant | None = Field(default=None, description="Null: it does not expire.")
+    kind: Literal["temporary", "permanent"] | None = None
 
 
 class Archive(FlagInstruction):
@@ -337,6 +348,20 @@ class Undo(Grammar):
     entry: int = Field(ge=1, le=2**31 - 1, description="The entry's id.")
 
 
+class PutState(FlagInstruction):
+    """Bring a flag in this environment to exactly this; a kill stays as it is."""
+
+    do: Literal["put_state"]
+    enabled: bool
+    off: VariantName | None
+    default: VariantName | None
+    prerequisites: Annotated[list[Prerequisite], Field(max_length=MAX_PREREQUISITES)] = Field(
+        default_factory=list
+    )
+    targets: list[TargetGroup] = Field(default_factory=list)
+    rules: Annotated[list[NewRule], Field(max_length=MAX_RULES)] = Field(default_factory=list)
+
+
 class Promote(Grammar):
     """Bring a flag, a segment or everything to how another environment has it.
 
@@ -380,7 +405,8 @@ Instruction = Annotated[
     | Restore
     | RevertTo
     | Undo
-    | Promote,
+    | Promote
+    | PutState,
     Field(discriminator="do"),
 ]
 
@@ -415,4 +441,6 @@ class Change(Grammar):
     )
     mode: Literal["apply", "preview", "request", "schedule"] = "apply"
     at: Instant | None = None
+    # What the preview of exactly this change gave; a budget may ask for it.
+    preview_token: Annotated[str, StringConstraints(max_length=1024)] | None = None
     instructions: Annotated[list[Instruction], Field(min_length=1, max_length=MAX_INSTRUCTIONS)]

@@ -25,7 +25,10 @@ from flags.workspace import (
 )
 
 _STATE = tuple(empty_state(off=None, default=None))
-_EVERYWHERE = ("name", "description", "owner", "client", "archived", "metadata", "variants")
+_EVERYWHERE = (
+    *("name", "description", "owner", "client", "archived", "metadata", "variants"),
+    *("expires", "kind"),
+)
 
 
 def undo(workspace: Workspace, entry_id: int, at: str) -> None:

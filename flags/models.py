@@ -79,6 +79,11 @@ class FlagRow(SQLModel, table=True):
     owner: str = ""
     client: bool = False
     archived: bool = False
+    # Until when it is wanted, as an instant in UTC; and whether it is meant to go at all.
+    expires: str | None = Field(default=None, max_length=32)
+    kind: str = Field(
+        default="temporary", max_length=16, sa_column_kwargs={"server_default": "temporary"}
+    )
     variants: dict[str, Any] = Field(sa_column=sa.Column(sa.JSON, nullable=False))
     # Published as the flag's ``metadata`` (a name that SQLAlchemy keeps for itself).
     flag_metadata: dict[str, Any] = Field(
@@ -138,6 +143,41 @@ class SegmentRow(SQLModel, table=True):
     condition: Any = Field(sa_column=sa.Column(sa.JSON, nullable=False))
     created_at: dt.datetime = Field(sa_type=UtcDateTime)
     version: int | None = Field(default=None, sa_column=_segment_version)
+
+
+class BudgetRow(SQLModel, table=True):
+    """How much somebody may change (:mod:`flags.budgets`).
+
+    ``principal`` is ``token:7`` or ``user:ada@example.org``. A person's most specific row holds;
+    its ``document`` is null where that says that there is no budget.
+    """
+
+    __tablename__: ClassVar[Any] = "budgets"
+    __table_args__ = (sa.UniqueConstraint("principal", "project_id", "environment_id"),)
+    id: int | None = Field(default=None, primary_key=True)
+    principal: str = Field(max_length=300, index=True)
+    project_id: int | None = Field(default=None, foreign_key="projects.id")
+    environment_id: int | None = Field(default=None, foreign_key="environments.id")
+    document: dict[str, Any] | None = Field(
+        default=None, sa_column=sa.Column(sa.JSON(none_as_null=True))
+    )
+
+
+class BudgetUse(SQLModel, table=True):
+    """A share of an environment's units that somebody with a budget moved, or promised to.
+
+    ``holder`` names what a promise is kept for (``experiment:12``): it counts every day until that
+    has ended, and a day longer.
+    """
+
+    __tablename__: ClassVar[Any] = "budget_uses"
+    __table_args__ = (sa.Index("ix_budget_uses_day", "principal", "environment_id", "at"),)
+    id: int | None = Field(default=None, primary_key=True)
+    principal: str = Field(max_length=300)
+    environment_id: int = Field(foreign_key="environments.id")
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    millionths: int
+    holder: str | None = Field(default=None, max_length=64, index=True)
 
 
 class Revision(SQLModel, table=True):

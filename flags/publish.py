@@ -53,6 +53,8 @@ def load_flags(session: Session, environment: Environment) -> dict[str, FlagCopy
             col(FlagRow.owner),
             col(FlagRow.client),
             col(FlagRow.archived),
+            col(FlagRow.expires),
+            col(FlagRow.kind),
             col(FlagRow.flag_metadata).label("metadata"),
             col(FlagRow.variants),
             col(FlagEnvironment.state),

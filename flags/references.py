@@ -36,6 +36,9 @@ def _conditions(change: grammar.Change) -> Iterator[tuple[str, Any]]:
         at = f"instructions[{index}]"
         if isinstance(instruction, grammar.AddRule | grammar.UpdateRule):
             yield f"{at}.rule.when", instruction.rule.when
+        elif isinstance(instruction, grammar.PutState):
+            for place, rule in enumerate(instruction.rules):
+                yield f"{at}.rules[{place}].when", rule.when
         elif isinstance(instruction, grammar.AddSegment | grammar.UpdateSegment):
             yield f"{at}.condition", instruction.condition
 

@@ -19,6 +19,7 @@ from sqlmodel import Session, col, select
 from flags import notices
 from flags.actor import Actor
 from flags.audit import append, entries
+from flags.budgets import Spending, spend
 from flags.drafts import FlagDraft, parse_draft
 from flags.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from flags.models import (
@@ -32,6 +33,7 @@ from flags.models import (
 from flags.plain import MAX_NAME_LENGTH, check_key, check_name
 from flags.publish import publish
 from flags.revisions import lock_all_environments, lock_project
+from flags.shares import Side
 from flags.views import FlagInEnvironment, FlagView, SegmentView, copy_of, views_of
 from flags.workspace import empty_state
 
@@ -246,6 +248,8 @@ def create_flag(
         description=given.description,
         owner=given.owner,
         client=given.client,
+        expires=given.expires,
+        kind=given.kind,
         variants=variants,
         flag_metadata=dict(given.metadata),
         created_at=now,
@@ -254,6 +258,15 @@ def create_flag(
     session.flush()
     assert flag.id is not None
     off, default = given.ends(*_fallbacks(variants))
+    fresh = copy_of(flag, empty_state(off=off, default=default), 1).document()
+    # Whoever asks for it already gets another answer than the caller's default from now on.
+    spend(
+        session,
+        Spending({str(actor)}, trusted=True),
+        environments,
+        lambda _: (Side({}, {}), Side({flag.key: fresh}, {})),
+        now,
+    )
     for environment in environments:
         assert environment.id is not None
         state = empty_state(off=off, default=default)

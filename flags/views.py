@@ -51,6 +51,8 @@ class FlagView:
     owner: str
     client: bool
     archived: bool
+    expires: str | None
+    kind: str
     metadata: dict[str, Any]
     variants: dict[str, Any]
     created_at: dt.datetime
@@ -106,6 +108,8 @@ def _view(
         owner=row.owner,
         client=row.client,
         archived=row.archived,
+        expires=row.expires,
+        kind=row.kind,
         metadata=row.flag_metadata,
         variants=row.variants,
         created_at=row.created_at,
@@ -124,6 +128,8 @@ def copy_of(row: FlagRow, state: State, version: int) -> FlagCopy:
         owner=row.owner,
         client=row.client,
         archived=row.archived,
+        expires=row.expires,
+        kind=row.kind,
         metadata=row.flag_metadata,
         variants=row.variants,
         state=state,

@@ -33,6 +33,8 @@ class FlagCopy:
     variants: dict[str, Any]
     state: State
     version: int
+    expires: str | None = None
+    kind: str = "temporary"
 
     def document(self) -> dict[str, Any]:
         """Give the flag as it is published (FLAGS.md §1)."""
@@ -79,6 +81,8 @@ class FlagCopy:
             "archived": self.archived,
             "metadata": self.metadata,
             "variants": self.variants,
+            "expires": self.expires,
+            "kind": self.kind,
         }
 
 

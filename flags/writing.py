@@ -104,6 +104,7 @@ class Writer:
             if not same(flag.everywhere(), before.everywhere()):
                 row.name, row.description, row.owner = flag.name, flag.description, flag.owner
                 row.client, row.archived = flag.client, flag.archived
+                row.expires, row.kind = flag.expires, flag.kind
                 row.flag_metadata = copy.deepcopy(flag.metadata)
                 row.variants = copy.deepcopy(flag.variants)
             if flag.version != before.version:

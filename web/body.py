@@ -56,6 +56,9 @@ def read_query(model: type[BodyT]) -> BodyT:
             message = f"the parameter {_short(name)} is given twice"
             raise InvalidInputError(message, field=name[:200])
     document = request.args.to_dict()
+    if request.blueprint == "api" and request.method == "GET":
+        # What is shown of an answer is chosen after the view (web.api.fields).
+        document.pop("fields", None)
     check_plain(document, "")
     return parse_as(model, document)
 

@@ -10,7 +10,9 @@
     │   ├── MalformedBodyError    the body is not the JSON that it says it is
     │   └── BodyNotJsonError      the body is of another type
     ├── NotAllowedError
-    │   └── ForgeryError          the request did not come from our own pages
+    │   ├── ForgeryError          the request did not come from our own pages
+    │   └── SignInRefusedError    who signs in elsewhere is not let in here
+    ├── SignInUnavailableError    the other side cannot be reached
     └── IdempotencyError          the Idempotency-Key was used for another request
 """
 
@@ -57,6 +59,21 @@ class ForgeryError(NotAllowedError):
     """A browser sent the request, but not from one of our own pages."""
 
     code = "cross_site_request"
+
+
+class SignInRefusedError(NotAllowedError):
+    """What an issuer says of somebody is not believed, or does not let them in here."""
+
+    code = "sign_in_refused"
+
+
+class SignInUnavailableError(FlagstoneError):
+    """The issuer cannot be reached, or is not the one that it should be."""
+
+    code = "sign_in_unavailable"
+
+    def __init__(self, label: str) -> None:
+        super().__init__(f"{label} cannot be reached, or is not set up", hint="try again later")
 
 
 class IdempotencyError(FlagstoneError):

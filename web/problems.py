@@ -32,6 +32,7 @@ from flagstone.engine import FlagSetError
 from web.errors import (
     BodyNotJsonError,
     IdempotencyError,
+    SignInUnavailableError,
     TooManyAttemptsError,
     UnauthenticatedError,
 )
@@ -52,6 +53,7 @@ STATUS_BY_ERROR: Mapping[type[Exception], int] = {
     VersionConflictError: 412,
     TooManyAttemptsError: 429,
     StoreError: 503,
+    SignInUnavailableError: 503,
     FlagstoneError: 400,
 }
 

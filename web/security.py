@@ -168,7 +168,8 @@ def _is_our_token(given: str) -> bool:
         return False
 
 
-def _serializer() -> URLSafeTimedSerializer:
+def signer(purpose: str) -> URLSafeTimedSerializer:
+    """Return what signs and reads texts of one purpose with the service's secret."""
     secret = current_app.extensions.get(_SIGNING)
     if secret is None:
         with transactions.reading() as session:
@@ -177,4 +178,8 @@ def _serializer() -> URLSafeTimedSerializer:
             with transactions.transaction() as session:
                 secret = signing_secret(session)
         current_app.extensions[_SIGNING] = secret
-    return URLSafeTimedSerializer(str(secret), salt="flagstone-form")
+    return URLSafeTimedSerializer(str(secret), salt=purpose)
+
+
+def _serializer() -> URLSafeTimedSerializer:
+    return signer("flagstone-form")

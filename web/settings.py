@@ -20,6 +20,8 @@
                                one web process, 0 for any number; 3000
     FLAGSTONE_WEBHOOK_NETWORKS networks that webhooks may reach although they are not public, also
                                without TLS, as 10.0.0.0/8, fd00::/8; none
+    FLAGSTONE_OIDC_…           single sign-on: see web/auth/oidc_settings.py
+    FLAGSTONE_PASSWORD_LOGIN   off: nobody signs in with a password; on
     FLAGSTONE_READY_FILE       written, as JSON, once the service answers; none
 """
 
@@ -36,7 +38,8 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from flags.errors import FlagstoneError
+from flags.errors import FlagstoneError, InvalidInputError
+from web.auth.oidc_settings import OidcSettings, read_oidc, read_password_login, written
 from web.webhooks.networks import Network, parse_networks
 
 MAX_WORKERS = 64
@@ -80,6 +83,10 @@ class Settings:
         for any number.
     webhooks_reach : str
         Comma-separated networks that webhooks may reach although they are not public.
+    oidc : OidcSettings, optional
+        Where people may sign in with an account that they have elsewhere.
+    password_login : bool
+        Whether people may sign in with a password.
     ready_file : Path, optional
         Gets ``{"url", "port", "pid"}`` once the service answers.
     """
@@ -96,6 +103,8 @@ class Settings:
     ofrep_requests_per_second: float = 0.0
     api_requests_per_minute: int = API_REQUESTS_PER_MINUTE
     webhooks_reach: str = ""
+    oidc: OidcSettings | None = None
+    password_login: bool = True
     ready_file: Path | None = None
 
     def __post_init__(self) -> None:
@@ -174,6 +183,11 @@ class Settings:
         """Read the settings; :class:`SettingsError` names the variable that is bad."""
         env = os.environ if environment is None else environment
         ready_file = env.get("FLAGSTONE_READY_FILE")
+        try:
+            oidc = read_oidc(env)
+            password_login = read_password_login(env, oidc)
+        except InvalidInputError as error:
+            raise SettingsError(error.message, field=error.field, hint=error.hint) from None
         return cls(
             database_url=env.get("FLAGSTONE_DATABASE_URL", ""),
             data_directory=Path(env.get("FLAGSTONE_DATA_DIR") or "flagstone-data"),
@@ -189,6 +203,8 @@ class Settings:
                 env, "FLAGSTONE_API_REQUESTS_PER_MINUTE", API_REQUESTS_PER_MINUTE
             ),
             webhooks_reach=env.get("FLAGSTONE_WEBHOOK_NETWORKS", ""),
+            oidc=oidc,
+            password_login=password_login,
             ready_file=Path(ready_file) if ready_file else None,
         )
 
@@ -208,6 +224,8 @@ class Settings:
             "FLAGSTONE_API_REQUESTS_PER_MINUTE": str(self.api_requests_per_minute),
             "FLAGSTONE_WEBHOOK_NETWORKS": self.webhooks_reach,
         }
+        variables |= written(self.oidc)
+        variables["FLAGSTONE_PASSWORD_LOGIN"] = "on" if self.password_login else "off"
         if self.ready_file is not None:
             variables["FLAGSTONE_READY_FILE"] = str(self.ready_file)
         return variables

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -26,6 +27,7 @@ from experiments.rules.release_rules import Rollout, Served, grown, rollout_in, 
 from experiments.value.entering import note_move
 from flags import audit, notices
 from flags.actor import Actor
+from flags.budgets import Spending, end_promises
 from flags.changes import apply_change, parse_change
 from flags.errors import FlagstoneError
 from flags.models import Environment, FlagEnvironment, FlagRow, Project
@@ -131,6 +133,7 @@ def enact(
         sentence=sentence,
     )
     if after.state in FINISHED and before.state not in FINISHED:
+        end_promises(session, _holder(experiment), now)
         record = append_record(
             session,
             experiment,
@@ -239,6 +242,7 @@ def _change_flag(
                 now=now,
                 # The sealed plan says what may happen, and who has to confirm it.
                 exempt=True,
+                spending=_spending(experiment, plan, move, actor),
             )
     except FlagstoneError as error:
         if not (held and away):
@@ -251,6 +255,27 @@ def _change_flag(
         "after": published["version"],
         "revision": result.revision_number,
     }
+
+
+def _spending(experiment: Experiment, plan: Plan, move: Move, actor: Actor) -> Spending:
+    """Say who pays for a move: whoever starts something, for all that will move without them."""
+    promised, holder = Fraction(0), None
+    if move.action is Action.SERVE:
+        holder = _holder(experiment)
+        # A release ends at its largest step; what an experiment ships is anybody's guess.
+        steps = () if plan.release is None else plan.release.steps
+        promised = max((Fraction(str(each.share)) for each in steps), default=Fraction(1))
+    return Spending(
+        {str(actor)},
+        trusted=True,
+        protective=move.action is Action.CONTROL,
+        promised=promised,
+        holder=holder,
+    )
+
+
+def _holder(experiment: Experiment) -> str:
+    return f"experiment:{experiment.id}"
 
 
 def _taken_over(plan: Plan, move: Move, flag: Document) -> Rollout | None:

@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, func, select
 
 from experiments.contract.release import RELEASE
-from experiments.machine.states import PROVEN, SHIPPED, WATCHED, State
+from experiments.machine.states import PROVEN, SHIPPED, WATCHED, Outcome, State
 from experiments.models import Experiment
+from flags.filters import (
+    WORDS,
+    Field,
+    Filter,
+    Term,
+    one_holds,
+    text_holds,
+    time_holds,
+    words_hold,
+)
 from flags.models import Environment, Project
 
 WAITING, RUNNING, PLANNED, ENDED = "waiting", "running", "planned", "ended"
 GROUPS = (WAITING, RUNNING, PLANNED, ENDED)
 """What an experiment asks of people: something now, nothing yet, a start, nothing any more."""
+
+EXPERIMENT_FIELDS: Mapping[str, Field] = {
+    "key": Field("text", "the experiment's name"),
+    "flag": Field("text", "the flag that it is on"),
+    "customer": Field("text", "who is accountable; me for you"),
+    "owner": Field("text", "who runs it; me for you"),
+    "state": Field("one", "where it stands", tuple(state.lower() for state in State)),
+    "verdict": Field("one", "what came out", tuple(verdict.lower() for verdict in Outcome)),
+    "is": Field("one", "what it is", ("release", "experiment")),
+    "created": Field("time", "when it was drafted"),
+    "started": Field("time", "when it began"),
+    "ended": Field("time", "when it was decided"),
+}
+"""What lists of experiments can be asked for."""
 
 _UNSTARTED = [State.DRAFT, State.SEALED]
 
@@ -32,6 +56,10 @@ class Wanted:
         One of `GROUPS`.
     words : str
         A text that the key, the flag, the hypothesis, the customer or the note contains.
+    asked : Filter
+        By `EXPERIMENT_FIELDS`; its words are looked for as those of ``words`` are.
+    me : str
+        Who ``customer:me`` and ``owner:me`` are.
     verdict : str, optional
         The newest one.
     started : bool
@@ -48,6 +76,8 @@ class Wanted:
     state: str | None = None
     group: str | None = None
     words: str = ""
+    asked: Filter = field(default_factory=Filter)
+    me: str = ""
     verdict: str | None = None
     started: bool = False
     releases: bool | None = None
@@ -126,6 +156,13 @@ def watched_on(
     return {each.flag_key: each for each in session.exec(query.order_by(col(Experiment.id).desc()))}
 
 
+def watched_in(session: Session, project_key: str) -> list[Experiment]:
+    """Give what runs or ships on any flag, in every environment."""
+    query = _where(select(Experiment), project_key, Wanted())
+    query = query.where(col(Experiment.state).in_(sorted(WATCHED)))
+    return list(session.exec(query.order_by(col(Experiment.id))))
+
+
 def _where(query: Any, project_key: str, wanted: Wanted) -> Any:
     query = (
         query.select_from(Experiment)
@@ -150,9 +187,38 @@ def _where(query: Any, project_key: str, wanted: Wanted) -> Any:
     if wanted.releases is not None:
         claims = col(Experiment.plan)["claim"].as_string()
         query = query.where((claims == RELEASE) if wanted.releases else (claims != RELEASE))
+    query = query.where(*(_holds(term, wanted.me) for term in wanted.asked.terms))
     for word in wanted.words.split():
         query = query.where(sa.or_(*(each.icontains(word, autoescape=True) for each in _texts())))
     return query
+
+
+def _holds(term: Term, me: str) -> sa.ColumnElement[bool]:
+    if term.field == WORDS:
+        return words_hold(term, *_texts())
+    if term.field in {"customer", "owner"}:
+        names = tuple(me if value == "me" else value for value in term.values)
+        return text_holds(replace(term, values=names), _said(term.field))
+    if term.field in {"key", "flag"}:
+        return text_holds(term, col(Experiment.key if term.field == "key" else Experiment.flag_key))
+    if term.field in _TIMES:
+        return time_holds(term, _TIMES[term.field])
+    if term.field == "is":
+        release = _said("claim") == RELEASE
+        return one_holds(term, {"release": release, "experiment": sa.not_(release)})
+    column = col(Experiment.state if term.field == "state" else Experiment.verdict)
+    return one_holds(term, {value: column == value.upper() for value in term.values})
+
+
+def _said(name: str) -> Any:
+    return sa.type_coerce(col(Experiment.plan), sa.JSON)[name].as_string()
+
+
+_TIMES: Mapping[str, Any] = {
+    "created": col(Experiment.created_at),
+    "started": col(Experiment.started_at),
+    "ended": col(Experiment.ended_at),
+}
 
 
 def _texts() -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from tests.docs.conftest import REPOSITORY, Place
 from tests.docs.transcripts import Command, File, Shown, agrees, play, steps
 
 DOCS = REPOSITORY / "docs"
+TEMPLATES, CONSOLE = REPOSITORY / "web" / "templates", REPOSITORY / "web" / "console"
 PAGES = sorted(DOCS.glob("*.md"))
 PLAYED = [
     page
@@ -20,6 +21,7 @@ PLAYED = [
 ]
 LINKING = [REPOSITORY / "README.md", *PAGES, *sorted((DOCS / "reference").glob("*.md"))]
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_PRESSED = re.compile(r"(?<![*\w])\*([A-Z][^*]*)\*(?!\*)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
@@ -58,6 +60,15 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_is_to_be_pressed_stands_in_the_console(page: Path) -> None:
+    pages = [*TEMPLATES.rglob("*.html"), *CONSOLE.glob("*.py")]
+    console = "".join(each.read_text(encoding="utf-8") for each in pages)
+    prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    named = {" ".join(words.split()).rstrip(".…") for words in _PRESSED.findall(prose)}
+    assert {words for words in named if words not in console} == set()
 
 
 def test_a_transcript_is_read_as_a_reader_reads_it() -> None:

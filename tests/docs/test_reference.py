@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import subprocess
 import sys
@@ -12,9 +14,10 @@ import pytest
 
 import experiments.contract
 import web.problems
-from web.reference import plans, problems, settings
+from web.reference import plans, problems, settings, webhooks
 from web.reference.instructions import MODELS
 from web.settings import Settings
+from web.webhooks.payload import body_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = REPOSITORY / "docs" / "reference"
@@ -36,6 +39,18 @@ def test_the_pages_are_what_the_code_says() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "web.reference", "--check"],
         cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, f"run `make docs`:\n{done.stderr}"
+
+
+def test_the_figures_are_what_stats_and_the_benchmarks_say() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/figures.py", "--check"],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         timeout=120,
@@ -89,6 +104,13 @@ def test_every_code_of_the_door_is_described() -> None:
     literal = set(re.findall(r'Problem\(\s*\d{3},\s*"([a-z_]+)"', code))
     assert len(literal) > 4
     assert literal - problems.codes().keys() == set()
+
+
+def test_every_field_of_a_webhooks_body_is_described() -> None:
+    body = json.loads(body_of(webhooks.NOTICE, "shop", form="full", public_url=""))
+    own = {*body.pop("data").keys()} - webhooks.NOTICE.facts.keys()
+    names = {*body, *(f"data.{name}" for name in own)}
+    assert names == webhooks.SAYS.keys() - {"data. …"}
 
 
 def test_every_setting_is_described_with_its_default() -> None:

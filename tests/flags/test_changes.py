@@ -32,7 +32,7 @@ def rules(shop: Any, environment: str = "production") -> list[dict[str, Any]]:
 def test_every_instruction_of_the_grammar_has_an_edit() -> None:
     grammar = set(get_args(get_args(Instruction)[0]))
     assert grammar == set(_EDITS)
-    assert len(grammar) == 27
+    assert len(grammar) == 28
 
 
 def test_turning_on_publishes_one_revision_in_one_environment(shop: Any) -> None:

@@ -9,7 +9,10 @@ import pytest
 from sqlmodel import select
 
 from flags import change_requests
+from flags.activity import keep
 from flags.actor import Actor
+from flags.audit import entries
+from flags.audit_search import AUDIT_FIELDS, audit_conditions
 from flags.changes import parse_change
 from flags.errors import InvalidInputError
 from flags.filters import parse_filter
@@ -75,6 +78,16 @@ def test_a_filter_finds_what_it_says(filled: Any) -> None:
         assert (text, keys(filled, text)) == (text, found.split())
 
 
+def test_flags_that_no_code_asks_for_are_found(filled: Any) -> None:
+    with filled.database.write() as session:
+        keep(session, filled.id(), {}, {"banner": NOW - dt.timedelta(days=40)}, now=NOW)
+        keep(session, filled.id(), {}, {"limit": NOW}, now=NOW)
+    assert keys(filled, "evaluated:<30d") == ["limit"]
+    assert keys(filled, "evaluated:>30d") == ["banner"]
+    assert keys(filled, "-evaluated:<30d") == ["100%_sure", "banner", "checkout"]
+    assert keys(filled, "evaluated:<30d env:staging") == []
+
+
 def test_without_an_environment_a_state_may_be_anywhere(filled: Any) -> None:
     assert keys(filled, "state:killed", environment=None) == ["limit"]
     assert keys(filled, "state:off", environment=None)[0] == "100%_sure"
@@ -127,3 +140,38 @@ def test_whoever_writes_a_state_writes_its_word(filled: Any) -> None:
         words = set(session.exec(select(FlagEnvironment.state_word)))
     assert words >= {"on", "off", "25 %", "killed"}
     assert "" not in words
+
+
+AUDITED = (
+    "by:deploy*",
+    "by:me",
+    "by:me action:kill",
+    "at:<1d",
+    '"100 % of"',
+    "flag:bann* action:turn_*",
+    "env:staging action:kill",
+    "-env:staging action:kill",
+)
+
+
+def test_the_audit_is_found_by_who_what_where_and_when(filled: Any) -> None:
+    filled.actor = Actor("token", "deploy#7")
+    filled.now = NOW + dt.timedelta(days=2)
+    filled.change({"do": "turn_off"}, flag="banner", comment="100 % of errors")
+    found = {}
+    for text in AUDITED:
+        asked = parse_filter(text, AUDIT_FIELDS, now=filled.now)
+        with filled.database.read() as session:
+            where = audit_conditions(session, filled.project, asked, me="user:ada@example.org")
+            rows = entries(session, filled.project_id, where=where)
+            found[text] = [f"{row.action} {row.resource}" for row in rows]
+    newest = "turn_off flag:banner"
+    assert found["by:deploy*"] == found["at:<1d"] == found['"100 % of"'] == [newest]
+    assert newest not in found["by:me"]
+    assert set(found["by:me action:kill"]) == {"kill flag:limit"}
+    assert found["flag:bann* action:turn_*"] == [newest, "turn_on flag:banner"]
+    assert found["env:staging action:kill"] == ["kill flag:limit"]
+    assert found["-env:staging action:kill"] == []
+    asked = parse_filter("env:moon", AUDIT_FIELDS, now=filled.now)
+    with filled.database.read() as session, pytest.raises(InvalidInputError, match="moon"):
+        audit_conditions(session, filled.project, asked, me="")

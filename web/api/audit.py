@@ -12,8 +12,10 @@ from sqlmodel import Session
 
 from flags import services
 from flags.audit import entries, entry_document, export_page
+from flags.audit_search import AUDIT_FIELDS, audit_conditions
 from flags.diff import differences
 from flags.errors import InvalidInputError
+from flags.filters import MAX_FILTER_LENGTH, parse_filter
 from flags.models import AuditEntry, Prediction, Revision
 from flags.predictions import PARTS, find_predictions, prediction_document, predictions_of
 from flags.revisions import get_revision as find_revision
@@ -22,11 +24,11 @@ from flags.revisions import load_flag_set
 from web.api.blueprint import blueprint
 from web.api.render import PageQuery, document, page
 from web.api.shapes import AUDIT_ENTRY, OBJECT, PREDICTION, REVISION, WHOLE_REVISION, list_of
-from web.auth.guard import needs
+from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
 from web.body import Query, read_query
 from web.contract import gives, takes
-from web.transactions import reading
+from web.transactions import now, reading
 
 _ENTRY = re.compile(r"(-?\d{1,15}) (.{1,32})", re.DOTALL)
 _REVISIONS = "/projects/<project_key>/environments/<environment_key>/revisions"
@@ -39,8 +41,9 @@ class HistoryQuery(PageQuery):
 
 
 class AuditQuery(HistoryQuery):
-    """Which entries: those about one resource (``flag:checkout``), or all."""
+    """Which entries: those about one resource (``flag:checkout``), those of a filter, or all."""
 
+    filter: Annotated[str, Field(max_length=MAX_FILTER_LENGTH)] = ""
     resource: Annotated[str, Field(max_length=320)] | None = None
 
 
@@ -84,11 +87,14 @@ def list_audit(project_key: str) -> ResponseReturnValue:
         if query.environment is not None:
             environment_id = services.get_environment(session, project_key, query.environment).id
         assert project.id is not None
+        asked = parse_filter(query.filter, AUDIT_FIELDS, now=now())
+        me = str(current_caller().actor)
         found = entries(
             session,
             project.id,
             environment_id=environment_id,
             resource=query.resource,
+            where=audit_conditions(session, project_key, asked, me=me),
             before_id=query.after_number(),
             limit=query.limit + 1,
         )

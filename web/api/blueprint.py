@@ -4,6 +4,7 @@ from pathlib import Path
 
 from flask import Blueprint
 
+from web.api.fields import check_fields, choose_fields
 from web.api.limits import add_headers, count_request
 from web.auth.guard import guard
 from web.body import refuse_undeclared
@@ -14,4 +15,6 @@ blueprint = Blueprint("api", __name__, url_prefix="/api/v1", template_folder=str
 blueprint.before_request(guard)
 blueprint.before_request(count_request)
 blueprint.before_request(refuse_undeclared)
+blueprint.before_request(check_fields)
 blueprint.after_request(add_headers)
+blueprint.after_request(choose_fields)

@@ -12,14 +12,15 @@ from sqlmodel import Session
 
 from experiments.models import Experiment
 from experiments.people import services as experiments
-from experiments.people.finding import Wanted, find_experiments
+from experiments.people.finding import EXPERIMENT_FIELDS, Wanted, find_experiments
 from experiments.telling.card import card_text
 from experiments.telling.reviews import review_of
 from flags import services
 from flags.errors import InvalidInputError, NotFoundError
+from flags.filters import MAX_FILTER_LENGTH, parse_filter
 from web.api.queries import count_looks
 from web.api.render import PageQuery, with_revision
-from web.auth.guard import require_in, who_and_when
+from web.auth.guard import current_caller, require_in, who_and_when
 from web.body import Body, Query, read_query
 from web.transactions import as_seen, now, transaction
 
@@ -38,7 +39,7 @@ class ListQuery(ExperimentQuery, PageQuery):
     flag: Key | None = None
     state: Key | None = None
     group: Literal["waiting", "running", "planned", "ended"] | None = None
-    filter: Annotated[str, Field(max_length=200)] = ""
+    filter: Annotated[str, Field(max_length=MAX_FILTER_LENGTH)] = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def list_page(
         flag_keys=None if query.flag is None else [query.flag],
         state=query.state,
         group=query.group,
-        words=query.filter,
+        asked=parse_filter(query.filter, EXPERIMENT_FIELDS, now=now()),
+        me=current_caller().actor.name,
         releases=releases,
         now=now(),
     )

@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 
 from flags import change_requests, services
+from flags.budgets import Spending
 from flags.changes import Change, ChangeResult, apply_change, parse_change, preview_change
 from flags.drafts import FlagDraft
 from flags.errors import InvalidInputError
@@ -22,12 +23,13 @@ from web.api.changes import request_document
 from web.api.idempotency import idempotent
 from web.api.render import Expected, PageQuery, document, expected, page, with_revision
 from web.api.shapes import AUDIT_ENTRY, CHANGED, FLAG, PUBLISHED_FLAG, SEGMENT, WAITING, list_of
-from web.auth.guard import needs, who_and_when, writing
+from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
 from web.auth.scope import may_override, require_for_change
 from web.body import Body, Query, read_body, read_object, read_query
 from web.contract import Document, gives, takes, waits
 from web.flag_search import search_flags
+from web.previews import preview_token, previewed_revision
 from web.transactions import now, reading, transaction
 
 _INSTRUCTION_BY_VERB = {"on": "turn_on", "off": "turn_off", "kill": "kill", "unkill": "unkill"}
@@ -200,7 +202,8 @@ def carry_out(project_key: str, environment_key: str, change: Change) -> Respons
                 now=now(),
                 expected_version=wanted.revision,
             )
-        return _changed(result, environment_key, "preview")
+        token = preview_token(project_key, environment_key, change, result.revision_number)
+        return _changed(result, environment_key, "preview", token)
     if change.mode in {"request", "schedule"}:
         return _submit(project_key, environment_key, change)
     return _apply(project_key, environment_key, change)
@@ -238,6 +241,7 @@ def _submit(project_key: str, environment_key: str, change: Change) -> ResponseR
             change,
             by=writing(session),
             now=now(),
+            previewed=previewed_revision(project_key, environment_key, change),
             expected_version=wanted.revision,
             expected_flag_versions=_of_flags(wanted, change),
         )
@@ -262,6 +266,10 @@ def _apply(project_key: str, environment_key: str, change: Change) -> ResponseRe
             change,
             expected_version=wanted.revision,
             expected_flag_versions=_of_flags(wanted, change),
+            spending=Spending(
+                {str(current_caller().actor)},
+                previewed=previewed_revision(project_key, environment_key, change),
+            ),
             may_override=may_override(session, project_key, environment_key, change),
             **who_and_when(),
         )
@@ -271,7 +279,9 @@ def _apply(project_key: str, environment_key: str, change: Change) -> ResponseRe
         )
 
 
-def _changed(result: ChangeResult, environment_key: str, mode: str) -> Response:
+def _changed(
+    result: ChangeResult, environment_key: str, mode: str, token: str | None = None
+) -> Response:
     body = {
         "mode": mode,
         "environment": environment_key,
@@ -289,6 +299,7 @@ def _changed(result: ChangeResult, environment_key: str, mode: str) -> Response:
         body |= {**result.effect.document(), "elsewhere": elsewhere}
     if mode == "preview":
         body["approvals"] = {"needed": result.approvals_needed}
+        body["preview_token"] = token
         body["blocked_by"] = [each.document() for each in result.blocked_by]
     return document(body, etag=result.revision_number)
 
@@ -302,6 +313,8 @@ def _flag(view: FlagView, *, only: str | None = None) -> dict[str, Any]:
         "owner": view.owner,
         "client": view.client,
         "archived": view.archived,
+        "expires": view.expires,
+        "kind": view.kind,
         "metadata": view.metadata,
         "variants": view.variants,
         "created_at": view.created_at,

@@ -81,4 +81,6 @@ def _done(outcome: ImportOutcome, environment_key: str, mode: str) -> Response:
         "segments_before": outcome.segments_before,
         "segments_after": outcome.segments_after,
     }
+    if outcome.effect is not None:
+        body |= outcome.effect.document()
     return document(body, etag=outcome.revision_number)

@@ -8,6 +8,7 @@ from flask import Response
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
+from flags.budgets import Budget
 from flags.models import Environment
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
@@ -29,6 +30,7 @@ class MembershipBody(Body):
     """What the person may do there."""
 
     role: RoleName
+    budget: Budget | None = None
 
 
 @blueprint.get(_LIST)
@@ -88,11 +90,12 @@ def remove_environment_role(
 
 
 def _set(project_key: str, environment_key: str | None, email: str) -> ResponseReturnValue:
-    role = service.parse_role(read_body(MembershipBody).role)
+    body = read_body(MembershipBody)
+    role = service.parse_role(body.role)
     with transaction() as session:
         project = get_project(session, project_key)
         environment = _environment(session, project_key, environment_key)
-        service.set_role(session, project, environment, email, role, **_by())
+        service.set_role(session, project, environment, email, role, budget=body.budget, **_by())
         member = service.get_member(session, project, email)
         return document(_show(member, list_environments(session, project_key)))
 
@@ -120,6 +123,12 @@ def _show(member: service.Member, environments: list[Environment]) -> dict[str, 
         "role": member.role,
         "environments": {
             keys[number]: role for number, role in member.environments.items() if number in keys
+        },
+        "budget": member.budgets.get(None),
+        "budgets": {
+            keys[place]: budget
+            for place, budget in member.budgets.items()
+            if place is not None and place in keys
         },
         "may": {
             each.key: member.rights.in_environment(each.project_id, each.id or 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from flask.typing import ResponseReturnValue
 from pydantic import Field
@@ -42,7 +42,7 @@ class PromotionBody(Body):
     to: Annotated[str, Field(max_length=64)]
     targets: bool = False
     segments: bool = False
-    mode: Annotated[str, Field(max_length=16)] = "apply"
+    mode: Literal["preview", "apply", "request", "schedule"] = "apply"
     comment: Annotated[str, Field(max_length=MAX_COMMENT_LENGTH)] = ""
     at: Annotated[str, Field(max_length=64)] | None = None
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flags.instances import Fallback, InstanceView
+from flags.lifecycle import KINDS, VERDICTS
 from flags.predictions import NOT_PREDICTED
 from flags.predictions import STATES as PREDICTION_STATES
 from flags.receipts import STANDINGS
@@ -87,6 +88,8 @@ MEMBER = shape(
     everywhere=TEXT,
     role=maybe(TEXT),
     environments=by_key(TEXT),
+    budget=maybe(OBJECT),
+    budgets=by_key(OBJECT),
     may=by_key(TEXT),
 )
 SET_UP = shape("SetUp", user=PERSON, project=TEXT)
@@ -109,6 +112,7 @@ TOKEN = shape(
     environment=maybe(TEXT),
     environments=maybe(TEXTS),
     role=maybe(TEXT),
+    budget=maybe(OBJECT),
     created_by=TEXT,
     created_at=INSTANT,
     expires_at=maybe(INSTANT),
@@ -139,6 +143,7 @@ _STANDING: dict[str, Schema] = {
     "state_word": TEXT,
     "sentence": TEXT,
 }
+_KIND: Schema = {"enum": list(KINDS)}
 _RULES: dict[str, Schema] = {
     "enabled": YES_OR_NO,
     "killed": YES_OR_NO,
@@ -157,6 +162,8 @@ FLAG = shape(
     owner=TEXT,
     client=YES_OR_NO,
     archived=YES_OR_NO,
+    expires=maybe(INSTANT),
+    kind=_KIND,
     metadata=OBJECT,
     variants=by_key(OBJECT),
     created_at=INSTANT,
@@ -174,6 +181,22 @@ PUBLISHED_FLAG = shape(
     **_RULES,
     **_STANDING,
 )
+LIFECYCLE = shape(
+    "Lifecycle",
+    flag=TEXT,
+    verdict={"enum": list(VERDICTS)},
+    sentence=TEXT,
+    nudge=YES_OR_NO,
+    days=WHOLE,
+    variant=maybe(TEXT),
+    value={},
+    dependants=TEXTS,
+    callers=maybe(WHOLE),
+    evaluated_at=maybe(INSTANT),
+    owner=TEXT,
+    expires=maybe(INSTANT),
+    kind=_KIND,
+)
 _DONE: dict[str, Schema] = {
     "mode": {"enum": ["preview", "apply"]},
     "environment": TEXT,
@@ -185,17 +208,21 @@ _DONE: dict[str, Schema] = {
     "segments_before": OBJECT,
     "segments_after": OBJECT,
 }
+_EFFECT: dict[str, Schema] = {
+    "verdict": {"enum": ["no_op", "only_widens", "only_narrows", "moves_others", "not_decided"]},
+    "verdict_sentence": TEXT,
+    "witness": maybe(OBJECT),
+    "reason": maybe(TEXT),
+    "verdicts": OBJECTS,
+    "blast_radius": OBJECT,
+}
 # A preview says besides whom the change would move.
 CHANGED = with_optional(
     shape("ChangeResult", **_DONE, sentence=TEXT),
-    verdict={"enum": ["no_op", "only_widens", "only_narrows", "moves_others", "not_decided"]},
-    verdict_sentence=TEXT,
-    witness=maybe(OBJECT),
-    reason=maybe(TEXT),
-    verdicts=OBJECTS,
-    blast_radius=OBJECT,
+    **_EFFECT,
     elsewhere=by_key(OBJECT),
     approvals=shape("ApprovalsNeeded", needed=WHOLE),
+    preview_token=TEXT,
     blocked_by={
         "type": "array",
         "items": shape(
@@ -257,14 +284,37 @@ COMPARISON = list_of(
     differ=WHOLE,
     same=shape("SameThings", flags=WHOLE, segments=WHOLE),
 )
-IMPORTED = shape(
-    "ImportResult",
-    **_DONE,
+FILES = shape("Files", base=by_key(WHOLE), flags=by_key(OBJECT), segments=by_key(OBJECT))
+FILES_APPLIED = shape(
+    "FilesApplied",
+    mode={"enum": ["preview", "apply"]},
+    changed=YES_OR_NO,
     created=TEXTS,
-    updated=TEXTS,
-    unchanged=TEXTS,
-    refused={"type": "array", "items": shape("Refusal", name=TEXT, reason=TEXT)},
-    sentences=by_key(TEXT),
+    environments=by_key(
+        shape(
+            "FilesInEnvironment",
+            sentence=TEXT,
+            revision=WHOLE,
+            flags=TEXTS,
+            segments=TEXTS,
+            verdict=maybe(TEXT),
+            verdict_sentence=TEXT,
+            approvals=OBJECT,
+            blocked_by=OBJECTS,
+        )
+    ),
+)
+IMPORTED = with_optional(
+    shape(
+        "ImportResult",
+        **_DONE,
+        created=TEXTS,
+        updated=TEXTS,
+        unchanged=TEXTS,
+        refused={"type": "array", "items": shape("Refusal", name=TEXT, reason=TEXT)},
+        sentences=by_key(TEXT),
+    ),
+    **_EFFECT,
 )
 _COUNTED = shape("CountedShare", count=WHOLE, size=WHOLE, share=NUMBER, low=NUMBER, high=NUMBER)
 # Whether a revision moved as many as was predicted; ``alarm`` where that parts beyond chance.

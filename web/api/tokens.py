@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 from sqlmodel import Session
 
+from flags.budgets import Budget
 from flags.models import Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
@@ -36,6 +38,7 @@ class UserTokenBody(Body):
     name: TokenName
     role: KeyRoleName
     expires_at: Instant | None = None
+    budget: Budget | None = None
 
 
 class RotationBody(Body):
@@ -59,6 +62,7 @@ class ProjectTokenBody(Body):
     environments: Annotated[list[Text], Field(min_length=1, max_length=50)] | None = None
     role: KeyRoleName | None = None
     expires_at: Instant | None = None
+    budget: Budget | None = None
 
 
 @blueprint.get("/tokens")
@@ -70,7 +74,7 @@ def list_global_tokens() -> ResponseReturnValue:
     current_caller().require_everywhere()
     with reading() as session:
         return document(
-            page([_show(t) for t in service.list_tokens(session, project_id=None)], None)
+            page(_show_all(session, service.list_tokens(session, project_id=None)), None)
         )
 
 
@@ -91,10 +95,11 @@ def create_global_token() -> ResponseReturnValue:
             name=body.name,
             role=service.parse_role(body.role),
             expires_at=_expiry(body.expires_at),
+            budget=body.budget,
             created_by=caller.actor,
             now=now(),
         )
-    return document({**_show(token), "token": plain}, status=201)
+        return document({**_show(session, token), "token": plain}, status=201)
 
 
 @blueprint.post("/tokens/<int(max=2147483647):token_id>/revoke")
@@ -107,7 +112,7 @@ def revoke_global_token(token_id: int) -> ResponseReturnValue:
     with transaction() as session:
         token = service.get_token(session, token_id, project_id=None)
         service.revoke_token(session, token, revoked_by=caller.actor, now=now())
-        return document(_show(token))
+        return document(_show(session, token))
 
 
 @blueprint.post("/tokens/<int(max=2147483647):token_id>/rotate")
@@ -122,7 +127,7 @@ def rotate_global_token(token_id: int) -> ResponseReturnValue:
     with transaction() as session:
         token = service.get_token(session, token_id, project_id=None)
         plain, token = _rotate(session, token, body)
-        return document({**_show(token), "token": plain})
+        return document({**_show(session, token), "token": plain})
 
 
 @blueprint.get("/projects/<project_key>/tokens")
@@ -135,7 +140,7 @@ def list_project_tokens(project_key: str) -> ResponseReturnValue:
         project = get_project(session, project_key)
         names = _environment_names(session, project)
         tokens = service.list_tokens(session, project_id=project.id)
-        return document(page([_show(t, project, names) for t in tokens], None))
+        return document(page(_show_all(session, tokens, project, names), None))
 
 
 @blueprint.post("/projects/<project_key>/tokens")
@@ -163,10 +168,11 @@ def create_project_token(project_key: str) -> ResponseReturnValue:
             environment_ids=environment_ids,
             role=None if body.role is None else service.parse_role(body.role),
             expires_at=_expiry(body.expires_at),
+            budget=body.budget,
             created_by=current_caller().actor,
             now=now(),
         )
-        shown = _show(token, project, _environment_names(session, project))
+        shown = _show(session, token, project, _environment_names(session, project))
     return document({**shown, "token": plain}, status=201)
 
 
@@ -179,7 +185,7 @@ def revoke_project_token(project_key: str, token_id: int) -> ResponseReturnValue
         project = get_project(session, project_key)
         token = service.get_token(session, token_id, project_id=project.id)
         service.revoke_token(session, token, revoked_by=current_caller().actor, now=now())
-        return document(_show(token, project, _environment_names(session, project)))
+        return document(_show(session, token, project, _environment_names(session, project)))
 
 
 @blueprint.post("/projects/<project_key>/tokens/<int(max=2147483647):token_id>/rotate")
@@ -194,7 +200,7 @@ def rotate_project_token(project_key: str, token_id: int) -> ResponseReturnValue
         project = get_project(session, project_key)
         token = service.get_token(session, token_id, project_id=project.id)
         plain, token = _rotate(session, token, body)
-        shown = _show(token, project, _environment_names(session, project))
+        shown = _show(session, token, project, _environment_names(session, project))
         return document({**shown, "token": plain})
 
 
@@ -208,26 +214,44 @@ def _environment_names(session: Session, project: Project) -> dict[int | None, s
     return {e.id: e.key for e in list_environments(session, project.key)}
 
 
+def _show_all(
+    session: Session,
+    tokens: Sequence[Token],
+    project: Project | None = None,
+    environments: dict[int | None, str] | None = None,
+) -> list[dict[str, Any]]:
+    budgets = service.token_budgets(session, tokens)
+    names = environments or {}
+    return [
+        {
+            "id": token.id,
+            "kind": token.kind,
+            "name": token.name,
+            "project": None if project is None else project.key,
+            "environment": names.get(token.environment_id),
+            "environments": _keys(token.environment_ids, names),
+            "role": token.role,
+            "budget": budgets.get(token.id or 0),
+            "created_by": token.created_by,
+            "created_at": token.created_at,
+            "expires_at": token.expires_at,
+            "revoked_at": token.revoked_at,
+            "rotated_at": token.rotated_at,
+            "old_secret_until": token.old_secret_until,
+            "last_used_at": token.last_used_at,
+            "live": service.is_live(token, now=now()),
+        }
+        for token in tokens
+    ]
+
+
 def _show(
-    token: Token, project: Project | None = None, environments: dict[int | None, str] | None = None
+    session: Session,
+    token: Token,
+    project: Project | None = None,
+    environments: dict[int | None, str] | None = None,
 ) -> dict[str, Any]:
-    return {
-        "id": token.id,
-        "kind": token.kind,
-        "name": token.name,
-        "project": None if project is None else project.key,
-        "environment": (environments or {}).get(token.environment_id),
-        "environments": _keys(token.environment_ids, environments or {}),
-        "role": token.role,
-        "created_by": token.created_by,
-        "created_at": token.created_at,
-        "expires_at": token.expires_at,
-        "revoked_at": token.revoked_at,
-        "rotated_at": token.rotated_at,
-        "old_secret_until": token.old_secret_until,
-        "last_used_at": token.last_used_at,
-        "live": service.is_live(token, now=now()),
-    }
+    return _show_all(session, [token], project, environments)[0]
 
 
 def _keys(numbers: list[int] | None, names: dict[int | None, str]) -> list[str] | None:

@@ -242,6 +242,9 @@ def sign_in(email: str, password: str) -> tuple[User, str]:
     A session that the browser already had is ended: nobody can be made to use one that somebody
     else knows.
     """
+    if not current_app.extensions["flagstone.settings"].password_login:
+        message = "nobody signs in with a password here"
+        raise NotAllowedError(message, hint="use single sign-on on the sign-in page")
     count_attempt(email)
     user = _authenticate(email, password)
     with transaction() as session:

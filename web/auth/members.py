@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sqlmodel import Session, col, select
 
 from flags.actor import Actor
 from flags.audit import append
+from flags.budgets import (
+    Budget,
+    budgets_by_place,
+    check_role,
+    clear_budget,
+    set_budget,
+)
 from flags.errors import InvalidInputError, NotFoundError, StateError
 from flags.models import Environment, Project
 from web.auth.models import Membership, User
@@ -30,12 +38,15 @@ class Member:
         What is said for single environments, by their ids.
     rights : Rights
         What comes of all that.
+    budgets : mapping
+        What limits them, by environment's id; ``None``: in the project.
     """
 
     user: User
     role: Role | None
     environments: Mapping[int, Role]
     rights: Rights
+    budgets: Mapping[int | None, dict[str, Any]] = field(default_factory=dict)
 
 
 def rights_of(session: Session, user: User) -> Rights:
@@ -54,6 +65,8 @@ def list_members(session: Session, project: Project) -> list[Member]:
     users = session.exec(select(User).order_by(User.email)).all()
     assert project.id is not None
     members = [_member(user, said.get(user.id or 0, [])) for user in users]
+    limits = budgets_by_place(session, [_principal(user) for user in users])
+    members = [_limited(each, project, limits) for each in members]
     return [
         each
         for each in members
@@ -65,7 +78,8 @@ def get_member(session: Session, project: Project, email: str) -> Member:
     """Return one person as a project knows them."""
     user = _person(session, email)
     said = list(_said(session, Membership.user_id == user.id))
-    return _member(user, [each for each in said if each.project_id == project.id])
+    member = _member(user, [each for each in said if each.project_id == project.id])
+    return _limited(member, project, budgets_by_place(session, [_principal(user)]))
 
 
 def set_role(
@@ -75,6 +89,7 @@ def set_role(
     email: str,
     role: Role,
     *,
+    budget: Budget | None = None,
     by: Actor,
     now: dt.datetime,
 ) -> Membership:
@@ -91,8 +106,9 @@ def set_role(
     if user.role == Role.ADMIN.value:
         message = f"{user.email} administers everything, in this project too"
         raise StateError(message, hint="give the person a lower role for everything first")
+    check_role(role, budget)
     row = _find(session, project, environment, user)
-    before = None if row is None else {"role": row.role}
+    before = None if row is None else _told(row, _budget(session, user, row))
     assert project.id is not None
     assert user.id is not None
     if row is None:
@@ -106,7 +122,14 @@ def set_role(
     row.role = role.value
     session.add(row)
     session.flush()
-    after = {"role": row.role}
+    set_budget(
+        session,
+        _principal(user),
+        budget,
+        project_id=project.id,
+        environment_id=row.environment_id,
+    )
+    after = _told(row, None if budget is None else budget.document())
     if before != after:
         _audit(session, project, environment, user, "set_role", before, after, by, now)
     return row
@@ -134,8 +157,40 @@ def remove_role(
     before = {keys.get(row.environment_id, "project"): row.role for row in rows}
     for row in rows:
         session.delete(row)
+        clear_budget(
+            session,
+            _principal(user),
+            project_id=project.id,
+            environment_id=row.environment_id,
+        )
     session.flush()
     _audit(session, project, environment, user, "remove_role", before, None, by, now)
+
+
+def _limited(
+    member: Member,
+    project: Project,
+    limits: Mapping[tuple[str, int | None, int | None], dict[str, Any]],
+) -> Member:
+    own = {
+        place: document
+        for (principal, project_id, place), document in limits.items()
+        if principal == _principal(member.user) and project_id == project.id
+    }
+    return replace(member, budgets=own)
+
+
+def _principal(user: User) -> str:
+    return f"user:{user.email}"
+
+
+def _budget(session: Session, user: User, row: Membership) -> dict[str, Any] | None:
+    found = budgets_by_place(session, [_principal(user)])
+    return found.get((_principal(user), row.project_id, row.environment_id))
+
+
+def _told(row: Membership, budget: dict[str, Any] | None) -> dict[str, Any]:
+    return {"role": row.role} | ({"budget": budget} if budget else {})
 
 
 def _environments(session: Session, project: Project) -> Sequence[Environment]:
@@ -199,8 +254,8 @@ def _audit(
     environment: Environment | None,
     user: User,
     action: str,
-    before: dict[str, str] | None,
-    after: dict[str, str] | None,
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
     by: Actor,
     now: dt.datetime,
 ) -> None:

@@ -39,6 +39,18 @@ class Membership(SQLModel, table=True):
     created_at: dt.datetime = Field(sa_type=UtcDateTime)
 
 
+class ExternalIdentity(SQLModel, table=True):
+    """Whom an issuer of single sign-on means by its own name for a person (``sub``)."""
+
+    __tablename__: ClassVar[Any] = "external_identities"
+    __table_args__ = (sa.UniqueConstraint("issuer", "subject"),)
+    id: int | None = Field(default=None, primary_key=True)
+    issuer: str = Field(max_length=512)
+    subject: str = Field(max_length=255)
+    user_id: int = Field(foreign_key="users.id", index=True)
+    created_at: dt.datetime = Field(sa_type=UtcDateTime)
+
+
 class LoginSession(SQLModel, table=True):
     """A signed-in browser; ``id_hash`` is the SHA-256 (hex) of the cookie's value."""
 

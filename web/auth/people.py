@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from sqlmodel import Session, col, delete, select
 
 from flags.actor import SYSTEM, Actor
+from flags.budgets import clear_all_budgets
 from flags.errors import AlreadyExistsError, InvalidInputError, NotFoundError, StateError
 from web.auth.models import LoginSession, Membership, User
 from web.auth.passwords import check_password, hash_password
@@ -113,6 +114,7 @@ def update_user(
     if role is Role.ADMIN:
         # Nothing limits who administers everything; what was said of single places is over.
         session.exec(delete(Membership).where(col(Membership.user_id) == user.id))
+        clear_all_budgets(session, f"user:{user.email}")
     if disabled is not None:
         user.disabled = disabled
     if password is not None:

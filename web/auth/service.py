@@ -20,10 +20,12 @@ from web.auth.tokens import (
     get_token,
     hash_token,
     is_live,
+    last_used_key,
     list_tokens,
     person_behind,
     revoke_token,
     rotate_token,
+    token_budgets,
 )
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "hash_token",
     "is_live",
     "is_set_up",
+    "last_used_key",
     "list_members",
     "list_tokens",
     "list_users",
@@ -59,5 +62,6 @@ __all__ = [
     "rotate_token",
     "set_role",
     "start_session",
+    "token_budgets",
     "update_user",
 ]

@@ -20,6 +20,7 @@ from sqlmodel import Session, col, select
 
 from flags.actor import Actor
 from flags.audit import append
+from flags.budgets import Budget, budgets_by_place, check_role, set_budget
 from flags.errors import InvalidInputError, NotFoundError, StateError
 from web.auth.models import Token
 from web.auth.roles import Role
@@ -43,6 +44,17 @@ class TokenKind(StrEnum):
     USER = "usr"
 
 
+def last_used_key(session: Session, environment_id: int) -> tuple[str, dt.datetime] | None:
+    """Return which key of an environment was used last, and when; None if none ever was."""
+    found = session.exec(
+        select(Token.name, Token.last_used_at)
+        .where(Token.environment_id == environment_id, col(Token.last_used_at).is_not(None))
+        .order_by(col(Token.last_used_at).desc())
+        .limit(1)
+    ).first()
+    return None if found is None or found[1] is None else (found[0], found[1])
+
+
 def create_token(
     session: Session,
     kind: TokenKind,
@@ -55,6 +67,7 @@ def create_token(
     environment_ids: Collection[int] | None = None,
     role: Role | None = None,
     expires_at: dt.datetime | None = None,
+    budget: Budget | None = None,
 ) -> tuple[str, Token]:
     """Create a key; the first of the pair is its text, which nobody can ever read again.
 
@@ -84,6 +97,9 @@ def create_token(
             raise InvalidInputError(message, field="environment")
         if role is not None:
             raise InvalidInputError(f"a {kind} key has no role", field="role")
+    if budget is not None and role is None:
+        raise InvalidInputError("only a usr key has a budget", field="budget")
+    check_role(role or "", budget)
     if expires_at is not None and expires_at <= now:
         raise InvalidInputError("the key would be over already", field="expires_at")
     plain = _secret(kind)
@@ -101,7 +117,9 @@ def create_token(
     )
     session.add(token)
     session.flush()
-    _tell_the_audit(session, token, "create_token", created_by, now)
+    if budget is not None:
+        set_budget(session, f"token:{token.id}", budget)
+    _tell_the_audit(session, token, "create_token", created_by, now, budget)
     _tell_the_edge(session)
     return plain, token
 
@@ -208,6 +226,14 @@ def person_behind(session: Session, token_id: int) -> str:
     return ""
 
 
+def token_budgets(session: Session, tokens: Sequence[Token]) -> dict[int, dict[str, Any]]:
+    """Return what limits keys, as it was said, by their numbers."""
+    found = budgets_by_place(session, [f"token:{token.id}" for token in tokens])
+    return {
+        int(principal.removeprefix("token:")): said for (principal, _, _), said in found.items()
+    }
+
+
 def key_of(session: Session, name: str) -> Token | None:
     """Return the key that the audit names so (``token:ci#7``)."""
     match = _KEY_NAME.fullmatch(name)
@@ -220,7 +246,12 @@ def hash_token(plain: str) -> str:
 
 
 def _tell_the_audit(
-    session: Session, token: Token, action: str, by: Actor | str, now: dt.datetime
+    session: Session,
+    token: Token,
+    action: str,
+    by: Actor | str,
+    now: dt.datetime,
+    budget: Budget | None = None,
 ) -> None:
     # The audit is a project's; a key of the whole service is told of in the log.
     what = {"kind": token.kind, "name": token.name, "role": token.role}
@@ -234,14 +265,19 @@ def _tell_the_audit(
         action=action,
         resource=f"token:{token.id}",
         before=what if action == "revoke_token" else None,
-        after=_after(token, action, what),
+        after=_after(token, action, what, budget),
         now=now,
     )
 
 
-def _after(token: Token, action: str, what: dict[str, Any]) -> dict[str, Any] | None:
+def _after(
+    token: Token, action: str, what: dict[str, Any], budget: Budget | None
+) -> dict[str, Any] | None:
     if action == "create_token":
-        limits = {"environment_ids": token.environment_ids}
+        limits = {
+            "environment_ids": token.environment_ids,
+            "budget": None if budget is None else budget.document(),
+        }
         return what | {name: said for name, said in limits.items() if said is not None}
     if action == "rotate_token":
         until = token.old_secret_until

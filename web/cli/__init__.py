@@ -34,16 +34,20 @@ from web.cli import (
     kill_hooks,
     layers,
     ledger,
+    lifecycle,
     local,
     members,
     metrics,
     notifications,
+    past,
     plan,
     policies,
+    profile,
     releases,
     requests,
     sources,
     tokens,
+    trees,
     unscheduled,
     webhooks,
 )
@@ -96,6 +100,7 @@ def main(
 ) -> None:
     """Feature flags and small production experiments that end by themselves."""
     _tolerate_any_text()
+    url, token, project = profile.settle(ctx, url, token, project)
     ctx.obj = Invocation(
         url=url, token=token, project=project, output=Output.choose(as_json=as_json, quiet=quiet)
     )
@@ -109,6 +114,10 @@ def _tolerate_any_text() -> None:
                 stream.reconfigure(errors="backslashreplace")
 
 
+main.add_command(profile.login)
+main.add_command(profile.whoami)
+main.add_command(profile.init)
+main.add_command(profile.completion)
 main.add_command(audit.audit)
 main.add_command(bench.bench)
 main.add_command(local.demo)
@@ -120,6 +129,11 @@ main.add_command(calibrate.calibrate)
 main.add_command(local.verify)
 main.add_command(flags.flags)
 flags.flags.add_command(environments.promote_flag)
+flags.flags.add_command(past.diff)
+flags.flags.add_command(past.revert)
+flags.flags.add_command(lifecycle.stale)
+flags.flags.add_command(lifecycle.archive)
+flags.flags.add_command(lifecycle.describe_flag, "describe")
 main.add_command(environments.environments)
 main.add_command(changes.changes)
 main.add_command(webhooks.webhooks)
@@ -128,6 +142,9 @@ main.add_command(notifications.notifications)
 main.add_command(evaluate.evaluate)
 main.add_command(compare.compare)
 main.add_command(imports.import_flags)
+main.add_command(trees.export_files)
+main.add_command(trees.apply_files)
+main.add_command(trees.lint_files)
 main.add_command(experiments.experiments)
 experiment_verbs.add_to(experiments.experiments)
 experiments.experiments.add_command(unscheduled.look)

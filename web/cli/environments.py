@@ -9,7 +9,13 @@ import click
 
 from web.cli.context import Invocation, pass_invocation
 from web.cli.flags import mode_of, send_change
-from web.cli.options import comment_option, environment_option, preview_option, waiting_options
+from web.cli.options import (
+    comment_option,
+    environment_option,
+    flag_key_argument,
+    preview_option,
+    waiting_options,
+)
 from web.cli.output import EXIT_USAGE, CommandError
 from web.cli.receipts import wait_option
 
@@ -197,7 +203,7 @@ def promote(
 
 
 @click.command(name="promote")
-@click.argument("flag_key")
+@flag_key_argument
 @click.option("--from", "source", required=True, help="the environment that has it as it should be")
 @_carrying
 @preview_option

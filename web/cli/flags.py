@@ -17,6 +17,7 @@ from web.cli.files import parse_option
 from web.cli.options import (
     comment_option,
     environment_option,
+    flag_key_argument,
     preview_option,
     waiting_options,
 )
@@ -68,7 +69,7 @@ def _row(flag: dict[str, Any], environment: str) -> dict[str, Any]:
 
 
 @flags.command()
-@click.argument("flag_key")
+@flag_key_argument
 @environment_option
 @pass_invocation
 def show(invocation: Invocation, flag_key: str, environment: str) -> None:
@@ -78,7 +79,7 @@ def show(invocation: Invocation, flag_key: str, environment: str) -> None:
 
 
 @flags.command()
-@click.argument("flag_key")
+@flag_key_argument
 @click.option(
     "--type",
     "flag_type",
@@ -168,7 +169,7 @@ def _value(text: str, flag_type: str) -> Any:
 
 def _switch(verb: str, instruction: str, text: str) -> None:
     @flags.command(name=verb, help=text)
-    @click.argument("flag_key")
+    @flag_key_argument
     @preview_option
     @environment_option
     @comment_option
@@ -200,7 +201,7 @@ _switch("unkill", "unkill", "Lift a kill; the flag is as it was before.")
 
 
 @flags.command(name="set")
-@click.argument("flag_key")
+@flag_key_argument
 @click.option("--default", "default_variant", help="served when no rule matches")
 @click.option("--off", "off_variant", help="served when off or killed")
 @click.option("--rollout", help="VARIANT=SHARE for everybody, such as new=25%")
@@ -365,7 +366,7 @@ def _instruction(text: str, flag_key: str) -> dict[str, Any]:
 
 
 @flags.command()
-@click.argument("flag_key")
+@flag_key_argument
 @click.option(
     "--limit",
     type=click.IntRange(min=1),

@@ -54,6 +54,7 @@ VENDORS = ("launchdarkly", "unleash", "growthbook", "flagd", "flagsmith", "eppo"
     help="features without a value: booleans that say whether they are enabled, or null [toggles]",
 )
 @click.option("--yes", is_flag=True, help="with --into: apply without asking")
+@click.option("--preview", is_flag=True, help="with --into: say whom it moves, change nothing")
 @comment_option
 @pass_invocation
 def import_flags(
@@ -69,6 +70,7 @@ def import_flags(
     comment: str,
     *,
     yes: bool,
+    preview: bool,
 ) -> None:
     """Import another product's flags; what cannot be carried exactly is named and left out.
 
@@ -93,7 +95,9 @@ def import_flags(
         _write(out, result.flag_set(environment))
     elif target is not None:
         comment = comment or f"import from {vendor}"
-        _load(invocation, *target, result.flag_set(target[1]), comment, yes=yes)
+        _load(
+            invocation, *target, result.flag_set(target[1]), comment, yes=yes, only_preview=preview
+        )
 
 
 def _options(vendor: str, **given: str | None) -> dict[str, str | bool]:
@@ -191,6 +195,7 @@ def _load(
     comment: str,
     *,
     yes: bool,
+    only_preview: bool,
 ) -> None:
     """Preview, ask, and apply what was previewed: a move in between is a conflict."""
     from web.cli.remote import segment
@@ -200,7 +205,7 @@ def _load(
     path = f"/api/v1/projects/{segment(project)}/environments/{segment(environment)}/import"
     preview = remote.post(path, flag_set, preview="true")
     preview["refused"] = [*unsent, *preview["refused"]]
-    if not preview["changed"] or not (yes or _can_ask(invocation)):
+    if only_preview or not preview["changed"] or not (yes or _can_ask(invocation)):
         invocation.output.document(preview, _words(preview))
         return
     if not yes:
@@ -241,6 +246,8 @@ def _words(answer: dict[str, Any]) -> str:
     for key, before in answer["segments_before"].items():
         lines.append(f"{'new' if before is None else 'changes'} segment {key}")
     lines.extend(f"refused {each['name']}: {each['reason']}" for each in answer["refused"])
+    if "verdict_sentence" in answer:
+        lines += [answer["verdict_sentence"], answer["blast_radius"]["sentence"]]
     if answer["unchanged"]:
         lines.append(f"Already so: {', '.join(answer['unchanged'])}.")
     if not answer["changed"]:

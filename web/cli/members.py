@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from web.cli.context import Invocation, pass_invocation
+from web.cli.options import budget_options, budget_words, read_budget
 
 _ROLES = ("none", "viewer", "editor", "approver", "admin")
 _only_here = click.option(
@@ -27,11 +28,12 @@ def list_members(invocation: Invocation) -> None:
     found = remote.get(remote.project_path("members"))["items"]
     environments = list(found[0]["may"]) if found else []
     invocation.output.table(
-        found if invocation.output.as_json else [{**each, **each["may"]} for each in found],
+        found if invocation.output.as_json else [_row(each) for each in found],
         [
             ("email", "person"),
             *((key, f"in {key}") for key in environments),
             ("role", "for the project"),
+            ("limits", "limits"),
             ("everywhere", "for everything"),
         ],
         empty="Nobody has a role here yet. Give one: flagstone members set ada@example.org editor",
@@ -42,10 +44,14 @@ def list_members(invocation: Invocation) -> None:
 @click.argument("email")
 @click.argument("role", type=click.Choice(_ROLES))
 @_only_here
+@budget_options
 @pass_invocation
-def set_role(invocation: Invocation, email: str, role: str, environment: str | None) -> None:
+def set_role(
+    invocation: Invocation, /, email: str, role: str, environment: str | None, **said: Any
+) -> None:
     """Say what a person may do: in the project, or in one environment of it."""
-    made = invocation.remote.put(_path(invocation, email, environment), {"role": role})
+    body = {"role": role, "budget": read_budget(said)}
+    made = invocation.remote.put(_path(invocation, email, environment), body)
     where = environment or "the project"
     may = ", ".join(f"{key} {value}" for key, value in made["may"].items())
     invocation.output.document(made, f"{email} is {role} in {where}. Now: {may}.")
@@ -61,6 +67,16 @@ def remove(invocation: Invocation, email: str, environment: str | None) -> None:
     said: dict[str, Any] = {"email": email, "environment": environment, "removed": True}
     where = environment or "the project"
     invocation.output.document(said, f"Nothing is said any more of {email} in {where}.")
+
+
+def _row(member: dict[str, Any]) -> dict[str, Any]:
+    said = {"": member["budget"], **member["budgets"]}
+    limits = [
+        f"{place}: {words}" if place else words
+        for place, budget in said.items()
+        if (words := budget_words(budget)) is not None
+    ]
+    return {**member, **member["may"], "limits": "; ".join(limits) or None}
 
 
 def _path(invocation: Invocation, email: str, environment: str | None) -> str:

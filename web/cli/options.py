@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from web.cli.completing import flag_keys
+from web.cli.output import EXIT_USAGE, CommandError
+
 environment_option = click.option(
     "-e",
     "--environment",
@@ -15,6 +18,7 @@ environment_option = click.option(
     show_default=True,
     help="[env FLAGSTONE_ENVIRONMENT]",
 )
+flag_key_argument = click.argument("flag_key", shell_complete=flag_keys)
 which_environment_option = click.option(
     "-e",
     "--environment",
@@ -31,6 +35,57 @@ def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     why = "apply it though it was not on elsewhere first, and say why (administrators)"
     overriding = click.option("--override", default="", metavar="REASON", help=why)
     return ask(click.option("--at", metavar="TIME", help=when)(overriding(command)))
+
+
+def budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let somebody be limited: how much may move, in which direction, only after a preview."""
+    for option in (
+        click.option(
+            "--per-change", metavar="SHARE", help="largest share that one change moves: 10%"
+        ),
+        click.option("--per-day", metavar="SHARE", help="largest share moved in 24 hours: 25%"),
+        click.option("--widen-only", is_flag=True, help="only what takes nobody's variant away"),
+        click.option("--kill-only", is_flag=True, help="only to kill flags and turn them off"),
+        click.option("--require-preview", is_flag=True, help="only what was previewed just before"),
+    ):
+        command = option(command)
+    return command
+
+
+def read_budget(said: dict[str, Any]) -> dict[str, Any] | None:
+    """Take the budget out of what a command was given; ``None`` if nothing limits."""
+    budget: dict[str, Any] = {}
+    for name in ("per_change", "per_day"):
+        text = said.pop(name)
+        if text is not None:
+            budget[f"share_{name}"] = _share(text)
+    for name in ("widen_only", "kill_only", "require_preview"):
+        if said.pop(name):
+            budget[name] = True
+    return budget or None
+
+
+def budget_words(budget: dict[str, Any] | None) -> str | None:
+    """Say a budget in a few words."""
+    if not budget:
+        return None
+    shares = {"share_per_change": "a change", "share_per_day": "a day"}
+    words = [
+        f"≤ {budget[name] * 100:g} % {said}" for name, said in shares.items() if name in budget
+    ]
+    flags = ("widen_only", "kill_only", "require_preview")
+    return ", ".join(words + [name.replace("_", " ") for name in flags if budget.get(name)])
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        message = f"{text!r} is no share"
+        raise CommandError(message, hint="write 10% or 0.1", exit_code=EXIT_USAGE)
+    return number
 
 
 preview_option = click.option(

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from web.cli.context import Invocation, pass_invocation
+from web.cli.options import budget_options, budget_words, read_budget
 from web.cli.output import EXIT_USAGE, CommandError, moment
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -36,6 +37,7 @@ def list_tokens(invocation: Invocation, *, every: bool) -> None:
             ("kind", "kind"),
             ("where", "where"),
             ("role", "role"),
+            ("limits", "limits"),
             ("last_used_at", "last used"),
             ("expires_at", "over at"),
             ("state", "state"),
@@ -66,17 +68,23 @@ def list_tokens(invocation: Invocation, *, every: bool) -> None:
     help="what a usr key may do; editor without it",
 )
 @click.option("--expires", metavar="TIME", help="when it ends, such as 2027-01-01T00:00:00Z or 90d")
+@budget_options
 @pass_invocation
 def create(
     invocation: Invocation,
+    /,
     name: str,
     kind: str,
     environments: tuple[str, ...],
     role: str | None,
     expires: str | None,
+    **said: Any,
 ) -> None:
     """Make a key; its text is printed once, and nobody can read it again."""
     body: dict[str, Any] = {"kind": kind, "name": name}
+    budget = read_budget(said)
+    if budget is not None:
+        body["budget"] = budget
     if kind == "usr":
         body["role"] = role or "editor"
         if environments:
@@ -129,6 +137,7 @@ def _row(token: dict[str, Any]) -> dict[str, Any]:
     return {
         **token,
         "where": where or "all",
+        "limits": budget_words(token["budget"]),
         "state": state,
         "last_used_at": moment(token["last_used_at"]),
         "expires_at": moment(token["expires_at"]),

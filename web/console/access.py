@@ -20,6 +20,8 @@ from web.auth.guard import (
 )
 from web.auth.roles import Role
 from web.console.base import back_to, blueprint, show, status_of
+from web.console.paths import own_path
+from web.console.single_sign_on import ways
 from web.security import check_same_site, count_attempt
 from web.transactions import now, reading, transaction
 
@@ -52,8 +54,9 @@ def complete_setup() -> ResponseReturnValue:
             project_name=form["project"].strip() or "Default",
         )
         with transaction() as session:
-            service.complete_setup(session, form["code"], first, now=now())
-        _user, session_id = sign_in(form["email"], form["password"])
+            user = service.complete_setup(session, form["code"], first, now=now())
+            end_present_session()
+            session_id = service.start_session(session, user, now=now())
     except FlagstoneError as error:
         form.pop("password")
         return show("setup.html", status=status_of(error), form=form, problem=error)
@@ -76,7 +79,8 @@ def login() -> ResponseReturnValue:
             return back_to(url_for("console.setup"))
     if find_caller() is not None:
         return back_to("/")
-    return show("login.html", email="", problem=None, next=_own_path(request.args.get("next")))
+    following = own_path(request.args.get("next"))
+    return show("login.html", email="", problem=None, next=following, **ways())
 
 
 @blueprint.post("/login")
@@ -85,12 +89,17 @@ def do_login() -> ResponseReturnValue:
     """Check the password and open a session."""
     check_same_site()
     email = request.form.get("email", "")
-    following = _own_path(request.form.get("next"))
+    following = own_path(request.form.get("next"))
     try:
         _user, session_id = sign_in(email, request.form.get("password", ""))
     except FlagstoneError as error:
         return show(
-            "login.html", status=status_of(error), email=email, problem=error, next=following
+            "login.html",
+            status=status_of(error),
+            email=email,
+            problem=error,
+            next=following,
+            **ways(),
         )
     return _enter(session_id, following)
 
@@ -109,10 +118,3 @@ def _enter(session_id: str, location: str) -> Response:
     response = make_response(back_to(location))
     set_cookie(response, session_id)
     return response
-
-
-def _own_path(text: str | None) -> str:
-    """Give a path of this site, never an address elsewhere."""
-    if not text or not text.startswith("/") or text.startswith(("//", "/\\")) or "\\" in text:
-        return "/"
-    return text if text.isprintable() else "/"

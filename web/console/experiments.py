@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -20,8 +19,13 @@ from experiments.moves.enact import plan_of
 from experiments.moves.places import same_person
 from experiments.moves.release_state import release_facts
 from experiments.people import interventions, overrides, services, unscheduled
-from experiments.people.finding import GROUPS, Wanted, count_groups, find_experiments
-from experiments.people.library import replica
+from experiments.people.finding import (
+    EXPERIMENT_FIELDS,
+    GROUPS,
+    Wanted,
+    count_groups,
+    find_experiments,
+)
 from experiments.people.results import read_results, results_document, results_for
 from experiments.planning import feasibility
 from experiments.planning.forecast_words import (
@@ -30,12 +34,12 @@ from experiments.planning.forecast_words import (
     traffic_words,
     ways_out_words,
 )
-from experiments.policies import services as policies
 from experiments.telling.explored import explored
 from experiments.telling.reviews import review_of
 from experiments.telling.series import series_of
 from experiments.telling.unscheduled import reading_of
 from flags.errors import FlagstoneError, InvalidInputError
+from flags.filters import MAX_FILTER_LENGTH, parse_filter
 from web.auth.guard import current_caller, needs, require_in, who_and_when
 from web.auth.roles import Role
 from web.console.base import (
@@ -59,64 +63,42 @@ ITEM = f"{PLACE}/experiments/<experiment_key>"
 PAGE = 50
 
 
-TEMPLATE = """key = "checkout-one-page"
-flag = "checkout"                  # a flag that is on
-control = "control"                # what everybody has today
-treatments = ["treatment"]
-hypothesis = "A checkout on one page makes more visitors buy."
-customer = "you@example.org"       # accountable: signs in with this address to confirm
-owner = "checkout team"            # runs it
-prove_by = "28d"
-policy = "proof-28d"               # when to look, and with which error rates
-
-[weights]
-control = 50
-treatment = 50
-
-[[metrics]]
-key = "purchases"
-role = "success"
-kind = "conversion"
-event = "purchase"
-window = "7d"
-mde = 0.05                         # smallest effect worth having, relative
-
-[[metrics]]
-key = "support contacts"
-role = "guardrail"
-kind = "conversion"
-event = "support_contact"
-direction = "down"
-window = "7d"
-margin = 0.05                      # tolerated loss, relative
-"""
-
-
 @blueprint.get(f"{PLACE}/experiments")
 @needs(Role.VIEWER)
 def list_experiments(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List the environment's experiments, newest first, by what they ask of people."""
     group = request.args.get("group")
-    words = request.args.get("filter", "").strip()[:200]
+    words = request.args.get("filter", "").strip()[:MAX_FILTER_LENGTH]
     after = request.args.get("after", type=int)
     group = group if group in GROUPS else None
+    problem = None
+    counts = dict.fromkeys(GROUPS, 0)
+    found: list[Experiment] = []
     with reading() as session:
         place(session, project_key, environment_key)
-        wanted = Wanted(environment_key, words=words, now=now())
-        counts = count_groups(session, project_key, wanted)
-        found = find_experiments(
-            session,
-            project_key,
-            replace(wanted, group=group),
-            before_id=after if after is None or after <= LARGEST_NUMBER else None,
-            limit=PAGE + 1,
-        )
+        try:
+            asked = parse_filter(words, EXPERIMENT_FIELDS, now=now())
+            me = current_caller().actor.name
+            wanted = Wanted(environment_key, asked=asked, me=me, now=now())
+            counts = count_groups(session, project_key, wanted)
+            found = find_experiments(
+                session,
+                project_key,
+                replace(wanted, group=group),
+                before_id=after if after is None or after <= LARGEST_NUMBER else None,
+                limit=PAGE + 1,
+            )
+        except FlagstoneError as error:
+            problem = error
     experiments = found[:PAGE]
     return show(
         "experiments/_rows.html" if wants_fragment() else "experiments/list.html",
         experiments=experiments,
         counts=counts,
         group=group,
+        status=200 if wants_fragment() else status_of(problem),
+        problem=problem,
+        fields=EXPERIMENT_FIELDS,
         words=words,
         after=after,
         more=experiments[-1].id if len(found) > PAGE else None,
@@ -125,34 +107,6 @@ def list_experiments(project_key: str, environment_key: str) -> ResponseReturnVa
         live=any(each.state in WATCHED for each in experiments),
         reviews={each.key: review_of(each.state, each.override, now()) for each in experiments},
     )
-
-
-@blueprint.get(f"{PLACE}/new-experiment")
-@needs(Role.EDITOR)
-def new_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """Ask for a plan, which may begin as another experiment's (``like``)."""
-    like = request.args.get("like", "")
-    with reading() as session:
-        place(session, project_key, environment_key)
-        again = None
-        if like:
-            tried = services.get_experiment(session, project_key, environment_key, like)
-            again = replica(session, tried)
-        stored = policies.list_policies(session, project_key)
-        usable = policies.published_versions(session, stored)
-    # Whoever writes the plan is the likeliest customer, and only an address can sign in to confirm.
-    text = TEMPLATE.replace('"you@example.org"', json.dumps(current_caller().actor.name))
-    if environment_key != "production":
-        text = text.replace("\n[weights]", f'environment = "{environment_key}"\n\n[weights]')
-    names = [row.name for row in stored if row.id in usable]
-    return show("experiments/new.html", text=again or text, policies=names, problem=None, like=like)
-
-
-@blueprint.post(f"{PLACE}/new-experiment")
-@needs(Role.EDITOR, of="somewhere")
-def create_experiment(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """Draft an experiment from the plan's text."""
-    return draft(project_key, environment_key, _create, "experiments/new.html")
 
 
 def draft(
@@ -174,14 +128,6 @@ def draft(
             place(session, project_key, environment_key)
         return show(template, status=status_of(error), text=text, problem=error)
     return back_to(address)
-
-
-def _create(session: Session, project_key: str, text: str) -> Experiment:
-    try:
-        return services.create_experiment(session, project_key, text, **who_and_when())
-    except RecursionError:
-        message = "the plan is nested too deeply"
-        raise InvalidInputError(message, field="plan") from None
 
 
 @blueprint.get(ITEM)

@@ -13,8 +13,9 @@ from sqlmodel import Session
 from experiments.people.finding import Wanted, find_experiments
 from flags import change_requests, changes, request_rows, services
 from flags.approvals import is_protective
+from flags.budgets import Spending
 from flags.diff import differences
-from flags.errors import FlagstoneError
+from flags.errors import FlagstoneError, OverBudgetError
 from flags.models import AuditEntry, Environment
 from flags.predictions import PARTS, predictions_of
 from flags.ranges import read_split
@@ -33,9 +34,12 @@ from web.console.base import (
     version_of,
     wants_fragment,
 )
+from web.console.connect import snippet
 from web.console.effects import shown_effect
 from web.console.flag_parts import editable, parts_of
 from web.console.forms import OPERATORS, field_of, instructions_of
+from web.lifecycles import lifecycles
+from web.previews import preview_token, previewed_revision
 from web.transactions import now, reading, transaction
 
 _HISTORY = 30
@@ -76,6 +80,7 @@ def change_flag(
                 place(session, *here)
                 preview = changes.preview_change(session, *here, change, now=now())
                 unexplained = guarded or services.get_environment(session, *here).production
+            form["preview_token"] = preview_token(*here, change, preview.revision_number)
             # Production asks why. A kill does not wait for words.
             if form.get("preview") or (unexplained and preview.changed):
                 return _page(*here, flag_key, preview=preview, form=form)
@@ -85,9 +90,16 @@ def change_flag(
                 *here,
                 change,
                 expected_flag_versions=_seen(form, flag_key),
+                spending=Spending(
+                    {str(current_caller().actor)}, previewed=previewed_revision(*here, change)
+                ),
                 may_override=may_override(session, *here, change),
                 **who_and_when(),
             )
+    except OverBudgetError as error:
+        if error.field != "preview_token":
+            return _page(*here, flag_key, problem=error, form=form)
+        return _preview_first(*here, flag_key, change, form)
     except FlagstoneError as error:
         return _page(*here, flag_key, problem=error, form=form)
     done = result.revision_number if result.changed else 0
@@ -100,6 +112,22 @@ def change_flag(
             done=done,
         )
     )
+
+
+def _preview_first(
+    project_key: str,
+    environment_key: str,
+    flag_key: str,
+    change: changes.Change,
+    form: dict[str, str],
+) -> ResponseReturnValue:
+    """Show the preview that a budget asks for; its form carries the proof that it was shown."""
+    here = (project_key, environment_key)
+    with reading() as session:
+        place(session, *here)
+        preview = changes.preview_change(session, *here, change, now=now())
+    form["preview_token"] = preview_token(*here, change, preview.revision_number)
+    return _page(*here, flag_key, preview=preview, form=form)
 
 
 def _change(
@@ -125,6 +153,7 @@ def _change(
             # A browser's field for a time knows no zone; its label says UTC.
             **({"at": f"{at}Z"} if at else {}),
             "flag": flag_key,
+            "preview_token": form.get("preview_token") or None,
             "instructions": instructions,
         }
     )
@@ -151,6 +180,7 @@ def _wait(
             change,
             by=writing(session),
             now=now(),
+            previewed=previewed_revision(project_key, environment_key, change),
             expected_flag_versions=_seen(form, flag_key),
         )
     return back_to(
@@ -179,10 +209,12 @@ def _page(
     form: dict[str, str] | None = None,
 ) -> ResponseReturnValue:
     with reading() as session:
-        environment_id = place(session, project_key, environment_key).id
+        environment = place(session, project_key, environment_key)
+        environment_id = environment.id
         environments = services.list_environments(session, project_key)
         flag = services.get_flag(session, project_key, flag_key)
         here = flag.environments[environment_key]
+        unheard = snippet(session, environment, flag)
         history = _history(session, project_key, environment_key, flag_key, _HISTORY)
         killed = _kill_of(history)
         if here.document["killed"] and killed is None:
@@ -221,11 +253,15 @@ def _page(
     version = "-".join([version, *(f"{each.id}.{each.version}" for each in waiting)])
     if unchanged(version):
         return "", 204
+    with reading() as session:
+        lifecycle = lifecycles(session, project_key, [flag], now=now())[flag_key]
     return show(
         "flags/_body.html" if wants_fragment() else "flags/page.html",
         status=status_of(problem),
         flag=flag,
+        lifecycle=lifecycle,
         here=here,
+        **unheard,
         **parts_of(
             flag,
             environments,

@@ -21,6 +21,7 @@ from web.auth.guard import needs as needs_role
 from web.auth.roles import Role
 from web.console.base import blueprint, place, show, status_of, wants_fragment
 from web.console.sparkline import sparkline
+from web.console.starts import STARTS
 from web.flag_search import caller_as_person, search_flags
 from web.transactions import now, reading
 
@@ -80,6 +81,7 @@ def list_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
         rows=rows,
         any_flag=any_flag,
         views=VIEWS,
+        starts=STARTS,
         waiting=len(waiting),
         fields=FLAG_FIELDS,
         search=text,

@@ -72,12 +72,15 @@ def flag_draft(form: Form) -> dict[str, Any]:
     if kind != "boolean":
         variants = _variants(form, kind)
     first = next(iter(variants))
+    day = form.get("expires", "").strip()
     return {
         "key": form.get("key", "").strip(),
         "type": kind,
         "description": form.get("description", "").strip(),
         "owner": form.get("owner", "").strip(),
         "client": form.get("client") == "yes",
+        "expires": f"{day}T00:00:00Z" if day else None,
+        "kind": "permanent" if form.get("permanent") == "yes" else "temporary",
         "variants": variants,
         "default": first,
         "off": first,
@@ -220,6 +223,15 @@ def _entry(form: Form, _document: Document) -> dict[str, Any]:
         raise InvalidInputError(message, field="entry") from None
 
 
+def _about(form: Form, _document: Document) -> dict[str, Any]:
+    day = form.get("expires", "").strip()
+    return {
+        "owner": form.get("owner", "").strip(),
+        "expires": f"{day}T00:00:00Z" if day else None,
+        "kind": "permanent" if form.get("permanent") == "yes" else "temporary",
+    }
+
+
 def _promote(form: Form, _document: Document) -> dict[str, Any]:
     carried = {name: form.get(name) == "yes" for name in ("targets", "segments")}
     return {"source": form.get("source", ""), **carried}
@@ -240,4 +252,6 @@ _INSTRUCTIONS: dict[str, Callable[[Form, Document], dict[str, Any]]] = {
     "revert_to": _revision,
     "undo": _entry,
     "promote": _promote,
+    "archive": _nothing,
+    "update_flag": _about,
 }

@@ -14,6 +14,7 @@ from web.auth import service
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
 from web.console.base import LARGEST_NUMBER, back_to, blueprint, place, show, status_of
+from web.console.budgets import budget_words, read_budget
 from web.transactions import now, reading, transaction
 
 _KINDS = {kind.value: kind for kind in service.TokenKind}
@@ -63,6 +64,7 @@ def _create(project_key: str, environment_key: str, form: dict[str, str]) -> str
             environment_ids=_only(session, project_key, only),
             role=role,
             expires_at=over,
+            budget=read_budget(form) if for_scripts else None,
         )
     return plain
 
@@ -126,12 +128,14 @@ def _page(
     with reading() as session:
         environment = place(session, project_key, environment_key)
         tokens = service.list_tokens(session, project_id=environment.project_id)
+        budgets = service.token_budgets(session, tokens)
         names = {e.id: e.key for e in services.list_environments(session, project_key)}
     return show(
         "keys.html",
         status=status_of(problem),
         tokens=tokens,
         names=names,
+        limits={number: budget_words(said) for number, said in budgets.items()},
         created=created,
         base=request.host_url.rstrip("/"),
         form=form or {},

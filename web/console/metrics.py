@@ -11,7 +11,7 @@ from experiments.catalogue.usage import counts_of_use, uses_of
 from experiments.catalogue.views import metric_document, sensitivity_document, version_document
 from flags import services
 from flags.errors import FlagstoneError
-from web.auth.guard import needs, who_and_when
+from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import back_to, blueprint, place, show, status_of
 from web.event_store import seen_events
@@ -42,6 +42,32 @@ def classify_event(project_key: str, environment_key: str) -> ResponseReturnValu
         return _page(project_key, environment_key, form=form, problem=error)
     page = url_for("console.list_metrics", project_key=project_key, environment_key=environment_key)
     return back_to(f"{page}#events")
+
+
+@blueprint.post(f"{_METRICS}/guardrail")
+@needs(Role.EDITOR, of="project")
+def add_guardrail(project_key: str, environment_key: str) -> ResponseReturnValue:
+    """Add the simplest guardrail: fewer people with an event within a day is better."""
+    form = request.form.to_dict()
+    event = form.get("event", "").strip()
+    document = {
+        "kind": "conversion",
+        "event": event,
+        "window": "1d",
+        "direction": "down",
+        "owner": current_caller().actor.name,
+    }
+    # The key is said in addresses, the event by whoever sends it.
+    letters = (letter if letter.isascii() and letter.isalnum() else "-" for letter in event.lower())
+    key = "-".join(part for part in "".join(letters).split("-") if part)[:64] or "guardrail"
+    try:
+        with transaction() as session:
+            catalogue.put_metric(session, project_key, key, document, **who_and_when())
+    except FlagstoneError as error:
+        return _page(project_key, environment_key, form=form, problem=error)
+    return back_to(
+        url_for("console.list_metrics", project_key=project_key, environment_key=environment_key)
+    )
 
 
 @blueprint.get(f"{_METRICS}/<metric_key>")

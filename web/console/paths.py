@@ -1,4 +1,4 @@
-"""How a flag's key travels in an address."""
+"""Addresses: how a flag's key travels in one, and which ones a form may lead to."""
 
 from __future__ import annotations
 
@@ -31,3 +31,10 @@ class FlagKeyConverter(BaseConverter):
         return "/".join(
             part[1:] if mark else part for part, mark in zip(parts, escaped, strict=True)
         )
+
+
+def own_path(text: str | None) -> str:
+    """Give a path of this site, never an address elsewhere."""
+    if not text or not text.startswith("/") or text.startswith(("//", "/\\")) or "\\" in text:
+        return "/"
+    return text if text.isprintable() else "/"

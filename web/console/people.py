@@ -14,6 +14,7 @@ from web.auth import service
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import back_to, blueprint, place, show, status_of
+from web.console.budgets import budget_words, read_budget
 from web.transactions import reading, transaction
 
 _PEOPLE = "/projects/<project_key>/environments/<environment_key>/people"
@@ -52,7 +53,8 @@ def set_role(project_key: str, environment_key: str) -> ResponseReturnValue:
             by: dict[str, Any] = {"by": said["actor"], "now": said["now"]}
             if form.get("role") != _UNSAID:
                 role = service.parse_role(form.get("role", ""))
-                service.set_role(session, project, environment, email, role, **by)
+                budget = read_budget(form)
+                service.set_role(session, project, environment, email, role, budget=budget, **by)
             else:
                 service.remove_role(session, project, environment, email, **by)
     except FlagstoneError as error:
@@ -90,11 +92,13 @@ def _row(member: service.Member, environments: list[Environment]) -> dict[str, A
         "user": member.user,
         "everywhere": Role(member.user.role),
         "role": member.role,
+        "limits": budget_words(member.budgets.get(None)),
         "cells": [
             {
                 "environment": each,
                 "role": member.rights.in_environment(each.project_id, each.id or 0),
                 "own": each.id in member.environments,
+                "limits": budget_words(member.budgets.get(each.id)),
             }
             for each in environments
         ],

@@ -12,6 +12,7 @@ from web.reference.plans import plans_page
 from web.reference.problems import problems_page
 from web.reference.rest import rest_page
 from web.reference.settings import settings_page
+from web.reference.webhooks import webhooks_page
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -21,6 +22,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "plans.md": plans_page,
     "rest.md": rest_page,
     "settings.md": settings_page,
+    "webhooks.md": webhooks_page,
 }
 
 

@@ -367,6 +367,17 @@ def promotions(editor: Any) -> None:
     rest = editor.ok("GET", f"{diff}&cursor={first['next_cursor']}")
     assert ([each["key"] for each in rest["items"]], rest["next_cursor"]) == (["list/c"], None)
     assert editor.ok("GET", f"{diff}&flag=list/c")["differ"] == 1
+    tree = editor.ok("GET", f"{P}/files")
+    assert tree["base"]["dev"]
+    same = {name: tree[name] for name in ("flags", "segments", "base")}
+    assert editor.ok("POST", f"{P}/files/import", same)["changed"] is False
+    tree["flags"]["list/c"]["environments"]["dev"]["enabled"] = False
+    told = editor.ok("POST", f"{P}/files/import", same)
+    assert told["environments"]["dev"]["flags"] == ["list/c"]
+    assert editor.ok("GET", f"{P}/files")["base"] == tree["base"]
+    told = editor.ok("GET", f"{P}/flags/list/b/lifecycle")
+    assert (told["verdict"], told["flag"]) == ("moving", "list/b")
+    assert editor.ok("GET", f"{P}/lifecycle?verdict=moving&limit=1")["items"]
     here, to = f"{P}/flags/list/b/environments/dev/promote", {"to": "staging"}
     preview = editor.ok("POST", here, {**to, "mode": "preview"})
     assert preview["sentence"] == shown["sentence_after"]

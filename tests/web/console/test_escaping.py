@@ -145,8 +145,10 @@ def test_what_comes_back_with_an_error_is_harmless_too(shop: Any) -> None:
             {"share": "10", "comment": EVIL, "attr": EVIL, "values": EVIL, "preview": "yes"},
         ),
         admin.press(f"{HERE}/flags/checkout", "Pause", {"do": EVIL}),
-        admin.press(f"{HERE}/new-experiment", "Save the draft", {"plan": EVIL}),
-        admin.press(f"{HERE}/new-experiment", "Save the draft", {"plan": f'key = "{EVIL[:8]}"'}),
+        admin.press(f"{HERE}/new-experiment", "Save the draft of this text", {"plan": EVIL}),
+        admin.press(
+            f"{HERE}/new-experiment", "Save the draft of this text", {"plan": f'key = "{EVIL[:8]}"'}
+        ),
         admin.press(f"{HERE}/keys", "Make key", {"name": EVIL, "kind": EVIL, "role": EVIL}),
         shop.visitor().press(
             "/login?next=" + "/%22%3E%3Cscript%3E", "Sign in", {"email": EVIL, "password": EVIL}

@@ -17,8 +17,8 @@ from experiments.telling.series import Mark, series_of
 from tests.experiments.conftest import plan_document
 from tests.web.console.conftest import look
 from web.console.charts import axis_of_worth
-from web.console.experiments import TEMPLATE
 from web.console.intervals import chart_of, small_chart_of
+from web.console.new_experiment import TEMPLATE
 
 HERE = "/projects/shop/environments/production"
 PAGE = f"{HERE}/experiments/one-page"
@@ -51,7 +51,9 @@ def test_an_experiment_goes_from_its_draft_to_its_end(console: Any) -> None:
     editor = console.person("editor")
     page = editor.follow(
         editor.press(
-            f"{HERE}/new-experiment", "Save the draft", {"plan": PLAN.replace("\n", "\r\n")}
+            f"{HERE}/new-experiment",
+            "Save the draft of this text",
+            {"plan": PLAN.replace("\n", "\r\n")},
         )
     )
     assert "Seal the plan." in page.words
@@ -92,11 +94,11 @@ def test_the_plan_that_the_page_proposes_is_a_good_one(console: Any) -> None:
     editor = console.person("editor")
     for environment in ("production", "staging"):
         form = f"/projects/shop/environments/{environment}/new-experiment"
-        given = editor.page(form).form("Save the draft").fields["plan"]
+        given = editor.page(form).form("Save the draft of this text").fields["plan"]
         assert TEMPLATE.splitlines()[0] in given
         # Only a customer who can sign in can confirm what was proven.
         assert 'customer = "editor@' in given
-        response = editor.press(form, "Save the draft", {"plan": given})
+        response = editor.press(form, "Save the draft of this text", {"plan": given})
         assert f"/environments/{environment}/experiments/" in response.location
 
 
@@ -121,18 +123,20 @@ def test_a_plan_with_a_fault_comes_back_with_the_fault(
     editor = small_console.person("editor")
     before = small_console.written()
     text = PLAN.replace(old, new)
-    response = editor.press(f"{HERE}/new-experiment", "Save the draft", {"plan": text})
+    response = editor.press(f"{HERE}/new-experiment", "Save the draft of this text", {"plan": text})
     assert response.status_code == status
     page = editor.page(f"{HERE}/flags").__class__(response.get_data(as_text=True))
     assert words in " ".join(page.words.split())
-    assert page.form("Save the draft").fields["plan"].strip("\n\x00\ufffd") == text.strip("\n\x00")
+    assert page.form("Save the draft of this text").fields["plan"].strip(
+        "\n\x00\ufffd"
+    ) == text.strip("\n\x00")
     assert small_console.written() == before
 
 
 def test_a_key_is_not_used_twice(small_console: Any, plan: Any) -> None:
     small_console.experiment(plan())
     editor = small_console.person("editor")
-    response = editor.press(f"{HERE}/new-experiment", "Save the draft", {"plan": PLAN})
+    response = editor.press(f"{HERE}/new-experiment", "Save the draft of this text", {"plan": PLAN})
     assert response.status_code == 409
     assert "records are kept for ever" in response.get_data(as_text=True)
 

@@ -108,6 +108,34 @@ def test_the_list_and_the_api_find_the_same(small_console: Console) -> None:
     assert (refused.status_code, refused.get_json()["field"]) == (400, "filter")
 
 
+def test_experiments_and_the_audit_speak_the_same_language(
+    small_console: Console, plan: Any
+) -> None:
+    small_console.change("checkout", {"do": "turn_on"}, comment="launch day")
+    small_console.experiment(plan(), "seal")
+    small_console.experiment(plan(key="later", owner="growth team"))
+    editor = small_console.person("editor")
+    for text, found in (
+        ("state:sealed", ["one-page"]),
+        ("owner:growth*", ["later"]),
+        ("customer:me -key:later", ["one-page"]),
+        ("is:release", []),
+        ("created:<1d buy", ["later", "one-page"]),
+        ("started:<1d", []),
+        ("-started:<1d", ["later", "one-page"]),
+    ):
+        answer = editor.client.get(f"/api/v1/projects/shop/experiments?filter={text}").get_json()
+        assert [each["key"] for each in answer["items"]] == found, text
+        words = editor.page(f"{HERE}/experiments?filter={text}").words
+        assert [key for key in ("later", "one-page") if key in words] == found, text
+    assert "launch day" in editor.page(f"{HERE}/audit?filter=action:turn_on").words
+    assert "launch day" not in editor.page(f"{HERE}/audit?filter=action:kill").words
+    for path in ("experiments", "audit"):
+        assert "at character 1" in editor.page(f"{HERE}/{path}?filter=colour:red", 400).words
+        refused = editor.client.get(f"/api/v1/projects/shop/{path}?filter=colour:red")
+        assert (refused.status_code, refused.get_json()["field"]) == (400, "filter")
+
+
 @pytest.fixture
 def held(small_console: Console) -> Held:
     lease = acquire(small_console.database, "test", now=small_console.clock())

@@ -58,8 +58,8 @@ def test_a_search_finds_words_and_gives_a_fragment_to_htmx(small_console: Any) -
 
 def test_the_first_visit_says_how_to_begin(bare_console: Any) -> None:
     bare_console.project()
-    assert "Make the first flag" in bare_console.person("editor").page(f"{HERE}/flags").words
-    assert "Make the first flag" not in bare_console.person("viewer").page(f"{HERE}/flags").words
+    assert "Make it" in bare_console.person("editor").page(f"{HERE}/flags").words
+    assert "Make it" not in bare_console.person("viewer").page(f"{HERE}/flags").words
 
 
 # A new flag
@@ -264,7 +264,7 @@ def test_a_change_that_cannot_be_is_told_and_keeps_what_was_typed(
     [
         ({"do": "explode"}, 400, "no such change"),
         ({}, 400, "no such change"),
-        ({"do": "archive"}, 400, "no such change"),
+        ({"do": "put_state"}, 400, "no such change"),
         ({"do": "remove_rule", "rule": "nope"}, 400, "nope"),
         ({"do": "remove_rule"}, 400, ""),
         ({"do": "set_coverage", "rule": "nope", "share": "5"}, 400, "nope"),

@@ -73,7 +73,7 @@ def console_row(session: Any) -> Any:
 
 def test_a_replica_is_the_same_plan_under_a_free_key(shelf: Any, plan: Any) -> None:
     editor = shelf.person("editor")
-    form = editor.page(f"{HERE}/new-experiment?like=one-page").form("Save the draft")
+    form = editor.page(f"{HERE}/new-experiment?like=one-page").form("Save the draft of this text")
     text = form.fields["plan"]
     assert text.startswith('key = "one-page-2"\n')
     with shelf.database.read() as session:
@@ -82,7 +82,7 @@ def test_a_replica_is_the_same_plan_under_a_free_key(shelf: Any, plan: Any) -> N
     assert parse_plan(text) == same
     assert editor.send(f"{HERE}/new-experiment", form).status_code == 303
     assert shelf.state_of("one-page-2") == "DRAFT"
-    again = editor.page(f"{HERE}/new-experiment?like=one-page").form("Save the draft")
+    again = editor.page(f"{HERE}/new-experiment?like=one-page").form("Save the draft of this text")
     assert again.fields["plan"].startswith('key = "one-page-3"\n')
 
 

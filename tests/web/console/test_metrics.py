@@ -37,7 +37,7 @@ def sense(console: Any, found: Reading) -> None:
 
 def test_without_a_metric_the_page_says_how_to_write_one(small_console: Any) -> None:
     page = small_console.person("editor").page(METRICS)
-    assert "No metric yet" in page.words
+    assert "Add one guardrail" in page.words
     assert "flagstone metrics set buyers buyers.toml" in page.words
     assert "No event has come in" in page.words
     assert (

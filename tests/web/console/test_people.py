@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from flags import change_requests, changes
+from flags.actor import Actor
+from flags.models import ChangeRequest
+from flags.request_rows import Writing
 from tests.web.console.conftest import HERE, Console
 
 PEOPLE = f"{HERE}/people"
@@ -52,3 +56,34 @@ def test_what_one_may_not_do_here_is_not_offered(small_console: Console) -> None
     assert editor.get(f"{staging}/flags").status_code == 200
     assert editor.get(f"{HERE}/new-experiment").status_code == 403
     assert editor.get(f"{staging}/new-experiment").status_code == 200
+
+
+def test_the_path_of_one_environment_does_not_open_another_ones_change(
+    small_console: Console,
+) -> None:
+    admin, editor = small_console.person("admin"), small_console.person("editor")
+    instruction = {"do": "update_flag", "owner": "somebody else"}
+    document = {"flag": "checkout", "mode": "request", "instructions": [instruction]}
+    with small_console.database.write() as session:
+        made = change_requests.submit(
+            session,
+            "shop",
+            "production",
+            changes.parse_change(document),
+            by=Writing(Actor("user", admin.email)),
+            now=small_console.clock(),
+        )
+    given = {"email": editor.email, "where": "production", "role": "viewer"}
+    admin.press(PEOPLE, "Set role", given)
+    staging = HERE.replace("production", "staging")
+    form = editor.page(f"{staging}/new-flag").form("Create flag")
+    for verb in ("apply", "withdraw", "edit"):
+        answer = editor.client.post(
+            f"{staging}/changes/{made.id}/{verb}",
+            data={"csrf_token": form.fields["csrf_token"], "comment": "mine now"},
+            headers={"Accept": "text/html"},
+        )
+        assert answer.status_code == 403, verb
+    with small_console.database.read() as session:
+        row = session.get_one(ChangeRequest, made.id)
+        assert (row.state, row.comment, row.version) == ("open", "", 1)

@@ -114,6 +114,9 @@ def _flags(shop: Shop) -> None:
     shop.flag("gift-wrapping")
     shop.flag("new-search", {"do": "turn_on"}, rule)
     shop.flag("recommendations", {"do": "turn_on"}, {"do": "set_default", "variant": "on"})
+    shop.flag("invoices")
+    for each in ({"do": "turn_on"}, {"do": "set_default", "variant": "on"}):
+        shop.change("invoices", each, environment="staging")
     shop.flag(
         "checkout",
         {"do": "turn_on"},
@@ -160,11 +163,21 @@ def kill(person: Person, _shop: Shop) -> None:
     person.sees("the flag is killed")
 
 
+def promote(person: Person, _shop: Shop) -> None:
+    """Promote from staging to production."""
+    person.click("invoices", "link")
+    person.click("Promote from staging")
+    person.type("Why?", "tested")
+    person.click("Apply")
+    person.sees("everyone gets on")
+
+
 def design(person: Person, shop: Shop) -> None:
     """Design an experiment, seal it and start it."""
     person.click("New experiment", "link")
+    person.open("Write the plan as text instead")
     person.add("Plan", PLAN)
-    person.click("Save the draft")
+    person.click("Save the draft of this text")
     forecast_now(shop.database, shop.clock())
     person.click("Seal the plan")
     person.click("Start")
@@ -202,11 +215,12 @@ class Task:
 
 
 TASKS = {
-    "launch": Task(launch, "Launch at 10 %", "flags", Count(4, 10, 3)),
+    "launch": Task(launch, "Launch at 10 %", "flags", Count(4, 10, 2)),
     "widen": Task(widen, "Widen to 50 %", "flags", Count(5, 10, 3)),
     "explain": Task(explain, "Explain a user", "flags", Count(2, 10, 2)),
     "kill": Task(kill, "Kill", "flags", Count(3, 0, 2)),
-    "design": Task(design, "Design, seal and start an experiment", "experiments", Count(5, 5, 5)),
+    "promote": Task(promote, "Promote to production", "flags", Count(4, 10, 3)),
+    "design": Task(design, "Design, seal and start an experiment", "experiments", Count(6, 5, 5)),
     "ship": Task(ship, "Read the verdict, confirm", "experiments", Count(2, 0, 2), wait_for_proof),
 }
 

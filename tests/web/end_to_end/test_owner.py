@@ -49,7 +49,7 @@ def test_a_flag_made_in_the_console_reaches_the_sdk_and_a_kill_takes_it_away(
 ) -> None:
     service = make_service(f"sqlite:///{tmp_path / 'flagstone.db'}")
     set_up(page, service)
-    page.get_by_role("link", name="Make the first flag").click()
+    page.get_by_role("link", name="with one of your own").click()
     page.get_by_label("Key", exact=True).fill("new-checkout")
     page.get_by_role("button", name="Create flag").click()
     expect(page.locator(".fs-sentence")).to_contain_text("the flag is off")

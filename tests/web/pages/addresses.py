@@ -21,6 +21,11 @@ STATES = {
     "the timeline of harm": f"{HERE}/timeline/red-banner",
     "an experiment once more": f"{HERE}/new-experiment?like=free-delivery",
     "nothing like it": f"{HERE}/library?words=umbrella",
+    "a search that cannot be read": f"{HERE}/flags?filter=state:onn",
+    "what needs me": f"{HERE}/flags?filter=needs:me",
+    "the audit by a filter": f"{HERE}/audit?filter=action:kill",
+    "experiments by a filter": f"{HERE}/experiments?filter=state:running",
+    "the sheet of a plan": f"{HERE}/experiments/one-page/plan",
     "the report": f"{HERE}/experiments/one-page/report",
     "the API": "/api/v1/docs",
     **{
@@ -46,6 +51,8 @@ STATES = {
         for word in (
             "today",
             "library",
+            "connect",
+            "new-experiment",
             "flags",
             "experiments",
             "changes",

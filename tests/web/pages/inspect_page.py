@@ -57,6 +57,7 @@ _WIDER = "document.documentElement.scrollWidth - document.documentElement.client
 _WORDS = """() => (document.querySelector("main") || document.body).innerText
   .replace(/\\s+/g, " ").trim()"""
 MOST_TABS = 30
+PARTS_OF_A_TIME = 8
 
 
 @dataclass
@@ -112,7 +113,9 @@ class Window:
         page.evaluate(_CONTROLS)
         yield from page.evaluate(_UNSEEN)
         count = min(page.evaluate(_FOLLOW), MOST_TABS)
-        for _ in range(count - 1):
+        # A field for a time has a stop for each of its parts.
+        parts = PARTS_OF_A_TIME * page.locator("input[type=datetime-local]:visible").count()
+        for _ in range(count - 1 + parts):
             page.keyboard.press("Tab")
         visited = page.evaluate("window.visited")
         if visited[:count] != list(range(count)):

@@ -36,6 +36,8 @@ from tests.web.managed import Clock, make_app
 from web.auth import service as auth
 from web.auth.guard import SESSION_COOKIE
 from web.auth.models import User
+from web.webhooks import kill_hooks
+from web.webhooks import services as webhooks
 
 DAYS = 12
 LOOKS = (4, 8, 12)
@@ -310,7 +312,26 @@ def _furnish(shop: Shop) -> None:
     said["review_at"] = shop.clock() + dt.timedelta(days=60)
     shop.do(overrides.override, "calmer-colours", **said)
     _make_what_waits(shop)
+    _make_hooks(shop)
     shop.clock.advance(minutes=7)
+
+
+def _make_hooks(shop: Shop) -> None:
+    by: dict[str, Any] = {"actor": _person(OWNER), "now": shop.clock()}
+    with shop.database.write() as session:
+        _, made = webhooks.create_webhook(
+            session, "shop", name="release bot", url="https://hooks.example.com/in", **by
+        )
+        webhooks.try_webhook(session, "shop", made.id or 0, **by)
+        kill_hooks.create_hook(
+            session,
+            "shop",
+            "production",
+            name="payments alerts",
+            scope="owner",
+            names=[OWNER],
+            **by,
+        )
 
 
 def _make_catalogue(shop: Shop) -> None:

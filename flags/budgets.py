@@ -1,0 +1,379 @@
+"""How much somebody may move: per change, per day, in which direction; and what is used of it.
+
+The check stands in the door of every change of flags, under the environment's lock, and what is
+used is written in the very transaction of the change: no sequence of calls, at one time or split
+into many, gets past it. What counts is proved and no estimate (:mod:`flags.shares`). A day is the
+last 24 hours, so there is no midnight at which twice as much would pass. Each environment counts
+by itself: its units are others.
+
+To kill a flag or to turn it off is always allowed and costs nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlmodel import Session, col, delete, func, or_, select
+
+from flags.errors import InvalidInputError, OverBudgetError
+from flags.models import BudgetRow, BudgetUse, Environment
+from flags.shares import EVERYBODY, Side, changes_off, share_moved, shares_by_flag
+from flagstone.engine import Verdict, classify
+
+WHOLE = 1_000_000
+DAY = dt.timedelta(days=1)
+_TOKEN = re.compile(r"token:.*#([0-9]{1,9})", re.DOTALL)
+_WIDENS = {Verdict.NO_OP, Verdict.ONLY_WIDENS}
+_ASK = "ask somebody without a budget, or split off what can wait"
+Share = Annotated[float, Field(ge=0, le=1, strict=False)]
+
+
+class Budget(BaseModel):
+    """What somebody may do of what their role allows; what is left out is not limited.
+
+    Attributes
+    ----------
+    share_per_change, share_per_day : float or None
+        Largest share (0 to 1) of an environment's units that one change, or all of 24 hours, move.
+    widen_only : bool
+        Whoever gets another answer must have been at rest before.
+    kill_only : bool
+        Only to kill flags and to turn them off.
+    require_preview : bool
+        A change is applied only with the token of its preview.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    share_per_change: Share | None = None
+    share_per_day: Share | None = None
+    widen_only: bool = False
+    kill_only: bool = False
+    require_preview: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """Return what is stored and shown: only what is said."""
+        return self.model_dump(exclude_defaults=True)
+
+    @property
+    def per_change(self) -> int | None:
+        """The largest share of one change, in millionths."""
+        return _millionths(self.share_per_change)
+
+    @property
+    def per_day(self) -> int | None:
+        """The largest share of a day, in millionths."""
+        return _millionths(self.share_per_day)
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Who answers for a change, and what of it is known beforehand.
+
+    Parameters
+    ----------
+    names : collection of str
+        The actor, and everybody who wrote what is carried out, as the audit names them.
+    previewed : int or None
+        The revision on which the caller has previewed exactly this change.
+    trusted : bool
+        Whether a preview was asked for earlier, or a sealed plan stands in its place.
+    protective : bool
+        Whether it only takes features away, which costs nothing.
+    promised : Fraction
+        What is going to move later without another call, and is paid for now.
+    holder : str or None
+        What the promise is kept for.
+    """
+
+    names: Collection[str]
+    previewed: int | None = None
+    trusted: bool = False
+    protective: bool = False
+    promised: Fraction = Fraction(0)
+    holder: str | None = None
+
+
+Sides = Callable[[Environment], tuple[Side, Side]]
+
+
+def spend(
+    session: Session,
+    spending: Spending,
+    environments: Collection[Environment],
+    sides: Sides,
+    now: dt.datetime,
+    *,
+    dry: bool = False,
+) -> None:
+    """Refuse what is beyond the budget of anybody who answers for it; write down what is used.
+
+    Parameters
+    ----------
+    environments : collection of Environment
+        Locked by the caller; all in which readers will see something else.
+    sides : callable
+        Gives an environment before and after the change; asked for only if there is a budget.
+    dry : bool
+        Refuse only what could never pass, and write nothing: for what will be applied later.
+
+    Raises
+    ------
+    OverBudgetError
+        With what is left.
+    """
+    if spending.protective:
+        return
+    principals = sorted({principal_of(name) for name in spending.names})
+    for environment in environments:
+        shares: dict[str, int] = {}
+        for principal in principals:
+            budget = budget_of(session, principal, environment)
+            if budget is None:
+                continue
+            if budget.kill_only:
+                raise OverBudgetError(
+                    "your budget allows to kill flags and to turn them off, and nothing else",
+                    field="instructions",
+                    hint="ask somebody who may change more",
+                )
+            if budget.require_preview and not spending.trusted:
+                _check_preview(next(iter(environments)), spending)
+            before, after = sides(environment)
+            if budget.widen_only:
+                _check_widens(environment, before, after)
+            if budget.per_change is None and budget.per_day is None:
+                continue
+            if not shares:
+                moved = max(share_moved(before, after), spending.promised)
+                shares["moved"] = math.ceil(moved * WHOLE)
+            _pay(session, principal, budget, environment, shares["moved"], spending, now, dry=dry)
+
+
+def _pay(
+    session: Session,
+    principal: str,
+    budget: Budget,
+    environment: Environment,
+    moved: int,
+    spending: Spending,
+    now: dt.datetime,
+    *,
+    dry: bool,
+) -> None:
+    if budget.per_change is not None and moved > budget.per_change:
+        raise OverBudgetError(
+            f"this could move {_percent(moved)} of the units in {environment.key!r}, and one "
+            f"change of yours may move {_percent(budget.per_change)}",
+            field="instructions",
+            hint=_why(moved),
+        )
+    if budget.per_day is not None and not dry:
+        used = used_today(session, principal, environment, now)
+        if used + moved > budget.per_day:
+            raise OverBudgetError(
+                f"this could move {_percent(moved)} of the units in {environment.key!r}; of the "
+                f"{_percent(budget.per_day)} that you may move in 24 hours, "
+                f"{_percent(max(0, budget.per_day - used))} is left",
+                field="instructions",
+                hint=_why(moved),
+            )
+    if budget.per_day is not None and dry and moved > budget.per_day:
+        raise OverBudgetError(
+            f"this could move {_percent(moved)} of the units in {environment.key!r}, and you may "
+            f"move {_percent(budget.per_day)} in 24 hours",
+            field="instructions",
+            hint=_why(moved),
+        )
+    if moved and not dry:
+        assert environment.id is not None
+        session.add(
+            BudgetUse(
+                principal=principal,
+                environment_id=environment.id,
+                at=now,
+                millionths=moved,
+                holder=spending.holder,
+            )
+        )
+        session.flush()
+
+
+def _check_preview(environment: Environment, spending: Spending) -> None:
+    if spending.previewed is None:
+        message = "your budget asks for a preview before a change"
+    elif spending.previewed != environment.revision:
+        message = f"{environment.key!r} moved since you previewed this"
+    else:
+        return
+    raise OverBudgetError(
+        message,
+        field="preview_token",
+        hint="send it with the mode preview, then again with the preview_token of the answer",
+    )
+
+
+def _check_widens(environment: Environment, before: Side, after: Side) -> None:
+    verdict = None
+    if not changes_off(before, after):
+        keys = list(shares_by_flag(before, after))
+        found = classify(
+            _flag_set(environment, before), _flag_set(environment, after), flag_keys=keys
+        )
+        wrong = [each for each in found if each.verdict not in _WIDENS]
+        if not wrong:
+            return
+        verdict = wrong[0].flag
+    what = "a kill would serve something else" if verdict is None else f"flag {verdict!r}"
+    raise OverBudgetError(
+        f"your budget allows only what widens, and that is not proved of this: {what}",
+        field="instructions",
+        hint="preview it to see whom it moves",
+    )
+
+
+def _flag_set(environment: Environment, side: Side) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "environment": environment.key,
+        "version": 1,
+        "flags": {key: flag for key, flag in side.flags.items() if flag is not None},
+        "segments": dict(side.segments),
+    }
+
+
+def used_today(session: Session, principal: str, environment: Environment, now: dt.datetime) -> int:
+    """Return what somebody has moved or promised in 24 hours in an environment, in millionths."""
+    total = session.exec(
+        select(func.coalesce(func.sum(col(BudgetUse.millionths)), 0)).where(
+            BudgetUse.principal == principal,
+            BudgetUse.environment_id == environment.id,
+            or_(col(BudgetUse.at) > now - DAY, col(BudgetUse.holder).is_not(None)),
+        )
+    ).one()
+    return int(total)
+
+
+def end_promises(session: Session, holder: str, now: dt.datetime) -> None:
+    """Let what was promised for something that has ended count for one day more."""
+    for use in session.exec(select(BudgetUse).where(BudgetUse.holder == holder)):
+        use.holder, use.at = None, now
+        session.add(use)
+
+
+def budget_of(session: Session, principal: str, environment: Environment) -> Budget | None:
+    """Return the most specific budget of somebody in an environment, if there is one."""
+    rows = session.exec(
+        select(BudgetRow).where(
+            BudgetRow.principal == principal,
+            or_(
+                col(BudgetRow.project_id).is_(None),
+                col(BudgetRow.project_id) == environment.project_id,
+            ),
+            or_(
+                col(BudgetRow.environment_id).is_(None),
+                col(BudgetRow.environment_id) == environment.id,
+            ),
+        )
+    ).all()
+    if not rows:
+        return None
+    row = max(rows, key=lambda r: (r.environment_id is not None, r.project_id is not None))
+    return None if row.document is None else Budget.model_validate(row.document)
+
+
+def set_budget(
+    session: Session,
+    principal: str,
+    budget: Budget | None,
+    *,
+    project_id: int | None = None,
+    environment_id: int | None = None,
+) -> None:
+    """Say what somebody's budget is there; ``None`` says that there is none, whatever holds above.
+
+    The caller holds the lock of the key or the person.
+    """
+    clear_budget(session, principal, project_id=project_id, environment_id=environment_id)
+    document = None if budget is None else budget.document()
+    if document is not None or environment_id is not None:
+        session.add(
+            BudgetRow(
+                principal=principal,
+                project_id=project_id,
+                environment_id=environment_id,
+                document=document or None,
+            )
+        )
+    session.flush()
+
+
+def clear_budget(
+    session: Session,
+    principal: str,
+    *,
+    project_id: int | None = None,
+    environment_id: int | None = None,
+) -> None:
+    """Say nothing any more of somebody there."""
+    session.exec(
+        delete(BudgetRow).where(
+            col(BudgetRow.principal) == principal,
+            col(BudgetRow.project_id).is_not_distinct_from(project_id),
+            col(BudgetRow.environment_id).is_not_distinct_from(environment_id),
+        )
+    )
+
+
+def clear_all_budgets(session: Session, principal: str) -> None:
+    """Say nothing any more of somebody anywhere."""
+    session.exec(delete(BudgetRow).where(col(BudgetRow.principal) == principal))
+
+
+def budgets_by_place(
+    session: Session, principals: Collection[str]
+) -> dict[tuple[str, int | None, int | None], dict[str, Any]]:
+    """Return what is said, by principal, project and environment."""
+    rows = session.exec(select(BudgetRow).where(col(BudgetRow.principal).in_(principals)))
+    return {
+        (row.principal, row.project_id, row.environment_id): row.document
+        for row in rows
+        if row.document
+    }
+
+
+def check_role(role: str, budget: Budget | None) -> None:
+    """Refuse a budget of somebody who could lift it."""
+    if budget is not None and role == "admin":
+        raise InvalidInputError(
+            "an administrator has no budget: who manages people and keys could lift it",
+            field="budget",
+            hint="give the role editor or approver",
+        )
+
+
+def principal_of(name: str) -> str:
+    """Return whose budget it is, of an actor as the audit names it; a key by its number."""
+    found = _TOKEN.fullmatch(name)
+    return name if found is None else f"token:{int(found[1])}"
+
+
+def _millionths(share: float | None) -> int | None:
+    # Rounded, since 0.07 is a little less than that in binary; the share moved is rounded up.
+    return None if share is None else round(share * WHOLE)
+
+
+def _percent(millionths: int) -> str:
+    return f"{millionths / (WHOLE / 100):g} %"
+
+
+def _why(moved: int) -> str:
+    if moved >= EVERYBODY * WHOLE:
+        return f"what buckets cannot bound counts as everybody; {_ASK}"
+    return f"counted as if everybody matched the rules that change; {_ASK}"

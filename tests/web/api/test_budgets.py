@@ -1,0 +1,124 @@
+"""Budgets of keys and members over HTTP, and the token that proves a preview."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.web.api.conftest import Api
+
+P = "/projects/shop"
+RULE = {"id": "r", "serve": {"split": {"weights": {"on": 1}, "coverage": 0.0}}}
+
+
+@pytest.fixture
+def admin(shop: Any) -> Api:
+    """An administrator, and a flag that is on for nobody yet."""
+    admin: Api = shop.caller("admin")
+    admin.ok("POST", f"{P}/flags", {"key": "checkout"})
+    setup = [{"do": "set_default", "variant": "off"}, {"do": "add_rule", "rule": RULE},
+             {"do": "turn_on"}]  # fmt: skip
+    for environment in ("production", "staging"):
+        body = {"environment": environment, "flag": "checkout", "instructions": setup}
+        admin.ok("POST", f"{P}/changes", body)
+    return admin
+
+
+def key(admin: Api, **more: Any) -> Api:
+    body = {"kind": "usr", "name": "ci", "role": "editor", **more}
+    return Api(admin.client, admin.ok("POST", f"{P}/tokens", body)["token"])
+
+
+def widen(share: float, **more: Any) -> dict[str, Any]:
+    step = {"do": "set_coverage", "flag": "checkout", "rule": "r", "value": share}
+    return {"environment": "production", "instructions": [step], **more}
+
+
+def test_a_key_beyond_its_budget_is_told_what_is_left(admin: Api) -> None:
+    ci = key(admin, budget={"share_per_change": 0.2, "share_per_day": 0.25})
+    assert ci.ok("POST", f"{P}/changes", widen(0.2))["changed"]
+    answer = ci.post(f"{P}/changes", widen(0.3))
+    assert answer.status_code == 403
+    said = answer.get_json()
+    assert (said["code"], said["field"]) == ("over_budget", "instructions")
+    assert "5 % is left" in said["detail"]
+    assert said["hint"]
+    assert ci.ok("POST", f"{P}/changes", widen(0.25))["changed"]
+    assert ci.ok("POST", f"{P}/flags/checkout/environments/production/kill")["changed"]
+    listed = admin.ok("GET", f"{P}/tokens")["items"][0]
+    assert listed["budget"] == {"share_per_change": 0.2, "share_per_day": 0.25}
+
+
+def test_a_rotated_key_keeps_its_budget_and_what_it_used(admin: Api) -> None:
+    made = admin.ok("POST", f"{P}/tokens", {"kind": "usr", "name": "ci", "role": "editor",
+                                            "budget": {"share_per_day": 0.1}})  # fmt: skip
+    ci = Api(admin.client, made["token"])
+    ci.ok("POST", f"{P}/changes", widen(0.1))
+    rotated = admin.ok("POST", f"{P}/tokens/{made['id']}/rotate", {})
+    again = Api(admin.client, rotated["token"])
+    assert again.post(f"{P}/changes", widen(0.05)).get_json()["code"] == "over_budget"
+
+
+def test_a_preview_token_is_of_this_change_this_base_and_this_caller(shop: Any, admin: Api) -> None:
+    ci = key(admin, budget={"require_preview": True})
+    refused = ci.post(f"{P}/changes", widen(0.1)).get_json()
+    assert (refused["code"], refused["field"]) == ("over_budget", "preview_token")
+    seen = ci.ok("POST", f"{P}/changes", widen(0.1, mode="preview"))["preview_token"]
+    for body in (widen(0.2, preview_token=seen), widen(0.1, preview_token=seen + "x"),
+                 widen(0.1, preview_token=seen, environment="staging")):  # fmt: skip
+        assert ci.post(f"{P}/changes", body).status_code == 400
+    other = admin.ok("POST", f"{P}/changes", widen(0.1, mode="preview"))["preview_token"]
+    assert ci.post(f"{P}/changes", widen(0.1, preview_token=other)).status_code == 400
+    assert ci.ok("POST", f"{P}/changes", widen(0.1, preview_token=seen, comment="now"))["changed"]
+    late = ci.ok("POST", f"{P}/changes", widen(0.2, mode="preview"))["preview_token"]
+    admin.ok("POST", f"{P}/changes", widen(0.15))
+    moved = ci.post(f"{P}/changes", widen(0.2, preview_token=late))
+    assert (moved.status_code, moved.get_json()["code"]) == (403, "over_budget")
+    ask = widen(0.3, mode="request")
+    assert ci.post(f"{P}/changes", ask).get_json()["field"] == "preview_token"
+    seen = ci.ok("POST", f"{P}/changes", widen(0.3, mode="preview"))["preview_token"]
+    assert ci.ok("POST", f"{P}/changes", ask | {"preview_token": seen})["state"] == "open"
+
+
+def test_who_could_lift_a_budget_gets_none(shop: Any, admin: Api) -> None:
+    shop.person("bob@example.org", "viewer")
+    budget = {"share_per_day": 0.1}
+    for method, path, body in (
+        ("POST", f"{P}/tokens", {"kind": "usr", "name": "x", "role": "admin", "budget": budget}),
+        ("POST", "/tokens", {"name": "x", "role": "admin", "budget": budget}),
+        ("PUT", f"{P}/members/bob@example.org", {"role": "admin", "budget": budget}),
+        ("POST", f"{P}/tokens", {"kind": "srv", "name": "x", "environment": "staging",
+                                 "budget": budget}),
+        ("POST", f"{P}/tokens", {"kind": "usr", "name": "x", "role": "editor",
+                                 "budget": {"share_per_day": 2}}),
+        ("POST", f"{P}/tokens", {"kind": "usr", "name": "x", "role": "editor",
+                                 "budget": {"share": 0.1}}),
+    ):  # fmt: skip
+        answer = admin.call(method, path, json=body)
+        assert answer.status_code == 400, body
+        assert answer.get_json()["field"].startswith("budget")
+
+
+def test_a_release_is_paid_for_when_it_starts_and_every_day_until_it_ends(
+    shop: Any, admin: Api
+) -> None:
+    admin.ok("POST", f"{P}/flags", {"key": "next"})
+    setup = [{"do": "set_default", "variant": "off"}, {"do": "turn_on"}]
+    body = {"environment": "production", "flag": "next", "instructions": setup}
+    admin.ok("POST", f"{P}/changes", body)
+    plan = {"flag": "next", "variant": "on", "guards": ["refund"], "customer": "ada@example.org",
+            "steps": [{"share": 0.05, "hold": "1h"}, {"share": 0.2, "hold": "1h"}]}  # fmt: skip
+    ci = key(admin, budget={"share_per_day": 0.22})
+    made = ci.post(f"{P}/releases", plan)
+    if made.status_code != 201:
+        pytest.fail(made.get_data(as_text=True))
+    name = made.get_json()["key"]
+    ci.ok("POST", f"{P}/releases/{name}/start")
+    shop.clock.advance(days=3)
+    # Of 22 % a day, 20 % is promised to the release for as long as it runs.
+    assert ci.post(f"{P}/changes", widen(0.05)).get_json()["code"] == "over_budget"
+    assert ci.ok("POST", f"{P}/changes", widen(0.02))["changed"]
+    ci.ok("POST", f"{P}/releases/{name}/stop", {"reason": "enough"})
+    shop.clock.advance(days=1, seconds=1)
+    assert ci.ok("POST", f"{P}/changes", widen(0.2))["changed"]

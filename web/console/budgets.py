@@ -1,0 +1,41 @@
+"""A budget as a form says it, and as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flags.budgets import Budget
+from flags.errors import InvalidInputError
+
+_SHARES = {"share_per_change": "a change", "share_per_day": "a day"}
+_FLAGS = {
+    "widen_only": "only widens",
+    "kill_only": "only kills",
+    "require_preview": "after a preview",
+}
+
+
+def read_budget(form: Mapping[str, str]) -> Budget | None:
+    """Read the budget's fields of a form; ``None`` where nothing is filled in."""
+    said: dict[str, Any] = {name: _share(form[name], name) for name in _SHARES if form.get(name)}
+    said |= {name: True for name in _FLAGS if form.get(name) == "yes"}
+    return Budget(**said) if said else None
+
+
+def budget_words(budget: Mapping[str, Any] | None) -> str:
+    """Say a budget in a few words; nothing where there is none."""
+    found = budget or {}
+    words = [f"≤ {found[name] * 100:g} % {said}" for name, said in _SHARES.items() if name in found]
+    return ", ".join(words + [said for name, said in _FLAGS.items() if found.get(name)])
+
+
+def _share(text: str, name: str) -> float:
+    try:
+        share = float(text) / 100
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        message = "a share is a number of per cent from 0 to 100"
+        raise InvalidInputError(message, field=name)
+    return share
