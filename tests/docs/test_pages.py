@@ -26,6 +26,7 @@ _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", PLAYED, ids=lambda page: page.stem)
 def test_a_page_says_what_happens(page: Path, place: Place, tmp_path: Path) -> None:
     missing = [name for name in ("bash", "curl", "jq") if shutil.which(name) is None]

@@ -25,7 +25,7 @@ _NOT_RUN = re.compile(r"^<!-- not run: .+ -->$")
 _ESCAPE = re.compile(r"\x1b(\[[0-9;?]*[a-zA-Z]|\][^\x07]*\x07)")
 _END = "\x02end of command"
 COLUMNS = 100
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS = 120.0
 
 
 @dataclass

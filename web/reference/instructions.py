@@ -12,9 +12,10 @@ from web.reference.markdown import code, page, sentence, table
 from web.reference.schemas import fields
 
 MODELS: tuple[type[BaseModel], ...] = get_args(get_args(Instruction)[0])
+_SCHEMAS: dict[str, Any] = TypeAdapter(Instruction).json_schema(ref_template="#/x/{model}")["$defs"]
+INSTRUCTION_NAMES = frozenset(_SCHEMAS)
 # Parts of instructions that are models of their own, and so named schemas of the API.
-_PARTS = ("NewRule", "RuleEdit", "ServeSplit", "WeightedSplit", "RangedSplit", "SplitArm")
-INSTRUCTION_NAMES = frozenset({*(each.__name__ for each in MODELS), *_PARTS, "Prerequisite"})
+_PARTS = sorted(INSTRUCTION_NAMES - {each.__name__ for each in MODELS})
 
 _HOW = """One grammar writes everything: `POST …/changes` with a list of instructions. All of them
 are applied, or none. `mode` is `preview` (nothing is written), `apply`, `request` (others approve
@@ -27,20 +28,18 @@ def instructions_page() -> str:
         [f"[`{_word(model)}`](#{_word(model)})", sentence(model.__doc__), _note(model)]
         for model in MODELS
     ]
-    schema: dict[str, Any] = TypeAdapter(Instruction).json_schema(ref_template="#/x/{model}")
-    parts = schema["$defs"]
     return page(
         "Instructions of a change",
         "the models of `flags/instructions.py`",
         _HOW,
         "## Change\n\n" + sentence(Change.__doc__) + ".\n\n" + fields(_change(), {}),
         "## Instructions\n\n" + table(["do", "does", "note"], rows),
-        *(_section(model, parts[model.__name__]) for model in MODELS),
+        *(_section(model, _SCHEMAS[model.__name__]) for model in MODELS),
         "## Parts",
         "A condition (`when`) is `true`, `{all: […]}`, `{any: […]}`, `{not: …}`, `{segment: key}`, "
         "`{flag: key, …}` or `{attr, op, values}`; operators are listed in "
         "[the engine's README](../../sdk/flagstone/engine/README.md).",
-        *(_part(name, parts[name]) for name in (*_PARTS, "Prerequisite")),
+        *(_part(name, _SCHEMAS[name]) for name in _PARTS),
     )
 
 

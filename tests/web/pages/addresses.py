@@ -69,4 +69,6 @@ STATES = {
 }
 # Before anybody has signed in.
 ANYBODY = {"sign in": "/login", "nowhere": "/nowhere"}
-__all__ = ["ANYBODY", "EMPTY", "HERE", "PAGES", "STATES"]
+# What is refused is a page too.
+NOT_FOUND = {f"{HERE}/flags/nope", "/nowhere"}
+__all__ = ["ANYBODY", "EMPTY", "HERE", "NOT_FOUND", "PAGES", "STATES"]

@@ -69,15 +69,18 @@ class Window:
     plain: Page
     complaints: list[str] = field(default_factory=list)
 
-    def faults(self, path: str) -> list[str]:
+    def faults(self, path: str, status: int = 200) -> list[str]:
         """Open a page in every layout and by keyboard; give everything that is wrong with it."""
         self.complaints.clear()
         page = self.page
         page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
-        page.goto(self.url + path)
+        answer = page.goto(self.url + path)
         page.evaluate(AXE_SCRIPT)
-        found = [*self._head(), *self._without_scripts(path), *self._keyboard()]
+        found = []
+        if answer is None or answer.status != status:
+            found.append("the seeded shop has no such page: what it shows needs an example there")
+        found += [*self._head(), *self._without_scripts(path), *self._keyboard()]
         for layout, size in LAYOUTS.items():
             rules = _RULES[layout]
             page.emulate_media(color_scheme="dark" if layout == "dark" else "light")

@@ -23,7 +23,7 @@ from experiments.people import overrides, releases, requests, services
 from experiments.policies import services as policies
 from experiments.store.base import Event
 from experiments.store.embedded import EmbeddedStore
-from flags import change_requests, changes
+from flags import change_requests, changes, heartbeats
 from flags import services as flag_services
 from flags.actor import Actor
 from flags.context_samples import hash_of, record
@@ -314,6 +314,7 @@ def _furnish(shop: Shop) -> None:
     _make_what_waits(shop)
     _make_hooks(shop)
     shop.clock.advance(minutes=7)
+    _connect(shop)
 
 
 def _make_hooks(shop: Shop) -> None:
@@ -461,3 +462,45 @@ def _make_what_waits(shop: Shop) -> None:
         cause: dict[str, Any] = {"flag_key": "new-search", "relation": "causes"}
         requests.link_request(session, "shop", found.id, version=found.version, **cause, **by)
     shop.do(releases.start, made.key)
+
+
+def _connect(shop: Shop) -> None:
+    """Let programs be connected: who is told, what may kill, who serves which revision."""
+    by: dict[str, Any] = {"actor": _person(CUSTOMER), "now": shop.clock()}
+    with shop.database.write() as session:
+        _secret, made = webhooks.create_webhook(
+            session, "shop", name="release bot", url="https://hooks.example.com/in", **by
+        )
+        webhooks.try_webhook(session, "shop", made.id or 0, **by)
+        kill_hooks.create_hook(
+            session,
+            "shop",
+            "production",
+            name="payments alerts",
+            scope="flags",
+            names=["checkout", "new-search"],
+            **by,
+        )
+        newest = flag_services.get_environment(session, "shop", "production").revision
+        heartbeats.record(
+            session,
+            [
+                heartbeats.Heartbeat(
+                    environment_id=1,
+                    id=str(uuid.UUID(int=number)),
+                    sdk="flagstone-python 0.1.0",
+                    runtime="python 3.13",
+                    host=f"checkout-{number}.shop.example",
+                    revision=newest - (number == 3) * 4,
+                    etag=None,
+                    source="network",
+                    started_at=shop.clock() - dt.timedelta(hours=30 + number),
+                    seen_at=shop.clock() - dt.timedelta(seconds=number),
+                    events={},
+                    unknown_flags=["old-name"] if number == 1 else [],
+                    defaults="{}",
+                    defaults_complete=True,
+                )
+                for number in (1, 2, 3)
+            ],
+        )

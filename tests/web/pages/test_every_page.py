@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Route
 from flags.database import Database
 from tests.web.console.test_pages import OTHERS
 from tests.web.managed import Clock, make_app
-from tests.web.pages.addresses import ANYBODY, PAGES, STATES
+from tests.web.pages.addresses import ANYBODY, NOT_FOUND, PAGES, STATES
 from tests.web.pages.conftest import Site, served
 from tests.web.pages.inspect_page import Window, open_window
 from tests.web.pages.shop import CUSTOMER
@@ -28,6 +28,10 @@ document.body.append(document.createElement("script")).textContent = ""; missing
 </main></body></html>"""
 
 
+def status_of(path: str) -> int:
+    return 404 if path in NOT_FOUND else 200
+
+
 @pytest.fixture(scope="module")
 def window(browser: Browser, site: Site) -> Iterator[Window]:
     with open_window(browser, site.url, site.shop.cookie(CUSTOMER)) as opened:
@@ -36,7 +40,7 @@ def window(browser: Browser, site: Site) -> Iterator[Window]:
 
 @pytest.mark.parametrize("path", [*PAGES.values(), *STATES.values()], ids=[*PAGES, *STATES])
 def test_the_page_is_for_everybody(window: Window, path: str) -> None:
-    assert window.faults(path) == []
+    assert window.faults(path, status_of(path)) == []
 
 
 @pytest.mark.parametrize("path", ANYBODY.values(), ids=ANYBODY)
@@ -44,7 +48,7 @@ def test_the_page_before_the_sign_in_is_for_everybody(
     browser: Browser, site: Site, path: str
 ) -> None:
     with open_window(browser, site.url, None) as opened:
-        assert opened.faults(path) == []
+        assert opened.faults(path, status_of(path)) == []
 
 
 def test_the_page_that_sets_a_service_up_is_for_everybody(browser: Browser, tmp_path: Path) -> None:
