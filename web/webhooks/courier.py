@@ -31,6 +31,7 @@ from web.webhooks import signing
 from web.webhooks.models import Attempt, Delivery, HookAlert, Webhook
 from web.webhooks.networks import Network
 from web.webhooks.payload import body_of
+from web.webhooks.reminders import remind
 from web.webhooks.sending import Sent, send
 from web.webhooks.services import DELIVERED, GIVEN_UP, WAITING, enqueue, give_up_waiting, wants
 
@@ -45,6 +46,7 @@ LONGEST_WAIT_SECONDS = 12 * 3600.0
 """After failures one waits 10 s, 40 s, … and at most 12 h: ten attempts take about 39 hours."""
 DISABLED_AFTER = dt.timedelta(days=3)
 CARE_SECONDS = 3600.0
+REMIND_EVERY = dt.timedelta(days=1)
 _AT_ONCE = 200
 _GONE = 410
 
@@ -101,6 +103,7 @@ class Courier:
         self._flying: dict[int, threading.Thread] = {}
         self._lock = threading.Lock()
         self._next_care = 0.0
+        self._next_reminder = dt.datetime.min.replace(tzinfo=dt.UTC)
 
     def round(self, held: Held) -> int:
         """Give out what is new, and begin to send what is due; give how many were begun."""
@@ -282,6 +285,11 @@ class Courier:
             session.exec(delete(Delivery).where(col(Delivery.notice_id).in_(gone)))
             session.exec(delete(Notice).where(col(Notice.at) < old))
             session.exec(delete(HookAlert).where(col(HookAlert.seen_at) < old))
+        if now >= self._next_reminder:
+            with self._database.write() as session:
+                check_fence(session, held)
+                remind(session, now=now)
+            self._next_reminder = now + REMIND_EVERY
 
 
 def run(

@@ -58,6 +58,8 @@ def path_of(notice: Notice, project_key: str) -> str:
         return f"{here}/flags/{quote(key, safe='/')}"
     if kind == "experiment":
         return f"{here}/experiments/{quote(key, safe='')}"
+    if kind == "cleanup":
+        return f"{here}/cleanup"
     if kind == "change":
         return f"{here}/changes?done={quote(key)}"
     return f"{here}/audit"

@@ -149,3 +149,10 @@ def test_an_operator_may_allow_networks(address: str) -> None:
         check_url(url, ())
     everything = parse_networks("10.0.0.0/8, 169.254.0.0/16, ::1/128, 127.0.0.0/8")
     assert check_url(url, everything) == url
+
+
+def test_an_address_that_is_carried_in_another_counts_as_what_it_is() -> None:
+    public = "https://[64:ff9b::5db8:d822]/hook"
+    assert check_url(public, ()) == public
+    with pytest.raises(InvalidInputError):
+        check_url("https://[64:ff9b::a00:1]/hook", ())
