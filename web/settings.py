@@ -20,7 +20,19 @@
                                one web process, 0 for any number; 3000
     FLAGSTONE_WEBHOOK_NETWORKS networks that webhooks may reach although they are not public, also
                                without TLS, as 10.0.0.0/8, fd00::/8; none
-    FLAGSTONE_OIDC_…           single sign-on: see web/auth/oidc_settings.py
+    FLAGSTONE_OIDC_ISSUER      where people sign in with an account that they have elsewhere, as
+                               https://login.example.com (needs the extra oidc); nowhere
+    FLAGSTONE_OIDC_CLIENT_ID   as registered there, with the redirect address
+                               <public URL>/login/oidc/callback; none
+    FLAGSTONE_OIDC_CLIENT_SECRET
+                               of that client; none
+    FLAGSTONE_OIDC_NAME        what the button says, Sign in with …; the issuer's host
+    FLAGSTONE_OIDC_DOMAINS     domains whose addresses come in, as example.com,example.org; any
+    FLAGSTONE_OIDC_DEFAULT_ROLE
+                               role of who comes for the first time; only people known here come in
+    FLAGSTONE_OIDC_ROLE_CLAIM  the claim that holds somebody's groups; groups
+    FLAGSTONE_OIDC_ROLES       roles by group, set at each sign-in, as platform=admin,shop=editor;
+                               roles are given here
     FLAGSTONE_PASSWORD_LOGIN   off: nobody signs in with a password; on
     FLAGSTONE_READY_FILE       written, as JSON, once the service answers; none
 """

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import experiments.contract
+import web.auth.oidc_settings
 import web.problems
 from web.reference import plans, problems, settings, webhooks
 from web.reference.instructions import MODELS
@@ -114,7 +115,10 @@ def test_every_field_of_a_webhooks_body_is_described() -> None:
 
 
 def test_every_setting_is_described_with_its_default() -> None:
-    assert set(settings.variables()) == {*Settings().to_environment(), "FLAGSTONE_READY_FILE"}
+    code = Path(web.auth.oidc_settings.__file__).read_text(encoding="utf-8")
+    signing_in = set(re.findall(r"FLAGSTONE_[A-Z_]+[A-Z]", code))
+    own = {*Settings().to_environment(), "FLAGSTONE_READY_FILE"}
+    assert set(settings.variables()) == own | signing_in
     assert all(text for text in settings.variables().values())
     assert f"| {Settings().port} |" in settings.settings_page()
     assert f"| {Settings().api_requests_per_minute} |" in settings.settings_page()

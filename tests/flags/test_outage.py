@@ -84,9 +84,11 @@ def test_a_context_notices_if_its_caller_would_get_another_value(
 
 
 def test_who_gets_the_callers_default_already_notices_nothing() -> None:
-    assert (
-        flips("boolean", {"off": False, "on": True}, [default("boolean", True)], default=None) == 0
-    )
+    values = {"off": False, "on": True}
+    assert flips("boolean", values, [default("boolean", False)], default=None) == 72
+    assert flips("boolean", values, [default("boolean", True)], default=None) == 0
+    # Whoever asks for no type in particular, too.
+    assert flips("boolean", values, [default("null", None)], default=None) == 72
 
 
 def test_the_share_of_the_environment_joins_flags_and_weighs_clients() -> None:

@@ -85,7 +85,7 @@ def test_what_is_predicted_is_counted_over_those_seen_before(gate: Shop) -> None
     gate.now = AFTER
     gate.change(RULE, flag="gate")
     see(gate, 100, 100, AFTER + dt.timedelta(seconds=1), "later")
-    made = predict(gate)
+    made = predict(gate, AFTER + dt.timedelta(seconds=30))
     assert made.state == "watching"
     assert made.flags == ["gate"]
     assert made.predicted is not None

@@ -106,7 +106,7 @@ def test_what_is_exported_makes_the_same_project_elsewhere(rich: Shop) -> None:
 
 
 @settings(
-    max_examples=10,
+    max_examples=5,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

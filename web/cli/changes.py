@@ -153,5 +153,8 @@ def waiting_words(change: dict[str, Any]) -> str:
         lines.append(f"Approved by {names} ({len(change['approvals'])} of {needed})")
     if change["outcome"] is not None and change["outcome"]["reason"]:
         lines.append(f"Because: {change['outcome']['reason']}")
+    prediction = change.get("prediction")
+    if prediction is not None and prediction["looks"]:
+        lines.append(("Alarm: " if prediction["alarm"] else "") + prediction["sentence"])
     lines.append(f"Content {change['content_hash'][:_HASH_SHOWN]}")
     return "\n".join(lines)

@@ -17,7 +17,7 @@ from flags.budgets import Spending
 from flags.diff import differences
 from flags.errors import FlagstoneError, OverBudgetError
 from flags.models import AuditEntry, Environment
-from flags.predictions import predictions_of
+from flags.predictions import PARTS, predictions_of
 from flags.ranges import read_split
 from flags.receipts import receipt_of
 from flags.words import describe_condition
@@ -45,6 +45,7 @@ from web.transactions import now, reading, transaction
 _HISTORY = 30
 # A kill is among the newest entries, unless a killed flag was edited very often since.
 _DEEP_HISTORY = 1000
+_ALARMS_FOR = dt.timedelta(days=7)
 _NEWS_FOR = dt.timedelta(minutes=1)
 _NOT_RESENT = frozenset({"csrf_token", "comment", "preview", "version", "mode", "at", "override"})
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
@@ -235,6 +236,14 @@ def _page(
         predictions = predictions_of(
             session, [(each.environment_id, each.revision) for each in history]
         )
+        alarm = next(
+            (
+                each
+                for each in sorted(predictions.values(), key=lambda one: -one.revision)
+                if each.state == PARTS and now() - each.at < _ALARMS_FOR
+            ),
+            None,
+        )
         news = _news(history)
         receipt = None
         if isinstance(news, AuditEntry) and news.revision is not None and environment_id:
@@ -266,6 +275,7 @@ def _page(
         rules=[_rule(rule) for rule in here.document["rules"]],
         history=history,
         predictions=predictions,
+        alarm=alarm,
         more_history=len(history) == _HISTORY,
         killed=killed if here.document["killed"] else None,
         experiments=experiments,

@@ -14,7 +14,7 @@ from flags.outage import FlagOutage, Outage, preview_outage
 from flags.receipts import receipt_of
 from web.auth.guard import needs
 from web.auth.roles import Role
-from web.console.base import blueprint, place, show, wants_fragment
+from web.console.base import blueprint, place, show, unchanged, version_of, wants_fragment
 from web.transactions import now, reading
 
 PAGE = 100
@@ -42,6 +42,10 @@ def show_instances(project_key: str, environment_key: str) -> ResponseReturnValu
             before_id=after,
             limit=PAGE,
         )
+        # A part that is drawn anew takes the keyboard's place away: only where there is news.
+        version = version_of(found.revision, *found.counts.values())
+        if unchanged(version):
+            return "", 204
         receipt = receipt_of(session, environment.id or 0, found.revision, now=now())
         outage = None
         if not wants_fragment():
@@ -50,6 +54,7 @@ def show_instances(project_key: str, environment_key: str) -> ResponseReturnValu
         "found": found,
         "heard": sum(found.counts.values()),
         "receipt": receipt,
+        "version": version,
         "fragment": wants_fragment(),
         "state": state,
         "after": after,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import web.auth.oidc_settings
 import web.settings
 from web.reference.markdown import code, page, table
 
@@ -11,10 +12,11 @@ _VARIABLE = re.compile(r"^    (FLAGSTONE_[A-Z_]+)\s+(.*)$")
 
 
 def variables() -> dict[str, str]:
-    """Give every variable with what the module's docstring says of it."""
+    """Give every variable with what the docstring of its module says of it."""
     found: dict[str, str] = {}
     name = ""
-    for line in (web.settings.__doc__ or "").splitlines():
+    documented = f"{web.settings.__doc__}\n{web.auth.oidc_settings.__doc__}"
+    for line in documented.splitlines():
         named = _VARIABLE.match(line) or re.match(r"^    (FLAGSTONE_[A-Z_]+)()$", line)
         if named:
             name = named[1]
@@ -29,10 +31,12 @@ def settings_page() -> str:
     rows = []
     for name, text in variables().items():
         says, _, default = text.rpartition("; ")
-        rows.append([code(name), says or text, default if says else ""])
+        # A bracket in prose would be taken for HTML.
+        shown = (says or text).replace("<", "&lt;")
+        rows.append([code(name), shown, default if says else ""])
     return page(
         "Settings",
-        "`web/settings.py`",
+        "`web/settings.py` and `web/auth/oidc_settings.py`",
         "Read once, at the start, by `flagstone serve`, `flagstone worker` and `flagstone db`. All "
         "processes of one installation get the same ones. What cannot be used is refused by name.",
         table(["variable", "is", "unless set"], rows),

@@ -218,6 +218,18 @@ def test_a_person_comes_in_and_is_made_the_first_time(
     assert browser.get("/api/v1/whoami").status_code == 401
 
 
+def test_signing_in_ends_the_session_that_the_browser_had(here: Callable[..., Here]) -> None:
+    flagstone = here()
+    browser, thief = flagstone.browser(), flagstone.browser()
+    flagstone.sign_in("ada-1", browser)
+    before = browser.get_cookie(SESSION_COOKIE).value
+    thief.set_cookie(SESSION_COOKIE, before)
+    assert thief.get("/api/v1/whoami").status_code == 200
+    flagstone.sign_in("bob-1", browser)
+    assert browser.get_cookie(SESSION_COOKIE).value != before
+    assert thief.get("/api/v1/whoami").status_code == 401
+
+
 def test_groups_give_the_highest_role_at_each_sign_in(here: Callable[..., Here]) -> None:
     roles = (("shop", Role.VIEWER), ("platform", Role.APPROVER))
     flagstone = here(roles=roles, default_role=None)
@@ -280,6 +292,7 @@ LIES: dict[str, Callable[[Claims], Claims]] = {
     "nonce": lambda c: c | {"nonce": "another"},
     "no nonce": lambda c: {k: v for k, v in c.items() if k != "nonce"},
     "audience": lambda c: c | {"aud": "another-client"},
+    "audience, though we asked": lambda c: c | {"aud": "another-client", "azp": "flagstone"},
     "one audience of several": lambda c: c | {"aud": ["flagstone", "x"], "azp": "x"},
     "issuer": lambda c: c | {"iss": "https://login.example.com"},
     "expired": lambda c: c | {"exp": c["iat"] - 3600},

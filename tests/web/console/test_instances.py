@@ -113,7 +113,13 @@ def test_the_page_lists_who_is_on_which_revision_and_listens(small_console: Cons
     behind = viewer.page(f"{HERE}/instances?state=behind").words
     assert "host not told" in behind
     assert "host-1" not in behind
-    assert "None is silent." in fragment(viewer, f"{HERE}/instances?state=silent").words
+    silent = fragment(viewer, f"{HERE}/instances?state=silent")
+    assert "None is silent." in silent.words
+    again = silent.attributes(id="instances")[0]["hx-get"]
+    assert again is not None
+    assert viewer.get(again, headers={"HX-Request": "true"}).status_code == 204
+    hear(small_console, {"number": 9})
+    assert "all: 4" in fragment(viewer, again).words
 
 
 def test_a_thousand_instances_come_page_by_page(small_console: Console) -> None:
@@ -179,3 +185,7 @@ def test_an_alarm_stands_on_the_audit_and_on_the_flags_history(small_console: Co
         assert "Alarm: Moved 90 % of 200 seen since" in words
         assert "more than chance explains" in words
         assert "Moved 26 % of 200 seen since" in words
+    assert "moved other than predicted" in viewer.page(f"{HERE}/flags/checkout").words
+    small_console.clock.advance(days=8)
+    later = small_console.person("editor").page(f"{HERE}/flags/checkout").words
+    assert "moved other than predicted" not in later

@@ -70,5 +70,9 @@ STATES = {
 # Before anybody has signed in.
 ANYBODY = {"sign in": "/login", "nowhere": "/nowhere"}
 # What is refused is a page too.
-NOT_FOUND = {f"{HERE}/flags/nope", "/nowhere"}
-__all__ = ["ANYBODY", "EMPTY", "HERE", "NOT_FOUND", "PAGES", "STATES"]
+REFUSED = {
+    f"{HERE}/flags/nope": 404,
+    "/nowhere": 404,
+    f"{HERE}/flags?filter=state:onn": 400,
+}
+__all__ = ["ANYBODY", "EMPTY", "HERE", "PAGES", "REFUSED", "STATES"]

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Route
 from flags.database import Database
 from tests.web.console.test_pages import OTHERS
 from tests.web.managed import Clock, make_app
-from tests.web.pages.addresses import ANYBODY, NOT_FOUND, PAGES, STATES
+from tests.web.pages.addresses import ANYBODY, PAGES, REFUSED, STATES
 from tests.web.pages.conftest import Site, served
 from tests.web.pages.inspect_page import Window, open_window
 from tests.web.pages.shop import CUSTOMER
@@ -29,7 +29,7 @@ document.body.append(document.createElement("script")).textContent = ""; missing
 
 
 def status_of(path: str) -> int:
-    return 404 if path in NOT_FOUND else 200
+    return REFUSED.get(path, 200)
 
 
 @pytest.fixture(scope="module")
