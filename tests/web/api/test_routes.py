@@ -597,6 +597,7 @@ def a_sample_of_contexts(service: Any) -> None:
         "complete": True,
         "oldest": None,
         "newest": None,
+        "aside": 0,
         "keep_days": 7,
     }
     assert service.caller("editor").call("PUT", url, json={"on": False}).status_code == 403
