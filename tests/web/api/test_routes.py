@@ -136,6 +136,7 @@ def test_every_route_works(service: Any) -> None:
     a_layer_from_first_to_last(service.caller("editor"))
     a_holdout_from_first_to_last(service.caller("admin"))
     a_sample_of_contexts(service)
+    what_is_foreseen(service.caller("viewer"))
     experiment_from_draft_to_shipping(service)
     requests_and_money(service.caller("editor"))
     a_release_from_first_to_last(service)
@@ -608,6 +609,13 @@ def a_sample_of_contexts(service: Any) -> None:
     assert entry["action"] == "switch_context_sample"
     assert entry["after"] == {"sample_contexts": False}
     assert admin.call("PUT", url, json={"on": True}).get_json()["on"] is True
+
+
+def what_is_foreseen(viewer: Any) -> None:
+    found = viewer.ok("GET", f"{PROD}/outage-preview")
+    assert (found["instances"], found["flags"]) == (0, [])
+    assert viewer.ok("GET", f"{PROD}/predictions?alarm=true")["items"] == []
+    assert viewer.get(f"{PROD}/predictions?alarm=perhaps").status_code == 400
 
 
 def a_holdout_from_first_to_last(admin: Any) -> None:
