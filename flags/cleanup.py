@@ -180,39 +180,35 @@ def _waiting(session: Session, project_id: int) -> dict[str, list[int]]:
 
 @dataclass(frozen=True, slots=True)
 class Expiring:
-    """A flag whose time is over, or soon will be; ``days_left`` is negative once it is over."""
+    """A flag whose time will soon be over; ``days_left`` is 0 on its last day."""
 
-    project: str
     flag: str
     owner: str
-    expires: dt.datetime
     days_left: int
 
     @property
     def sentence(self) -> str:
         """Say it in plain words."""
-        who = f" (owner: {self.owner})" if self.owner else " (nobody owns it)"
-        if self.days_left < 0:
-            count = -self.days_left
-            return f"{self.flag} expired {count} {'day' if count == 1 else 'days'} ago{who}."
+        who = f"owner: {self.owner}" if self.owner else "nobody owns it"
         if self.days_left == 0:
-            return f"{self.flag} expires today{who}."
-        count = self.days_left
-        return f"{self.flag} expires in {count} {'day' if count == 1 else 'days'}{who}."
+            return f"it expires today ({who})."
+        days = "day" if self.days_left == 1 else "days"
+        return f"it expires in {self.days_left} {days} ({who})."
 
 
 def expiring(
-    session: Session, *, now: dt.datetime, within: dt.timedelta = dt.timedelta(days=7)
+    session: Session,
+    *,
+    project: Project,
+    now: dt.datetime,
+    within: dt.timedelta = dt.timedelta(days=7),
 ) -> list[Expiring]:
-    """Give the flags of every project that expired or soon will, the earliest first.
-
-    Whoever notifies calls this once a day; it remembers nothing, and names at most 500.
-    """
+    """Give the flags of a project whose time will soon be over, the earliest first; at most 500."""
     latest = (now + within).astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
     rows = session.exec(
-        select(col(Project.key), col(FlagRow.key), col(FlagRow.owner), col(FlagRow.expires))
-        .join(Project, col(Project.id) == col(FlagRow.project_id))
+        select(col(FlagRow.key), col(FlagRow.owner), col(FlagRow.expires))
         .where(
+            FlagRow.project_id == project.id,
             col(FlagRow.archived).is_(False),
             col(FlagRow.expires).is_not(None),
             col(FlagRow.expires) <= latest,
@@ -221,7 +217,8 @@ def expiring(
         .limit(_MOST_EXPIRING)
     )
     found = []
-    for project, flag, owner, text in rows:
+    for flag, owner, text in rows:
         expires = dt.datetime.fromisoformat(str(text))
-        found.append(Expiring(project, flag, owner, expires, (expires.date() - now.date()).days))
+        if expires >= now:
+            found.append(Expiring(flag, owner, (expires.date() - now.date()).days))
     return found

@@ -46,7 +46,6 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
     from experiments.monitoring import activity, monitor
     from experiments.moves import lease
     from experiments.store.opening import open_store
-    from web import reminders
     from web.webhooks import courier
 
     stop = threading.Event() if stop is None else stop
@@ -69,7 +68,7 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
         sending.start()
         failures = 0
         memory = monitor.Memory()
-        next_drain = next_sum = next_reminder = 0.0
+        next_drain = next_sum = 0.0
         while not stop.is_set():
             now = dt.datetime.now(dt.UTC)
             held = _lead(database, holder, now)
@@ -95,12 +94,6 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
                     activity.sum_up(database, store, held, now=now)
                 except Exception:
                     logger.exception("who asks for which flag could not be summed up")
-            if held is not None and now.timestamp() >= next_reminder:
-                next_reminder = now.timestamp() + reminders.EVERY_SECONDS
-                try:
-                    reminders.remind(database, held, now=now)
-                except Exception:
-                    logger.exception("nobody could be told which flags expire")
             stop.wait(min(TICK_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
         try:
             now = dt.datetime.now(dt.UTC)

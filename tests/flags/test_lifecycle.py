@@ -11,7 +11,7 @@ from flags import heartbeats
 from flags.cleanup import expiring, lifecycles
 from flags.errors import InvalidInputError
 from flags.lifecycle import Facts, Lifecycle, Place, constant_variant, lifecycle_of
-from flags.services import list_flags
+from flags.services import get_project, list_flags
 from tests.flags.conftest import NOW, Shop
 
 DAY = dt.timedelta(days=1)
@@ -214,11 +214,12 @@ def test_a_flag_says_until_when_it_is_wanted_and_who_is_told(shop: Shop) -> None
     )
     shop.change({"do": "update_flag", "expires": "2026-05-31T00:00:00Z"})
     with shop.database.read() as session:
-        found = [each for each in expiring(session, now=NOW) if each.project == shop.project]
-    assert [each.sentence for each in found] == [
-        "checkout expired 1 day ago (nobody owns it).",
-        "soon expires in 3 days (owner: growth).",
-    ]
+        project = get_project(session, shop.project)
+        found = expiring(session, project=project, now=NOW)
+        last = expiring(session, project=project, now=NOW + dt.timedelta(days=2, hours=22))
+    said = [(each.flag, each.sentence) for each in found]
+    assert said == [("soon", "it expires in 3 days (owner: growth).")]
+    assert [each.sentence for each in last] == ["it expires today (owner: growth)."]
     shop.change({"do": "update_flag", "expires": None, "kind": "permanent"})
     assert (shop.flag().expires, shop.flag().kind) == (None, "permanent")
     with pytest.raises(InvalidInputError) as refusal:

@@ -1,4 +1,4 @@
-"""Once a day: which flags have had their time, as one notice for each project.
+"""Once a day: which flags have had their time or soon will, as one notice for each project.
 
 A flag is named again for the same reason after ``AGAIN_AFTER`` only: whoever has decided to wait is
 not nagged.
@@ -12,13 +12,16 @@ from sqlmodel import Session, col, select
 
 from flags import notices
 from flags.actor import SYSTEM
-from flags.lifecycle import EXPIRED, SAFE_TO_REMOVE, STALE, Lifecycle
+from flags.cleanup import expiring
+from flags.lifecycle import EXPIRED, SAFE_TO_REMOVE, STALE
 from flags.models import Notice, Project
 from flags.services import list_environments, list_flags, list_projects
 from web.lifecycles import lifecycles
 
 AGAIN_AFTER = dt.timedelta(days=30)
 _VERDICTS = frozenset({SAFE_TO_REMOVE, EXPIRED, STALE})
+# No verdict of a lifecycle: such a flag may be in full use.
+_SOON = "expires_soon"
 _NAMED = 5
 
 
@@ -30,11 +33,17 @@ def remind(session: Session, *, now: dt.datetime) -> int:
 def _remind(session: Session, project: Project, now: dt.datetime) -> int:
     views = list_flags(session, project.key)
     told = _told(session, project, now)
-    due = {
-        key: each
-        for key, each in lifecycles(session, project.key, views, now=now).items()
-        if each.verdict in _VERDICTS and (key, each.verdict) not in told
-    }
+    soon = {each.flag: each.sentence for each in expiring(session, now=now, project=project)}
+    due = {}
+    for key, each in lifecycles(session, project.key, views, now=now).items():
+        if each.verdict in _VERDICTS:
+            said = (each.verdict, each.sentence)
+        elif key in soon:
+            said = (_SOON, soon[key])
+        else:
+            continue
+        if (key, said[0]) not in told:
+            due[key] = said
     places = [each.key for each in list_environments(session, project.key)]
     if not due or not places or project.id is None:
         return 0
@@ -49,8 +58,8 @@ def _remind(session: Session, project: Project, now: dt.datetime) -> int:
         facts={
             "did": ["remind"],
             "flags": [
-                {"key": key, "verdict": each.verdict, "sentence": each.sentence}
-                for key, each in due.items()
+                {"key": key, "verdict": verdict, "sentence": sentence}
+                for key, (verdict, sentence) in due.items()
             ],
         },
         now=now,
@@ -71,10 +80,14 @@ def _told(session: Session, project: Project, now: dt.datetime) -> set[tuple[str
     }
 
 
-def _sentence(due: dict[str, Lifecycle]) -> str:
+def _sentence(due: dict[str, tuple[str, str]]) -> str:
     if len(due) == 1:
-        ((key, only),) = due.items()
-        return f"{key}: {only.sentence}"
+        ((key, (_verdict, only)),) = due.items()
+        return f"{key}: {only}"
     names = ", ".join(list(due)[:_NAMED])
     more = f" and {len(due) - _NAMED} more" if len(due) > _NAMED else ""
-    return f"{len(due)} flags have had their time: {names}{more}."
+    soon = all(verdict == _SOON for verdict, _sentence in due.values())
+    what = "will soon have had" if soon else "have had, or will soon have had,"
+    if not any(verdict == _SOON for verdict, _sentence in due.values()):
+        what = "have had"
+    return f"{len(due)} flags {what} their time: {names}{more}."
