@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,9 @@ class Place:
         """Give the variables of a reader's terminal: none of ours."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("FLAGSTONE_", "PYTEST"))}
         path = f"{REPOSITORY}:{REPOSITORY / 'sdk'}"
-        return {**kept, "PYTHONPATH": path, "LC_ALL": "C.UTF-8"}
+        # A reader has activated the environment that the tests run in.
+        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {**kept, "PATH": programs, "PYTHONPATH": path, "LC_ALL": "C.UTF-8"}
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def allowances(said: dict[str, Any]) -> list[dict[str, Any]]:
         checks: dict[str, Any] = {}
         if also:
             checks["positive_data_acceptance"] = {"expected-statuses": [*ACCEPTED, *also]}
-        if name.startswith("switch_flag"):
+        if name.startswith(("switch_flag", "promote_flag")):
             # A flag's key may hold slashes: GET of the same address asks for such a flag.
             checks["allow_header_conformance"] = {"enabled": False}
         if checks:

@@ -77,7 +77,8 @@ def test_the_service_says_what_somebody_gets_and_why(cli: Any, beta: str) -> Non
 def test_every_environment_is_asked_side_by_side_now_and_then(cli: Any, beta: str) -> None:
     found = cli.ok("eval", beta, "--context", GERMAN, "--everywhere")["environments"]
     values = {each["environment"]: each["items"][0]["value"] for each in found}
-    assert values == {"production": True, "staging": False}
+    # Other tests make environments of their own here.
+    assert (values["production"], values["staging"]) == (True, False)
     production = found[0]
     at = production["published_at"]
     same = cli.ok("eval", beta, "--context", GERMAN, "--at", at)

@@ -40,7 +40,7 @@ def test_a_role_is_set_shown_and_taken_back(cli: Any) -> None:
     assert "staging approver" in told
     (mia,) = [m for m in cli.ok("members", "list") if m["email"] == "mia@example.org"]
     assert (mia["may"]["production"], mia["may"]["staging"]) == ("viewer", "approver")
-    assert "mia@example.org" in cli.terminal("members", "list").out
+    assert "mia@example.org" in cli.terminal("members", "list", columns=400).out
     assert cli.ok("members", "remove", "mia@example.org", "-e", "staging")["removed"]
     assert cli.pipe("members", "remove", "mia@example.org").code == 1
     assert cli.pipe("members", "set", "mia@example.org", "king").code == 2

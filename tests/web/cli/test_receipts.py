@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -43,15 +45,16 @@ class Sdk:
 
 @dataclass
 class Fleet:
-    url: str
-    token: str
+    """Applications of a project of its own, and the command line for it."""
+
+    cli: Any
     sdks: list[Sdk]
 
     def call(self, path: str, *, wait: int | None = None, **options: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        headers = {"Authorization": f"Bearer {self.cli.token}", **options.pop("headers", {})}
         if wait is not None:
             headers["Prefer"] = f"respond-async, wait={wait}"
-        path = f"{self.url}/api/v1/projects/web-shop/{path}"
+        path = f"{self.cli.url}/api/v1/projects/{self.cli.project}/{path}"
         return httpx.post(path, headers=headers, timeout=40, **options)
 
     def switch(self, verb: str, *, wait: int | None = None, **options: Any) -> httpx.Response:
@@ -62,14 +65,18 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(cli: Any) -> Iterator[Fleet]:
     """Three applications that serve the newest revision."""
+    cli = dataclasses.replace(cli, project=f"p-{uuid.uuid4().hex[:8]}")
+    fleet = Fleet(cli, [])
+    key = {"Authorization": f"Bearer {cli.token}"}
+    made = httpx.post(f"{cli.url}/api/v1/projects", json={"key": cli.project}, headers=key)
+    assert made.status_code == 201, made.text
     cli.ok("flags", "create", "checkout")
-    fleet = Fleet(cli.url, cli.token, [])
     body = {"kind": "srv", "name": "web", "environment": "production"}
-    key = fleet.call("tokens", json=body).json()["token"]
+    secret = fleet.call("tokens", json=body).json()["token"]
     with contextlib.ExitStack() as stack:
         for number in range(3):
             host = f"host-{'abc'[number]}"
-            command = [sys.executable, "-c", _CLIENTS, cli.url, key, host]
+            command = [sys.executable, "-c", _CLIENTS, cli.url, secret, host]
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
@@ -112,9 +119,9 @@ def test_a_change_is_answered_when_every_instance_serves_it(fleet: Fleet) -> Non
 
 
 def test_a_stopped_process_is_named_and_a_retry_finds_it_when_it_goes_on(
-    fleet: Fleet, cli: Any
+    fleet: Fleet,
 ) -> None:
-    stopped = fleet.sdks[1]
+    cli, stopped = fleet.cli, fleet.sdks[1]
     before = fleet.switch("on", wait=15).json()["revision"]
     stopped.signal(signal.SIGSTOP)
     try:
@@ -168,8 +175,9 @@ def test_whoever_waits_is_woken_when_the_last_one_follows(fleet: Fleet) -> None:
     assert all(each.json()["receipt"]["seconds"] < 25 for each in answers)
 
 
-def test_commands_wait_and_say_how_many_serve_it(fleet: Fleet, cli: Any) -> None:
+def test_commands_wait_and_say_how_many_serve_it(fleet: Fleet) -> None:
     assert len(fleet.sdks) == 3
+    cli = fleet.cli
     on = cli.ok("flags", "on", "checkout", "--wait", "15")
     assert on["receipt"]["converged"]
     entry = cli.ok("flags", "history", "checkout")[0]["id"]

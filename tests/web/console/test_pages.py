@@ -52,6 +52,8 @@ OTHERS = {
     "console.switch": "/switch?to=shop/production",
     "console.setup": "/setup",
     "console.login": "/login",
+    "console.begin_single_sign_on": "/login/oidc",
+    "console.finish_single_sign_on": "/login/oidc/callback",
     "console.static": "/static/console.css",
     "console.download_ledger": f"{HERE}/ledger.csv",
     "console.download_record": f"{HERE}/experiments/one-page/record.json",

@@ -107,6 +107,8 @@ class Window:
 
     def _without_scripts(self, path: str) -> Iterator[str]:
         self.plain.goto(self.url + path)
+        # What stands in for a script may say more, never less.
+        self.plain.evaluate('document.querySelectorAll("noscript").forEach(each => each.remove())')
         with_scripts, without = self.page.evaluate(_WORDS), self.plain.evaluate(_WORDS)
         if with_scripts != without:
             yield f"without scripts it says {without[:300]!r}, with them {with_scripts[:300]!r}"
@@ -116,8 +118,9 @@ class Window:
         page.evaluate(_CONTROLS)
         yield from page.evaluate(_UNSEEN)
         count = min(page.evaluate(_FOLLOW), MOST_TABS)
-        # A field for a time has a stop for each of its parts.
-        parts = PARTS_OF_A_TIME * page.locator("input[type=datetime-local]:visible").count()
+        # A field for a time or a date has a stop for each of its parts.
+        fields = page.locator("input[type=datetime-local]:visible, input[type=date]:visible")
+        parts = PARTS_OF_A_TIME * fields.count()
         for _ in range(count - 1 + parts):
             page.keyboard.press("Tab")
         visited = page.evaluate("window.visited")
