@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -195,11 +196,19 @@ def promote(
     ask: bool,
 ) -> None:
     """Bring TARGET to how SOURCE is: everything, or some flags; one change."""
-    common = {"do": "promote", "source": source, "targets": targets, "segments": segments}
-    instructions = [{**common, "flag": key} for key in flags] or [common]
-    mode = {"mode": "preview"} if preview else mode_of(at, override, ask=ask)
-    change = {"comment": comment or f"Promoted from {source}", **mode, "instructions": instructions}
+    carried = {"source": source, "targets": targets, "segments": segments}
+    mode = mode_of(at, override, ask=ask, preview=preview)
+    change = {**_promotion(flags, carried, comment), **mode}
     send_change(invocation, "", target, change, wait_seconds=wait_seconds)
+
+
+def _promotion(flags: Sequence[str], carried: dict[str, Any], comment: str) -> dict[str, Any]:
+    """Write the change that promotes these flags; none: everything."""
+    whole = {"do": "promote", **carried}
+    return {
+        "comment": comment or f"Promoted from {carried['source']}",
+        "instructions": [{**whole, "flag": key} for key in flags] or [whole],
+    }
 
 
 @click.command(name="promote")
@@ -228,17 +237,7 @@ def promote_flag(
     ask: bool,
 ) -> None:
     """Bring a flag to how another environment has it: rules, on or off, default, prerequisites."""
-    instruction = {
-        "do": "promote",
-        "flag": flag_key,
-        "source": source,
-        "targets": targets,
-        "segments": segments,
-    }
-    mode = {"mode": "preview"} if preview else mode_of(at, override, ask=ask)
-    change = {
-        "comment": comment or f"Promoted from {source}",
-        **mode,
-        "instructions": [instruction],
-    }
+    carried = {"source": source, "targets": targets, "segments": segments}
+    mode = mode_of(at, override, ask=ask, preview=preview)
+    change = {**_promotion([flag_key], carried, comment), **mode}
     send_change(invocation, flag_key, environment, change, wait_seconds=wait_seconds)

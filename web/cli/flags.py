@@ -189,7 +189,7 @@ def _switch(verb: str, instruction: str, text: str) -> None:
         preview: bool,
     ) -> None:
         instructions = [{"do": instruction, "flag": flag_key}]
-        mode = {"mode": "preview"} if preview else mode_of(at, override, ask=ask)
+        mode = mode_of(at, override, ask=ask, preview=preview)
         change = {"comment": comment, **mode, "instructions": instructions}
         send_change(invocation, flag_key, environment, change, wait_seconds=wait_seconds)
 
@@ -252,15 +252,17 @@ def set_flag(
         )
     if any(each.get("flag") != flag_key for each in instructions):
         if_match = None
-    mode = {"mode": "preview"} if preview else mode_of(at, override, ask=ask)
+    mode = mode_of(at, override, ask=ask, preview=preview)
     change = {"comment": comment, **mode, "instructions": instructions}
     send_change(
         invocation, flag_key, environment, change, if_match=if_match, wait_seconds=wait_seconds
     )
 
 
-def mode_of(at: str | None, override: str, *, ask: bool) -> dict[str, Any]:
-    """Say how a change is sent: at once, for others to approve, or for a time of its own."""
+def mode_of(at: str | None, override: str, *, ask: bool, preview: bool) -> dict[str, Any]:
+    """Say how a change is sent: to be told, at once, for others to approve, or for its time."""
+    if preview:
+        return {"mode": "preview"}
     mode = {"mode": "request" if ask else "apply" if at is None else "schedule"}
     if override:
         mode["override"] = override

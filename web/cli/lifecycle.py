@@ -54,7 +54,7 @@ def archive(
     ask: bool,
 ) -> None:
     """Take a flag out of every environment; its history stays, and `restore` brings it back."""
-    mode = {"mode": "preview"} if preview else mode_of(at, override, ask=ask)
+    mode = mode_of(at, override, ask=ask, preview=preview)
     change = {"comment": comment, **mode, "instructions": [{"do": "archive", "flag": flag_key}]}
     send_change(invocation, flag_key, environment, change)
 
@@ -102,7 +102,7 @@ def describe_flag(
         )
     if "expires" in named:
         named["expires"] = named["expires"] or None
-    mode = {"mode": "preview"} if preview else mode_of(at, override, ask=ask)
+    mode = mode_of(at, override, ask=ask, preview=preview)
     instruction = {"do": "update_flag", "flag": flag_key, **named}
     change = {"comment": comment, **mode, "instructions": [instruction]}
     send_change(invocation, flag_key, environment, change)

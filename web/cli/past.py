@@ -99,7 +99,7 @@ def revert(
     ask: bool,
 ) -> None:
     """Bring a flag back to how an earlier revision of the environment had it."""
-    mode = {"mode": "preview"} if preview else mode_of(at, override, ask=ask)
+    mode = mode_of(at, override, ask=ask, preview=preview)
     instruction = {"do": "revert_to", "revision": revision, "flag": flag_key}
     words = comment or f"Back to revision {revision}"
     change = {"comment": words, **mode, "instructions": [instruction]}

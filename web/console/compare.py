@@ -21,6 +21,7 @@ from web.auth.roles import Role
 from web.auth.scope import may_override, require_for_change
 from web.console.base import back_to, blueprint, place, show, status_of
 from web.console.effects import shown_effect
+from web.console.forms import manner_of
 from web.transactions import now, reading, transaction
 
 PAGE = 100
@@ -123,17 +124,8 @@ def _change(form: dict[str, str], picks: list[list[str]]) -> changes.Change:
         "targets": form.get("targets") == "yes",
         "segments": form.get("segments") == "yes",
     }
-    mode = form.get("mode") or "apply"
-    at = form.get("at", "").strip() if mode != "apply" else ""
-    return changes.parse_change(
-        {
-            "comment": form.get("comment", ""),
-            "mode": mode,
-            "override": form.get("override", "") if mode == "apply" else "",
-            **({"at": f"{at}Z"} if at else {}),
-            "instructions": [{**common, kind: key} for kind, key in picks] or [common],
-        }
-    )
+    instructions = [{**common, kind: key} for kind, key in picks] or [common]
+    return changes.parse_change({**manner_of(form), "instructions": instructions})
 
 
 def _page(

@@ -37,7 +37,7 @@ from web.console.base import (
 from web.console.connect import snippet
 from web.console.effects import shown_effect
 from web.console.flag_parts import editable, parts_of
-from web.console.forms import OPERATORS, field_of, instructions_of
+from web.console.forms import OPERATORS, field_of, instructions_of, manner_of
 from web.lifecycles import lifecycles
 from web.previews import preview_token, previewed_revision
 from web.transactions import now, reading, transaction
@@ -143,15 +143,9 @@ def _change(
     if form.get("turn_on") == "yes":
         # Launching an idle flag is one step for people: on, and only for these.
         instructions.append({"do": "turn_on"})
-    mode = form.get("mode") or "apply"
-    at = form.get("at", "").strip() if mode != "apply" else ""
     return changes.parse_change(
         {
-            "comment": form.get("comment", ""),
-            "mode": mode,
-            "override": form.get("override", "") if mode == "apply" else "",
-            # A browser's field for a time knows no zone; its label says UTC.
-            **({"at": f"{at}Z"} if at else {}),
+            **manner_of(form),
             "flag": flag_key,
             "preview_token": form.get("preview_token") or None,
             "instructions": instructions,

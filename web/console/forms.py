@@ -255,3 +255,16 @@ _INSTRUCTIONS: dict[str, Callable[[Form, Document], dict[str, Any]]] = {
     "archive": _nothing,
     "update_flag": _about,
 }
+
+
+def manner_of(form: Mapping[str, str]) -> dict[str, Any]:
+    """Say how a form's change is made: why, at once or waiting, and past which rule."""
+    mode = form.get("mode") or "apply"
+    at = form.get("at", "").strip() if mode != "apply" else ""
+    return {
+        "comment": form.get("comment", ""),
+        "mode": mode,
+        "override": form.get("override", "") if mode == "apply" else "",
+        # A browser's field for a time knows no zone; its label says UTC.
+        **({"at": f"{at}Z"} if at else {}),
+    }

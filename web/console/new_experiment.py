@@ -12,8 +12,7 @@ from experiments.contract.money import Value
 from experiments.contract.promise import metric_line, promise_lines
 from experiments.models import Experiment
 from experiments.moves.enact import plan_of
-from experiments.people import services
-from experiments.people.library import replica
+from experiments.people import library, services
 from experiments.planning import feasibility as forecasts
 from experiments.planning.forecast_words import sentence_of
 from experiments.policies import services as policies
@@ -184,7 +183,7 @@ def _once_more(project_key: str, environment_key: str, like: str) -> ResponseRet
     with reading() as session:
         place(session, project_key, environment_key)
         tried = services.get_experiment(session, project_key, environment_key, like)
-        text = replica(session, tried)
+        text = library.replica(session, tried)
         stored = policies.list_policies(session, project_key)
         usable = policies.published_versions(session, stored)
     names = [row.name for row in stored if row.id in usable]

@@ -86,8 +86,8 @@ def _sentence(due: dict[str, tuple[str, str]]) -> str:
         return f"{key}: {only}"
     names = ", ".join(list(due)[:_NAMED])
     more = f" and {len(due) - _NAMED} more" if len(due) > _NAMED else ""
-    soon = all(verdict == _SOON for verdict, _sentence in due.values())
-    what = "will soon have had" if soon else "have had, or will soon have had,"
-    if not any(verdict == _SOON for verdict, _sentence in due.values()):
-        what = "have had"
+    soon = [verdict == _SOON for verdict, _sentence in due.values()]
+    what = "have had"
+    if any(soon):
+        what = "will soon have had" if all(soon) else "have had, or will soon have had,"
     return f"{len(due)} flags {what} their time: {names}{more}."

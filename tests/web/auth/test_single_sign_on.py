@@ -29,8 +29,8 @@ from web.auth.oidc_settings import OidcSettings
 from web.auth.roles import Role
 from web.settings import Settings, SettingsError
 
-mock = pytest.importorskip("oidc_provider_mock")
-pytest.importorskip("authlib")
+mock = pytest.importorskip("oidc_provider_mock", reason="no provider to sign in with here")
+pytest.importorskip("authlib", reason="the extra oidc is not installed")
 
 ADA, BOB, EVE = "ada@example.org", "bob@example.org", "eve@elsewhere.net"
 PEOPLE = {
