@@ -369,7 +369,10 @@ class Notice(SQLModel, table=True):
     """
 
     __tablename__: ClassVar[Any] = "notices"
-    __table_args__ = (sa.Index("ix_notices_project_id_at", "project_id", "at"),)
+    __table_args__ = (
+        sa.Index("ix_notices_project_id_at", "project_id", "at"),
+        sa.Index("ix_notices_project_id_kind_id", "project_id", "kind", "id"),
+    )
     id: int | None = Field(default=None, primary_key=True)
     message_id: str = Field(max_length=40, unique=True)
     project_id: int = Field(foreign_key="projects.id")

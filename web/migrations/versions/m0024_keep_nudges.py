@@ -1,4 +1,4 @@
-"""Keep what the worker found flags to ask for, for lists of thousands of them."""
+"""Keep what the worker found flags to ask for; count unread notices without reading the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("flag_id", name=op.f("pk_flag_nudges")),
     )
+    op.create_index("ix_notices_project_id_kind_id", "notices", ["project_id", "kind", "id"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_notices_project_id_kind_id", table_name="notices")
     op.drop_table("flag_nudges")
