@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
+import sqlalchemy as sa
 from flask import Response, current_app, request
 from pydantic import Field
 from sqlmodel import Session, col, select
 
 from flags.errors import InvalidInputError
-from flags.models import Environment
+from flags.models import Environment, Project
 from web.auth.guard import WhoAndWhen, who_and_when
 from web.body import Query
 from web.contract import contract_of, note_read
 from web.prefer import MADE, made
+from web.transactions import as_seen
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
@@ -80,9 +82,36 @@ def with_revision(response: Response, session: Session, environment_id: int) -> 
 
     Only views that say so (``@waits``) do; the waiting is the data plane's (``web.edge.receipts``).
     """
+    return _with_revisions(response, session, col(Environment.id) == environment_id)
+
+
+def with_revisions(
+    response: Response,
+    session: Session,
+    project_key: str,
+    environments: Iterable[str],
+    *,
+    first: str | None = None,
+) -> Response:
+    """Let the caller wait for several environments, and name the ``first`` of them first."""
+    if first is not None:
+        environments = [first, *sorted(set(environments) - {first})]
+    order = list(environments)
+    project_id = select(Project.id).where(col(Project.key) == project_key).scalar_subquery()
+    which = sa.and_(col(Environment.project_id) == project_id, col(Environment.key).in_(order))
+    return _with_revisions(response, session, which, order)
+
+
+def _with_revisions(
+    response: Response, session: Session, which: Any, order: Sequence[str] = ()
+) -> Response:
     if contract_of(current_app.view_functions[request.endpoint or ""]).waits:
-        query = select(Environment.revision).where(col(Environment.id) == environment_id)
-        response.headers[MADE] = made(environment_id, session.exec(query).one())
+        query = select(Environment.key, Environment.id, Environment.revision).where(which)
+        with as_seen(session):
+            # Who may not know of an environment does not hear of its clients either.
+            at = {key: (number or 0, revision) for key, number, revision in session.exec(query)}
+        if at:
+            response.headers[MADE] = made(at[key] for key in (order or at) if key in at)
     return response
 
 

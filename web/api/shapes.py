@@ -285,25 +285,6 @@ COMPARISON = list_of(
     same=shape("SameThings", flags=WHOLE, segments=WHOLE),
 )
 FILES = shape("Files", base=by_key(WHOLE), flags=by_key(OBJECT), segments=by_key(OBJECT))
-FILES_APPLIED = shape(
-    "FilesApplied",
-    mode={"enum": ["preview", "apply"]},
-    changed=YES_OR_NO,
-    created=TEXTS,
-    environments=by_key(
-        shape(
-            "FilesInEnvironment",
-            sentence=TEXT,
-            revision=WHOLE,
-            flags=TEXTS,
-            segments=TEXTS,
-            verdict=maybe(TEXT),
-            verdict_sentence=TEXT,
-            approvals=OBJECT,
-            blocked_by=OBJECTS,
-        )
-    ),
-)
 IMPORTED = with_optional(
     shape(
         "ImportResult",
@@ -315,6 +296,7 @@ IMPORTED = with_optional(
         sentences=by_key(TEXT),
     ),
     **_EFFECT,
+    preview_token=TEXT,
 )
 _COUNTED = shape("CountedShare", count=WHOLE, size=WHOLE, share=NUMBER, low=NUMBER, high=NUMBER)
 # Whether a revision moved as many as was predicted; ``alarm`` where that parts beyond chance.
@@ -358,6 +340,30 @@ WAITING = with_optional(
     ),
     mode={"enum": ["request", "schedule"]},
     prediction=PREDICTION,
+)
+FILES_APPLIED = with_optional(
+    shape(
+        "FilesApplied",
+        mode={"enum": ["preview", "apply", "request"]},
+        changed=YES_OR_NO,
+        created=TEXTS,
+        published=by_key(WHOLE),
+        environments=by_key(
+            shape(
+                "FilesInEnvironment",
+                sentence=TEXT,
+                revision=WHOLE,
+                flags=TEXTS,
+                segments=TEXTS,
+                verdict=maybe(TEXT),
+                verdict_sentence=TEXT,
+                approvals=OBJECT,
+                blocked_by=OBJECTS,
+            )
+        ),
+    ),
+    preview_token=TEXT,
+    changes={"type": "array", "items": WAITING},
 )
 SEGMENT = shape("Segment", key=TEXT, name=TEXT, condition={}, created_at=INSTANT, version=WHOLE)
 _AUDIT_ENTRY = shape(

@@ -86,8 +86,3 @@ def _share(text: str) -> float:
         message = f"{text!r} is no share"
         raise CommandError(message, hint="write 10% or 0.1", exit_code=EXIT_USAGE)
     return number
-
-
-preview_option = click.option(
-    "--preview", is_flag=True, help="say whom it would move, change nothing"
-)
