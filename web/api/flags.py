@@ -83,6 +83,7 @@ def list_flags(project_key: str) -> ResponseReturnValue:
             query.filter,
             environment_key=query.environment,
             archived=query.archived,
+            shown_in=query.environment,
             after=query.after(),
             limit=query.limit,
         )

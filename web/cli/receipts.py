@@ -63,9 +63,10 @@ def finish(output: Output, answer: dict[str, Any], text: str, wait_seconds: int 
         if not receipt["converged"]:
             counts = receipt["instances"]
             waiting = counts["behind"] + counts["without_flags"]
+            here = f" in {receipt['environment']}" if len(receipts) > 1 else ""
             raise CommandError(
-                f"it is done, but {waiting} of {waiting + counts['applied']} SDK instances in "
-                f"{receipt['environment']} do not serve revision {receipt['revision']} yet",
+                f"it is done, but {waiting} of {waiting + counts['applied']} SDK instances{here} "
+                f"do not serve revision {receipt['revision']} yet",
                 hint=f"flagstone instances --stale -e {receipt['environment']}",
                 exit_code=EXIT_NOT_CONVERGED,
             )

@@ -122,3 +122,68 @@ def test_a_release_is_paid_for_when_it_starts_and_every_day_until_it_ends(
     ci.ok("POST", f"{P}/releases/{name}/stop", {"reason": "enough"})
     shop.clock.advance(days=1, seconds=1)
     assert ci.ok("POST", f"{P}/changes", widen(0.2))["changed"]
+
+
+def test_whoever_must_preview_first_can_do_all_that_others_can(admin: Api) -> None:
+    ci = key(admin, budget={"require_preview": True})
+
+    def told(method: str, path: str, body: Any) -> Any:
+        refused = ci.client.open(
+            f"/api/v1{path}", method=method, json=body,
+            headers={"Authorization": f"Bearer {ci.token}"},
+        ).get_json()  # fmt: skip
+        assert (refused["code"], refused["field"]) == ("over_budget", "preview_token"), refused
+        seen = ci.ok(method, path, {**body, "mode": "preview"})
+        assert seen["mode"] == "preview"
+        token = {"preview_token": seen["preview_token"]}
+        return ci.ok(method, path, {**body, **token})
+
+    flag = f"{P}/flags/checkout/environments"
+    assert ci.ok("POST", f"{flag}/staging/off", {"comment": "free"})["changed"]
+    assert told("POST", f"{flag}/staging/on", {"comment": "again"})["changed"]
+    wider = {**widen(0.4, environment="staging"), "mode": "apply"}
+    assert told("POST", f"{P}/changes", wider)["changed"]
+    assert told("POST", f"{flag}/staging/promote", {"to": "production", "mode": "apply"})["changed"]
+    assert told("POST", f"{P}/changes", {**wider, **widen(0.6, environment="staging")})["changed"]
+    everything = {"to": "production", "mode": "apply"}
+    assert told("POST", f"{P}/environments/staging/promote", everything)["changed"]
+    entry = ci.ok("GET", f"{P}/flags/checkout/history?environment=production")["items"][0]["id"]
+    assert told("POST", f"{P}/audit/{entry}/undo", {"mode": "apply"})["changed"]
+    files = ci.ok("GET", f"{P}/files")
+    files.pop("base")
+    for state in files["flags"]["checkout"]["environments"].values():
+        state["rules"][0]["serve"]["split"]["coverage"] = 0.9
+    done = told("POST", f"{P}/files/import", {**files, "mode": "apply"})
+    assert done["published"].keys() == {"production", "staging"}
+
+
+def test_a_preview_of_files_is_void_when_an_environment_moved(admin: Api) -> None:
+    ci = key(admin, budget={"require_preview": True})
+    files = ci.ok("GET", f"{P}/files")
+    files.pop("base")
+    files["flags"]["checkout"]["environments"]["production"]["enabled"] = False
+    seen = ci.ok("POST", f"{P}/files/import", files)["preview_token"]
+    admin.ok("POST", f"{P}/changes", widen(0.1, environment="staging"))
+    late = {**files, "mode": "apply", "preview_token": seen}
+    answer = ci.post(f"{P}/files/import", late).get_json()
+    assert (answer["code"], answer["field"]) == ("over_budget", "preview_token")
+    assert "moved since" in answer["detail"]
+
+
+def test_files_are_asked_for_environment_by_environment(admin: Api) -> None:
+    files = admin.ok("GET", f"{P}/files")
+    files.pop("base")
+    checkout = files["flags"]["checkout"]
+    checkout["variants"]["blue"] = {"value": True}
+    for state in checkout["environments"].values():
+        state["default"] = "blue"
+    files["flags"]["fresh"] = {**checkout, "key": "fresh", "environments": {}}
+    body = {**files, "mode": "request", "comment": "from git"}
+    answer = admin.post(f"{P}/files/import", body)
+    assert answer.status_code == 201, answer.get_json()
+    asked = answer.get_json()
+    assert asked["created"] == ["fresh"]
+    assert [each["environment"] for each in asked["changes"]] == ["production", "staging"]
+    assert {each["state"] for each in asked["changes"]} == {"open"}
+    # Nothing is served yet.
+    assert admin.ok("GET", f"{P}/flags/checkout")["environments"]["staging"]["default"] == "off"
