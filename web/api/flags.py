@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from flask import Response
 from flask.typing import ResponseReturnValue
 from pydantic import Field
+from sqlmodel import Session
 
 from flags import change_requests, services
 from flags.budgets import Spending
@@ -23,6 +24,7 @@ from web.api.changes import request_document
 from web.api.idempotency import idempotent
 from web.api.render import Expected, PageQuery, document, expected, page, with_revisions
 from web.api.shapes import AUDIT_ENTRY, CHANGED, FLAG, PUBLISHED_FLAG, SEGMENT, WAITING, list_of
+from web.auth.allowed import own_allowances
 from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
 from web.auth.scope import may_override, require_for_change
@@ -207,9 +209,12 @@ def carry_out(project_key: str, environment_key: str, change: Change) -> Respons
                 change,
                 now=now(),
                 expected_version=wanted.revision,
+                spending=Spending({str(current_caller().actor)}),
             )
+            budgets = _budgets(session, project_key, result)
         token = preview_token(project_key, environment_key, change, result.revision_number)
-        return _changed(result, environment_key, "preview", token)
+        more = {"preview_token": token, **({"budgets": budgets} if budgets else {})}
+        return _changed(result, environment_key, "preview", **more)
     if change.mode in {"request", "schedule"}:
         return _submit(project_key, environment_key, change)
     return _apply(project_key, environment_key, change)
@@ -283,9 +288,19 @@ def _apply(project_key: str, environment_key: str, change: Change) -> ResponseRe
         return with_revisions(answer, session, project_key, result.published, first=environment_key)
 
 
-def _changed(
-    result: ChangeResult, environment_key: str, mode: str, token: str | None = None
-) -> Response:
+def _budgets(session: Session, project_key: str, result: ChangeResult) -> dict[str, dict[str, Any]]:
+    """Say what a change would use of the caller's budgets, and what is left of them now."""
+    if not result.quotes:
+        return {}
+    mine = own_allowances(session, services.list_environments(session, project_key))
+    return {
+        each.environment: {**mine[each.environment].document(), **each.document()}
+        for each in result.quotes
+        if each.environment in mine
+    }
+
+
+def _changed(result: ChangeResult, environment_key: str, mode: str, **more: Any) -> Response:
     body = {
         "mode": mode,
         "environment": environment_key,
@@ -303,7 +318,7 @@ def _changed(
         body |= {**result.effect.document(), "elsewhere": elsewhere}
     if mode == "preview":
         body["approvals"] = {"needed": result.approvals_needed}
-        body["preview_token"] = token
+        body |= more
         body["blocked_by"] = [each.document() for each in result.blocked_by]
     return document(body, etag=result.revision_number)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from flask import Response, current_app, request
 from pydantic import Field
 from sqlmodel import Session, col, select
 
-from flags.errors import InvalidInputError
+from flags.errors import InvalidInputError, VersionConflictError
 from flags.models import Environment, Project
 from web.auth.guard import WhoAndWhen, who_and_when
 from web.body import Query
@@ -113,6 +114,46 @@ def _with_revisions(
         if at:
             response.headers[MADE] = made(at[key] for key in (order or at) if key in at)
     return response
+
+
+def content_etag(body: Mapping[str, Any]) -> str:
+    """Return an ETag for what has no version of its own: a hash of what is shown of it."""
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+def expect_content(shown: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse to change what is not any more as the caller read it (``If-Match``).
+
+    Parameters
+    ----------
+    shown : mapping
+        What its ETag is made of.
+    wanted : mapping
+        What the caller would make of some of it.
+
+    Raises
+    ------
+    VersionConflictError
+        With what is there now, and which fields the caller would have overwritten.
+    """
+    note_read("if_match")
+    given = request.headers.get("If-Match", "*").strip()
+    if given in {"*", f'"{content_etag(shown)}"'}:
+        return
+    theirs = {name: shown[name] for name in wanted if name in shown}
+    raise VersionConflictError(
+        "it is not any more as you read it",
+        hint="read it again, and decide anew",
+        conflict={
+            # What the caller read is kept nowhere.
+            "base": None,
+            "newest": None,
+            "theirs": {"before": {}, "after": theirs},
+            "yours": {"before": {}, "after": dict(wanted)},
+            "both": sorted(name for name in theirs if theirs[name] != wanted[name]),
+            "elsewhere": [],
+        },
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from flags.effect_words import witness_sentence
 from flags.sentence import describe
 from web.cli.changes import waiting_words
 from web.cli.context import Invocation
-from web.cli.options import comment_option, waiting_options
+from web.cli.options import comment_option, quote_words, waiting_options
 from web.cli.output import EXIT_USAGE, CommandError
 from web.cli.receipts import finish, wait_option
 
@@ -140,4 +140,5 @@ def _effect(answer: dict[str, Any]) -> list[str]:
         for key, each in answer["elsewhere"].items()
         if each["verdict"] != "no_op"
     )
+    lines.extend(quote_words(answer.get("budgets", {})))
     return [line for line in lines if line]
