@@ -98,9 +98,9 @@ def lifecycles(
 def _dependants(session: Session, project_id: int, views: list[FlagView]) -> dict[str, set[str]]:
     """Give what asks about each flag, anywhere in the project."""
     found: dict[str, set[str]] = {}
-    # For one flag, reading what cannot name it would be most of the work.
+    # Reading what cannot name it, or no flag at all, would be most of the work.
     plain = len(views) == 1 and _PLAIN.fullmatch(views[0].key)
-    naming = f'"{views[0].key}"' if plain else ""
+    naming = f'"{views[0].key}"' if plain else '"flag"'
     states = session.exec(
         select(col(FlagRow.key), col(FlagEnvironment.state))
         .join(FlagEnvironment, col(FlagEnvironment.flag_id) == col(FlagRow.id))

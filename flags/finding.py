@@ -31,6 +31,9 @@ from flags.request_rows import WAITING
 from flags.services import get_project, list_environments
 from flags.views import FlagView, views_of
 
+JUDGED = ("past_expiry", "stale", "safe_to_remove")
+"""What a filter may ask of a flag's lifecycle: :func:`flags.nudges.judged`."""
+
 FLAG_FIELDS: Mapping[str, Field] = {
     "key": Field("text", "the flag's key"),
     "owner": Field("text", "who owns it; me for you, none for nobody"),
@@ -42,7 +45,11 @@ FLAG_FIELDS: Mapping[str, Field] = {
     "evaluated": Field("time", "when code last asked for it, as far as is known"),
     "type": Field("one", "of its values", ("boolean", "string", "integer", "float", "object")),
     "has": Field("one", "beside it", ("experiment", "release", "change", "schedule", "owner")),
-    "is": Field("one", "what it is", ("archived", "client")),
+    "is": Field(
+        "one",
+        "what it is; the last two as the worker judges every ten minutes",
+        ("archived", "client", *JUDGED),
+    ),
     "needs": Field("one", "whom it waits for", ("me",)),
     "sort": Field("one", "in which order; by key without it", ("key", "changed")),
 }
@@ -250,7 +257,12 @@ class _Search:
     def _is(self, term: Term) -> sa.ColumnElement[bool]:
         row = FlagRow
         return one_holds(
-            term, {"archived": col(row.archived).is_(True), "client": col(row.client).is_(True)}
+            term,
+            {
+                "archived": col(row.archived).is_(True),
+                "client": col(row.client).is_(True),
+                **{value: self._among("is", value) for value in JUDGED if value in term.values},
+            },
         )
 
     def _among(self, name: str, value: str) -> sa.ColumnElement[bool]:

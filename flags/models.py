@@ -305,6 +305,17 @@ class FlagActivity(SQLModel, table=True):
     evaluated_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class FlagNudge(SQLModel, table=True):
+    """What a flag asks somebody to do, as the worker last judged: a verdict, and why."""
+
+    __tablename__: ClassVar[Any] = "flag_nudges"
+    flag_id: int = Field(foreign_key="flags.id", primary_key=True)
+    verdict: str = Field(max_length=16)
+    sentence: str = Field(sa_column=sa.Column(sa.Text, nullable=False))
+    # When it was judged; whatever changed the flag since may have settled it.
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+
+
 class SampledContext(SQLModel, table=True):
     """The newest context of one unit that an environment saw, by the unit's place in the sample.
 
@@ -358,7 +369,10 @@ class Notice(SQLModel, table=True):
     """
 
     __tablename__: ClassVar[Any] = "notices"
-    __table_args__ = (sa.Index("ix_notices_project_id_at", "project_id", "at"),)
+    __table_args__ = (
+        sa.Index("ix_notices_project_id_at", "project_id", "at"),
+        sa.Index("ix_notices_project_id_kind_id", "project_id", "kind", "id"),
+    )
     id: int | None = Field(default=None, primary_key=True)
     message_id: str = Field(max_length=40, unique=True)
     project_id: int = Field(foreign_key="projects.id")

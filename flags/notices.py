@@ -157,7 +157,7 @@ def recent_notifications(
         found += [
             Notification(each, (each.id or 0) > read and each.actor != str(person))
             for each in some
-            if _is_about(each, environments)
+            if _is_about(each.environments, environments)
         ]
         if len(some) < limit:
             break
@@ -173,12 +173,18 @@ def count_unread(
     environments: Collection[str],
 ) -> int:
     """Count what :func:`recent_notifications` shows as unread; at most ``MOST_UNREAD``."""
+    read = (
+        sa.select(sa.func.max(col(NoticeReader.read_up_to)))
+        .where(col(NoticeReader.project_id) == project.id, col(NoticeReader.person) == str(person))
+        .scalar_subquery()
+    )
+    # The places alone: every page of the console asks, and needs no sentence.
     query = (
-        select(Notice)
+        select(col(Notice.environments))
         .where(
             Notice.project_id == project.id,
             col(Notice.kind).in_(FOR_PEOPLE),
-            col(Notice.id) > _read_up_to(session, project, person),
+            col(Notice.id) > sa.func.coalesce(read, 0),
             Notice.actor != str(person),
         )
         .order_by(col(Notice.id).desc())
@@ -202,8 +208,8 @@ def mark_read(session: Session, project: Project, person: Actor | str, up_to: in
     session.flush()
 
 
-def _is_about(notice: Notice, environments: Collection[str]) -> bool:
-    return not notice.environments or bool(set(notice.environments) & set(environments))
+def _is_about(places: Collection[str], environments: Collection[str]) -> bool:
+    return not places or bool(set(places) & set(environments))
 
 
 def _named(kinds: Collection[str]) -> list[str]:

@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from flags.database import Database
+from web import lifecycles
 from web.identity import is_gone, worker_name
 from web.lifeline import follow
 from web.predictions import look_after_predictions
@@ -68,7 +69,7 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
         sending.start()
         failures = 0
         memory = monitor.Memory()
-        next_drain = next_sum = 0.0
+        next_drain = next_sum = next_judgement = 0.0
         while not stop.is_set():
             now = dt.datetime.now(dt.UTC)
             held = _lead(database, holder, now)
@@ -94,6 +95,12 @@ def run(settings: Settings, *, stop: threading.Event | None = None) -> None:
                     activity.sum_up(database, store, held, now=now)
                 except Exception:
                     logger.exception("who asks for which flag could not be summed up")
+            if held is not None and now.timestamp() >= next_judgement:
+                next_judgement = now.timestamp() + lifecycles.EVERY_SECONDS
+                try:
+                    lifecycles.judge_all(database, held, now=now)
+                except Exception:
+                    logger.exception("what flags ask for could not be judged")
             stop.wait(min(TICK_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
         try:
             now = dt.datetime.now(dt.UTC)

@@ -11,8 +11,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from experiments.contract.costs import good, running_costs
 from experiments.contract.money import months_between
@@ -21,53 +20,18 @@ from experiments.machine.states import PROVEN, WATCHED, State
 from experiments.models import Experiment
 from experiments.moves.enact import plan_of
 from experiments.moves.places import same_person
-from experiments.people import services
+from experiments.people import flag_tasks, services
 from experiments.people.finding import WAITING, Wanted, find_experiments
 from experiments.people.flag_work import Person
+from experiments.people.task import MOST, Task, in_order
 from experiments.telling.card import Card
 from flags import request_rows
 from flags.instances import list_instances
-from flags.models import AuditEntry, ChangeRequest, Environment, FlagEnvironment, FlagRow
+from flags.models import ChangeRequest, Environment
 from flags.request_rows import APPROVED, FAILED, MISSED, OPEN, STALE
 
-MOST = 200
-"""So many of each kind are looked at; a list of more would be read by nobody."""
 _DAY = 86400.0
 _OLD = dt.timedelta(days=14)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One thing that waits for somebody.
-
-    Parameters
-    ----------
-    what, why : str
-        What to do, in plain words; what happens if nobody does, or where it comes from.
-    who : str
-        A name, or who in general.
-    mine : bool
-        Whether the reader is the one.
-    verb : str
-        The word of the one button.
-    urgency : int
-        Smaller comes first among what has no price.
-    per_day : int, optional
-        What a day of waiting costs, in cents.
-    """
-
-    what: str
-    why: str
-    who: str
-    mine: bool
-    verb: str
-    urgency: int
-    flag: str | None = None
-    experiment: str | None = None
-    change: int | None = None
-    instances: bool = False
-    per_day: int | None = None
-    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +50,13 @@ def agenda(
     """Give what needs a human in an environment, by what a day of waiting costs."""
     tasks = [
         *_experiments(session, project_key, environment, who, now),
-        *_killed(session, environment, who),
+        *flag_tasks.killed(session, environment, who),
         *_changes(session, project_key, environment, who, now),
         *_instances(session, project_key, environment, now),
+        *flag_tasks.parted(session, environment, who, now),
+        *flag_tasks.had_their_time(session, environment, who),
     ]
-    return sorted(
-        tasks, key=lambda each: (-(each.per_day or 0), each.urgency, not each.mine, each.what)
-    )
+    return in_order(tasks)
 
 
 def coming(
@@ -213,40 +177,6 @@ def _of_change(change: ChangeRequest, now: dt.datetime) -> tuple[str, str, int] 
     if now - change.changed_at > _OLD:
         return None
     return "Look", f"change {change.id} is {change.state}.{said}", 4
-
-
-def _killed(session: Session, environment: Environment, who: Person) -> Iterator[Task]:
-    query = (
-        sa.select(col(FlagRow.key), col(FlagRow.owner))
-        .join(FlagEnvironment, col(FlagEnvironment.flag_id) == col(FlagRow.id))
-        .where(
-            col(FlagEnvironment.environment_id) == environment.id,
-            col(FlagRow.archived).is_(False),
-            col(FlagEnvironment.state_word) == "killed",
-        )
-        .order_by(col(FlagRow.key))
-        .limit(MOST)
-    )
-    for key, owner in session.execute(query):
-        kill = session.exec(
-            select(AuditEntry)
-            .where(
-                AuditEntry.environment_id == environment.id,
-                AuditEntry.resource == f"flag:{key}",
-                AuditEntry.action == "kill",
-            )
-            .order_by(col(AuditEntry.id).desc())
-            .limit(1)
-        ).first()
-        yield Task(
-            what=f"{key} is killed: repair it, or lift the kill.",
-            why=kill.comment if kill is not None else "",
-            who=owner or "nobody owns it",
-            mine=same_person(owner or "", who.name),
-            verb="Open",
-            urgency=1,
-            flag=key,
-        )
 
 
 def _instances(

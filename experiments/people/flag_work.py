@@ -16,6 +16,7 @@ from experiments.models import Experiment
 from experiments.moves.enact import plan_of
 from experiments.moves.places import same_person
 from experiments.people.finding import WAITING, Wanted, find_experiments
+from flags import nudges
 from flags.finding import Keys
 from flags.models import ChangeRequest, Environment, FlagEnvironment, FlagRow
 from flags.request_rows import APPROVED, FAILED, MISSED, OPEN, STALE
@@ -250,6 +251,7 @@ def sets(
         ("needs", "me"): lambda session: list(
             needs(session, project_key, environment_key, who, now=now)
         ),
+        **nudges.judged(project_key, now=now),
     }
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from flags import change_requests
+from flags import change_requests, nudges, services
 from flags.activity import keep
 from flags.actor import Actor
 from flags.audit import entries
 from flags.audit_search import AUDIT_FIELDS, audit_conditions
 from flags.changes import parse_change
+from flags.cleanup import lifecycles
 from flags.errors import InvalidInputError
 from flags.filters import parse_filter
 from flags.finding import FLAG_FIELDS, Wanted, find_flags
@@ -175,3 +176,31 @@ def test_the_audit_is_found_by_who_what_where_and_when(filled: Any) -> None:
     asked = parse_filter("env:moon", AUDIT_FIELDS, now=filled.now)
     with filled.database.read() as session, pytest.raises(InvalidInputError, match="moon"):
         audit_conditions(session, filled.project, asked, me="")
+
+
+def test_flags_that_had_their_time_are_found_until_somebody_changes_them(filled: Any) -> None:
+    filled.now = NOW + dt.timedelta(days=60)
+    filled.change({"do": "update_flag", "expires": "2026-06-10T00:00:00Z"}, flag="limit")
+    later = filled.now + dt.timedelta(minutes=1)
+    with filled.database.write() as session:
+        project = services.get_project(session, filled.project)
+        found = lifecycles(
+            session, filled.project, services.list_flags(session, filled.project), now=later
+        )
+        assert nudges.keep(session, project.id, found, now=later) == 4
+        assert nudges.keep(session, project.id, found, now=later) == 0
+    sets = nudges.judged(filled.project, now=later)
+    assert keys(filled, "is:past_expiry", sets=sets) == ["limit"]
+    assert keys(filled, "is:stale", sets=sets) == ["checkout"]
+    assert keys(filled, "is:safe_to_remove,stale", sets=sets) == ["100%_sure", "banner", "checkout"]
+    filled.now = later + dt.timedelta(minutes=1)
+    filled.change({"do": "turn_on"}, flag="checkout")
+    assert keys(filled, "is:stale", sets=sets) == []
+    with filled.database.write() as session:
+        assert [each.flag for each in nudges.find(session, project.id, limit=9)] == [
+            "100%_sure",
+            "banner",
+            "limit",
+        ]
+        assert nudges.keep(session, project.id, {}, now=later) == 4
+        assert nudges.find(session, project.id, limit=9) == []

@@ -10,7 +10,7 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
-from flags import services
+from flags import notices, services
 from flags.errors import FlagstoneError, NotFoundError
 from flags.models import Environment, Project
 from web.auth import service
@@ -88,8 +88,19 @@ def place(session: Session, project_key: str, environment_key: str) -> Environme
         "environment": environment,
         "environments": environments,
         "projects": _projects(session),
+        "unread": 0 if wants_fragment() else _unread(session, project, environments),
     }
     return environment
+
+
+def _unread(session: Session, project: Project, environments: list[Environment]) -> int:
+    """Count the news that the caller has not read, for the frame of every page."""
+    return notices.count_unread(
+        session,
+        project,
+        current_caller().actor,
+        environments=[each.key for each in environments],
+    )
 
 
 def _projects(session: Session) -> list[Project]:

@@ -35,6 +35,7 @@ from web.console.base import (
     wants_fragment,
 )
 from web.console.connect import snippet
+from web.console.done import just_done, page_after
 from web.console.effects import shown_effect
 from web.console.flag_parts import editable, parts_of
 from web.console.forms import OPERATORS, field_of, instructions_of, manner_of
@@ -46,7 +47,6 @@ _HISTORY = 30
 # A kill is among the newest entries, unless a killed flag was edited very often since.
 _DEEP_HISTORY = 1000
 _ALARMS_FOR = dt.timedelta(days=7)
-_NEWS_FOR = dt.timedelta(minutes=1)
 _NOT_RESENT = frozenset({"csrf_token", "comment", "preview", "version", "mode", "at", "override"})
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
 
@@ -103,15 +103,7 @@ def change_flag(
     except FlagstoneError as error:
         return _page(*here, flag_key, problem=error, form=form)
     done = result.revision_number if result.changed else 0
-    return back_to(
-        url_for(
-            "console.show_flag",
-            project_key=project_key,
-            environment_key=environment_key,
-            flag_key=flag_key,
-            done=done,
-        )
-    )
+    return page_after(*here, flag_key, form, done)
 
 
 def _preview_first(
@@ -238,7 +230,7 @@ def _page(
             ),
             None,
         )
-        news = _news(history)
+        news = just_done(history)
         receipt = None
         if isinstance(news, AuditEntry) and news.revision is not None and environment_id:
             receipt = receipt_of(session, environment_id, news.revision, now=now())
@@ -315,18 +307,6 @@ def _kill_of(history: list[AuditEntry]) -> AuditEntry | None:
         if isinstance(entry.after, dict) and entry.after.get("killed") is True:
             return entry
     return None
-
-
-def _news(history: list[AuditEntry]) -> AuditEntry | bool | None:
-    """Give what the caller has just done: an entry, False if it changed nothing, or None."""
-    done = request.args.get("done", type=int)
-    if done == 0:
-        return False
-    newest = history[0] if history else None
-    if done is None or newest is None or newest.revision != done:
-        return None
-    mine = newest.actor == str(current_caller().actor)
-    return newest if mine and now() - newest.at < _NEWS_FOR else None
 
 
 def _preview_fields(

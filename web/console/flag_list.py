@@ -15,17 +15,21 @@ from flags import activity
 from flags.errors import FlagstoneError
 from flags.filters import MAX_FILTER_LENGTH
 from flags.finding import FLAG_FIELDS, FlagPage
+from flags.lifecycle import Lifecycle
 from flags.models import Environment
 from flags.services import FlagView, count_flags
 from web.auth.guard import needs as needs_role
 from web.auth.roles import Role
 from web.console.base import blueprint, place, show, status_of, wants_fragment
+from web.console.done import just_killed
 from web.console.sparkline import sparkline
 from web.console.starts import STARTS
 from web.flag_search import caller_as_person, search_flags
+from web.lifecycles import lifecycles
 from web.transactions import now, reading
 
 PAGE = 50
+_DAY = dt.timedelta(days=1)
 VIEWS = (
     ("All", ""),
     ("Needs me", "needs:me"),
@@ -46,7 +50,15 @@ class Row:
     activity: activity.Activity | None
     spark: Any
     word: str
-    age_days: int
+    age: str
+    lifecycle: Lifecycle
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether its time is over."""
+        return (
+            self.flag.expires is not None and dt.datetime.fromisoformat(self.flag.expires) <= now()
+        )
 
 
 @blueprint.get("/projects/<project_key>/environments/<environment_key>/flags")
@@ -73,6 +85,7 @@ def list_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
             # A filter that is half typed; the page says where it stumbles.
             problem, found = error, FlagPage([], None)
         rows = _rows(session, project_key, environment, found.flags, waiting)
+        killed = just_killed(session, environment)
         any_flag = bool(rows or text or after) or count_flags(session, project_key) > 0
     return show(
         "flags/_rows.html" if wants_fragment() else "flags/list.html",
@@ -83,6 +96,7 @@ def list_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
         views=VIEWS,
         starts=STARTS,
         waiting=len(waiting),
+        killed=killed,
         fields=FLAG_FIELDS,
         search=text,
         after=after,
@@ -103,6 +117,7 @@ def _rows(
     keys = [each.key for each in flags]
     standing = standings(session, project_key, environment.key, keys, now=now())
     asked = activity.read(session, environment.id or 0, keys, now=now())
+    judged = lifecycles(session, project_key, flags, now=now())
     nothing = Standing(None, None, "")
     return [
         _row(
@@ -111,6 +126,7 @@ def _rows(
             standing.get(each.key, nothing),
             waiting.get(each.key, []),
             asked.get(each.key),
+            judged[each.key],
         )
         for each in flags
     ]
@@ -122,6 +138,7 @@ def _row(
     standing: Standing,
     needed: list[Need],
     asked: activity.Activity | None,
+    lifecycle: Lifecycle,
 ) -> Row:
     word = flag.environments[environment_key].state_word
     if flag.archived:
@@ -135,5 +152,22 @@ def _row(
         activity=asked,
         spark=None if asked is None or not asked.total else sparkline(asked.hours),
         word=word,
-        age_days=(now() - flag.created_at) // dt.timedelta(days=1),
+        age=_age(flag),
+        lifecycle=lifecycle,
     )
+
+
+def _age(flag: FlagView) -> str:
+    """Say how old a flag is, against how old it is meant to become."""
+    days = (now() - flag.created_at) // _DAY
+    old = f"{_days(days)} old" if days else "new today"
+    if flag.expires is None:
+        return old
+    left = (dt.datetime.fromisoformat(flag.expires) - now()) / _DAY
+    if left > 0:
+        return f"{old}, {_days(int(left))} left" if left >= 1 else f"{old}, its last day"
+    return f"{old}, {_days(int(-left))} past expiry" if left <= -1 else f"{old}, just expired"
+
+
+def _days(count: int) -> str:
+    return f"{count:,} {'day' if count == 1 else 'days'}"

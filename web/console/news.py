@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request, url_for
+from flask import g, request, url_for
 from flask.typing import ResponseReturnValue
 
 from flags import notices, services
@@ -33,7 +33,7 @@ def show_news(project_key: str, environment_key: str) -> ResponseReturnValue:
         found = notices.recent_notifications(
             session, project, person, environments=places, before_id=before, limit=PAGE + 1
         )
-        unread = notices.count_unread(session, project, person, environments=places)
+        unread = g.place["unread"]
     return show(
         "news.html",
         items=[_item(each, project_key) for each in found[:PAGE]],

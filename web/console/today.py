@@ -6,11 +6,13 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from experiments.people import agenda
-from web.auth.guard import needs
+from experiments.people.task import in_order
+from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
 from web.console.base import blueprint, place, show
 from web.flag_search import caller_as_person
 from web.transactions import now, reading
+from web.webhooks.failing import failing
 
 MOST_COMING = 8
 
@@ -23,6 +25,8 @@ def show_today(project_key: str, environment_key: str) -> ResponseReturnValue:
         environment = place(session, project_key, environment_key)
         who = caller_as_person(session, project_key)
         tasks = agenda.agenda(session, project_key, environment, who, now=now())
+        if current_caller().rights.in_project(environment.project_id).covers(Role.ADMIN):
+            tasks = in_order([*tasks, *failing(session, project_key, now=now())])
         coming = agenda.coming(session, project_key, environment, now=now())
     mine = [each for each in tasks if each.mine]
     only_mine = request.args.get("for") == "me"

@@ -168,3 +168,47 @@ def test_the_worker_sums_up_exposures_and_what_sdks_name(
     page = small_console.person("viewer").page(LIST)
     assert page.attributes(aria_label="3 exposures in 24 hours, 2 in the busiest")
     assert "asked just now" in page.words
+
+
+def test_a_flag_says_its_age_against_its_expiry_and_what_it_asks_for(
+    small_console: Console,
+) -> None:
+    now = small_console.clock()
+    small_console.flag("over", expires=(now + dt.timedelta(days=40)).isoformat())
+    small_console.flag("long", expires=(now + dt.timedelta(days=100)).isoformat())
+    small_console.clock.advance(days=43)
+    small_console.flag("fresh")
+    page = small_console.person("viewer").page(LIST)
+    words = " ".join(page.words.split())
+    for said in ("43 days old, 3 days past expiry", "43 days old, 57 days left", "new today"):
+        assert said in words
+    # Never turned on: stale; of one whose time is over as well.
+    tags = list(page.attributes(**{"class": "fs-tag fs-attention"}))
+    assert [str(each["href"]).rpartition("/")[2] for each in tags] == [
+        "checkout#lifecycle",
+        "long#lifecycle",
+        "over#lifecycle",
+    ]
+    assert "Stale: never turned on in the 43 days since it was made." in str(tags[0]["title"])
+    found = small_console.person("editor").page(f"{LIST}?filter=is:past_expiry")
+    assert keys_on(found) == ["over", "over#lifecycle"]
+
+
+def test_a_kill_out_of_the_list_shows_its_receipt_there_to_who_killed_only(
+    small_console: Console,
+) -> None:
+    small_console.change("checkout", {"do": "turn_on"})
+    editor = small_console.person("editor")
+    path = f"{LIST}?filter=checkout"
+    response = editor.send(path, editor.page(path).form("Kill checkout"), {"comment": "errors"})
+    assert (response.status_code, response.location) == (303, f"{LIST}?done=4&filter=checkout")
+    page = editor.page(response.location)
+    assert "Killed: checkout – errors." in " ".join(page.words.split())
+    (receipt,) = page.attributes(id="receipt")
+    assert str(receipt["data-say"]).startswith("No SDK was heard")
+    assert small_console.document()["killed"]
+    assert "Killed: checkout" not in small_console.person("viewer").page(response.location).words
+    small_console.clock.advance(minutes=2)
+    assert "Killed: checkout" not in editor.page(response.location).words
+    for odd in ("3", "0", "-1", "abc", "99999999999999999999"):
+        assert "Killed: checkout" not in editor.page(f"{LIST}?done={odd}").words

@@ -157,10 +157,9 @@ def explain(person: Person, _shop: Shop) -> None:
 
 def kill(person: Person, _shop: Shop) -> None:
     """Kill."""
-    person.click("recommendations", "link")
-    person.open("Kill")
+    person.open("Kill recommendations")
     person.click("Kill recommendations")
-    person.sees("the flag is killed")
+    person.sees("Killed: recommendations")
 
 
 def promote(person: Person, _shop: Shop) -> None:
@@ -218,7 +217,7 @@ TASKS = {
     "launch": Task(launch, "Launch at 10 %", "flags", Count(4, 10, 2)),
     "widen": Task(widen, "Widen to 50 %", "flags", Count(5, 10, 3)),
     "explain": Task(explain, "Explain a user", "flags", Count(2, 10, 2)),
-    "kill": Task(kill, "Kill", "flags", Count(3, 0, 2)),
+    "kill": Task(kill, "Kill", "flags", Count(2, 0, 1)),
     "promote": Task(promote, "Promote to production", "flags", Count(4, 10, 3)),
     "design": Task(design, "Design, seal and start an experiment", "experiments", Count(6, 5, 5)),
     "ship": Task(ship, "Read the verdict, confirm", "experiments", Count(2, 0, 2), wait_for_proof),
