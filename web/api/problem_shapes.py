@@ -12,8 +12,8 @@ _FIELDS: Schema = {
 CONFLICT: Schema = {
     "type": "object",
     "description": "With 412 of a change of flags: fields by path, from the revision that was read "
-    "(base) to what is there now (theirs), and to what the change would have made of it (yours). Of "
-    "what has no revisions base and newest are null, and the fields stand there as they are.",
+    "(base) to what is there now (theirs), and to what the change would have made of it (yours). "
+    "Of what has no revisions base and newest are null, and the fields stand there as they are.",
     "properties": {
         "base": {"type": ["integer", "null"]},
         "newest": {"type": ["integer", "null"]},

@@ -73,6 +73,7 @@ def people_and_keys(service: Any) -> None:
     assert rotated["old_secret_until"] == "2026-12-01T09:01:00Z"
     member = admin.ok("PUT", f"{P}/members/bob@example.org", {"role": "viewer"})
     assert member["may"] == {"production": "viewer", "staging": "viewer"}
+    assert admin.ok("GET", f"{P}/members/bob@example.org") == member
     here = f"{P}/environments/staging/members/bob@example.org"
     assert admin.ok("PUT", here, {"role": "approver"})["environments"] == {"staging": "approver"}
     assert [m["everywhere"] for m in admin.ok("GET", f"{P}/members")["items"]] == [

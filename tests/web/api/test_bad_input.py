@@ -317,6 +317,7 @@ TABLE: list[tuple[str, str, Any, int, str | None]] = [
     ("PUT", f"{P}/members/bob", {"role": "viewer"}, 400, "email"),
     ("PUT", f"{P}/members/nobody@example.org", {"role": "viewer"}, 404, "email"),
     ("DELETE", f"{P}/members/nobody@example.org", None, 404, "email"),
+    ("GET", f"{P}/members/nobody@example.org", None, 404, "email"),
     ("PUT", f"{P}/environments/nix/members/bob@example.org", {"role": "viewer"}, 404,
      "environment"),
     ("DELETE", f"{PROD}/members/nobody@example.org", None, 404, "email"),
