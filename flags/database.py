@@ -91,7 +91,8 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
         self.url = normalise_url(url)
         self.is_sqlite = make_url(self.url).get_backend_name() == "sqlite"
-        options: dict[str, Any] = {"json_deserializer": _read_json}
+        # What a statement carries may be a secret, and its error is logged.
+        options: dict[str, Any] = {"json_deserializer": _read_json, "hide_parameters": True}
         if self.is_sqlite:
             options["poolclass"] = NullPool
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
@@ -53,6 +53,18 @@ def lock_environment(session: Session, project_key: str, environment_key: str) -
             field="environment",
         )
     return environment
+
+
+def lock_environments(session: Session, environment_ids: Collection[int]) -> list[Environment]:
+    """Lock environments in the one order: who writes into their chains holds their locks."""
+    return list(
+        session.exec(
+            select(Environment)
+            .where(col(Environment.id).in_(environment_ids))
+            .order_by(col(Environment.id))
+            .with_for_update(key_share=True)
+        )
+    )
 
 
 def lock_all_environments(session: Session, project_key: str) -> list[Environment]:

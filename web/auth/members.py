@@ -20,6 +20,7 @@ from flags.budgets import (
 )
 from flags.errors import InvalidInputError, NotFoundError, StateError
 from flags.models import Environment, Project
+from flags.revisions import lock_environments
 from web.auth.models import Membership, User
 from web.auth.people import find_user, normalise_email
 from web.auth.rights import Rights
@@ -153,8 +154,7 @@ def remove_role(
     if not rows:
         place = "this project" if environment is None else environment.key
         raise NotFoundError(f"{user.email} has been given no role in {place}")
-    keys = {e.id: e.key for e in _environments(session, project)}
-    before = {keys.get(row.environment_id, "project"): row.role for row in rows}
+    places: dict[int | None, Environment] = {e.id: e for e in _environments(session, project)}
     for row in rows:
         session.delete(row)
         clear_budget(
@@ -164,7 +164,10 @@ def remove_role(
             environment_id=row.environment_id,
         )
     session.flush()
-    _audit(session, project, environment, user, "remove_role", before, None, by, now)
+    for row in sorted(rows, key=lambda each: each.environment_id or 0):
+        there = places.get(row.environment_id)
+        where = "project" if there is None else there.key
+        _audit(session, project, there, user, "remove_role", {where: row.role}, None, by, now)
 
 
 def _limited(
@@ -260,11 +263,15 @@ def _audit(
     now: dt.datetime,
 ) -> None:
     assert project.id is not None
-    # In the project's chain: that of an environment needs its lock, which nobody waits for here.
-    where = "" if environment is None else f" in {environment.key}"
+    where, environment_id = "", None
+    if environment is not None and environment.id is not None:
+        # In its own chain: who may not know of an environment may not read who is there.
+        where, environment_id = f" in {environment.key}", environment.id
+        lock_environments(session, [environment_id])
     append(
         session,
         project_id=project.id,
+        environment_id=environment_id,
         actor=by,
         action=action,
         resource=f"member:{user.email}{where}",

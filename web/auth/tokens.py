@@ -22,6 +22,7 @@ from flags.actor import Actor
 from flags.audit import append
 from flags.budgets import Budget, budgets_by_place, check_role, set_budget
 from flags.errors import InvalidInputError, NotFoundError, StateError
+from flags.revisions import lock_environments
 from web.auth.models import Token
 from web.auth.roles import Role
 
@@ -258,9 +259,13 @@ def _tell_the_audit(
     if token.project_id is None:
         logger.info("%s by %s: token %s %s", action, by, token.id, what)
         return
+    if token.environment_id is not None:
+        # In the environment's chain: who may not know of the environment may not read of its keys.
+        lock_environments(session, [token.environment_id])
     append(
         session,
         project_id=token.project_id,
+        environment_id=token.environment_id,
         actor=by if isinstance(by, Actor) else Actor("user", by),
         action=action,
         resource=f"token:{token.id}",

@@ -16,7 +16,7 @@ from flags.changes import apply_change, parse_change
 from flags.errors import InvalidInputError, NotFoundError
 from flags.models import Environment, FlagEnvironment, FlagRow, Project
 from flags.plain import MAX_INSTRUCTIONS
-from flags.revisions import lock_environment
+from flags.revisions import lock_environment, lock_environments
 from flags.services import get_environment, get_flag
 from web.auth.tokens import hash_token
 from web.webhooks.alerts import SAME_FOR, Alert
@@ -227,9 +227,12 @@ def _audit(
     now: dt.datetime,
 ) -> None:
     what = {"name": hook.name, "environment": environment.key, hook.scope: hook.names}
+    # In the environment's chain: who may not know of the environment may not read of its hooks.
+    lock_environments(session, [hook.environment_id])
     append(
         session,
         project_id=environment.project_id,
+        environment_id=hook.environment_id,
         actor=actor,
         action=action,
         resource=f"kill_hook:{hook.id}",

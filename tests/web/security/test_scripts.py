@@ -17,7 +17,9 @@ EVIL = "\"'><xss-x onfocus=alert(1) style=color:red></xss-x><script>alert(2)</sc
 ENDS = ("/logout", "/delete", "/revoke", "/disable", "/withdraw", "/decline", "/remove", "/role")
 TYPED = {None, "", "text", "search", "email", "url", "number"}
 # A form's field called "attributes" hides the form's own attributes.
-LOOK = """pages => pages.flatMap(([where, html]) => {
+LOOK = """pages => { const ADDRESSES = new Set(['href', 'src', 'action', 'formaction', 'data',
+    'xlink:href', 'srcdoc', 'poster', 'background', 'hx-get', 'hx-post', 'hx-push-url']);
+  return pages.flatMap(([where, html]) => {
     const found = [];
     const page = new DOMParser().parseFromString(html, 'text/html');
     for (const each of page.querySelectorAll('*')) {
@@ -29,11 +31,12 @@ LOOK = """pages => pages.flatMap(([where, html]) => {
         for (const {name, value} of own.call(each)) {
             if (name.startsWith('on')) say('a handler');
             if (name === 'style') say('a style');
-            if (/^\\s*javascript:/i.test(value)) say('a script as an address');
+            if (ADDRESSES.has(name) && /^\\s*(javascript|data|vbscript):/i.test(value))
+                say('a script as an address');
         }
     }
     return found;
-})"""
+})}"""
 
 
 def typed(page: Page) -> Iterator[tuple[str, str, dict[str, str]]]:
