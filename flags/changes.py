@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from sqlmodel import Session, col, select
 
 from flags.actor import Actor
+from flags.allowances import Quote
 from flags.approvals import approvals_needed, check_approvals, is_protective
 from flags.audit import find_done
 from flags.budgets import Spending
@@ -37,7 +38,7 @@ from flags.references import check_references
 from flags.revisions import load_flag_set, lock_all_environments, lock_environment
 from flags.sentence import describe
 from flags.sources import load_source
-from flags.spending import spend_change
+from flags.spending import quote_change, spend_change
 from flags.staging import Blocked, blocked_by, overrule
 from flags.telling import tell_of_change
 from flags.workspace import State, Workspace
@@ -72,7 +73,7 @@ class ChangeResult:
     whom a previewed change moves in its environment, and ``elsewhere`` whom in each other one that
     it alters. ``approvals_needed`` is how many other people
     must approve it, and ``definitions`` what they approve. ``blocked_by`` says what must be on
-    elsewhere first.
+    elsewhere first. ``quotes`` are what it would use of budgets.
     """
 
     revision: Revision | None
@@ -89,6 +90,7 @@ class ChangeResult:
     approvals_needed: int = 0
     blocked_by: list[Blocked] = field(default_factory=list)
     definitions: Definitions = field(default_factory=dict)
+    quotes: Sequence[Quote] = ()
 
 
 def parse_change(document: Any) -> Change:
@@ -259,12 +261,14 @@ def preview_change(
     expected_flag_versions: Mapping[str, int] | None = None,
     expected_definitions: Mapping[str, Any] | None = None,
     after: Sequence[Change] = (),
+    spending: Spending | None = None,
 ) -> ChangeResult:
     """Say what a change would do, by doing it to a copy. Works in a reading session.
 
     With ``now`` it is also proved whom the change moves, and counted over the contexts seen lately
-    (:mod:`flags.effects`). It is told as of when the changes in ``after`` will have been made, but
-    for those that cannot be made.
+    (:mod:`flags.effects`), and what it would use of the budgets of who answers for it
+    (``spending``). It is told as of when the changes in ``after`` will have been made, but for
+    those that cannot be made.
     """
     environments = _environments(session, project_key)
     environment, others = _pick(environments, project_key, environment_key)
@@ -277,6 +281,11 @@ def preview_change(
         check_definitions(workspace, expected_definitions)
     needed = approvals_needed(change, _affected(workspace, environment, others))
     flags, segments = workspace.changed_flags(), workspace.changed_segments()
+    quotes = (
+        quote_change(session, workspace, change, environment, others, spending, now)
+        if now is not None and spending is not None
+        else []
+    )
     bump_versions(workspace)
     moved = list(movements(session, workspace, environment, others))
     result = _result(workspace, environment, flags, segments, None, {})
@@ -297,6 +306,7 @@ def preview_change(
         result,
         effect=effect,
         elsewhere=effects,
+        quotes=quotes,
         blocked_by=[found for each in blocked for found in blocked_by(session, each, now=now)],
     )
 
