@@ -148,7 +148,7 @@ def _head(scripts: Path) -> str:
 
 def _engine(url: str) -> sa.Engine:
     """Give an engine on which a transaction begins only when we say so."""
-    engine = sa.create_engine(normalise_url(url), poolclass=NullPool)
+    engine = sa.create_engine(normalise_url(url), poolclass=NullPool, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
     return engine

@@ -16,6 +16,8 @@ import orjson
 from web.edge.state import Key, Snapshot, State
 
 HEARTBEAT_SECONDS = 15.0
+# A timer may ring a little before the other clock says so.
+_CLOCKS_DIFFER_SECONDS = 0.01
 HEADERS = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
@@ -153,9 +155,11 @@ async def run(
         # A stream lives long, and must not keep the flag set of its beginning.
         del first
         while not changes.closed:
-            snapshot = _current(state(), key_hash, environment_id, clock())
+            now = clock()
+            snapshot = _current(state(), key_hash, environment_id, now)
             if snapshot is None:
                 break
+            heart.end_in(_seconds_left(state(), key_hash, now))
             current = announce(snapshot)
             del snapshot
             if current.mark != sent:
@@ -178,19 +182,30 @@ async def run(
 
 
 class _Heart:
-    """Rings a stream's bell every so often, and notes that it was the heart."""
+    """Rings a stream's bell every so often, noting that it was the heart, and when a key ends."""
 
-    __slots__ = ("_bell", "_seconds", "_timer", "beats")
+    __slots__ = ("_bell", "_end", "_seconds", "_timer", "beats")
 
     def __init__(self, bell: Bell, seconds: float) -> None:
         self._bell = bell
         self._seconds = seconds
         self.beats = False
         self._timer = asyncio.get_running_loop().call_later(seconds, self._beat)
+        self._end: asyncio.TimerHandle | None = None
+
+    def end_in(self, seconds: float | None) -> None:
+        """Ring when the key ends, if that is before the next beat: until then others do it."""
+        if self._end is not None:
+            self._end.cancel()
+            self._end = None
+        if seconds is not None and seconds <= self._seconds:
+            loop = asyncio.get_running_loop()
+            self._end = loop.call_later(seconds + _CLOCKS_DIFFER_SECONDS, self._bell.ring)
 
     def stop(self) -> None:
         """Beat no more."""
         self._timer.cancel()
+        self.end_in(None)
 
     def _beat(self) -> None:
         self.beats = True
@@ -204,6 +219,11 @@ def _current(state: State, key_hash: str, environment_id: int, now: float) -> Sn
     if key is None or (key.expires_at is not None and now >= key.expires_at):
         return None
     return state.snapshots.get(environment_id)
+
+
+def _seconds_left(state: State, key_hash: str, now: float) -> float | None:
+    key = state.keys.get(key_hash)
+    return None if key is None or key.expires_at is None else key.expires_at - now
 
 
 def _part(body: bytes) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime as dt
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,21 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+import experiments
+import flags
 import web
+from flags import services
+from flags.actor import Actor
+from flags.database import Database
+from tests.web.conftest import wait_until
 from tests.web.security.conftest import KEYS
+from web.auth import login
 from web.auth import service as auth
 from web.auth.guard import SESSION_COOKIE
-from web.auth.passwords import MINIMUM_LENGTH
+from web.auth.passwords import MINIMUM_LENGTH, verify_password
+from web.webhooks import services as webhooks
+from web.webhooks.models import Delivery
+from web.webhooks.networks import parse_networks
 
 PASSWORD = "correct horse battery staple"
 WRONG = "Tr0ub4dor-and-3-more"
@@ -90,10 +101,41 @@ def test_no_secret_reaches_a_log(
     assert [each for each in secrets if each in said] == []
 
 
+def test_a_statement_that_fails_is_logged_without_what_it_carried(
+    walls: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk is told of with the statement; its values may be secrets."""
+    caplog.set_level(logging.DEBUG)
+    with walls.database.write() as session:
+        for table in ("webhooks", "users"):
+            session.execute(
+                sa.text(
+                    f"CREATE TRIGGER full_{table} BEFORE INSERT ON {table} "
+                    "BEGIN INSERT INTO not_there VALUES (1); END"
+                )
+            )
+    headers, client = walls.key("admin"), walls.app.test_client(use_cookies=False)
+    hook = {"name": "a", "url": "https://a.example/PATH-SECRET"}
+    person = {"email": "eve@example.org", "password": PASSWORD, "role": "viewer"}
+    for path, body in (("/api/v1/projects/shop/webhooks", hook), ("/api/v1/members", person)):
+        assert client.post(path, json=body, headers=headers).status_code >= 400
+    assert caplog.text.count("not_there") >= 2
+    for secret in ("whsec_", "PATH-SECRET", "argon2", PASSWORD):
+        assert secret not in caplog.text
+
+
 def test_no_secret_reaches_the_log_of_a_running_service(
     tmp_path: Path, make_service: Callable[..., Any]
 ) -> None:
-    service = make_service(f"sqlite:///{tmp_path / 'served.db'}")
+    url = f"sqlite:///{tmp_path / 'served.db'}"
+    nobody = "http://127.0.0.1:9"
+    service = make_service(
+        url,
+        FLAGSTONE_OIDC_ISSUER=nobody,
+        FLAGSTONE_OIDC_CLIENT_ID="flagstone",
+        FLAGSTONE_OIDC_CLIENT_SECRET="OIDC-SECRET",
+        FLAGSTONE_WEBHOOK_NETWORKS="127.0.0.0/8",
+    )
     secrets = ["fs_usr_" + "s" * 43, "fs_hook_" + "s" * 43, PASSWORD, "sessioncookie" * 4]
     with service.client(secrets[0]) as client:
         client.cookies.set(SESSION_COOKIE, secrets[3])
@@ -103,16 +145,48 @@ def test_no_secret_reaches_the_log_of_a_running_service(
         client.post(f"/hooks/kill/{secrets[1]}", json={"alert": "x"})
         client.post(f"/hooks/kill/{secrets[1]}?key={secrets[1]}", content=b"\xff")
         client.post("/api/v1/session", json={"email": "a@b.example", "password": PASSWORD})
+        client.get("/login/oidc")
+        client.get("/login/oidc/callback?state=STATE-SECRET&code=CODE-SECRET")
+    secrets += ["OIDC-SECRET", "STATE-SECRET", "CODE-SECRET", "PATH-SECRET"]
+    secrets.append(tell_a_deaf_receiver(url, f"{nobody}/PATH-SECRET"))
     service.terminate()
     log = service.log.read_text()
     assert "make the first account" in log
     assert [each for each in secrets if each in log] == []
 
 
+def tell_a_deaf_receiver(url: str, receiver: str) -> str:
+    """Have the worker send to somebody who does not answer; give the webhook's secret."""
+    database = Database(url)
+    now = dt.datetime.now(dt.UTC)
+    by: dict[str, Any] = {"actor": Actor("system", "test"), "now": now}
+    with database.write() as session:
+        services.create_project(session, key="shop", **by)
+        secret, hook = webhooks.create_webhook(
+            session,
+            "shop",
+            name="deaf",
+            url=receiver,
+            allowed=parse_networks("127.0.0.0/8"),
+            **by,
+        )
+        sent = webhooks.try_webhook(session, "shop", hook.id or 0, **by)
+        number = sent.delivery.id
+
+    def tried() -> bool:
+        with database.read() as session:
+            return session.get_one(Delivery, number).attempts > 0
+
+    wait_until(tried)
+    database.dispose()
+    return secret
+
+
 def test_secrets_are_compared_in_constant_time_or_found_by_their_hash() -> None:
     """`==` on a secret tells its beginning to who can measure: no module may use it."""
     found = []
-    for path in sorted(Path(web.__file__).parent.rglob("*.py")):
+    folders = [Path(str(each.__file__)).parent for each in (web, flags, experiments)]
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Compare):
                 continue
@@ -178,6 +252,32 @@ def test_no_door_takes_a_weak_password(walls: Any, password: str) -> None:
     changed = client.patch(path, json={"password": password}, headers=headers)
     assert changed.status_code == 400, changed.get_data(as_text=True)
     assert changed.get_json()["field"] == "password"
+
+
+def test_whether_an_account_is_there_cannot_be_told_by_the_time_that_a_refusal_takes(
+    walls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One password is verified in each case, by a hash of the same cost."""
+    with walls.database.write() as session:
+        made: dict[str, Any] = {"role": auth.Role.VIEWER, "now": walls.clock()}
+        auth.create_user(session, email="ada@example.org", password=PASSWORD, **made)
+        shut = auth.create_user(session, email="shut@example.org", password=PASSWORD, **made)
+        shut.disabled = True
+        session.add(shut)
+    costs: list[str] = []
+
+    def verify(stored: str, password: str) -> bool:
+        costs.append(stored.rpartition("$")[0].rpartition("$")[0])
+        return verify_password(stored, password)
+
+    monkeypatch.setattr(login, "verify_password", verify)
+    client = walls.app.test_client()
+    answers = []
+    for email in ("ada@example.org", "shut@example.org", "ghost@example.org"):
+        body = {"email": email, "password": WRONG}
+        answers.append(client.post("/api/v1/session", json=body).get_json()["detail"])
+    assert len(costs) == 3
+    assert len(set(costs)) == len(set(answers)) == 1
 
 
 def test_guesses_shut_an_account_whatever_door_they_come_by(walls: Any) -> None:

@@ -99,6 +99,7 @@ class Attacker(FlaskClient):
 
     sent: list[tuple[str, str, Any, dict[str, Any]]]
     taken: set[tuple[str, str]]
+    secrets: set[str]
 
     def open(self, *args: Any, **options: Any) -> TestResponse:
         if args and args[0].endswith("/withdraw"):
@@ -139,9 +140,12 @@ class Attacker(FlaskClient):
 
     def _plainly(self, args: Any, options: Any) -> TestResponse:
         answer = super().open(*args, **options)
+        said = answer.get_data(as_text=True)
+        type(self).secrets |= set(re.findall(r'"(?:token|secret|csrf_token)":"([^"]+)"', said))
+        for cookie in answer.headers.getlist("Set-Cookie"):
+            type(self).secrets |= {cookie.partition("=")[2].partition(";")[0]} - {""}
         path = urlsplit(str(args[0])).path if args else ""
         if "/api/" in path and not path.endswith(AS_IT_IS) and answer.data:
-            said = answer.get_data(as_text=True)
             for each in (json.dumps(ATTACK)[1:-1], ATTACK):
                 said = said.replace(each, "")
             answer.set_data(said)
@@ -167,6 +171,17 @@ def walk(service: Service) -> None:
     webhook_walk.a_kill_hook_from_first_to_last(service.caller("admin"))
 
 
+class Heard(logging.Handler):
+    """Keeps whatever any logger says."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record) + repr(record.args))
+
+
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walls]:
     folder = tmp_path_factory.mktemp("attacked")
@@ -175,7 +190,11 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walls]:
     clock = Clock()
     app = make_app(database, folder, clock, console=True)
     limits.register(app, 1_000_000)
-    Attacker.sent, Attacker.taken = [], set()
+    Attacker.sent, Attacker.taken, Attacker.secrets = [], set(), set()
+    heard = Heard()
+    logging.getLogger().addHandler(heard)
+    before = logging.getLogger().level
+    logging.getLogger().setLevel(logging.DEBUG)
     app.test_client_class = Attacker
     walk(Service(app, database, clock))
     walls = Walls(app, database, clock)
@@ -184,6 +203,9 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walls]:
         session.execute(sa.delete(Look))
     attack_all(walls)
     app.test_client_class = None
+    logging.getLogger().setLevel(before)
+    logging.getLogger().removeHandler(heard)
+    app.extensions["heard"] = heard.lines
     yield walls
     database.dispose()
 
@@ -277,6 +299,13 @@ def test_every_body_of_the_document_was_attacked(attacked: Walls) -> None:
     }
     assert with_body - sent == WITHOUT_WORDS
     assert len(Attacker.taken) > 60
+
+
+def test_no_secret_that_any_route_gave_is_in_a_log(attacked: Walls) -> None:
+    lines = "\n".join(attacked.app.extensions["heard"])
+    assert len(lines) > 200
+    assert len(Attacker.secrets) > 8
+    assert [each for each in Attacker.secrets | {"correct horse"} if each in lines] == []
 
 
 # Numbers only, or the same view as one that was attacked.
