@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -122,3 +124,31 @@ def test_a_release_is_paid_for_when_it_starts_and_every_day_until_it_ends(
     ci.ok("POST", f"{P}/releases/{name}/stop", {"reason": "enough"})
     shop.clock.advance(days=1, seconds=1)
     assert ci.ok("POST", f"{P}/changes", widen(0.2))["changed"]
+
+
+def test_no_two_releases_that_start_at_one_time_exceed_a_day(shop: Any, admin: Api) -> None:
+    setup = [{"do": "set_default", "variant": "off"}, {"do": "turn_on"}]
+    ci = key(admin, budget={"share_per_day": 0.25})
+    names = []
+    for number in range(4):
+        flag = f"next-{number}"
+        admin.ok("POST", f"{P}/flags", {"key": flag})
+        body = {"environment": "production", "flag": flag, "instructions": setup}
+        admin.ok("POST", f"{P}/changes", body)
+        plan = {"flag": flag, "variant": "on", "guards": ["refund"], "customer": "ada@example.org",
+                "steps": [{"share": 0.05, "hold": "1h"}, {"share": 0.1, "hold": "1h"}]}  # fmt: skip
+        names.append(ci.ok("POST", f"{P}/releases", plan)["key"])
+    gate = threading.Barrier(4)
+
+    def start(name: str) -> tuple[int, str]:
+        mine = Api(shop.app.test_client(use_cookies=False), ci.token)
+        gate.wait()
+        answer = mine.post(f"{P}/releases/{name}/start")
+        return answer.status_code, answer.get_json().get("code", "")
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = sorted(pool.map(start, names))
+    assert answers == [(200, ""), (200, ""), (403, "over_budget"), (403, "over_budget")]
+    # What is promised is kept from everything else that the key might move.
+    assert ci.post(f"{P}/changes", widen(0.06)).get_json()["code"] == "over_budget"
+    assert ci.ok("POST", f"{P}/changes", widen(0.05))["changed"]
