@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.api.conftest import Api
+from tests.web.api.conftest import Api, Person
 
 P = "/projects/shop"
 RULE = {"id": "r", "serve": {"split": {"weights": {"on": 1}, "coverage": 0.0}}}
@@ -111,11 +111,16 @@ def test_a_release_is_paid_for_when_it_starts_and_every_day_until_it_ends(
     admin.ok("POST", f"{P}/changes", body)
     plan = {"flag": "next", "variant": "on", "guards": ["refund"], "customer": "ada@example.org",
             "steps": [{"share": 0.05, "hold": "1h"}, {"share": 0.2, "hold": "1h"}]}  # fmt: skip
+    endless = admin.ok("POST", f"{P}/releases", {**plan, "key": "endless"})["key"]
+    plan["steps"][1]["approval"] = True  # type: ignore[index]
     ci = key(admin, budget={"share_per_day": 0.22})
     made = ci.post(f"{P}/releases", plan)
     if made.status_code != 201:
         pytest.fail(made.get_data(as_text=True))
     name = made.get_json()["key"]
+    # In the end it serves everybody, and nobody has to approve that.
+    refused = ci.post(f"{P}/releases/{endless}/start").get_json()
+    assert (refused["code"], "100 %" in refused["detail"]) == ("over_budget", True)
     ci.ok("POST", f"{P}/releases/{name}/start")
     shop.clock.advance(days=3)
     # Of 22 % a day, 20 % is promised to the release for as long as it runs.
@@ -136,7 +141,8 @@ def test_no_two_releases_that_start_at_one_time_exceed_a_day(shop: Any, admin: A
         body = {"environment": "production", "flag": flag, "instructions": setup}
         admin.ok("POST", f"{P}/changes", body)
         plan = {"flag": flag, "variant": "on", "guards": ["refund"], "customer": "ada@example.org",
-                "steps": [{"share": 0.05, "hold": "1h"}, {"share": 0.1, "hold": "1h"}]}  # fmt: skip
+                "steps": [{"share": 0.01, "hold": "1h"},
+                          {"share": 0.1, "hold": "1h", "approval": True}]}  # fmt: skip
         names.append(ci.ok("POST", f"{P}/releases", plan)["key"])
     gate = threading.Barrier(4)
 
@@ -152,3 +158,23 @@ def test_no_two_releases_that_start_at_one_time_exceed_a_day(shop: Any, admin: A
     # What is promised is kept from everything else that the key might move.
     assert ci.post(f"{P}/changes", widen(0.06)).get_json()["code"] == "over_budget"
     assert ci.ok("POST", f"{P}/changes", widen(0.05))["changed"]
+
+
+def test_who_approves_a_step_pays_for_what_follows_by_itself(shop: Any, admin: Api) -> None:
+    bob = Person(shop, "bob", "viewer")
+    admin.ok("POST", f"{P}/flags", {"key": "next"})
+    setup = [{"do": "set_default", "variant": "off"}, {"do": "turn_on"}]
+    body = {"environment": "production", "flag": "next", "instructions": setup}
+    admin.ok("POST", f"{P}/changes", body)
+    plan = {"flag": "next", "variant": "on", "guards": ["refund"], "customer": "ada@example.org",
+            "steps": [{"share": 0.01, "approval": True}, {"share": 0.1, "approval": True}, 50]}  # fmt: skip
+    name = admin.ok("POST", f"{P}/releases", plan)["key"]
+    admin.ok("POST", f"{P}/releases/{name}/start")
+    budget: dict[str, Any] = {"share_per_day": 0.05}
+    for allowed in (0.05, 0.1):
+        budget["share_per_day"] = allowed
+        said = {"role": "approver", "budget": budget}
+        admin.ok("PUT", f"{P}/members/bob@example.org", said)
+        answer = bob.call("POST", f"{P}/releases/{name}/approve")
+        assert (answer.status_code == 200) is (allowed == 0.1), answer.get_data(as_text=True)
+    assert answer.get_json()["release"]["approved"] == [0]
