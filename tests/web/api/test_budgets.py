@@ -167,7 +167,8 @@ def test_who_approves_a_step_pays_for_what_follows_by_itself(shop: Any, admin: A
     body = {"environment": "production", "flag": "next", "instructions": setup}
     admin.ok("POST", f"{P}/changes", body)
     plan = {"flag": "next", "variant": "on", "guards": ["refund"], "customer": "ada@example.org",
-            "steps": [{"share": 0.01, "approval": True}, {"share": 0.1, "approval": True}, 50]}  # fmt: skip
+            "steps": [{"share": 0.01, "approval": True},
+                      {"share": 0.1, "approval": True}, 50]}  # fmt: skip
     name = admin.ok("POST", f"{P}/releases", plan)["key"]
     admin.ok("POST", f"{P}/releases/{name}/start")
     budget: dict[str, Any] = {"share_per_day": 0.05}
