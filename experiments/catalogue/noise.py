@@ -102,8 +102,7 @@ def read_noise(store: EventStore, environment_id: int, metric: Metric, now: floa
         met = recent.group_by("environment_id", "unit").aggregate(time=recent.time.min())
         met = met.mutate(flag=ibis.literal(_ALL), variant=ibis.literal(_ALL))
         new_units = _by_day(rows(_days(met, begin)), max(begin, ends["oldest"]), begin, now)
-        if len(new_units) < FEWEST_DAYS:
-            return Reading(new_units, reason=f"{len(new_units)} days of events are recorded")
+        few = len(new_units) < FEWEST_DAYS
         query = AnalysisQuery(
             environment_id=environment_id,
             flag=_ALL,
@@ -147,11 +146,13 @@ def read_noise(store: EventStore, environment_id: int, metric: Metric, now: floa
     found = baseline_of(bare, sums[metric.key][_ALL])
     adjusted = sums.get(_ADJUSTED, {}).get(_ALL)
     capped = None if cap is None else baseline_of(bare, sums[_CUT][_ALL]).baseline
+    # Its value is told as soon as there is one; what an experiment would show needs a week.
+    few_days = f"{len(new_units)} days of events are recorded" if few else found.reason
     return Reading(
         new_units,
         found.units,
         found.baseline,
-        found.reason,
+        few_days,
         covariate=_explained(adjusted) if isinstance(adjusted, CovariateMoments) else None,
         cap=cap if capped is not None else None,
         capped=capped,

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from experiments.catalogue.models import MetricRow, MetricSensitivity
-from experiments.catalogue.noise import DAYS, PAST_SECONDS, Reading, read_noise
+from experiments.catalogue.noise import DAYS, FEWEST_DAYS, PAST_SECONDS, Reading, read_noise
 from experiments.catalogue.services import entry_of
 from experiments.catalogue.usage import uses_of
 from experiments.contract.document import format_duration
@@ -165,6 +165,8 @@ def describe(metric: Metric, found: Reading) -> Document:
     if baseline is None:
         return document
     document["mean"], document["cv"] = _tidy(baseline.mean), _tidy(_cv(baseline))
+    if len(found.new_units) < FEWEST_DAYS:
+        return document
     past = metric.reading.covariate_seconds
     judged = baseline
     if found.covariate is not None:
@@ -212,7 +214,10 @@ def _provable(metric: Metric, baseline: Baseline, new_units: Sequence[float]) ->
 def sentence_of(document: Document) -> str:
     """Say how sensitive a metric is, or what is missing."""
     if document["provable"] is None:
-        parts = [f"Not enough data yet: {document['reason']}."]
+        missing = (
+            "Not enough data yet" if document["mean"] is None else "How small is not known yet"
+        )
+        parts = [f"{missing}: {document['reason']}."]
     else:
         shown = (
             f"Shows an effect of {percent(document['provable'])} within {DAYS} days at "

@@ -7,12 +7,16 @@ from typing import Any
 
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
+from sqlmodel import Session
 
+from experiments.people.flag_work import standings
 from flags import approvals, change_requests
 from flags.diff import differences
 from flags.errors import FlagstoneError, InvalidInputError
-from flags.models import ChangeRequest
-from flags.request_rows import EDITABLE, STATES, WAITING, find
+from flags.models import ChangeRequest, Environment, Project
+from flags.predictions import predictions_of
+from flags.request_rows import EDITABLE, OPEN, STATES, WAITING, find
+from web.auth import service
 from web.auth.guard import needs, who_and_when, writing
 from web.auth.roles import Role
 from web.auth.scope import require_for_request, role_for_request
@@ -171,7 +175,29 @@ def _page(
             if row is not None and row.environment_id == environment.id:
                 news = row
         mine = writing(session).names()
-        items = [_item(each, mine) for each in found[:PAGE]]
+        shown = found[:PAGE]
+        keys = {key for each in shown if each.state in WAITING for key in each.preview["after"]}
+        watched = {
+            key: each.experiment.key
+            for key, each in standings(
+                session, project_key, environment_key, sorted(keys), now=now()
+            ).items()
+            if each.experiment is not None
+        }
+        approvers = _approvers(session, environment) if any(map(_is_open, shown)) else {}
+        moved = predictions_of(session, [(each.environment_id, _revision(each)) for each in shown])
+        items = [
+            {
+                **_item(each, mine),
+                "approvers": _may_approve(each, approvers),
+                "watched": [key for key in each.preview["after"] if key in watched],
+                "watchers": sorted(
+                    {watched[key] for key in each.preview["after"] if key in watched}
+                ),
+                "moved": moved.get((each.environment_id, _revision(each) or 0)),
+            }
+            for each in shown
+        ]
     return show(
         "changes.html",
         status=status_of(problem),
@@ -201,6 +227,36 @@ def _item(change: ChangeRequest, mine: set[str]) -> dict[str, Any]:
         "editable": change.state in EDITABLE,
         "verdict": change.preview.get("verdict_sentence"),
     }
+
+
+def _is_open(change: ChangeRequest) -> bool:
+    return change.state == OPEN
+
+
+def _revision(change: ChangeRequest) -> int | None:
+    """Give the revision that a change made, if it was applied."""
+    return None if change.outcome is None else change.outcome.get("revision")
+
+
+def _approvers(session: Session, environment: Environment) -> dict[str, str]:
+    """Give who may approve changes of an environment: names by how approvals name them."""
+    project = session.get_one(Project, environment.project_id)
+    return {
+        f"user:{each.user.email}": each.user.name or each.user.email
+        for each in service.list_members(session, project)
+        if not each.user.disabled
+        and each.rights.in_environment(environment.project_id, environment.id or 0).covers(
+            Role.APPROVER
+        )
+    }
+
+
+def _may_approve(change: ChangeRequest, approvers: dict[str, str]) -> list[str]:
+    """Name those whose approval counts: not who wrote it, nor who has given it."""
+    given = {each["by"] for each in change.approvals}
+    return sorted(
+        name for by, name in approvers.items() if by not in change.writers and by not in given
+    )
 
 
 def _fields(preview: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:

@@ -13,7 +13,7 @@ from flags import services
 from flags.errors import FlagstoneError
 from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
-from web.console.base import back_to, blueprint, place, show, status_of
+from web.console.base import back_to, blueprint, place, show, status_of, wants_fragment
 from web.event_store import seen_events
 from web.transactions import now, reading, transaction
 
@@ -82,8 +82,9 @@ def show_metric(project_key: str, environment_key: str, metric_key: str) -> Resp
         uses = uses_of(session, row)
         metric = metric_document(row)
     return show(
-        "metrics/page.html",
+        "metrics/_value.html" if wants_fragment() else "metrics/page.html",
         metric=metric,
+        is_read=metric["archived"] or (found and found.metric_version == metric["version"]),
         sensitivity=sensitivity_document(found),
         history=history,
         uses=uses,

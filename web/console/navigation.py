@@ -59,6 +59,7 @@ ENTRIES = (
     Entry("instances", "Instances", "console.show_instances", _SETUP),
     Entry("connect", "Connect", "console.show_connection", _SETUP),
     Entry("metrics", "Metrics", "console.list_metrics", _SETUP),
+    Entry("sources", "Sources", "console.list_sources", _SETUP),
     Entry("layers", "Layers", "console.list_layers", _SETUP),
     Entry("policies", "Policies", "console.list_policies", _SETUP),
     Entry("cleanup", "Clean up", "console.list_cleanup", _SETUP),

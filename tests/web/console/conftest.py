@@ -23,6 +23,7 @@ from experiments.catalogue import services as catalogue
 from experiments.models import Experiment, Look
 from experiments.people import services as experiment_services
 from experiments.policies import services as policies
+from experiments.sources import services as sources
 from flags import changes, services
 from flags.context_samples import hash_of, record
 from flags.database import Database
@@ -247,6 +248,11 @@ class Console(Managed):
         document = {"kind": "conversion", "event": "purchase", "window": "7d", **more}
         with self.database.write() as session:
             catalogue.put_metric(session, "shop", key, document, actor=ACTOR, now=self.clock())
+
+    def source(self, key: str, **more: Any) -> None:
+        document = {"kind": "parquet", "url_env": "LAKE_URL", "tracks": {"table": "events"}, **more}
+        with self.database.write() as session:
+            sources.put_source(session, "shop", key, document, actor=ACTOR, now=self.clock())
 
     def policy(self, name: str, **document: Any) -> None:
         with self.database.write() as session:

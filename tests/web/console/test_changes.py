@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from flags.models import ChangeRequest
 from tests.web.console.conftest import HERE, Console, Page
+from tests.web.console.test_today_flags import surprise
 
 FLAG = f"{HERE}/flags/checkout"
 CHANGES = f"{HERE}/changes"
@@ -102,3 +104,46 @@ def test_to_kill_where_approval_is_needed_says_why_and_does_not_wait(
     assert ada.press(FLAG, "Kill checkout", {"comment": ""}).status_code == 400
     ada.follow(ada.press(FLAG, "Kill checkout", {"comment": "it burns"}))
     assert small_console.document()["killed"]
+
+
+def test_a_change_that_waits_says_who_may_approve_it_and_what_if_it_goes_wrong(
+    running: Any,
+) -> None:
+    console = running(looks=0, state="RUNNING")
+    console.flag("banner")
+    protected(console, needed=2)
+    ada, bob = console.person("editor"), console.person("approver")
+    page = previewed(ada.press(f"{HERE}/flags/banner", "Turn on", {"comment": "launch"}))
+    ada.send("", page.form("Ask for approval"), {"comment": "launch", "mode": "request"})
+    words = " ".join(ada.page(CHANGES).words.split())
+    assert "Who may approve it: admin@example.org, approver@example.org." in words
+    assert "If it goes wrong: nothing turns it back by itself" in words
+    bob.press(CHANGES, "Approve")
+    words = " ".join(ada.page(CHANGES).words.split())
+    assert "1 of 2. Who may approve it: admin@example.org." in words
+    # On a flag that an experiment watches, harm is turned back.
+    with console.database.write() as session:
+        row = session.get_one(ChangeRequest, 1)
+        after = row.preview["after"]
+        row.preview = {**row.preview, "after": {"checkout": after["banner"]}}
+        session.add(row)
+    page = ada.page(CHANGES)
+    words = " ".join(page.words.split())
+    assert "one-page watches checkout, and harm turns everybody back by itself" in words
+    assert f"{HERE}/experiments/one-page" in page.links
+
+
+def test_an_applied_change_says_whether_it_moved_as_many_as_predicted(
+    small_console: Console,
+) -> None:
+    protected(small_console)
+    ada, bob = small_console.person("editor"), small_console.person("approver")
+    page = previewed(ada.press(FLAG, "Turn on", {"comment": "launch"}))
+    ada.send("", page.form("Ask for approval"), {"comment": "launch", "mode": "request"})
+    bob.press(CHANGES, "Approve")
+    ada.press(CHANGES, "Apply")
+    applied = f"{CHANGES}?state=applied"
+    assert "seen since" not in ada.page(applied).words
+    surprise(small_console, 3, looks=1)
+    words = " ".join(ada.page(applied).words.split())
+    assert "Alarm: Moved 90 % of 50 seen since" in words

@@ -25,6 +25,11 @@ PAGES = {
     "console.show_experiment": f"{HERE}/experiments/one-page",
     "console.list_metrics": f"{HERE}/metrics",
     "console.show_metric": f"{HERE}/metrics/buyers",
+    "console.new_metric": f"{HERE}/new-metric",
+    "console.edit_metric": f"{HERE}/metrics/buyers/edit",
+    "console.list_sources": f"{HERE}/sources",
+    "console.new_source": f"{HERE}/new-source",
+    "console.edit_source": f"{HERE}/sources/lake/edit",
     "console.list_policies": f"{HERE}/policies",
     "console.new_policy": f"{HERE}/new-policy",
     "console.show_policy": f"{HERE}/policies/ours",
@@ -68,6 +73,12 @@ POSTS = {
     "console.create_flag": f"{HERE}/new-flag",
     "console.start_flag": f"{HERE}/start-flag",
     "console.add_guardrail": f"{HERE}/metrics/guardrail",
+    "console.create_metric": f"{HERE}/new-metric",
+    "console.write_metric": f"{HERE}/metrics/buyers/edit",
+    "console.archive_metric": f"{HERE}/metrics/buyers/archive",
+    "console.create_source": f"{HERE}/new-source",
+    "console.write_source": f"{HERE}/sources/lake/edit",
+    "console.delete_source": f"{HERE}/sources/lake/delete",
     "console.check_plan": f"{HERE}/new-experiment/check",
     "console.edit_change": f"{HERE}/changes/1/edit",
     "console.judge_change": f"{HERE}/changes/1/approve",
@@ -111,6 +122,7 @@ PUBLIC_POSTS = {"console.complete_setup", "console.do_login", "console.logout"}
 @pytest.fixture
 def shop(small_console: Any, plan: Any) -> Any:
     small_console.metric("buyers")
+    small_console.source("lake")
     small_console.policy("ours")
     small_console.webhook()
     small_console.experiment(plan())
@@ -166,6 +178,7 @@ def test_a_header_that_is_no_good_is_refused_and_not_sent_around_in_circles(shop
 def test_a_viewer_reads_and_finds_no_form_that_changes_anything(shop: Any, path: str) -> None:
     viewer = shop.person("viewer")
     forms = ("new_flag", "new_experiment", "new_release", "new_policy", "edit_policy")
+    forms += ("new_metric", "edit_metric", "new_source", "edit_source")
     managed = ("list_keys", "list_people", "list_webhooks", "show_webhook", "list_kill_hooks")
     shut = {PAGES[f"console.{name}"] for name in (*forms, *managed)}
     page = viewer.page(path, 403 if path in shut else 200)

@@ -70,7 +70,8 @@ def test_flags_that_had_their_time_are_decided_one_by_one_or_together(
     assert [each.flag for each in tasks(small_console)] == ["over-1", "over-2", "over-3", "over-4"]
 
 
-def surprise(console: Console, revision: int) -> None:
+def surprise(console: Console, revision: int, looks: int = 1) -> None:
+    """Let a change have moved others than was predicted."""
     share = {"count": 5, "share": 0.1, "low": 0.0, "high": 0.2, "size": 50}
     with console.database.write() as session:
         environment = services.get_environment(session, "shop", "production")
@@ -85,6 +86,7 @@ def surprise(console: Console, revision: int) -> None:
                 predicted=share,
                 observed={**share, "count": 45},
                 p_value=1e-9,
+                looks=looks,
             )
         )
 

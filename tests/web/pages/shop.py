@@ -21,6 +21,7 @@ from experiments.monitoring.monitor import tick
 from experiments.moves import layers
 from experiments.people import overrides, releases, requests, services
 from experiments.policies import services as policies
+from experiments.sources import services as sources
 from experiments.store.base import Event
 from experiments.store.embedded import EmbeddedStore
 from flags import change_requests, changes, heartbeats
@@ -352,6 +353,8 @@ def _make_catalogue(shop: Shop) -> None:
         )
         demand.set_event_type(session, "shop", "purchase", "value", description="pays", **by)
         policies.put_policy(session, "shop", "ours", {"confirm_within": "5d"}, **by)
+        lake = {"kind": "parquet", "url_env": "LAKE_URL", "tracks": {"table": "events"}}
+        sources.put_source(session, "shop", "lake", lake, **by)
     with shop.database.write() as session:
         auth.create_token(
             session,
