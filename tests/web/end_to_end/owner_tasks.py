@@ -140,8 +140,7 @@ def widen(person: Person, _shop: Shop) -> None:
     """Widen from 10 % to 50 %."""
     person.click("new-search", "link")
     person.open("Widen or narrow")
-    person.type("Share in percent", "50")
-    person.click("Set share")
+    person.click("50 % of rule")
     person.type("Why?", "no harm")
     person.click("Apply")
     person.sees("50 % of users get on")
