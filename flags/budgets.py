@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any
@@ -111,6 +111,7 @@ def spend(
     now: dt.datetime,
     *,
     dry: bool = False,
+    write: bool = True,
 ) -> None:
     """Refuse what is beyond the budget of anybody who answers for it; write down what is used.
 
@@ -122,6 +123,8 @@ def spend(
         Gives an environment before and after the change; asked for only if there is a budget.
     dry : bool
         Refuse only what could never pass, and write nothing: for what will be applied later.
+    write : bool
+        Whether what is used is written down.
 
     Raises
     ------
@@ -151,26 +154,31 @@ def spend(
             if budget.per_change is None and budget.per_day is None:
                 continue
             if not shares:
-                moved = max(share_moved(before, after), spending.promised)
-                shares["moved"] = math.ceil(moved * WHOLE)
-            _pay(session, principal, budget, environment, shares["moved"], spending, now, dry=dry)
+                shares["moved"] = share_used(spending, before, after)
+            _check_shares(session, principal, budget, environment, shares["moved"], now, dry=dry)
+            if shares["moved"] and write and not dry:
+                _pay(session, principal, environment, shares["moved"], spending, now)
 
 
-def _pay(
+def share_used(spending: Spending, before: Side, after: Side) -> int:
+    """Return what a change would use, in millionths."""
+    return math.ceil(max(share_moved(before, after), spending.promised) * WHOLE)
+
+
+def _check_shares(
     session: Session,
     principal: str,
     budget: Budget,
     environment: Environment,
     moved: int,
-    spending: Spending,
     now: dt.datetime,
     *,
     dry: bool,
 ) -> None:
     if budget.per_change is not None and moved > budget.per_change:
         raise OverBudgetError(
-            f"this could move {_percent(moved)} of the units in {environment.key!r}, and one "
-            f"change of yours may move {_percent(budget.per_change)}",
+            f"this could move {percent(moved)} of the units in {environment.key!r}, and one "
+            f"change of yours may move {percent(budget.per_change)}",
             field="instructions",
             hint=_why(moved),
         )
@@ -178,31 +186,40 @@ def _pay(
         used = used_today(session, principal, environment, now)
         if used + moved > budget.per_day:
             raise OverBudgetError(
-                f"this could move {_percent(moved)} of the units in {environment.key!r}; of the "
-                f"{_percent(budget.per_day)} that you may move in 24 hours, "
-                f"{_percent(max(0, budget.per_day - used))} is left",
+                f"this could move {percent(moved)} of the units in {environment.key!r}; of the "
+                f"{percent(budget.per_day)} that you may move in 24 hours, "
+                f"{percent(max(0, budget.per_day - used))} is left",
                 field="instructions",
                 hint=_why(moved),
             )
     if budget.per_day is not None and dry and moved > budget.per_day:
         raise OverBudgetError(
-            f"this could move {_percent(moved)} of the units in {environment.key!r}, and you may "
-            f"move {_percent(budget.per_day)} in 24 hours",
+            f"this could move {percent(moved)} of the units in {environment.key!r}, and you may "
+            f"move {percent(budget.per_day)} in 24 hours",
             field="instructions",
             hint=_why(moved),
         )
-    if moved and not dry:
-        assert environment.id is not None
-        session.add(
-            BudgetUse(
-                principal=principal,
-                environment_id=environment.id,
-                at=now,
-                millionths=moved,
-                holder=spending.holder,
-            )
+
+
+def _pay(
+    session: Session,
+    principal: str,
+    environment: Environment,
+    moved: int,
+    spending: Spending,
+    now: dt.datetime,
+) -> None:
+    assert environment.id is not None
+    session.add(
+        BudgetUse(
+            principal=principal,
+            environment_id=environment.id,
+            at=now,
+            millionths=moved,
+            holder=spending.holder,
         )
-        session.flush()
+    )
+    session.flush()
 
 
 def _check_preview(environment: Environment, spending: Spending) -> None:
@@ -269,22 +286,21 @@ def end_promises(session: Session, holder: str, now: dt.datetime) -> None:
 
 def budget_of(session: Session, principal: str, environment: Environment) -> Budget | None:
     """Return the most specific budget of somebody in an environment, if there is one."""
-    rows = session.exec(
-        select(BudgetRow).where(
-            BudgetRow.principal == principal,
-            or_(
-                col(BudgetRow.project_id).is_(None),
-                col(BudgetRow.project_id) == environment.project_id,
-            ),
-            or_(
-                col(BudgetRow.environment_id).is_(None),
-                col(BudgetRow.environment_id) == environment.id,
-            ),
-        )
-    ).all()
-    if not rows:
+    rows = session.exec(select(BudgetRow).where(BudgetRow.principal == principal))
+    return most_specific(rows.all(), environment)
+
+
+def most_specific(rows: Sequence[BudgetRow], environment: Environment) -> Budget | None:
+    """Choose what holds in an environment of all that is said of somebody."""
+    here = [
+        row
+        for row in rows
+        if row.project_id in {None, environment.project_id}
+        and row.environment_id in {None, environment.id}
+    ]
+    if not here:
         return None
-    row = max(rows, key=lambda r: (r.environment_id is not None, r.project_id is not None))
+    row = max(here, key=lambda r: (r.environment_id is not None, r.project_id is not None))
     return None if row.document is None else Budget.model_validate(row.document)
 
 
@@ -369,7 +385,8 @@ def _millionths(share: float | None) -> int | None:
     return None if share is None else round(share * WHOLE)
 
 
-def _percent(millionths: int) -> str:
+def percent(millionths: int) -> str:
+    """Say a share that is counted in millionths."""
     return f"{millionths / (WHOLE / 100):g} %"
 
 

@@ -11,7 +11,7 @@ environment's lock. What happens at a time of its own is in :mod:`flags.schedule
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlmodel import Session
@@ -68,6 +68,7 @@ def submit(
     expected_version: int | None = None,
     expected_flag_versions: Mapping[str, int] | None = None,
     previewed: int | None = None,
+    after: Sequence[Change] = (),
 ) -> ChangeRequest:
     """Keep a change until it is approved, or until its time.
 
@@ -82,6 +83,8 @@ def submit(
         The versions of single flags that the caller read, by key.
     previewed : int, optional
         The revision on which the caller has previewed exactly this change.
+    after : sequence of Change
+        What is going to be done before it, besides what waits for an earlier time.
 
     Raises
     ------
@@ -91,6 +94,7 @@ def submit(
         If the environment moved since the caller read it.
     """
     environment = lock_environment(session, project_key, environment_key)
+    before = [*after, *_before(session, environment, change)]
     preview = preview_change(
         session,
         project_key,
@@ -99,7 +103,7 @@ def submit(
         now=now,
         expected_version=expected_version,
         expected_flag_versions=expected_flag_versions,
-        after=_before(session, environment, change),
+        after=before,
     )
     spending = Spending({str(by.actor)}, previewed=previewed)
     check_budgets(
@@ -109,7 +113,7 @@ def submit(
         change,
         spending,
         now,
-        _before(session, environment, change),
+        before,
     )
     assert environment.id is not None
     request = ChangeRequest(
@@ -368,6 +372,7 @@ def carry_out(
         actor,
         now,
         revision=result.revision_number if result.changed else None,
+        published=result.published,
         **late,
     )
 

@@ -74,6 +74,8 @@ class Wanted:
         Who ``me`` is, as owners are written.
     sets : mapping
         By field and value, such as ``("has", "experiment")``: the keys of those that have it.
+    shown_in : str, optional
+        The only environment of which anything is shown.
     """
 
     filter: Filter
@@ -81,6 +83,7 @@ class Wanted:
     archived: bool | None = False
     me: str = ""
     sets: Mapping[tuple[str, str], Keys] = field(default_factory=dict)
+    shown_in: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,8 @@ def find_flags(
             query = query.where(key > after)
     rows = session.execute(query.limit(limit + 1)).all()
     shown = rows[:limit]
-    views = views_of(session, environments, [row[0] for row in shown])
+    seen = [each for each in environments if wanted.shown_in in {None, each.key}]
+    views = views_of(session, seen, [row[0] for row in shown])
     if len(rows) <= limit:
         return FlagPage(views, None)
     last_row, moment = shown[-1]

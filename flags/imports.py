@@ -78,6 +78,7 @@ def import_flag_set(
     preview: bool,
     comment: str = "",
     expected_version: int | None = None,
+    previewed: int | None = None,
 ) -> ImportOutcome:
     """Bring a flag set's flags and segments into an environment.
 
@@ -89,6 +90,8 @@ def import_flag_set(
         Only say what would happen; works in a reading session.
     expected_version : int, optional
         The revision number that the caller read; any other is a conflict.
+    previewed : int, optional
+        The revision on which the caller has previewed exactly this import.
 
     Raises
     ------
@@ -132,7 +135,7 @@ def import_flag_set(
             field="environment",
             hint=f"import into {here.after!r}, and promote from there",
         )
-    _spend(session, plan, here, others, actor, now)
+    _spend(session, plan, here, others, Spending({str(actor)}, previewed=previewed), now)
     published = _Writer(session, plan, outcome, actor, now, comment).write(others)
     return _outcome(plan, published)
 
@@ -142,7 +145,7 @@ def _spend(
     plan: ImportPlan,
     here: Environment,
     others: list[Environment],
-    actor: Actor,
+    spending: Spending,
     now: dt.datetime,
 ) -> None:
     """Let the actor's budget pay; elsewhere the new flags are there from now on, and off."""
@@ -158,7 +161,6 @@ def _spend(
         }
         return Side({}, {}), Side(news, {})
 
-    spending = Spending({str(actor)})
     spend(session, spending, [here, *(others if created else [])], sides, now)
 
 

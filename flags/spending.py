@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlmodel import Session
 
+from flags.allowances import Quote, quote
 from flags.approvals import is_protective
-from flags.budgets import Spending, spend
+from flags.budgets import Sides, Spending, spend
 from flags.instructions import Change
 from flags.models import Environment
 from flags.publish import load_flags, load_segments
@@ -30,6 +31,32 @@ def spend_change(
     dry: bool = False,
 ) -> None:
     """Let the budgets of those who answer for a change pay for it, or refuse it."""
+    spending, affected, sides = _to_pay(session, workspace, change, environment, others, spending)
+    spend(session, spending, affected, sides, now, dry=dry)
+
+
+def quote_change(
+    session: Session,
+    workspace: Workspace,
+    change: Change,
+    environment: Environment,
+    others: list[Environment],
+    spending: Spending,
+    now: dt.datetime,
+) -> list[Quote]:
+    """Say what a change would use of the budgets of those who answer for it."""
+    spending, affected, sides = _to_pay(session, workspace, change, environment, others, spending)
+    return quote(session, spending, affected, sides, now)
+
+
+def _to_pay(
+    session: Session,
+    workspace: Workspace,
+    change: Change,
+    environment: Environment,
+    others: list[Environment],
+    spending: Spending,
+) -> tuple[Spending, list[Environment], Sides]:
     shared = workspace.changed_everywhere()
 
     def sides(where: Environment) -> tuple[Side, Side]:
@@ -46,8 +73,7 @@ def spend_change(
 
     if is_protective(change):
         spending = replace(spending, protective=True)
-    affected = [environment, *(others if shared else [])]
-    spend(session, spending, affected, sides, now, dry=dry)
+    return spending, [environment, *(others if shared else [])], sides
 
 
 def _here(workspace: Workspace) -> tuple[Side, Side]:

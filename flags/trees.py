@@ -17,7 +17,9 @@ from sqlmodel import Session, col, select
 
 from flags import instructions as grammar
 from flags.actor import Actor
+from flags.budgets import Spending
 from flags.canonical import same
+from flags.change_requests import submit
 from flags.changes import Change, ChangeResult, apply_change, preview_change
 from flags.conditions import flags_of, segments_of
 from flags.errors import (
@@ -28,7 +30,9 @@ from flags.errors import (
     VersionConflictError,
 )
 from flags.files import Tree, flag_file, segment_files
-from flags.models import Environment, SegmentRow
+from flags.instructions import PROJECT_WIDE
+from flags.models import ChangeRequest, Environment, SegmentRow
+from flags.request_rows import Writing
 from flags.revisions import lock_all_environments
 from flags.services import create_flag, list_environments, list_flags
 from flags.views import FlagView
@@ -63,12 +67,17 @@ class Wish:
 class TreeOutcome:
     """What became of a project, or would: flags made, and what changed in each environment.
 
-    ``previews`` say whom each change moves and who must approve it.
+    ``previews`` say whom each change moves and who must approve it; ``base`` is at which revision
+    each environment was. ``published`` are the revisions made, by environment, and ``requests``
+    what was asked for instead.
     """
 
     created: list[str]
     previews: dict[str, ChangeResult]
     results: dict[str, ChangeResult]
+    base: dict[str, int] = field(default_factory=dict)
+    published: dict[str, int] = field(default_factory=dict)
+    requests: list[ChangeRequest] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -105,6 +114,8 @@ def apply_tree(
     now: dt.datetime,
     preview: bool,
     allowed: Allowed,
+    by: Writing | None = None,
+    previewed: Mapping[str, int] | None = None,
 ) -> TreeOutcome:
     """Make a project like the files, in the caller's transaction.
 
@@ -115,6 +126,11 @@ def apply_tree(
     allowed : callable
         Refuses a change of an environment that the caller may not make there; says whether they
         may override what must be on elsewhere first.
+    by : Writing, optional
+        Ask others to approve each environment's change, and apply none. New flags are made all the
+        same: they are off everywhere.
+    previewed : mapping, optional
+        The revisions of all environments on which the caller has previewed exactly this.
 
     Raises
     ------
@@ -124,12 +140,17 @@ def apply_tree(
         As of any change (:func:`flags.changes.apply_change`); never of a preview.
     """
     environments = lock_all_environments(session, project_key)
+    base = {each.key: each.revision for each in environments}
+    trusted = preview or previewed == base
+    # What moved since is no revision of any environment.
+    stale = None if previewed is None else -1
     wanted = _wanted(environments, tree, wish)
     with session.begin_nested() as savepoint:
         made = _create(session, project_key, tree, actor=actor, now=now)
         flags = {view.key: view for view in list_flags(session, project_key, archived=None)}
         plan = _Plan(tree, wish, flags, _segments(session, environments), wanted)
         previews, results = {}, {}
+        requests, earlier = list[ChangeRequest](), list[Change]()
         for key in wanted:
             instructions, places = plan.of(key)
             if not instructions:
@@ -138,16 +159,33 @@ def apply_tree(
                 environment=key,
                 comment=wish.comment,
                 override="" if preview else wish.override,
-                mode="apply",
+                mode="apply" if by is None else "request",
                 at=None,
                 instructions=instructions,
             )
             may_override = allowed(key, change)
             try:
-                told = preview_change(session, project_key, key, change, now=now)
+                told = preview_change(
+                    session, project_key, key, change, now=now, after=_shared(earlier)
+                )
                 if not told.changed:
                     continue
                 previews[key] = told
+                if by is not None:
+                    requests.append(
+                        submit(
+                            session,
+                            project_key,
+                            key,
+                            change,
+                            by=by,
+                            now=now,
+                            previewed=told.revision_number if trusted else stale,
+                            after=_shared(earlier),
+                        )
+                    )
+                    earlier.append(change)
+                    continue
                 results[key] = apply_change(
                     session,
                     project_key,
@@ -157,13 +195,28 @@ def apply_tree(
                     now=now,
                     # What is undone again needs nobody's leave; the preview names whose it would.
                     exempt=preview,
+                    spending=Spending(
+                        set() if preview else {str(actor)}, previewed=stale, trusted=trusted
+                    ),
                     may_override=may_override,
                 )
             except FlagstoneError as error:
                 raise _placed(error, places, key) from error
         if preview:
             savepoint.rollback()
-    return TreeOutcome(made, previews, {} if preview else results)
+    revisions = {each.key: each.revision for each in environments}
+    published = {key: revision for key, revision in revisions.items() if revision != base[key]}
+    return TreeOutcome(made, previews, {} if preview else results, base, published, requests)
+
+
+def _shared(changes: list[Change]) -> list[Change]:
+    """Give what changes of other environments make of the flags everywhere, if it is approved."""
+    kept = []
+    for change in changes:
+        everywhere = [each for each in change.instructions if isinstance(each, PROJECT_WIDE)]
+        if everywhere:
+            kept.append(change.model_copy(update={"instructions": everywhere}))
+    return kept
 
 
 def _wanted(environments: list[Environment], tree: Tree, wish: Wish) -> list[str]:

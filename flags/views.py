@@ -77,10 +77,14 @@ def views_of(
     """Give the views of flags in environments."""
     here: dict[int, dict[int, FlagEnvironment]] = {}
     ids = [row.id for row in rows]
+    places = [each.id for each in environments]
     for start in range(0, len(ids), 500):
         for found in session.exec(
             select(FlagEnvironment)
-            .where(col(FlagEnvironment.flag_id).in_(ids[start : start + 500]))
+            .where(
+                col(FlagEnvironment.flag_id).in_(ids[start : start + 500]),
+                col(FlagEnvironment.environment_id).in_(places),
+            )
             .execution_options(populate_existing=True)
         ):
             here.setdefault(found.flag_id, {})[found.environment_id] = found

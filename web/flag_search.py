@@ -31,6 +31,7 @@ def search_flags(
     *,
     environment_key: str | None = None,
     archived: bool | None = False,
+    shown_in: str | None = None,
     after: str | None = None,
     limit: int,
 ) -> FlagPage:
@@ -44,6 +45,8 @@ def search_flags(
         Where states are meant, unless the filter says so itself.
     archived : bool or None
         What holds where the filter does not say.
+    shown_in : str, optional
+        The only environment of which anything is shown.
 
     Raises
     ------
@@ -53,5 +56,6 @@ def search_flags(
     asked = parse_filter(text, FLAG_FIELDS, now=now())
     where = where_meant(asked, environment_key)
     who = caller_as_person(session, project_key)
-    wanted = Wanted(asked, where, archived, who.name, sets(project_key, where, who, now=now()))
+    known = sets(project_key, where, who, now=now())
+    wanted = Wanted(asked, where, archived, who.name, known, shown_in)
     return find_flags(session, project_key, wanted, after=after, limit=limit)

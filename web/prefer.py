@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 MAX_WAIT_SECONDS = 30
-# Says inside the process which revision of which environment an answer made; never leaves it.
+# Says inside the process which revisions of which environments an answer made; never leaves it.
 MADE = "Flagstone-Made"
 
 # token [= token or quoted string] [; parameters], in a list: a comma in quotes divides nothing.
@@ -28,12 +28,12 @@ def wait_seconds(headers: Iterable[str]) -> int | None:
     return None
 
 
-def made(environment_id: int, revision: int) -> str:
-    """Write which revision an answer is about."""
-    return f"{environment_id} {revision}"
+def made(revisions: Iterable[tuple[int, int]]) -> str:
+    """Write which revisions an answer is about: pairs of an environment's id and its revision."""
+    return ",".join(f"{environment_id} {revision}" for environment_id, revision in revisions)
 
 
-def read_made(text: str) -> tuple[int, int]:
-    """Read what :func:`made` wrote: the environment's id and the revision."""
-    environment_id, revision = text.split()
-    return int(environment_id), int(revision)
+def read_made(text: str) -> list[tuple[int, int]]:
+    """Read what :func:`made` wrote."""
+    pairs = (each.split() for each in text.split(","))
+    return [(int(environment_id), int(revision)) for environment_id, revision in pairs]

@@ -14,6 +14,7 @@ from web.api.blueprint import blueprint
 from web.api.render import document
 from web.api.shapes import CALLER, SET_UP, SIGNED_IN
 from web.auth import guard, passwords, service
+from web.auth.allowed import own_allowances
 from web.auth.caller import Caller
 from web.auth.login import hash_session_id
 from web.auth.models import User
@@ -112,8 +113,8 @@ def whoami() -> ResponseReturnValue:
         project = None
         if caller.project_id is not None:
             project = get_project_by_id(session, caller.project_id).key
-        may = _may(session, caller)
-    return document(_caller_document(caller, project, may))
+        may, left = _may(session, caller)
+    return document({**_caller_document(caller, project, may), "allowances": left})
 
 
 def user_document(user: User) -> dict[str, Any]:
@@ -128,17 +129,26 @@ def user_document(user: User) -> dict[str, Any]:
     }
 
 
-def _may(session: Session, caller: Caller) -> dict[str, dict[str, Role]]:
-    """Return what the caller may do in each environment that it may know of."""
+def _may(
+    session: Session, caller: Caller
+) -> tuple[dict[str, dict[str, Role]], dict[str, dict[str, Any]]]:
+    """Return what the caller may do in each environment it may know of, and what of it is left."""
     found: dict[str, dict[str, Role]] = {}
+    left: dict[str, dict[str, Any]] = {}
     for project in list_projects(session):
         if caller.rights.highest_in(project.id or 0).covers(Role.VIEWER):
+            environments = list_environments(session, project.key)
             roles = {
                 each.key: caller.rights.in_environment(each.project_id, each.id or 0)
-                for each in list_environments(session, project.key)
+                for each in environments
             }
             found[project.key] = {key: role for key, role in roles.items() if role is not Role.NONE}
-    return found
+            mine = own_allowances(session, environments)
+            shown = {
+                key: each.document() for key, each in mine.items() if key in found[project.key]
+            }
+            left |= {project.key: shown} if shown else {}
+    return found, left
 
 
 def _caller_document(

@@ -22,7 +22,7 @@ from web.api.render import (
     expected_version,
     page,
     upon_expected,
-    with_revision,
+    with_revisions,
 )
 from web.api.shapes import WAITING, list_of
 from web.auth.guard import needs, writing
@@ -204,7 +204,11 @@ def apply_approved_change(project_key: str, change_id: int) -> ResponseReturnVal
         if done.state == STALE:
             # Not raised: that it is stale is to be kept.
             return as_json(_stale(done))
-        return with_revision(_answer(session, done), session, done.environment_id)
+        environment = services.get_environment_by_id(session, done.environment_id)
+        published = (done.outcome or {}).get("published", {})
+        return with_revisions(
+            _answer(session, done), session, project_key, published, first=environment.key
+        )
 
 
 def request_document(session: Session, request: ChangeRequest) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from flask import Response
 from flask.typing import ResponseReturnValue
 from pydantic import Field
+from sqlmodel import Session
 
 from flags import change_requests, services
 from flags.budgets import Spending
@@ -21,15 +22,16 @@ from web.api.audit import HistoryQuery, entry_page
 from web.api.blueprint import blueprint
 from web.api.changes import request_document
 from web.api.idempotency import idempotent
-from web.api.render import Expected, PageQuery, document, expected, page, with_revision
+from web.api.render import Expected, PageQuery, document, expected, page, with_revisions
 from web.api.shapes import AUDIT_ENTRY, CHANGED, FLAG, PUBLISHED_FLAG, SEGMENT, WAITING, list_of
+from web.auth.allowed import own_allowances
 from web.auth.guard import current_caller, needs, who_and_when, writing
 from web.auth.roles import Role
 from web.auth.scope import may_override, require_for_change
 from web.body import Body, Query, read_body, read_object, read_query
 from web.contract import Document, gives, takes, waits
 from web.flag_search import search_flags
-from web.previews import preview_token, previewed_revision
+from web.previews import PreviewToken, preview_token, previewed_revision
 from web.transactions import now, reading, transaction
 
 _INSTRUCTION_BY_VERB = {"on": "turn_on", "off": "turn_off", "kill": "kill", "unkill": "unkill"}
@@ -58,10 +60,13 @@ class FlagQuery(PageQuery):
     environment: Annotated[str, Field(max_length=64)] | None = None
 
 
-class CommentBody(Body):
-    """Why."""
+class SwitchBody(Body):
+    """Why; whether only to say what would happen, and the token that such a preview gave."""
 
     comment: Annotated[str, Field(max_length=2000)] = ""
+    mode: Literal["preview", "apply"] = "apply"
+    override: Annotated[str, Field(max_length=MAX_COMMENT_LENGTH)] = ""
+    preview_token: PreviewToken | None = None
 
 
 @blueprint.get("/projects/<project_key>/flags")
@@ -80,6 +85,7 @@ def list_flags(project_key: str) -> ResponseReturnValue:
             query.filter,
             environment_key=query.environment,
             archived=query.archived,
+            shown_in=query.environment,
             after=query.after(),
             limit=query.limit,
         )
@@ -92,6 +98,7 @@ def list_flags(project_key: str) -> ResponseReturnValue:
 @idempotent()
 @takes(body=FLAG_DRAFT)
 @gives(FLAG, 201, etag=True)
+@waits
 def create_flag(project_key: str) -> ResponseReturnValue:
     """Create a flag, off in every environment."""
     draft = read_object()
@@ -101,7 +108,8 @@ def create_flag(project_key: str) -> ResponseReturnValue:
         raise InvalidInputError(message, field="comment")
     with transaction() as session:
         view = services.create_flag(session, project_key, draft, comment=comment, **who_and_when())
-    return document(_flag(view), status=201, etag=_etag(view))
+        answer = document(_flag(view), status=201, etag=_etag(view))
+        return with_revisions(answer, session, project_key, view.environments)
 
 
 @blueprint.get("/projects/<project_key>/flags/<path:flag_key>")
@@ -134,17 +142,17 @@ def get_flag_in_environment(
 @blueprint.post(f"{_IN_ENVIRONMENT}/<any(on, off, kill, unkill):verb>")
 @needs(Role.EDITOR)
 @idempotent()
-@takes(body=CommentBody, if_match="flag")
+@takes(body=SwitchBody, if_match="flag")
 @gives(CHANGED, etag=True)
 @waits
 def switch_flag(
     project_key: str, flag_key: str, environment_key: str, verb: str
 ) -> ResponseReturnValue:
     """Turn a flag on or off, kill it, or lift the kill: one change, the same answer."""
-    comment = read_body(CommentBody).comment
+    said = read_body(SwitchBody).model_dump()
     instruction = {"do": _INSTRUCTION_BY_VERB[verb], "flag": flag_key}
-    change = parse_change({"comment": comment, "instructions": [instruction]})
-    return _apply(project_key, environment_key, change)
+    change = parse_change({**said, "instructions": [instruction]})
+    return carry_out(project_key, environment_key, change)
 
 
 @blueprint.get("/projects/<project_key>/flags/<path:flag_key>/history")
@@ -201,9 +209,12 @@ def carry_out(project_key: str, environment_key: str, change: Change) -> Respons
                 change,
                 now=now(),
                 expected_version=wanted.revision,
+                spending=Spending({str(current_caller().actor)}),
             )
+            budgets = _budgets(session, project_key, result)
         token = preview_token(project_key, environment_key, change, result.revision_number)
-        return _changed(result, environment_key, "preview", token)
+        more = {"preview_token": token, **({"budgets": budgets} if budgets else {})}
+        return _changed(result, environment_key, "preview", **more)
     if change.mode in {"request", "schedule"}:
         return _submit(project_key, environment_key, change)
     return _apply(project_key, environment_key, change)
@@ -273,15 +284,23 @@ def _apply(project_key: str, environment_key: str, change: Change) -> ResponseRe
             may_override=may_override(session, project_key, environment_key, change),
             **who_and_when(),
         )
-        environment = services.get_environment(session, project_key, environment_key)
-        return with_revision(
-            _changed(result, environment_key, "apply"), session, environment.id or 0
-        )
+        answer = _changed(result, environment_key, "apply")
+        return with_revisions(answer, session, project_key, result.published, first=environment_key)
 
 
-def _changed(
-    result: ChangeResult, environment_key: str, mode: str, token: str | None = None
-) -> Response:
+def _budgets(session: Session, project_key: str, result: ChangeResult) -> dict[str, dict[str, Any]]:
+    """Say what a change would use of the caller's budgets, and what is left of them now."""
+    if not result.quotes:
+        return {}
+    mine = own_allowances(session, services.list_environments(session, project_key))
+    return {
+        each.environment: {**mine[each.environment].document(), **each.document()}
+        for each in result.quotes
+        if each.environment in mine
+    }
+
+
+def _changed(result: ChangeResult, environment_key: str, mode: str, **more: Any) -> Response:
     body = {
         "mode": mode,
         "environment": environment_key,
@@ -299,7 +318,7 @@ def _changed(
         body |= {**result.effect.document(), "elsewhere": elsewhere}
     if mode == "preview":
         body["approvals"] = {"needed": result.approvals_needed}
-        body["preview_token"] = token
+        body |= more
         body["blocked_by"] = [each.document() for each in result.blocked_by]
     return document(body, etag=result.revision_number)
 

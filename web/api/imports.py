@@ -10,15 +10,15 @@ from pydantic import Field
 
 from flags.errors import InvalidInputError
 from flags.imports import ImportOutcome, import_flag_set
-from flags.services import get_environment
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import document, expected, with_revision
+from web.api.render import document, expected, with_revisions
 from web.api.shapes import IMPORTED
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Query, read_object, read_query
 from web.contract import Document, gives, takes, waits
+from web.previews import PreviewToken, open_preview, seal_preview
 from web.transactions import reading, transaction
 
 FLAG_SET = Document("FlagSet", "A flag set, as SDKs read it or as an importer writes it.")
@@ -29,6 +29,7 @@ class ImportQuery(Query):
 
     preview: bool = False
     comment: Annotated[str, Field(max_length=2000)] = ""
+    preview_token: PreviewToken | None = None
 
 
 @blueprint.post("/projects/<project_key>/environments/<environment_key>/import")
@@ -46,6 +47,10 @@ def import_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
         message = "an import is of the whole environment"
         hint = "send the environment's ETag"
         raise InvalidInputError(message, field="If-Match", hint=hint)
+    content = [project_key, environment_key, "import", flag_set]
+    previewed = None
+    if query.preview_token is not None:
+        previewed = int(open_preview(query.preview_token, content))
     with reading() if query.preview else transaction() as session:
         outcome = import_flag_set(
             session,
@@ -55,16 +60,19 @@ def import_flags(project_key: str, environment_key: str) -> ResponseReturnValue:
             preview=query.preview,
             comment=query.comment,
             expected_version=wanted.revision,
+            previewed=previewed,
             **who_and_when(),
         )
         if query.preview:
-            return _done(outcome, environment_key, "preview")
-        environment = get_environment(session, project_key, environment_key)
+            token = seal_preview(content, outcome.revision_number)
+            return _done(outcome, environment_key, "preview", preview_token=token)
         answer = _done(outcome, environment_key, "apply")
-        return with_revision(answer, session, environment.id or 0)
+        return with_revisions(
+            answer, session, project_key, outcome.published, first=environment_key
+        )
 
 
-def _done(outcome: ImportOutcome, environment_key: str, mode: str) -> Response:
+def _done(outcome: ImportOutcome, environment_key: str, mode: str, **more: str) -> Response:
     body = {
         "mode": mode,
         "environment": environment_key,
@@ -80,6 +88,7 @@ def _done(outcome: ImportOutcome, environment_key: str, mode: str) -> Response:
         "after": outcome.after,
         "segments_before": outcome.segments_before,
         "segments_after": outcome.segments_after,
+        **more,
     }
     if outcome.effect is not None:
         body |= outcome.effect.document()

@@ -8,18 +8,19 @@ from flask import Response
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
+from flags.allowances import Allowance, allowances
 from flags.budgets import Budget
-from flags.models import Environment
+from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
-from web.api.render import document, page
+from web.api.render import content_etag, document, expect_content, page
 from web.api.shapes import MEMBER, list_of
 from web.auth import service
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role, RoleName
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
-from web.transactions import reading, transaction
+from web.transactions import now, reading, transaction
 
 _LIST = "/projects/<project_key>/members"
 _ITEM = f"{_LIST}/<email>"
@@ -43,13 +44,24 @@ def list_project_members(project_key: str) -> ResponseReturnValue:
         project = get_project(session, project_key)
         environments = list_environments(session, project_key)
         members = service.list_members(session, project)
-    return document(page([_show(each, environments) for each in members], None))
+        left = _left(session, members, environments)
+    return document(page([_show(each, environments, left) for each in members], None))
+
+
+@blueprint.get(_ITEM)
+@needs(Role.ADMIN)
+@gives(MEMBER, etag=True)
+def get_project_member(project_key: str, email: str) -> ResponseReturnValue:
+    """Return what a person may do in the project and its environments, and what is left of it."""
+    read_query(Query)
+    with reading() as session:
+        return _answer(session, get_project(session, project_key), email)
 
 
 @blueprint.put(_ITEM)
 @needs(Role.ADMIN)
-@takes(body=MembershipBody)
-@gives(MEMBER)
+@takes(body=MembershipBody, if_match=True)
+@gives(MEMBER, etag=True)
 def set_project_role(project_key: str, email: str) -> ResponseReturnValue:
     """Say what a person may do in the project; ``none``: not even know of it."""
     return _set(project_key, None, email)
@@ -68,8 +80,8 @@ def remove_project_roles(project_key: str, email: str) -> ResponseReturnValue:
 
 @blueprint.put(_HERE)
 @needs(Role.ADMIN)
-@takes(body=MembershipBody)
-@gives(MEMBER)
+@takes(body=MembershipBody, if_match=True)
+@gives(MEMBER, etag=True)
 def set_environment_role(project_key: str, environment_key: str, email: str) -> ResponseReturnValue:
     """Say what a person may do in one environment, more or less than in its project."""
     return _set(project_key, environment_key, email)
@@ -95,9 +107,30 @@ def _set(project_key: str, environment_key: str | None, email: str) -> ResponseR
     with transaction() as session:
         project = get_project(session, project_key)
         environment = _environment(session, project_key, environment_key)
+        before = _kept(_one(session, project, email))
+        wanted = {
+            "role": body.role,
+            "budget": None if body.budget is None else body.budget.document(),
+        }
+        expect_content(before, wanted)
         service.set_role(session, project, environment, email, role, budget=body.budget, **_by())
-        member = service.get_member(session, project, email)
-        return document(_show(member, list_environments(session, project_key)))
+        return _answer(session, project, email)
+
+
+def _answer(session: Session, project: Project, email: str) -> Response:
+    shown = _one(session, project, email)
+    return document(shown, etag=content_etag(_kept(shown)))
+
+
+def _one(session: Session, project: Project, email: str) -> dict[str, Any]:
+    member = service.get_member(session, project, email)
+    environments = list_environments(session, project.key)
+    return _show(member, environments, _left(session, [member], environments))
+
+
+def _kept(shown: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what moves by itself: it is no reason to decide anew."""
+    return {name: said for name, said in shown.items() if name != "allowances"}
 
 
 def _environment(
@@ -113,7 +146,18 @@ def _by() -> dict[str, Any]:
     return {"by": said["actor"], "now": said["now"]}
 
 
-def _show(member: service.Member, environments: list[Environment]) -> dict[str, Any]:
+def _left(
+    session: Session, members: list[service.Member], environments: list[Environment]
+) -> dict[str, dict[str, Allowance]]:
+    limited = [f"user:{each.user.email}" for each in members if each.budgets]
+    return allowances(session, limited, environments, now()) if limited else {}
+
+
+def _show(
+    member: service.Member,
+    environments: list[Environment],
+    left: dict[str, dict[str, Allowance]],
+) -> dict[str, Any]:
     keys = {each.id: each.key for each in environments}
     return {
         "email": member.user.email,
@@ -129,6 +173,9 @@ def _show(member: service.Member, environments: list[Environment]) -> dict[str, 
             keys[place]: budget
             for place, budget in member.budgets.items()
             if place is not None and place in keys
+        },
+        "allowances": {
+            key: each.document() for key, each in left.get(f"user:{member.user.email}", {}).items()
         },
         "may": {
             each.key: member.rights.in_environment(each.project_id, each.id or 0)

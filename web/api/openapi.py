@@ -241,7 +241,8 @@ class _Builder:
         for answer in route.contract.answers:
             for status in answer.statuses:
                 said = answer
-                if route.contract.waits and status == 200:
+                # What is only kept for later (the further answers) changes nothing yet.
+                if route.contract.waits and answer is route.contract.answers[0]:
                     said = replace(answer, schema=_with_receipt(answer.schema))
                     answers["202"] = self._success(202, said, limited=limited)
                 answers[str(status)] = self._success(status, said, limited=limited)
@@ -280,7 +281,8 @@ class _Builder:
 
 
 def _with_receipt(schema: Schema | None) -> Schema:
-    return {"allOf": [schema, {"type": "object", "properties": {"receipt": RECEIPT}}]}
+    properties = {"receipt": RECEIPT, "receipts": {"type": "array", "items": RECEIPT}}
+    return {"allOf": [schema, {"type": "object", "properties": properties}]}
 
 
 # Modules whose routes belong with those of another one.

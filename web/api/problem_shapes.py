@@ -12,10 +12,11 @@ _FIELDS: Schema = {
 CONFLICT: Schema = {
     "type": "object",
     "description": "With 412 of a change of flags: fields by path, from the revision that was read "
-    "(base) to what is there now (theirs), and to what the change would have made of it (yours).",
+    "(base) to what is there now (theirs), and to what the change would have made of it (yours). "
+    "Of what has no revisions base and newest are null, and the fields stand there as they are.",
     "properties": {
-        "base": {"type": "integer"},
-        "newest": {"type": "integer"},
+        "base": {"type": ["integer", "null"]},
+        "newest": {"type": ["integer", "null"]},
         "theirs": _FIELDS,
         "yours": {"anyOf": [_FIELDS, {"type": "null"}]},
         "both": {"type": "array", "items": TEXT, "description": "Paths that both change."},

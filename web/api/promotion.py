@@ -21,6 +21,7 @@ from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, read_body, read_query
 from web.contract import gives, takes, waits
+from web.previews import PreviewToken
 from web.transactions import reading
 
 _ENVIRONMENT = "/projects/<project_key>/environments/<environment_key>"
@@ -45,6 +46,8 @@ class PromotionBody(Body):
     mode: Literal["preview", "apply", "request", "schedule"] = "apply"
     comment: Annotated[str, Field(max_length=MAX_COMMENT_LENGTH)] = ""
     at: Annotated[str, Field(max_length=64)] | None = None
+    override: Annotated[str, Field(max_length=MAX_COMMENT_LENGTH)] = ""
+    preview_token: PreviewToken | None = None
 
 
 class PromotionOfSeveral(PromotionBody):
@@ -124,6 +127,8 @@ def _promote(
             "environment": body.to,
             "mode": body.mode,
             "at": body.at,
+            "override": body.override,
+            "preview_token": body.preview_token,
             "comment": body.comment or f"Promoted from {source}",
             "instructions": [{**common, **each} for each in chosen],
         }

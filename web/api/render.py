@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
+import sqlalchemy as sa
 from flask import Response, current_app, request
 from pydantic import Field
 from sqlmodel import Session, col, select
 
-from flags.errors import InvalidInputError
-from flags.models import Environment
+from flags.errors import InvalidInputError, VersionConflictError
+from flags.models import Environment, Project
 from web.auth.guard import WhoAndWhen, who_and_when
 from web.body import Query
 from web.contract import contract_of, note_read
 from web.prefer import MADE, made
+from web.transactions import as_seen
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
@@ -80,10 +83,77 @@ def with_revision(response: Response, session: Session, environment_id: int) -> 
 
     Only views that say so (``@waits``) do; the waiting is the data plane's (``web.edge.receipts``).
     """
+    return _with_revisions(response, session, col(Environment.id) == environment_id)
+
+
+def with_revisions(
+    response: Response,
+    session: Session,
+    project_key: str,
+    environments: Iterable[str],
+    *,
+    first: str | None = None,
+) -> Response:
+    """Let the caller wait for several environments, and name the ``first`` of them first."""
+    if first is not None:
+        environments = [first, *sorted(set(environments) - {first})]
+    order = list(environments)
+    project_id = select(Project.id).where(col(Project.key) == project_key).scalar_subquery()
+    which = sa.and_(col(Environment.project_id) == project_id, col(Environment.key).in_(order))
+    return _with_revisions(response, session, which, order)
+
+
+def _with_revisions(
+    response: Response, session: Session, which: Any, order: Sequence[str] = ()
+) -> Response:
     if contract_of(current_app.view_functions[request.endpoint or ""]).waits:
-        query = select(Environment.revision).where(col(Environment.id) == environment_id)
-        response.headers[MADE] = made(environment_id, session.exec(query).one())
+        query = select(Environment.key, Environment.id, Environment.revision).where(which)
+        with as_seen(session):
+            # Who may not know of an environment does not hear of its clients either.
+            at = {key: (number or 0, revision) for key, number, revision in session.exec(query)}
+        if at:
+            response.headers[MADE] = made(at[key] for key in (order or at) if key in at)
     return response
+
+
+def content_etag(body: Mapping[str, Any]) -> str:
+    """Return an ETag for what has no version of its own: a hash of what is shown of it."""
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+def expect_content(shown: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse to change what is not any more as the caller read it (``If-Match``).
+
+    Parameters
+    ----------
+    shown : mapping
+        What its ETag is made of.
+    wanted : mapping
+        What the caller would make of some of it.
+
+    Raises
+    ------
+    VersionConflictError
+        With what is there now, and which fields the caller would have overwritten.
+    """
+    note_read("if_match")
+    given = request.headers.get("If-Match", "*").strip()
+    if given in {"*", f'"{content_etag(shown)}"'}:
+        return
+    theirs = {name: shown[name] for name in wanted if name in shown}
+    raise VersionConflictError(
+        "it is not any more as you read it",
+        hint="read it again, and decide anew",
+        conflict={
+            # What the caller read is kept nowhere.
+            "base": None,
+            "newest": None,
+            "theirs": {"before": {}, "after": theirs},
+            "yours": {"before": {}, "after": dict(wanted)},
+            "both": sorted(name for name in theirs if theirs[name] != wanted[name]),
+            "elsewhere": [],
+        },
+    )
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,14 @@ def of_dataclass(kind: type) -> dict[str, Any]:
 PERSON = shape(
     "Person", id=WHOLE, email=TEXT, name=TEXT, role=TEXT, disabled=YES_OR_NO, created_at=INSTANT
 )
+# What somebody may move in an environment, and what of it is left.
+ALLOWANCE = shape(
+    "Allowance",
+    budget=OBJECT,
+    used_today=NUMBER,
+    left_today=maybe(NUMBER),
+    left=maybe(NUMBER),
+)
 MEMBER = shape(
     "Member",
     email=TEXT,
@@ -90,6 +98,7 @@ MEMBER = shape(
     environments=by_key(TEXT),
     budget=maybe(OBJECT),
     budgets=by_key(OBJECT),
+    allowances=by_key(ALLOWANCE),
     may=by_key(TEXT),
 )
 SET_UP = shape("SetUp", user=PERSON, project=TEXT)
@@ -101,6 +110,7 @@ CALLER = shape(
     role=TEXT,
     project=maybe(TEXT),
     may=by_key(by_key(TEXT)),
+    allowances=by_key(by_key(ALLOWANCE)),
     csrf_token=maybe(TEXT),
 )
 TOKEN = shape(
@@ -113,6 +123,7 @@ TOKEN = shape(
     environments=maybe(TEXTS),
     role=maybe(TEXT),
     budget=maybe(OBJECT),
+    allowances=by_key(ALLOWANCE),
     created_by=TEXT,
     created_at=INSTANT,
     expires_at=maybe(INSTANT),
@@ -216,13 +227,14 @@ _EFFECT: dict[str, Schema] = {
     "verdicts": OBJECTS,
     "blast_radius": OBJECT,
 }
-# A preview says besides whom the change would move.
+# A preview says besides whom the change would move, and what it would use of a budget.
 CHANGED = with_optional(
     shape("ChangeResult", **_DONE, sentence=TEXT),
     **_EFFECT,
     elsewhere=by_key(OBJECT),
     approvals=shape("ApprovalsNeeded", needed=WHOLE),
     preview_token=TEXT,
+    budgets=by_key(extended(ALLOWANCE, "Quote", moves=NUMBER, refused=maybe(TEXT))),
     blocked_by={
         "type": "array",
         "items": shape(
@@ -285,25 +297,6 @@ COMPARISON = list_of(
     same=shape("SameThings", flags=WHOLE, segments=WHOLE),
 )
 FILES = shape("Files", base=by_key(WHOLE), flags=by_key(OBJECT), segments=by_key(OBJECT))
-FILES_APPLIED = shape(
-    "FilesApplied",
-    mode={"enum": ["preview", "apply"]},
-    changed=YES_OR_NO,
-    created=TEXTS,
-    environments=by_key(
-        shape(
-            "FilesInEnvironment",
-            sentence=TEXT,
-            revision=WHOLE,
-            flags=TEXTS,
-            segments=TEXTS,
-            verdict=maybe(TEXT),
-            verdict_sentence=TEXT,
-            approvals=OBJECT,
-            blocked_by=OBJECTS,
-        )
-    ),
-)
 IMPORTED = with_optional(
     shape(
         "ImportResult",
@@ -315,6 +308,7 @@ IMPORTED = with_optional(
         sentences=by_key(TEXT),
     ),
     **_EFFECT,
+    preview_token=TEXT,
 )
 _COUNTED = shape("CountedShare", count=WHOLE, size=WHOLE, share=NUMBER, low=NUMBER, high=NUMBER)
 # Whether a revision moved as many as was predicted; ``alarm`` where that parts beyond chance.
@@ -358,6 +352,30 @@ WAITING = with_optional(
     ),
     mode={"enum": ["request", "schedule"]},
     prediction=PREDICTION,
+)
+FILES_APPLIED = with_optional(
+    shape(
+        "FilesApplied",
+        mode={"enum": ["preview", "apply", "request"]},
+        changed=YES_OR_NO,
+        created=TEXTS,
+        published=by_key(WHOLE),
+        environments=by_key(
+            shape(
+                "FilesInEnvironment",
+                sentence=TEXT,
+                revision=WHOLE,
+                flags=TEXTS,
+                segments=TEXTS,
+                verdict=maybe(TEXT),
+                verdict_sentence=TEXT,
+                approvals=OBJECT,
+                blocked_by=OBJECTS,
+            )
+        ),
+    ),
+    preview_token=TEXT,
+    changes={"type": "array", "items": WAITING},
 )
 SEGMENT = shape("Segment", key=TEXT, name=TEXT, condition={}, created_at=INSTANT, version=WHOLE)
 _AUDIT_ENTRY = shape(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+from flask import Response
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 from sqlmodel import Session
 
+from flags.allowances import Allowance, allowances
 from flags.budgets import Budget
-from flags.models import Project
+from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import document, page
+from web.api.render import content_etag, document, expect_content, page
 from web.api.shapes import NEW_TOKEN, TOKEN, list_of
 from web.api.times import Instant, parse_instant
 from web.auth import service
@@ -65,6 +67,14 @@ class ProjectTokenBody(Body):
     budget: Budget | None = None
 
 
+class TokenEdit(Body):
+    """What to change about a key; what is left out stays. No budget (null): nothing limits it."""
+
+    name: TokenName | None = None
+    expires_at: Instant | None = None
+    budget: Budget | None = None
+
+
 @blueprint.get("/tokens")
 @needs(Role.ADMIN)
 @gives(list_of(TOKEN))
@@ -100,6 +110,30 @@ def create_global_token() -> ResponseReturnValue:
             now=now(),
         )
         return document({**_show(session, token), "token": plain}, status=201)
+
+
+@blueprint.get("/tokens/<int(max=2147483647):token_id>")
+@needs(Role.ADMIN)
+@gives(TOKEN, etag=True)
+def get_global_token(token_id: int) -> ResponseReturnValue:
+    """Return a key that is good for every project; never its text."""
+    read_query(Query)
+    current_caller().require_everywhere()
+    with reading() as session:
+        return _answer(session, service.get_token(session, token_id, project_id=None))
+
+
+@blueprint.patch("/tokens/<int(max=2147483647):token_id>")
+@needs(Role.ADMIN)
+@takes(body=TokenEdit, if_match=True)
+@gives(TOKEN, etag=True)
+def edit_global_token(token_id: int) -> ResponseReturnValue:
+    """Change what a key that is good for every project is called, when it ends, what limits it."""
+    current_caller().require_everywhere()
+    body = read_body(TokenEdit)
+    with transaction() as session:
+        token = service.get_token(session, token_id, project_id=None)
+        return _edit(session, token, body)
 
 
 @blueprint.post("/tokens/<int(max=2147483647):token_id>/revoke")
@@ -138,9 +172,8 @@ def list_project_tokens(project_key: str) -> ResponseReturnValue:
     read_query(Query)
     with reading() as session:
         project = get_project(session, project_key)
-        names = _environment_names(session, project)
         tokens = service.list_tokens(session, project_id=project.id)
-        return document(page(_show_all(session, tokens, project, names), None))
+        return document(page(_show_all(session, tokens, project), None))
 
 
 @blueprint.post("/projects/<project_key>/tokens")
@@ -172,8 +205,33 @@ def create_project_token(project_key: str) -> ResponseReturnValue:
             created_by=current_caller().actor,
             now=now(),
         )
-        shown = _show(session, token, project, _environment_names(session, project))
+        shown = _show(session, token, project)
     return document({**shown, "token": plain}, status=201)
+
+
+@blueprint.get("/projects/<project_key>/tokens/<int(max=2147483647):token_id>")
+@needs(Role.ADMIN)
+@gives(TOKEN, etag=True)
+def get_project_token(project_key: str, token_id: int) -> ResponseReturnValue:
+    """Return a key of the project, and what is left of its budget; never its text."""
+    read_query(Query)
+    with reading() as session:
+        project = get_project(session, project_key)
+        token = service.get_token(session, token_id, project_id=project.id)
+        return _answer(session, token, project)
+
+
+@blueprint.patch("/projects/<project_key>/tokens/<int(max=2147483647):token_id>")
+@needs(Role.ADMIN)
+@takes(body=TokenEdit, if_match=True)
+@gives(TOKEN, etag=True)
+def edit_project_token(project_key: str, token_id: int) -> ResponseReturnValue:
+    """Change what a key of the project is called, when it ends, and what limits it."""
+    body = read_body(TokenEdit)
+    with transaction() as session:
+        project = get_project(session, project_key)
+        token = service.get_token(session, token_id, project_id=project.id)
+        return _edit(session, token, body, project)
 
 
 @blueprint.post("/projects/<project_key>/tokens/<int(max=2147483647):token_id>/revoke")
@@ -185,7 +243,7 @@ def revoke_project_token(project_key: str, token_id: int) -> ResponseReturnValue
         project = get_project(session, project_key)
         token = service.get_token(session, token_id, project_id=project.id)
         service.revoke_token(session, token, revoked_by=current_caller().actor, now=now())
-        return document(_show(session, token, project, _environment_names(session, project)))
+        return document(_show(session, token, project))
 
 
 @blueprint.post("/projects/<project_key>/tokens/<int(max=2147483647):token_id>/rotate")
@@ -200,8 +258,37 @@ def rotate_project_token(project_key: str, token_id: int) -> ResponseReturnValue
         project = get_project(session, project_key)
         token = service.get_token(session, token_id, project_id=project.id)
         plain, token = _rotate(session, token, body)
-        shown = _show(session, token, project, _environment_names(session, project))
+        shown = _show(session, token, project)
         return document({**shown, "token": plain})
+
+
+def _edit(
+    session: Session, token: Token, body: TokenEdit, project: Project | None = None
+) -> Response:
+    service.lock_token(session, token)
+    wanted = body.model_dump(mode="json", exclude_unset=True)
+    expect_content(_kept(_show(session, token, project)), wanted)
+    edits: dict[str, Any] = {
+        name: getattr(body, name) for name in body.model_fields_set & {"name", "budget"}
+    }
+    if "expires_at" in body.model_fields_set:
+        edits["expires_at"] = _expiry(body.expires_at)
+    service.edit_token(session, token, edits, by=current_caller().actor, now=now())
+    return _answer(session, token, project)
+
+
+def _answer(session: Session, token: Token, project: Project | None = None) -> Response:
+    shown = _show(session, token, project)
+    return document(shown, etag=content_etag(_kept(shown)))
+
+
+def _kept(shown: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what moves by itself: it is no reason to decide anew."""
+    return {
+        name: said
+        for name, said in shown.items()
+        if name not in {"allowances", "last_used_at", "live"}
+    }
 
 
 def _rotate(session: Session, token: Token, body: RotationBody) -> tuple[str, Token]:
@@ -210,18 +297,16 @@ def _rotate(session: Session, token: Token, body: RotationBody) -> tuple[str, To
     return service.rotate_token(session, token, overlap=overlap, by=by, now=now())
 
 
-def _environment_names(session: Session, project: Project) -> dict[int | None, str]:
-    return {e.id: e.key for e in list_environments(session, project.key)}
-
-
 def _show_all(
     session: Session,
     tokens: Sequence[Token],
     project: Project | None = None,
-    environments: dict[int | None, str] | None = None,
 ) -> list[dict[str, Any]]:
     budgets = service.token_budgets(session, tokens)
-    names = environments or {}
+    environments = [] if project is None else list_environments(session, project.key)
+    names = {each.id: each.key for each in environments}
+    limited = [f"token:{number}" for number in budgets]
+    left = allowances(session, limited, environments, now()) if limited else {}
     return [
         {
             "id": token.id,
@@ -232,6 +317,7 @@ def _show_all(
             "environments": _keys(token.environment_ids, names),
             "role": token.role,
             "budget": budgets.get(token.id or 0),
+            "allowances": _left(token, left, environments),
             "created_by": token.created_by,
             "created_at": token.created_at,
             "expires_at": token.expires_at,
@@ -249,9 +335,23 @@ def _show(
     session: Session,
     token: Token,
     project: Project | None = None,
-    environments: dict[int | None, str] | None = None,
 ) -> dict[str, Any]:
-    return _show_all(session, [token], project, environments)[0]
+    return _show_all(session, [token], project)[0]
+
+
+def _left(
+    token: Token,
+    left: Mapping[str, Mapping[str, Allowance]],
+    environments: Sequence[Environment],
+) -> dict[str, Any]:
+    """Say what a key may still move, where it is good."""
+    good = {
+        each.key
+        for each in environments
+        if token.environment_ids is None or each.id in token.environment_ids
+    }
+    mine = left.get(f"token:{token.id}", {})
+    return {key: each.document() for key, each in mine.items() if key in good}
 
 
 def _keys(numbers: list[int] | None, names: dict[int | None, str]) -> list[str] | None:

@@ -20,6 +20,7 @@ from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, read_body
 from web.contract import gives, takes, waits
+from web.previews import PreviewToken
 from web.transactions import reading
 
 
@@ -30,6 +31,8 @@ class UndoBody(Body):
     comment: Annotated[str, Field(max_length=MAX_COMMENT_LENGTH)] = ""
     together: bool = False
     at: Annotated[str, Field(max_length=64)] | None = None
+    override: Annotated[str, Field(max_length=MAX_COMMENT_LENGTH)] = ""
+    preview_token: PreviewToken | None = None
 
 
 @blueprint.post("/projects/<project_key>/audit/<int(max=2147483647):entry_id>/undo")
@@ -59,6 +62,8 @@ def undo_entry(project_key: str, entry_id: int) -> ResponseReturnValue:
         {
             "mode": body.mode,
             "at": body.at,
+            "override": body.override,
+            "preview_token": body.preview_token,
             "comment": body.comment or f"Undo of entry {entry_id}",
             "instructions": [{"do": "undo", "entry": each.id} for each in entries],
         }

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -76,10 +76,7 @@ def create_token(
     ``project_id``, is good for that project only; with ``environment_ids``, for those of its
     environments only. The project's audit tells of it.
     """
-    name = name.strip()
-    if not name or len(name) > _NAME_LENGTH:
-        message = f"a key needs a name of 1 to {_NAME_LENGTH} characters"
-        raise InvalidInputError(message, field="name", hint="say who will use it")
+    name = _name(name)
     if kind is TokenKind.USER:
         if role is None or role is Role.NONE:
             raise InvalidInputError("a usr key needs a role", field="role", hint=_USER_ROLES)
@@ -98,9 +95,7 @@ def create_token(
             raise InvalidInputError(message, field="environment")
         if role is not None:
             raise InvalidInputError(f"a {kind} key has no role", field="role")
-    if budget is not None and role is None:
-        raise InvalidInputError("only a usr key has a budget", field="budget")
-    check_role(role or "", budget)
+    _check_budget(role, budget)
     if expires_at is not None and expires_at <= now:
         raise InvalidInputError("the key would be over already", field="expires_at")
     plain = _secret(kind)
@@ -171,6 +166,86 @@ def revoke_token(
         _tell_the_audit(session, token, "revoke_token", revoked_by, now)
         _tell_the_edge(session)
     return token
+
+
+def lock_token(session: Session, token: Token) -> None:
+    """Lock a key until the end of the transaction, and read it as it is now."""
+    session.refresh(token, with_for_update=True)
+
+
+def edit_token(
+    session: Session, token: Token, edits: Mapping[str, Any], *, by: Actor, now: dt.datetime
+) -> Token:
+    """Change what a locked key is called (``name``), when it ends and what limits it.
+
+    Parameters
+    ----------
+    edits : mapping
+        Some of ``name``, ``expires_at`` and ``budget`` (:class:`flags.budgets.Budget` or None).
+        What was used of a budget stays used.
+
+    Raises
+    ------
+    StateError
+        If the key is revoked.
+    InvalidInputError
+        If it cannot have such a name, time or budget.
+    """
+    if token.revoked_at is not None:
+        raise StateError("this key is revoked", hint="make a new one")
+    before = _standing(session, token)
+    if "name" in edits:
+        token.name = _name(edits["name"] or "")
+    if "expires_at" in edits:
+        if edits["expires_at"] is not None and edits["expires_at"] <= now:
+            raise InvalidInputError("the key would be over already", field="expires_at")
+        token.expires_at = edits["expires_at"]
+    if "budget" in edits:
+        _check_budget(token.role, edits["budget"])
+        set_budget(session, f"token:{token.id}", edits["budget"])
+    session.add(token)
+    session.flush()
+    after = _standing(session, token)
+    if after == before:
+        return token
+    if token.project_id is None:
+        logger.info("edit_token by %s: token %s %s → %s", by, token.id, before, after)
+    else:
+        append(
+            session,
+            project_id=token.project_id,
+            actor=by,
+            action="edit_token",
+            resource=f"token:{token.id}",
+            before={name: before[name] for name in before if before[name] != after[name]},
+            after={name: after[name] for name in after if before[name] != after[name]},
+            now=now,
+        )
+    _tell_the_edge(session)
+    return token
+
+
+def _standing(session: Session, token: Token) -> dict[str, Any]:
+    over = token.expires_at
+    return {
+        "name": token.name,
+        "expires_at": None if over is None else over.isoformat(),
+        "budget": token_budgets(session, [token]).get(token.id or 0),
+    }
+
+
+def _name(text: str) -> str:
+    name = text.strip()
+    if not name or len(name) > _NAME_LENGTH:
+        message = f"a key needs a name of 1 to {_NAME_LENGTH} characters"
+        raise InvalidInputError(message, field="name", hint="say who will use it")
+    return name
+
+
+def _check_budget(role: str | None, budget: Budget | None) -> None:
+    if budget is not None and role is None:
+        raise InvalidInputError("only a usr key has a budget", field="budget")
+    check_role(role or "", budget)
 
 
 def rotate_token(

@@ -9,16 +9,9 @@ from typing import Any
 import click
 
 from web.cli.context import Invocation, pass_invocation
-from web.cli.flags import mode_of, send_change
-from web.cli.options import (
-    comment_option,
-    environment_option,
-    flag_key_argument,
-    preview_option,
-    waiting_options,
-)
+from web.cli.options import environment_option, flag_key_argument
 from web.cli.output import EXIT_USAGE, CommandError
-from web.cli.receipts import wait_option
+from web.cli.sending import Way, changing_options, send_change
 
 _LONGEST_VALUE = 60
 _carried = (
@@ -175,69 +168,51 @@ def _value(value: Any) -> str:
 @click.argument("target")
 @click.option("--flag", "flags", multiple=True, help="only this flag (may be repeated)")
 @_carrying
-@preview_option
-@comment_option
-@waiting_options
-@wait_option
+@changing_options
 @pass_invocation
 def promote(
     invocation: Invocation,
     source: str,
     target: str,
     flags: tuple[str, ...],
-    comment: str,
-    at: str | None,
-    override: str,
-    wait_seconds: int | None,
+    way: Way,
     *,
     targets: bool,
     segments: bool,
-    preview: bool,
-    ask: bool,
 ) -> None:
     """Bring TARGET to how SOURCE is: everything, or some flags; one change."""
     carried = {"source": source, "targets": targets, "segments": segments}
-    mode = mode_of(at, override, ask=ask, preview=preview)
-    change = {**_promotion(flags, carried, comment), **mode}
-    send_change(invocation, "", target, change, wait_seconds=wait_seconds)
+    send_change(invocation, "", target, _promotion(flags, carried), way, comment=_from(source))
 
 
-def _promotion(flags: Sequence[str], carried: dict[str, Any], comment: str) -> dict[str, Any]:
-    """Write the change that promotes these flags; none: everything."""
+def _promotion(flags: Sequence[str], carried: dict[str, Any]) -> list[dict[str, Any]]:
+    """Write the instructions that promote these flags; none: everything."""
     whole = {"do": "promote", **carried}
-    return {
-        "comment": comment or f"Promoted from {carried['source']}",
-        "instructions": [{**whole, "flag": key} for key in flags] or [whole],
-    }
+    return [{**whole, "flag": key} for key in flags] or [whole]
+
+
+def _from(source: str) -> str:
+    return f"Promoted from {source}"
 
 
 @click.command(name="promote")
 @flag_key_argument
 @click.option("--from", "source", required=True, help="the environment that has it as it should be")
 @_carrying
-@preview_option
 @environment_option
-@comment_option
-@waiting_options
-@wait_option
+@changing_options
 @pass_invocation
 def promote_flag(
     invocation: Invocation,
     flag_key: str,
     source: str,
     environment: str,
-    comment: str,
-    at: str | None,
-    override: str,
-    wait_seconds: int | None,
+    way: Way,
     *,
     targets: bool,
     segments: bool,
-    preview: bool,
-    ask: bool,
 ) -> None:
     """Bring a flag to how another environment has it: rules, on or off, default, prerequisites."""
     carried = {"source": source, "targets": targets, "segments": segments}
-    mode = mode_of(at, override, ask=ask, preview=preview)
-    change = {**_promotion([flag_key], carried, comment), **mode}
-    send_change(invocation, flag_key, environment, change, wait_seconds=wait_seconds)
+    instructions = _promotion([flag_key], carried)
+    send_change(invocation, flag_key, environment, instructions, way, comment=_from(source))

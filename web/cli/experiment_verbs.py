@@ -8,6 +8,7 @@ import click
 
 from web.cli.context import Invocation, pass_invocation
 from web.cli.options import which_environment_option
+from web.cli.receipts import finish, wait_option
 
 
 def _post(
@@ -16,9 +17,12 @@ def _post(
     verb: str,
     body: dict[str, Any],
     environment: str | None,
+    wait_seconds: int | None = None,
 ) -> None:
-    answer = invocation.remote.act("experiments", experiment, verb, environment, body)
-    invocation.output.document(answer, answer["sentence"])
+    answer = invocation.remote.act(
+        "experiments", experiment, verb, environment, body, wait_seconds=wait_seconds
+    )
+    finish(invocation.output, answer, answer["sentence"], wait_seconds)
 
 
 @click.command()
@@ -49,6 +53,7 @@ def extend(invocation: Invocation, experiment: str, by: str, environment: str | 
 @click.option("--effect", type=float, required=True, help="predicted, relative: 0.05 for 5 %")
 @click.option("--review", required=True, help="when to look again: 2026-06-01T09:00:00Z")
 @which_environment_option
+@wait_option
 @pass_invocation
 def override(
     invocation: Invocation,
@@ -59,6 +64,7 @@ def override(
     effect: float,
     review: str,
     environment: str | None,
+    wait_seconds: int | None,
 ) -> None:
     """Ship an arm without proof; against a verdict somebody else approves."""
     body = {
@@ -68,16 +74,19 @@ def override(
         "predicted_effect": effect,
         "review_at": review,
     }
-    _post(invocation, experiment, "override", body, environment)
+    _post(invocation, experiment, "override", body, environment, wait_seconds)
 
 
 @click.command()
 @click.argument("experiment")
 @which_environment_option
+@wait_option
 @pass_invocation
-def approve(invocation: Invocation, experiment: str, environment: str | None) -> None:
+def approve(
+    invocation: Invocation, experiment: str, environment: str | None, wait_seconds: int | None
+) -> None:
     """Approve the override that another person asked for."""
-    _post(invocation, experiment, "approve", {}, environment)
+    _post(invocation, experiment, "approve", {}, environment, wait_seconds)
 
 
 @click.command()

@@ -8,21 +8,13 @@ from typing import Any
 
 import click
 
-from flags.effect_words import witness_sentence
 from flags.ranges import read_split
-from flags.sentence import describe
-from web.cli.changes import waiting_words
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_option
-from web.cli.options import (
-    comment_option,
-    environment_option,
-    flag_key_argument,
-    preview_option,
-    waiting_options,
-)
+from web.cli.options import comment_option, environment_option, flag_key_argument
 from web.cli.output import EXIT_USAGE, CommandError, moment
 from web.cli.receipts import finish, wait_option
+from web.cli.sending import Way, changing_options, send_change, tell_change
 
 ROLLOUT_RULE = "rollout"
 
@@ -96,6 +88,7 @@ def show(invocation: Invocation, flag_key: str, environment: str) -> None:
 @click.option("--description", default="", help="what it is for")
 @click.option("--client", is_flag=True, help="visible to browsers and apps")
 @comment_option
+@wait_option
 @pass_invocation
 def create(
     invocation: Invocation,
@@ -106,6 +99,7 @@ def create(
     off_variant: str | None,
     description: str,
     comment: str,
+    wait_seconds: int | None,
     *,
     client: bool,
 ) -> None:
@@ -129,11 +123,10 @@ def create(
             "default": default_variant or first,
             "off": off,
         },
+        wait_seconds=wait_seconds,
     )
-    invocation.output.document(
-        created,
-        f"Created {flag_key}; it is off everywhere. Turn it on: flagstone flags on {flag_key}",
-    )
+    said = f"Created {flag_key}; it is off everywhere. Turn it on: flagstone flags on {flag_key}"
+    finish(invocation.output, created, said, wait_seconds)
 
 
 def _variants(flag_type: str, given: tuple[str, ...]) -> dict[str, Any]:
@@ -170,28 +163,12 @@ def _value(text: str, flag_type: str) -> Any:
 def _switch(verb: str, instruction: str, text: str) -> None:
     @flags.command(name=verb, help=text)
     @flag_key_argument
-    @preview_option
     @environment_option
-    @comment_option
-    @waiting_options
-    @wait_option
+    @changing_options
     @pass_invocation
-    def command(
-        invocation: Invocation,
-        flag_key: str,
-        environment: str,
-        comment: str,
-        at: str | None,
-        override: str,
-        wait_seconds: int | None,
-        *,
-        ask: bool,
-        preview: bool,
-    ) -> None:
+    def command(invocation: Invocation, flag_key: str, environment: str, way: Way) -> None:
         instructions = [{"do": instruction, "flag": flag_key}]
-        mode = mode_of(at, override, ask=ask, preview=preview)
-        change = {"comment": comment, **mode, "instructions": instructions}
-        send_change(invocation, flag_key, environment, change, wait_seconds=wait_seconds)
+        send_change(invocation, flag_key, environment, instructions, way)
 
 
 _switch("on", "turn_on", "Turn a flag on: its rules decide.")
@@ -207,11 +184,8 @@ _switch("unkill", "unkill", "Lift a kill; the flag is as it was before.")
 @click.option("--rollout", help="VARIANT=SHARE for everybody, such as new=25%")
 @click.option("--coverage", help="RULE=SHARE of an existing rule, such as beta=50%")
 @click.option("--instruction", "raw", multiple=True, help="any instruction of the API, as JSON")
-@preview_option
 @environment_option
-@comment_option
-@waiting_options
-@wait_option
+@changing_options
 @pass_invocation
 def set_flag(
     invocation: Invocation,
@@ -222,13 +196,7 @@ def set_flag(
     coverage: str | None,
     raw: tuple[str, ...],
     environment: str,
-    comment: str,
-    at: str | None,
-    override: str,
-    wait_seconds: int | None,
-    *,
-    preview: bool,
-    ask: bool,
+    way: Way,
 ) -> None:
     """Change what a flag serves, in one change (all of it or nothing)."""
     instructions: list[dict[str, Any]] = []
@@ -244,7 +212,7 @@ def set_flag(
         document = _state(invocation, flag_key, environment)
         instructions.append(_rollout(flag_key, document, rollout))
         # What to do was read from this version; a preview writes nothing and needs no guard.
-        if_match = None if preview else f'"v{document["version"]}"'
+        if_match = None if way.preview else f'"v{document["version"]}"'
     instructions.extend(_instruction(text, flag_key) for text in raw)
     if not instructions:
         raise CommandError(
@@ -252,76 +220,7 @@ def set_flag(
         )
     if any(each.get("flag") != flag_key for each in instructions):
         if_match = None
-    mode = mode_of(at, override, ask=ask, preview=preview)
-    change = {"comment": comment, **mode, "instructions": instructions}
-    send_change(
-        invocation, flag_key, environment, change, if_match=if_match, wait_seconds=wait_seconds
-    )
-
-
-def mode_of(at: str | None, override: str, *, ask: bool, preview: bool) -> dict[str, Any]:
-    """Say how a change is sent: to be told, at once, for others to approve, or for its time."""
-    if preview:
-        return {"mode": "preview"}
-    mode = {"mode": "request" if ask else "apply" if at is None else "schedule"}
-    if override:
-        mode["override"] = override
-    return mode if at is None else {**mode, "at": at}
-
-
-def send_change(
-    invocation: Invocation,
-    flag_key: str,
-    environment: str,
-    change: dict[str, Any],
-    *,
-    if_match: str | None = None,
-    wait_seconds: int | None = None,
-) -> None:
-    """Send a change, and say what it did, would do, or waits for."""
-    remote = invocation.remote
-    answer = remote.post(
-        remote.project_path("changes"),
-        {"environment": environment, **change},
-        if_match=if_match,
-        wait_seconds=wait_seconds,
-    )
-    if "content_hash" in answer:
-        invocation.output.document(answer, waiting_words(answer))
-        return
-    lines = [answer["sentence"]]
-    after = answer["after"].get(flag_key)
-    if after is not None:
-        state = describe(after, environment=environment)
-        # Mostly the change's own sentence says it already.
-        lines += [] if state in lines[0] else [state]
-    if answer["mode"] == "preview":
-        lines = ["Preview; nothing is written.", *lines, *_effect(answer)]
-    finish(invocation.output, answer, "\n".join(lines), wait_seconds)
-
-
-def _effect(answer: dict[str, Any]) -> list[str]:
-    """Say whom a preview moves; an older service does not know."""
-    if "verdict" not in answer:
-        return []
-    lines = [answer["verdict_sentence"], witness_sentence(answer["witness"])]
-    depend = [
-        f"{each['flag']} ({each['verdict'].replace('_', ' ')})"
-        for each in answer["verdicts"]
-        if each["dependant"] and each["verdict"] != "no_op"
-    ]
-    if depend:
-        lines.append(f"Flags that depend on it: {', '.join(depend)}.")
-    lines.extend(
-        f"Not yet: {each['sentence']}. {each['hint']}." for each in answer.get("blocked_by", ())
-    )
-    lines.append(answer["blast_radius"]["sentence"])
-    lines.extend(
-        f"Also in {key}: {each['verdict_sentence']}"
-        for key, each in answer["elsewhere"].items()
-        if each["verdict"] != "no_op"
-    )
-    return [line for line in lines if line]
+    send_change(invocation, flag_key, environment, instructions, way, if_match=if_match)
 
 
 def _share(text: str) -> tuple[str, float]:
@@ -402,34 +301,16 @@ def history(invocation: Invocation, flag_key: str, limit: int, environment: str)
 
 @flags.command()
 @click.argument("entry", type=click.IntRange(1, 2**31 - 1))
-@click.option("--preview", is_flag=True, help="say what would change, change nothing")
 @click.option("--together", is_flag=True, help="with all that the same change did")
-@comment_option
-@wait_option
+@changing_options
 @pass_invocation
-def undo(
-    invocation: Invocation,
-    entry: int,
-    comment: str,
-    wait_seconds: int | None,
-    *,
-    preview: bool,
-    together: bool,
-) -> None:
+def undo(invocation: Invocation, entry: int, way: Way, *, together: bool) -> None:
     """Take back what an ENTRY of the history says, field by field; what came later stays."""
-    remote = invocation.remote
-    answer = remote.post(
-        remote.project_path("audit", str(entry), "undo"),
-        {
-            "mode": "preview" if preview else "apply",
-            "comment": comment,
-            "together": together,
-        },
-        wait_seconds=wait_seconds,
+    path = invocation.remote.project_path("audit", str(entry), "undo")
+    answer = invocation.remote.post(
+        path, {**way.document(), "together": together}, wait_seconds=way.wait_seconds
     )
-    said: str = answer["sentence"]
-    text = f"Preview; nothing is written.\n{said}" if preview else said
-    finish(invocation.output, answer, text, wait_seconds)
+    tell_change(invocation, answer, way)
 
 
 def _state(invocation: Invocation, flag_key: str, environment: str) -> dict[str, Any]:

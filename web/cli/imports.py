@@ -17,6 +17,7 @@ from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_json, read_text
 from web.cli.options import comment_option
 from web.cli.output import EXIT_USAGE, CommandError
+from web.cli.receipts import finish, wait_option
 
 if TYPE_CHECKING:
     from flagstone.importers import ImportResult
@@ -56,6 +57,7 @@ VENDORS = ("launchdarkly", "unleash", "growthbook", "flagd", "flagsmith", "eppo"
 @click.option("--yes", is_flag=True, help="with --into: apply without asking")
 @click.option("--preview", is_flag=True, help="with --into: say whom it moves, change nothing")
 @comment_option
+@wait_option
 @pass_invocation
 def import_flags(
     invocation: Invocation,
@@ -68,6 +70,7 @@ def import_flags(
     growthbook_edge: str | None,
     flagsmith_values: str | None,
     comment: str,
+    wait_seconds: int | None,
     *,
     yes: bool,
     preview: bool,
@@ -96,7 +99,13 @@ def import_flags(
     elif target is not None:
         comment = comment or f"import from {vendor}"
         _load(
-            invocation, *target, result.flag_set(target[1]), comment, yes=yes, only_preview=preview
+            invocation,
+            *target,
+            result.flag_set(target[1]),
+            comment,
+            wait_seconds,
+            yes=yes,
+            only_preview=preview,
         )
 
 
@@ -193,6 +202,7 @@ def _load(
     environment: str,
     flag_set: dict[str, Any],
     comment: str,
+    wait_seconds: int | None,
     *,
     yes: bool,
     only_preview: bool,
@@ -213,9 +223,17 @@ def _load(
         if not click.confirm("Apply this?", default=False):
             click.echo("Nothing is written.")
             return
-    answer = remote.post(path, flag_set, if_match=f'"{preview["revision"]}"', comment=comment)
+    answer = remote.post(
+        path,
+        flag_set,
+        if_match=f'"{preview["revision"]}"',
+        wait_seconds=wait_seconds,
+        comment=comment,
+        # Exactly what was previewed, for whom may do nothing else.
+        preview_token=preview["preview_token"],
+    )
     answer["refused"] = [*unsent, *answer["refused"]]
-    invocation.output.document(answer, _words(answer))
+    finish(invocation.output, answer, _words(answer), wait_seconds)
 
 
 def _take_out_unsendable(flag_set: dict[str, Any]) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""``flagstone flags stale|archive|describe``: which had their time, and what they are."""
+"""``flagstone flags stale|archive|restore|describe``: which had their time, and what they are."""
 
 from __future__ import annotations
 
@@ -7,15 +7,9 @@ from typing import Any
 import click
 
 from web.cli.context import Invocation, pass_invocation
-from web.cli.flags import mode_of, send_change
-from web.cli.options import (
-    comment_option,
-    environment_option,
-    flag_key_argument,
-    preview_option,
-    waiting_options,
-)
+from web.cli.options import environment_option, flag_key_argument
 from web.cli.output import EXIT_USAGE, CommandError
+from web.cli.sending import Way, changing_options, send_change
 
 
 @click.command()
@@ -37,26 +31,22 @@ def stale(invocation: Invocation, owner: str | None, *, everything: bool) -> Non
 
 @click.command()
 @flag_key_argument
-@preview_option
 @environment_option
-@comment_option
-@waiting_options
+@changing_options
 @pass_invocation
-def archive(
-    invocation: Invocation,
-    flag_key: str,
-    environment: str,
-    comment: str,
-    at: str | None,
-    override: str,
-    *,
-    preview: bool,
-    ask: bool,
-) -> None:
+def archive(invocation: Invocation, flag_key: str, environment: str, way: Way) -> None:
     """Take a flag out of every environment; its history stays, and `restore` brings it back."""
-    mode = mode_of(at, override, ask=ask, preview=preview)
-    change = {"comment": comment, **mode, "instructions": [{"do": "archive", "flag": flag_key}]}
-    send_change(invocation, flag_key, environment, change)
+    send_change(invocation, flag_key, environment, [{"do": "archive", "flag": flag_key}], way)
+
+
+@click.command()
+@flag_key_argument
+@environment_option
+@changing_options
+@pass_invocation
+def restore(invocation: Invocation, flag_key: str, environment: str, way: Way) -> None:
+    """Bring a flag back from the archive."""
+    send_change(invocation, flag_key, environment, [{"do": "restore", "flag": flag_key}], way)
 
 
 @click.command()
@@ -66,26 +56,19 @@ def archive(
 @click.option("--owner", help="who decides about it; '' for nobody")
 @click.option("--expires", metavar="TIME", help="until when it is wanted; '' for no end")
 @click.option("--kind", type=click.Choice(["temporary", "permanent"]), help="is it meant to go?")
-@preview_option
 @environment_option
-@comment_option
-@waiting_options
+@changing_options
 @pass_invocation
 def describe_flag(
     invocation: Invocation,
     flag_key: str,
     environment: str,
-    comment: str,
-    at: str | None,
-    override: str,
+    way: Way,
     name: str | None,
     description: str | None,
     owner: str | None,
     expires: str | None,
     kind: str | None,
-    *,
-    preview: bool,
-    ask: bool,
 ) -> None:
     """Say what a flag is: its name, its owner, until when it is wanted; in every environment."""
     said = {
@@ -102,7 +85,5 @@ def describe_flag(
         )
     if "expires" in named:
         named["expires"] = named["expires"] or None
-    mode = mode_of(at, override, ask=ask, preview=preview)
     instruction = {"do": "update_flag", "flag": flag_key, **named}
-    change = {"comment": comment, **mode, "instructions": [instruction]}
-    send_change(invocation, flag_key, environment, change)
+    send_change(invocation, flag_key, environment, [instruction], way)

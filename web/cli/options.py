@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -77,6 +77,31 @@ def budget_words(budget: dict[str, Any] | None) -> str | None:
     return ", ".join(words + [name.replace("_", " ") for name in flags if budget.get(name)])
 
 
+def left_words(allowances: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say what is left of budgets today, environment by environment."""
+    return [
+        f"{key}: {_percent(each['left_today'])} of "
+        f"{_percent(each['budget']['share_per_day'])} left today"
+        for key, each in allowances.items()
+        if each["left_today"] is not None
+    ]
+
+
+def quote_words(budgets: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say what a previewed change would use of budgets, and what of it they refuse."""
+    lines = []
+    for key, each in budgets.items():
+        left = "" if each["left"] is None else f"; {_percent(each['left'])} may move now"
+        lines.append(f"Of your budget in {key} this uses {_percent(each['moves'])}{left}.")
+        if each["refused"]:
+            lines.append(f"It would be refused: {each['refused']}.")
+    return lines
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:g} %"
+
+
 def _share(text: str) -> float:
     try:
         number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
@@ -86,8 +111,3 @@ def _share(text: str) -> float:
         message = f"{text!r} is no share"
         raise CommandError(message, hint="write 10% or 0.1", exit_code=EXIT_USAGE)
     return number
-
-
-preview_option = click.option(
-    "--preview", is_flag=True, help="say whom it would move, change nothing"
-)

@@ -8,15 +8,9 @@ from typing import Any
 import click
 
 from web.cli.context import Invocation, pass_invocation
-from web.cli.flags import mode_of, send_change
-from web.cli.options import (
-    comment_option,
-    environment_option,
-    flag_key_argument,
-    preview_option,
-    waiting_options,
-)
+from web.cli.options import environment_option, flag_key_argument
 from web.cli.output import EXIT_USAGE, CommandError
+from web.cli.sending import Way, changing_options, send_change
 
 _STATE = ("enabled", "killed", "off", "default", "prerequisites", "targets", "rules", "variants")
 _LONGEST_VALUE = 80
@@ -81,26 +75,13 @@ def _value(value: Any) -> str:
 @click.command()
 @flag_key_argument
 @click.option("--to", "revision", type=click.IntRange(min=1), required=True, help="as it was then")
-@preview_option
 @environment_option
-@comment_option
-@waiting_options
+@changing_options
 @pass_invocation
 def revert(
-    invocation: Invocation,
-    flag_key: str,
-    revision: int,
-    environment: str,
-    comment: str,
-    at: str | None,
-    override: str,
-    *,
-    preview: bool,
-    ask: bool,
+    invocation: Invocation, flag_key: str, revision: int, environment: str, way: Way
 ) -> None:
     """Bring a flag back to how an earlier revision of the environment had it."""
-    mode = mode_of(at, override, ask=ask, preview=preview)
     instruction = {"do": "revert_to", "revision": revision, "flag": flag_key}
-    words = comment or f"Back to revision {revision}"
-    change = {"comment": words, **mode, "instructions": [instruction]}
-    send_change(invocation, flag_key, environment, change)
+    words = f"Back to revision {revision}"
+    send_change(invocation, flag_key, environment, [instruction], way, comment=words)

@@ -19,6 +19,7 @@ from click.core import ParameterSource
 
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_json, read_text
+from web.cli.options import left_words
 from web.cli.output import EXIT_USAGE, CommandError
 from web.cli.remote import Remote
 
@@ -108,6 +109,8 @@ def whoami(invocation: Invocation) -> None:
     who = invocation.remote.get("/api/v1/whoami")
     where = f", project {who['project']}" if who["project"] else ""
     words = f"{who['name']} ({who['role']}{where}) at {invocation.url}"
+    for project, left in who["allowances"].items():
+        words += "".join(f"\n{project}/{said}" for said in left_words(left))
     invocation.output.document({**who, "csrf_token": None, "url": invocation.url}, words)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -27,22 +28,28 @@ def finish(output: Output, answer: dict[str, Any], text: str, wait_seconds: int 
     CommandError
         With exit code 5 if somebody does not.
     """
-    receipt = answer.get("receipt")
-    if receipt is None:
+    receipts = answer.get("receipts") or [answer.get("receipt")]
+    if receipts == [None]:
         output.document(answer, text)
-        if wait_seconds is not None and "published" in answer and answer.get("mode") == "apply":
+        if wait_seconds is not None and _did_something(answer):
             raise CommandError(
                 "it is done, but the service did not say who serves it: too many wait already",
                 hint="flagstone instances --wait 5",
                 exit_code=EXIT_NOT_CONVERGED,
             )
         return
-    output.document(answer, f"{text}\n{receipt_sentence(receipt)}")
-    named = [*receipt["stragglers"], *receipt["silent"]]
+    output.document(answer, "\n".join([text, *map(_sentence_of(receipts), receipts)]))
+    named = [
+        {**each, "environment": receipt["environment"], "seen_at": moment(each["seen_at"])}
+        for receipt in receipts
+        for each in (*receipt["stragglers"], *receipt["silent"])
+    ]
     if named and not output.as_json:
+        where = [("environment", "environment")] if len(receipts) > 1 else []
         output.table(
-            [{**each, "seen_at": moment(each["seen_at"])} for each in named],
+            named,
             [
+                *where,
                 ("instance", "instance"),
                 ("host", "host"),
                 ("state", "state"),
@@ -52,15 +59,28 @@ def finish(output: Output, answer: dict[str, Any], text: str, wait_seconds: int 
             ],
             empty="",
         )
-    if not receipt["converged"]:
-        counts = receipt["instances"]
-        waiting = counts["behind"] + counts["without_flags"]
-        raise CommandError(
-            f"it is done, but {waiting} of {waiting + counts['applied']} SDK instances do not "
-            f"serve revision {receipt['revision']} yet",
-            hint="flagstone instances --stale",
-            exit_code=EXIT_NOT_CONVERGED,
-        )
+    for receipt in receipts:
+        if not receipt["converged"]:
+            counts = receipt["instances"]
+            waiting = counts["behind"] + counts["without_flags"]
+            here = f" in {receipt['environment']}" if len(receipts) > 1 else ""
+            raise CommandError(
+                f"it is done, but {waiting} of {waiting + counts['applied']} SDK instances{here} "
+                f"do not serve revision {receipt['revision']} yet",
+                hint=f"flagstone instances --stale -e {receipt['environment']}",
+                exit_code=EXIT_NOT_CONVERGED,
+            )
+
+
+def _did_something(answer: dict[str, Any]) -> bool:
+    """Tell whether somebody could serve what was done; a preview or a request changes nothing."""
+    return bool(answer.get("mode", "apply") == "apply" and answer.get("changed", True))
+
+
+def _sentence_of(receipts: list[dict[str, Any]]) -> Callable[[dict[str, Any]], str]:
+    if len(receipts) == 1:
+        return receipt_sentence
+    return lambda receipt: f"{receipt['environment']}: {receipt_sentence(receipt)}"
 
 
 def receipt_sentence(receipt: dict[str, Any]) -> str:

@@ -26,8 +26,9 @@ from web.cli.receipts import finish, wait_option
 @click.option("--control", help="what everybody has; the flag's default unless said")
 @click.option("--key", help="name of the release; FLAG-VARIANT unless said")
 @click.option("-e", "--environment", default="production", show_default=True, help="where")
+@wait_option
 @pass_invocation
-def release(invocation: Invocation, /, **given: Any) -> None:
+def release(invocation: Invocation, /, wait_seconds: int | None, **given: Any) -> None:
     """Give a variant to everybody, step by step; harm turns it back by itself."""
     steps: list[Any] = [_share(each) for each in given.pop("steps").split(",")]
     if given.pop("approval"):
@@ -36,8 +37,11 @@ def release(invocation: Invocation, /, **given: Any) -> None:
     document |= {"guards": list(document["guards"]), "steps": steps}
     remote = invocation.remote
     drafted = remote.post(remote.project_path("releases"), document)
-    answer = remote.act("releases", drafted["key"], "start", drafted["environment"])
-    invocation.output.document(answer, f"{answer['key']} has started. {answer['sentence']}")
+    answer = remote.act(
+        "releases", drafted["key"], "start", drafted["environment"], wait_seconds=wait_seconds
+    )
+    said = f"{answer['key']} has started. {answer['sentence']}"
+    finish(invocation.output, answer, said, wait_seconds)
 
 
 def _share(text: str) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from web.cli.context import Invocation, pass_invocation
-from web.cli.options import budget_options, budget_words, read_budget
+from web.cli.options import budget_options, budget_words, left_words, read_budget
 from web.cli.output import EXIT_USAGE, CommandError, moment
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -38,6 +38,7 @@ def list_tokens(invocation: Invocation, *, every: bool) -> None:
             ("where", "where"),
             ("role", "role"),
             ("limits", "limits"),
+            ("left", "left"),
             ("last_used_at", "last used"),
             ("expires_at", "over at"),
             ("state", "state"),
@@ -101,6 +102,43 @@ def create(
     invocation.output.document(made, f"Key {made['id']}, shown this once:\n{made['token']}")
 
 
+@tokens.command(name="set")
+@click.argument("number", type=int)
+@click.option("--name", help="who will use it")
+@click.option("--expires", metavar="TIME", help="when it ends: 2027-01-01T00:00:00Z, 90d, never")
+@click.option("--unlimited", is_flag=True, help="take its limits away")
+@budget_options
+@pass_invocation
+def set_token(
+    invocation: Invocation,
+    /,
+    number: int,
+    name: str | None,
+    expires: str | None,
+    *,
+    unlimited: bool,
+    **said: Any,
+) -> None:
+    """Change a key's name, end or limits; the limits that are given are all that it has then."""
+    budget = read_budget(said)
+    if unlimited and budget is not None:
+        message = "--unlimited takes every limit away"
+        raise CommandError(message, hint="give limits, or --unlimited", exit_code=EXIT_USAGE)
+    body: dict[str, Any] = {} if name is None else {"name": name}
+    if budget is not None or unlimited:
+        body["budget"] = budget
+    if expires is not None:
+        body["expires_at"] = None if expires == "never" else _instant(expires)
+    if not body:
+        raise CommandError(
+            "nothing to set", hint="see flagstone tokens set --help", exit_code=EXIT_USAGE
+        )
+    remote = invocation.remote
+    made = remote.patch(remote.project_path("tokens", str(number)), body)
+    limits = budget_words(made["budget"]) or "nothing limits it"
+    invocation.output.document(made, f"Key {number} ({made['name']}): {limits}.")
+
+
 @tokens.command()
 @click.argument("number", type=int)
 @click.option(
@@ -138,6 +176,7 @@ def _row(token: dict[str, Any]) -> dict[str, Any]:
         **token,
         "where": where or "all",
         "limits": budget_words(token["budget"]),
+        "left": "\n".join(left_words(token["allowances"])) or None,
         "state": state,
         "last_used_at": moment(token["last_used_at"]),
         "expires_at": moment(token["expires_at"]),

@@ -15,6 +15,8 @@ from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_json, read_text
 from web.cli.options import comment_option
 from web.cli.output import EXIT_USAGE, CommandError
+from web.cli.receipts import finish, wait_option
+from web.cli.sending import preview_token_option, token_words
 
 KINDS = ("flags", "segments")
 
@@ -68,7 +70,10 @@ def _write(path: Path, document: Any) -> None:
 @click.option("-e", "--environment", "only", multiple=True, help="only in this one (repeatable)")
 @click.option("--base", help="revisions that nobody may have moved: production=17,staging=9")
 @click.option("--override", default="", metavar="REASON", help="though not on elsewhere first")
+@click.option("--request", "ask", is_flag=True, help="ask others to approve each change first")
+@preview_token_option
 @comment_option
+@wait_option
 @pass_invocation
 def apply_files(
     invocation: Invocation,
@@ -76,27 +81,33 @@ def apply_files(
     only: tuple[str, ...],
     base: str | None,
     override: str,
+    preview_token: str | None,
     comment: str,
+    wait_seconds: int | None,
     *,
     dry_run: bool,
     prune: bool,
+    ask: bool,
 ) -> None:
     """Make the project like the files: one change for each environment, all of it or nothing.
 
-    Exit codes: 0 done or nothing to do, 1 a file is wrong, 3 somebody moved it, 4 needs approval.
+    Exit codes: 0 done or nothing to do, 1 a file is wrong, 3 somebody moved it, 4 needs approval,
+    5 not every SDK serves it yet.
     """
     remote = invocation.remote
     body: dict[str, Any] = {
         **_tree(Path(folder)),
-        "mode": "preview" if dry_run else "apply",
+        "mode": "preview" if dry_run else "request" if ask else "apply",
         "prune": prune,
         "comment": comment,
         "override": override,
         "base": _base(base),
         **({"environments": list(only)} if only else {}),
+        **({"preview_token": preview_token} if preview_token else {}),
     }
-    answer = remote.post(remote.project_path("files", "import"), body)
-    invocation.output.document(answer, "\n".join(_words(answer)))
+    path = remote.project_path("files", "import")
+    answer = remote.post(path, body, wait_seconds=wait_seconds)
+    finish(invocation.output, answer, "\n".join(_words(answer)), wait_seconds)
 
 
 def _base(text: str | None) -> dict[str, int]:
@@ -126,9 +137,14 @@ def _words(answer: dict[str, Any]) -> list[str]:
         if here["approvals"]["needed"]:
             lines.append(f"  Must be approved by {here['approvals']['needed']} other people.")
         lines += [f"  Not yet: {each['sentence']}." for each in here["blocked_by"]]
+    lines += [
+        f"Change {each['id']} of {each['environment']} waits for approval: "
+        f"flagstone changes show {each['id']}"
+        for each in answer.get("changes", ())
+    ]
     if not answer["changed"]:
         lines.append("Nothing changes.")
-    return lines
+    return [*lines, *token_words(answer)]
 
 
 def _tree(folder: Path) -> dict[str, dict[str, Any]]:

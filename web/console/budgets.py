@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flags.allowances import Allowance
 from flags.budgets import Budget
 from flags.errors import InvalidInputError
 
@@ -28,6 +29,17 @@ def budget_words(budget: Mapping[str, Any] | None) -> str:
     found = budget or {}
     words = [f"≤ {found[name] * 100:g} % {said}" for name, said in _SHARES.items() if name in found]
     return ", ".join(words + [said for name, said in _FLAGS.items() if found.get(name)])
+
+
+def form_of_budget(budget: Mapping[str, Any]) -> dict[str, str]:
+    """Write a budget as its fields of a form."""
+    shares = {name: f"{budget[name] * 100:g}" for name in _SHARES if name in budget}
+    return shares | {name: "yes" for name in _FLAGS if budget.get(name)}
+
+
+def left_words(left: Mapping[str, Allowance]) -> list[str]:
+    """Say what is left of a day, environment by environment."""
+    return [f"{key}: {each.words}" for key, each in left.items() if each.words]
 
 
 def _share(text: str, name: str) -> float:

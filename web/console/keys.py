@@ -9,12 +9,13 @@ from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
 from flags import services
+from flags.allowances import allowances
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth import service
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
 from web.console.base import LARGEST_NUMBER, back_to, blueprint, place, show, status_of
-from web.console.budgets import budget_words, read_budget
+from web.console.budgets import budget_words, form_of_budget, left_words, read_budget
 from web.transactions import now, reading, transaction
 
 _KINDS = {kind.value: kind for kind in service.TokenKind}
@@ -104,6 +105,27 @@ def rotate_key(project_key: str, environment_key: str, key_id: int) -> ResponseR
     return _page(project_key, environment_key, created=plain)
 
 
+@blueprint.post(f"{_KEYS}/<int(max={LARGEST_NUMBER}):key_id>/limits")
+@needs(Role.ADMIN, of="project")
+def limit_key(project_key: str, environment_key: str, key_id: int) -> ResponseReturnValue:
+    """Say anew what limits a key; what it used today stays used."""
+    form = request.form.to_dict()
+    try:
+        budget = read_budget(form)
+        with transaction() as session:
+            project = services.get_project(session, project_key)
+            token = service.get_token(session, key_id, project_id=project.id)
+            service.lock_token(session, token)
+            service.edit_token(
+                session, token, {"budget": budget}, by=current_caller().actor, now=now()
+            )
+    except FlagstoneError as error:
+        return _page(project_key, environment_key, form=form, problem=error, edited=key_id)
+    return back_to(
+        url_for("console.list_keys", project_key=project_key, environment_key=environment_key)
+    )
+
+
 @blueprint.post(f"{_KEYS}/<int(max={LARGEST_NUMBER}):key_id>/revoke")
 @needs(Role.ADMIN, of="project")
 def revoke_key(project_key: str, environment_key: str, key_id: int) -> ResponseReturnValue:
@@ -124,18 +146,25 @@ def _page(
     created: str | None = None,
     form: dict[str, str] | None = None,
     problem: FlagstoneError | None = None,
+    edited: int | None = None,
 ) -> ResponseReturnValue:
     with reading() as session:
         environment = place(session, project_key, environment_key)
         tokens = service.list_tokens(session, project_id=environment.project_id)
         budgets = service.token_budgets(session, tokens)
-        names = {e.id: e.key for e in services.list_environments(session, project_key)}
+        environments = services.list_environments(session, project_key)
+        names = {e.id: e.key for e in environments}
+        limited = [f"token:{number}" for number in budgets]
+        left = allowances(session, limited, environments, now()) if limited else {}
     return show(
         "keys.html",
         status=status_of(problem),
         tokens=tokens,
         names=names,
         limits={number: budget_words(said) for number, said in budgets.items()},
+        budgets={number: form_of_budget(said) for number, said in budgets.items()},
+        left={number: left_words(left.get(f"token:{number}", {})) for number in budgets},
+        edited=edited,
         created=created,
         base=request.host_url.rstrip("/"),
         form=form or {},

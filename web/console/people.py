@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from flags import services
+from flags.allowances import Allowance, allowances
 from flags.errors import FlagstoneError
 from flags.models import Environment
 from web.auth import service
@@ -15,7 +17,7 @@ from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import back_to, blueprint, place, show, status_of
 from web.console.budgets import budget_words, read_budget
-from web.transactions import reading, transaction
+from web.transactions import now, reading, transaction
 
 _PEOPLE = "/projects/<project_key>/environments/<environment_key>/people"
 _UNSAID = "unsaid"
@@ -76,10 +78,14 @@ def _page(
         project = services.get_project(session, project_key)
         environments = services.list_environments(session, project_key)
         members = service.list_members(session, project)
+        limited = [f"user:{each.user.email}" for each in members if each.budgets]
+        left = allowances(session, limited, environments, now()) if limited else {}
     return show(
         "people.html",
         status=status_of(problem),
-        rows=[_row(each, environments) for each in members],
+        rows=[
+            _row(each, environments, left.get(f"user:{each.user.email}", {})) for each in members
+        ],
         environments=environments,
         words=WORDS,
         form=form or {},
@@ -87,7 +93,9 @@ def _page(
     )
 
 
-def _row(member: service.Member, environments: list[Environment]) -> dict[str, Any]:
+def _row(
+    member: service.Member, environments: list[Environment], left: Mapping[str, Allowance]
+) -> dict[str, Any]:
     return {
         "user": member.user,
         "everywhere": Role(member.user.role),
@@ -99,6 +107,7 @@ def _row(member: service.Member, environments: list[Environment]) -> dict[str, A
                 "role": member.rights.in_environment(each.project_id, each.id or 0),
                 "own": each.id in member.environments,
                 "limits": budget_words(member.budgets.get(each.id)),
+                "left": left[each.key].words if each.key in left else "",
             }
             for each in environments
         ],

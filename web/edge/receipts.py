@@ -116,25 +116,52 @@ class Receipts:
         if wanted is None or not 200 <= answer.status < 300:
             return answer
         started = time.monotonic()
-        receipt = await self._wait(*read_made(said.decode()), wanted, receive)
-        if receipt is None:
+        found = await self._wait(read_made(said.decode()), wanted, receive)
+        if not found:
             # Nobody can tell now; the change itself is done, and its answer stands.
             return answer
+        told = [receipt.document(max(0.0, seen - started)) for receipt, seen in found]
         body = orjson.loads(answer.body)
-        body["receipt"] = receipt.document(time.monotonic() - started)
+        # The first is that of the environment which the request named.
+        body["receipt"] = told[0]
+        if len(told) > 1:
+            body["receipts"] = told
         return Answer(
-            200 if receipt.converged else 202,
+            answer.status if all(receipt.converged for receipt, _ in found) else 202,
             (*answer.headers, (b"preference-applied", b"wait=%d" % wanted)),
             orjson.dumps(body, option=orjson.OPT_UTC_Z),
         )
 
     async def _wait(
-        self, environment_id: int, revision: int, seconds: float, receive: Receive
-    ) -> Receipt | None:
-        """Wait until a revision is served everywhere; what is known when time is up."""
+        self, made: list[tuple[int, int]], seconds: float, receive: Receive
+    ) -> list[tuple[Receipt, float]]:
+        """Wait until every revision is served everywhere; what is known when time is up.
+
+        With each receipt comes when it was known; nothing where nobody can tell of them all.
+        """
         if self._waiters >= MAX_WAITERS or self._database is None or self._closed:
-            return None
-        key = (environment_id, revision)
+            return []
+        self._waiters += 1
+        gone = asyncio.ensure_future(_until_gone(receive))
+        deadline = time.monotonic() + seconds
+        looks = [asyncio.create_task(self._see(each, deadline)) for each in made]
+        together = asyncio.create_task(asyncio.wait(looks))
+        try:
+            either: list[asyncio.Future[Any]] = [gone, together]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                raise ClientGoneError
+            found = [told for told in (each.result() for each in looks) if told is not None]
+            return found if len(found) == len(made) else []
+        finally:
+            for each in (gone, together, *looks):
+                each.cancel()
+            self._waiters -= 1
+            # They leave their rooms.
+            await asyncio.wait(looks)
+
+    async def _see(self, key: tuple[int, int], deadline: float) -> tuple[Receipt, float] | None:
+        """Wait in the room of one revision, and say when what is told of it was known."""
         room = self._rooms.get(key)
         if room is None:
             room = self._rooms[key] = _Room()
@@ -142,9 +169,6 @@ class Receipts:
         else:
             room.bell.ring()
         room.waiters += 1
-        self._waiters += 1
-        gone = asyncio.ensure_future(_until_gone(receive))
-        deadline = time.monotonic() + seconds
         try:
             while not self._closed and not (room.receipt and room.receipt.converged):
                 left = deadline - time.monotonic()
@@ -152,18 +176,12 @@ class Receipts:
                     break
                 # The first look is waited for in any case, if the database answers at all.
                 limit = left if room.receipt is not None else max(left, 2.0)
-                done, _ = await asyncio.wait(
-                    {gone, room.news()}, timeout=limit, return_when=asyncio.FIRST_COMPLETED
-                )
-                if gone in done:
-                    raise ClientGoneError
+                done, _ = await asyncio.wait({room.news()}, timeout=limit)
                 if not done:
                     break
-            return room.receipt
+            return None if room.receipt is None else (room.receipt, time.monotonic())
         finally:
-            gone.cancel()
             room.waiters -= 1
-            self._waiters -= 1
             if not room.waiters:
                 self._leave(key, room)
 

@@ -42,6 +42,8 @@ def people_and_keys(service: Any) -> None:
 
     admin = service.caller("admin")
     assert [t["name"] for t in admin.ok("GET", "/tokens")["items"]] == ["admin", "ci"]
+    assert admin.ok("PATCH", f"/tokens/{token.get_json()['id']}", {"name": "ci"})["name"] == "ci"
+    assert admin.ok("GET", f"/tokens/{token.get_json()['id']}")["allowances"] == {}
     again = admin.ok("POST", f"/tokens/{token.get_json()['id']}/rotate", {})
     assert again["old_secret_until"] == "2026-12-01T10:00:00Z"
     revoked = admin.ok("POST", f"/tokens/{token.get_json()['id']}/revoke")
@@ -64,11 +66,14 @@ def people_and_keys(service: Any) -> None:
     (listed,) = admin.ok("GET", f"{P}/tokens")["items"]
     assert listed["environment"] == "staging"
     assert "token" not in listed
+    assert admin.ok("GET", f"{P}/tokens/{key['id']}")["environment"] == "staging"
+    admin.ok("PATCH", f"{P}/tokens/{key['id']}", {"name": "web"})
     rotated = admin.ok("POST", f"{P}/tokens/{key['id']}/rotate", {"overlap_seconds": 60})
     assert rotated["token"] != key["token"]
     assert rotated["old_secret_until"] == "2026-12-01T09:01:00Z"
     member = admin.ok("PUT", f"{P}/members/bob@example.org", {"role": "viewer"})
     assert member["may"] == {"production": "viewer", "staging": "viewer"}
+    assert admin.ok("GET", f"{P}/members/bob@example.org") == member
     here = f"{P}/environments/staging/members/bob@example.org"
     assert admin.ok("PUT", here, {"role": "approver"})["environments"] == {"staging": "approver"}
     assert [m["everywhere"] for m in admin.ok("GET", f"{P}/members")["items"]] == [

@@ -188,3 +188,30 @@ def test_commands_wait_and_say_how_many_serve_it(fleet: Fleet) -> None:
     shown = cli.terminal("flags", "set", "checkout", "--rollout", "on=10%", "--wait", "15")
     assert shown.code == 0, shown.error
     assert "is served by 3 of 3 instances after" in shown.out
+
+
+def test_what_alters_several_environments_waits_for_each(fleet: Fleet, tmp_path: Any) -> None:
+    cli, folder = fleet.cli, str(tmp_path)
+    created = cli.ok("flags", "create", "banner", "--wait", "15")
+    assert {each["environment"] for each in created["receipts"]} == {"production", "staging"}
+    cli.ok("export", "-o", folder)
+    path = tmp_path / "flags" / "banner.json"
+    document = json.loads(path.read_text())
+    for state in document["environments"].values():
+        state["enabled"] = True
+    path.write_text(json.dumps(document))
+    stopped = fleet.sdks[0]
+    stopped.signal(signal.SIGSTOP)
+    try:
+        late = cli.terminal("apply", "-f", folder, "--wait", "0", columns=160)
+        assert late.code == 5
+        assert "production: Revision" in late.out
+        assert "staging: No SDK is connected" in late.out
+        assert "SDK instances in production do not serve revision" in late.error
+    finally:
+        stopped.signal(signal.SIGCONT)
+    source = tmp_path / "flagd.json"
+    theirs = {"state": "ENABLED", "variants": {"a": True, "b": False}, "defaultVariant": "a"}
+    source.write_text(json.dumps({"flags": {"theirs": theirs}}))
+    into = ("import", "flagd", str(source), "--into", f"{cli.project}/production", "--yes")
+    assert cli.ok(*into, "--wait", "15")["receipt"]["converged"]

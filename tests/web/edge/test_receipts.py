@@ -71,7 +71,7 @@ async def leave() -> Any:
 
 
 def answer_of(here: int, revision: int) -> Answer:
-    headers = ((MADE.lower().encode(), made(here, revision).encode()), (b"etag", b'"3"'))
+    headers = ((MADE.lower().encode(), made([(here, revision)]).encode()), (b"etag", b'"3"'))
     return Answer(200, headers, orjson.dumps({"revision": revision}))
 
 
@@ -246,3 +246,33 @@ def test_a_database_that_fails_costs_the_receipt_and_not_the_answer(
     status, body, headers = run(database, test)
     assert (status, body) == (200, {"revision": 3})
     assert b"preference-applied" not in headers
+
+
+def test_a_change_of_several_environments_waits_for_each_and_tells_of_each(
+    control: Any, database: Database, here: int, boolean_flag: Callable[..., Any]
+) -> None:
+    other: int = control.environment("staging")
+    control.publish(other, {"checkout": boolean_flag()})
+    hear(database, told(here, 2, 3), told(other, 9, None))
+    answer = Answer(201, ((MADE.lower().encode(), made([(here, 3), (other, 1)]).encode()),), b"{}")
+
+    async def test(receipts: Receipts) -> Any:
+        early = await receipts.hold(answer, [(b"prefer", b"wait=0")], stay)
+        held = asyncio.create_task(receipts.hold(answer, [(b"prefer", b"wait=30")], stay))
+        await until(lambda: receipts.waiting == 1)
+        thread = threading.Thread(target=hear, args=(database, told(other, 9, 1)))
+        thread.start()
+        found = await asyncio.wait_for(held, 10)
+        thread.join()
+        assert (receipts.waiting, receipts._rooms) == (0, {})
+        return early, found
+
+    early, found = run(database, test, watched=True)
+    assert (early.status, found.status) == (202, 201)
+    first, second = orjson.loads(early.body)["receipts"]
+    assert (first["environment"], first["converged"]) == ("production", True)
+    assert (second["environment"], second["converged"]) == ("staging", False)
+    assert [each["host"] for each in second["stragglers"]] == ["host-9"]
+    body = orjson.loads(found.body)
+    assert all(each["converged"] for each in body["receipts"])
+    assert body["receipt"] == body["receipts"][0]
