@@ -475,6 +475,20 @@ OUTAGE = shape(
     },
 )
 EVENTS = shape("Events", recent_since=INSTANT, recent=OBJECTS, quality=OBJECTS)
+LATEST_EVENT = shape(
+    "LatestEvent",
+    id=TEXT,
+    time=INSTANT,
+    type={"enum": ["exposure", "event"]},
+    unit=TEXT,
+    flag=maybe(TEXT),
+    variant=maybe(TEXT),
+    rule=maybe(TEXT),
+    revision=maybe(WHOLE),
+    name=maybe(TEXT),
+    value=maybe(NUMBER),
+    attributes=OBJECT,
+)
 EVENT_TYPE = shape(
     "EventType",
     name=TEXT,
