@@ -55,7 +55,9 @@ def list_policies(project_key: str) -> ResponseReturnValue:
     with reading() as session:
         rows = policies.list_policies(session, project_key, archived=query.archived)
         stored = policy_documents(session, rows)
-    return document(query.page([*([] if query.archived else built_in_documents()), *stored]))
+    return document(
+        query.page([*([] if query.archived else built_in_documents()), *stored], "name")
+    )
 
 
 @blueprint.get(_ITEM)

@@ -73,13 +73,13 @@ def test_only_answers_of_json_have_fields(viewer: Any, shop: Any) -> None:
     assert (made.status_code, made.get_json()["field"]) == (400, "fields")
 
 
-def test_a_list_that_is_read_whole_has_pages_too(admin: Api) -> None:
+def test_a_list_that_is_read_whole_has_pages_too(viewer: Any) -> None:
     for path in ("/projects/shop/environments", "/projects/shop/policies"):
-        every = admin.ok("GET", path)
+        every = viewer.ok("GET", path)
         assert every["next_cursor"] is None
         met, cursor = [], ""
         while cursor is not None:
-            page = admin.ok(
+            page = viewer.ok(
                 "GET", f"{path}?limit=1&cursor={cursor}" if cursor else f"{path}?limit=1"
             )
             assert len(page["items"]) == 1
@@ -87,4 +87,4 @@ def test_a_list_that_is_read_whole_has_pages_too(admin: Api) -> None:
             cursor = page["next_cursor"]
         assert met == every["items"]
         assert len(met) > 1
-        assert admin.get(f"{path}?cursor=bm9uZQ").get_json()["field"] == "cursor"
+        assert viewer.get(f"{path}?cursor=bm9uZQ").get_json()["field"] == "cursor"
