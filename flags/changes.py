@@ -8,40 +8,33 @@ caller's transaction. Nothing differs: nothing is written, and there is no revis
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from flags.actor import Actor
 from flags.allowances import Quote
 from flags.approvals import approvals_needed, check_approvals, is_protective
-from flags.audit import find_done
 from flags.budgets import Spending
-from flags.canonical import canonical_bytes
-from flags.conflicts import base_of_flag, conflict_of
 from flags.definitions import Definitions, check_definitions, definitions_after
-from flags.edits import apply_instruction, refuse_cycle
+from flags.doing import anticipate, check_versions, do_change
 from flags.effects import Effect
-from flags.errors import FlagstoneError, InvalidInputError, NotFoundError, VersionConflictError
-from flags.instructions import PROJECT_WIDE, Change, Instruction, PutState, Undo
-from flags.inversion import check_undone
-from flags.models import Environment, FlagEnvironment, FlagRow, Project, Revision
+from flags.errors import InvalidInputError
+from flags.instructions import Change, Instruction
+from flags.loading import environments_of, load_workspace, lock_for, pick
+from flags.models import Environment, Revision
 from flags.movements import document_or_none, movements
 from flags.moving import effect_in
-from flags.plain import MAX_FLAG_BYTES, MAX_NESTING, check_plain
+from flags.plain import MAX_NESTING, check_plain
 from flags.problems import as_input_error
-from flags.publish import load_flags, load_segments
-from flags.references import check_references
-from flags.revisions import load_flag_set, lock_all_environments, lock_environment
 from flags.sentence import describe
-from flags.sources import load_source
 from flags.spending import quote_change, spend_change
 from flags.staging import Blocked, blocked_by, overrule
 from flags.telling import tell_of_change
-from flags.workspace import State, Workspace
+from flags.workspace import Workspace
 from flags.writing import Writer, bump_versions
 
 __all__ = [
@@ -58,7 +51,6 @@ __all__ = [
 # The change around a condition or a value adds a few levels of its own.
 _ENVELOPE_NESTING = 8
 _WITHOUT_FLAG = frozenset({"add_segment", "update_segment", "remove_segment", "undo"})
-_READ_AGAIN = "read it again, and decide anew"
 _SCHEDULE = '"mode": "schedule", "at": "2026-12-01T09:00:00Z"'
 
 
@@ -195,9 +187,9 @@ def apply_change(
         If what it serves must have been on in another environment first.
     """
     environment, others = lock_for(session, project_key, environment_key, change)
-    workspace = _load(session, environment, others)
-    _check_versions(environment, workspace, change, expected_version, expected_flag_versions)
-    _do(workspace, change)
+    workspace = load_workspace(session, environment, others)
+    check_versions(environment, workspace, change, expected_version, expected_flag_versions)
+    do_change(workspace, change)
     if expected_definitions is not None:
         check_definitions(workspace, expected_definitions)
     flags, segments = workspace.changed_flags(), workspace.changed_segments()
@@ -244,9 +236,9 @@ def check_budgets(
 
     ``after`` are the changes that will have been made by then.
     """
-    environment, others = _pick(_environments(session, project_key), project_key, environment_key)
-    workspace = _anticipate(lambda: _load(session, environment, others), after)
-    _do(workspace, change)
+    environment, others = pick(environments_of(session, project_key), project_key, environment_key)
+    workspace = anticipate(lambda: load_workspace(session, environment, others), after)
+    do_change(workspace, change)
     spend_change(session, workspace, change, environment, others, spending, now, dry=True)
 
 
@@ -270,13 +262,13 @@ def preview_change(
     (``spending``). It is told as of when the changes in ``after`` will have been made, but for
     those that cannot be made.
     """
-    environments = _environments(session, project_key)
-    environment, others = _pick(environments, project_key, environment_key)
-    workspace = _load(session, environment, others)
-    _check_versions(environment, workspace, change, expected_version, expected_flag_versions)
+    environments = environments_of(session, project_key)
+    environment, others = pick(environments, project_key, environment_key)
+    workspace = load_workspace(session, environment, others)
+    check_versions(environment, workspace, change, expected_version, expected_flag_versions)
     if after:
-        workspace = _anticipate(lambda: _load(session, environment, others), after)
-    _do(workspace, change)
+        workspace = anticipate(lambda: load_workspace(session, environment, others), after)
+    do_change(workspace, change)
     if expected_definitions is not None:
         check_definitions(workspace, expected_definitions)
     needed = approvals_needed(change, _affected(workspace, environment, others))
@@ -311,23 +303,6 @@ def preview_change(
     )
 
 
-def _anticipate(load: Callable[[], Workspace], changes: Sequence[Change]) -> Workspace:
-    """Give the environment as changes will have left it, without those that will fail."""
-    workspace, done = load(), list[Change]()
-    for change in changes:
-        try:
-            _do(workspace, change)
-        except FlagstoneError:
-            # It was done in part: begin again with those before it.
-            workspace = load()
-            for each in done:
-                _do(workspace, each)
-        else:
-            done.append(change)
-    workspace.settle()
-    return workspace
-
-
 def _named(change: Change, kind: str) -> list[str]:
     names = (getattr(instruction, kind, None) for instruction in change.instructions)
     return [name for name in names if name is not None]
@@ -337,126 +312,6 @@ def _affected(
     workspace: Workspace, environment: Environment, others: list[Environment]
 ) -> list[Environment]:
     return [environment, *(others if workspace.changed_everywhere() else [])]
-
-
-def _environments(session: Session, project_key: str) -> list[Environment]:
-    return list(
-        session.exec(
-            select(Environment)
-            .join(Project, col(Project.id) == col(Environment.project_id))
-            .where(Project.key == project_key)
-        )
-    )
-
-
-def lock_for(
-    session: Session, project_key: str, environment_key: str, change: Change
-) -> tuple[Environment, list[Environment]]:
-    """Take the locks that a change needs; give its environment, and the others it may change."""
-    if any(isinstance(instruction, PROJECT_WIDE) for instruction in change.instructions):
-        environments = lock_all_environments(session, project_key)
-        return _pick(environments, project_key, environment_key)
-    return lock_environment(session, project_key, environment_key), []
-
-
-def _pick(
-    environments: list[Environment], project_key: str, environment_key: str
-) -> tuple[Environment, list[Environment]]:
-    others = [each for each in environments if each.key != environment_key]
-    if len(others) == len(environments):
-        raise NotFoundError(
-            f"there is no environment {environment_key!r} in project {project_key!r}",
-            field="environment",
-        )
-    (environment,) = (each for each in environments if each.key == environment_key)
-    return environment, others
-
-
-def _load(session: Session, environment: Environment, others: list[Environment]) -> Workspace:
-    assert environment.id is not None
-    environment_id = environment.id
-    states: dict[str, dict[str, State]] | None = None
-
-    def elsewhere(flag_key: str) -> Mapping[str, State]:
-        nonlocal states
-        if states is None:
-            states = _states(session, others)
-        return states.get(flag_key, {})
-
-    return Workspace(
-        environment_key=environment.key,
-        flags=load_flags(session, environment),
-        segments=load_segments(session, environment),
-        earlier=lambda number: load_flag_set(session, environment_id, number),
-        elsewhere=elsewhere,
-        entry=lambda entry_id: find_done(session, environment, entry_id),
-        source=lambda key, at: load_source(session, environment.project_id, key, at),
-    )
-
-
-def _states(session: Session, others: list[Environment]) -> dict[str, dict[str, State]]:
-    found: dict[str, dict[str, State]] = {}
-    for other in others:
-        rows = session.exec(
-            select(col(FlagRow.key), col(FlagEnvironment.state))
-            .join(FlagEnvironment, col(FlagEnvironment.flag_id) == col(FlagRow.id))
-            .where(FlagEnvironment.environment_id == other.id)
-        )
-        for key, state in rows:
-            found.setdefault(key, {})[other.key] = state
-    return found
-
-
-def _check_versions(
-    environment: Environment,
-    workspace: Workspace,
-    change: Change,
-    expected_version: int | None,
-    expected_flag_versions: Mapping[str, int] | None,
-) -> None:
-    newest = environment.revision
-    if expected_version is not None and expected_version != environment.revision:
-        raise VersionConflictError(
-            f"environment {environment.key!r} is at revision {environment.revision}, "
-            f"and not at {expected_version} any more",
-            hint=_READ_AGAIN,
-            conflict=conflict_of(workspace, change, expected_version, newest),
-        )
-    for key, expected in (expected_flag_versions or {}).items():
-        flag = workspace.flags.get(key)
-        if flag is not None and flag.version != expected:
-            base = base_of_flag(workspace, key, expected, newest)
-            raise VersionConflictError(
-                f"flag {key!r} is at version {flag.version} in {environment.key!r}, "
-                f"and not at {expected} any more",
-                hint=_READ_AGAIN,
-                conflict=None if base is None else conflict_of(workspace, change, base, newest),
-            )
-
-
-def _do(workspace: Workspace, change: Change) -> None:
-    for index, instruction in enumerate(change.instructions):
-        apply_instruction(workspace, instruction, f"instructions[{index}]")
-    # Only now: an instruction may name a segment that a later one adds.
-    check_references(workspace, change)
-    for index, instruction in enumerate(change.instructions):
-        # Two states that are put one after the other may be a circle in between.
-        if isinstance(instruction, PutState):
-            refuse_cycle(workspace, instruction.flag, f"instructions[{index}].prerequisites")
-    if any(isinstance(instruction, Undo) for instruction in change.instructions):
-        check_undone(workspace)
-    _check_sizes(workspace)
-
-
-def _check_sizes(workspace: Workspace) -> None:
-    for key in workspace.changed_flags():
-        size = len(canonical_bytes(workspace.flags[key].document()))
-        if size > MAX_FLAG_BYTES:
-            raise InvalidInputError(
-                f"flag {key!r} would take {size:,} bytes; at most {MAX_FLAG_BYTES:,} are allowed",
-                field="instructions",
-                hint="use fewer target keys, or smaller values",
-            )
 
 
 def _result(

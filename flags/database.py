@@ -13,9 +13,9 @@ import datetime as dt
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import sqlalchemy as sa
@@ -36,6 +36,10 @@ SQLModel.metadata.naming_convention = {
 }
 
 BUSY_TIMEOUT_SECONDS = 30
+# Where a reading session keeps what was found at its moment.
+_SEEN = "flagstone.seen"
+
+Found = TypeVar("Found")
 
 
 class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
@@ -114,7 +118,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Give a session for reading: it sees one moment, and nothing it does is kept."""
-        with Session(self._read_engine, expire_on_commit=False) as session:
+        with Session(self._read_engine, expire_on_commit=False, info={_SEEN: {}}) as session:
             # Closing undoes whatever was done; a rollback here would also empty the rows read.
             yield session
 
@@ -144,6 +148,32 @@ class Database:
         """Close every pooled connection."""
         self.engine.dispose()
         self._write_engine.dispose()
+
+
+def once(session: Session, name: Hashable, find: Callable[[], Found]) -> Found:
+    """Give what ``find`` finds; a reading session asks once, since it sees one moment.
+
+    Parameters
+    ----------
+    session : Session
+        From :meth:`Database.read` or :meth:`Database.write`; one that writes asks every time.
+    name : hashable
+        What is asked for.
+    find : callable
+        Asks the database. What it raises is not kept.
+    """
+    seen = session.info.get(_SEEN)
+    if seen is None:
+        return find()
+    if name not in seen:
+        seen[name] = find()
+    found: Found = seen[name]
+    return found
+
+
+def ask_again(session: Session) -> None:
+    """Let :func:`once` forget: from here on the session is to find something else."""
+    session.info.get(_SEEN, {}).clear()
 
 
 def _read_json(text: str | bytes) -> Any:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from flags.context_samples import Sample
+from flags.effect_counts import Cell, Share
 from flagstone.engine import Served
-
-if TYPE_CHECKING:
-    from flags.context_samples import Sample
-    from flags.effects import Cell, Share
 
 _MAX_MOVES = 3
 _MAX_VALUE = 40

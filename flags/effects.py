@@ -7,13 +7,13 @@ same one); dependants, flags that ask a flag or a segment that changes, are part
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from flags.affected import Path, affected_flags, asked_attributes, mentioned_attributes
 from flags.context_samples import Sample
+from flags.effect_counts import Cell, Share, share_of
 from flags.effect_words import movement_sentence, verdict_sentence
 from flags.redaction import redacted
 from flagstone.engine import FlagClassification, FlagSet, Served, Verdict, classify
@@ -24,8 +24,6 @@ from flagstone.engine.times import format_time
 # A proof takes some ten milliseconds, and a segment may be used by thousands of flags.
 MAX_FLAGS = 40
 EXAMPLES = 3
-# The two-sided 95 % quantile of the normal distribution.
-_Z = 1.959963984540054
 _INT64 = 2**63
 _WORDS = {
     Verdict.NO_OP: "no_op",
@@ -34,36 +32,6 @@ _WORDS = {
     Verdict.MOVES_OTHERS: "moves_others",
     Verdict.NOT_DECIDED: "not_decided",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A count of a sample, its share, and the 95 % interval of the share (Wilson)."""
-
-    count: int
-    share: float
-    low: float
-    high: float
-    size: int = 0
-
-    def document(self) -> dict[str, Any]:
-        """Write it as plain JSON."""
-        return {"count": self.count, "share": self.share, "low": self.low, "high": self.high}
-
-
-@dataclass(slots=True)
-class Cell:
-    """Contexts of the sample that got ``before`` and would get ``after``."""
-
-    before: Served
-    after: Served
-    moves: bool
-    count: int = 0
-    examples: list[dict[str, Any]] = field(default_factory=list)
-
-    def share(self, size: int) -> Share:
-        """Give the share that these are of a sample."""
-        return share_of(self.count, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,23 +153,6 @@ def effect_of(
         moved=share,
         movement=movement_sentence(sample, share, _moves(effects), left_out),
     )
-
-
-def share_of(count: int, size: int) -> Share:
-    """Give a share with Wilson's 95 % interval [1]_.
-
-    References
-    ----------
-    .. [1] E. B. Wilson, J. Am. Stat. Assoc. 22, 209-212 (1927).
-       :doi:`10.1080/01621459.1927.10502953`
-    """
-    share = count / size
-    spread = _Z * _Z / size
-    middle = (share + spread / 2) / (1 + spread)
-    margin = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
-    low = 0.0 if count == 0 else max(0.0, middle - margin)
-    high = 1.0 if count == size else min(1.0, middle + margin)
-    return Share(count, share, low, high, size)
 
 
 def _count(

@@ -19,8 +19,8 @@ from sqlmodel import Session, col, func
 
 from flags.affected import asked_attributes
 from flags.context_samples import Sample, load_sample
+from flags.effect_counts import Share, share_of
 from flags.effect_words import interval, percent, sample_sentence
-from flags.effects import Share, share_of
 from flags.heartbeats import SILENT_AFTER
 from flags.models import SdkInstance
 from flags.revisions import load_bytes

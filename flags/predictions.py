@@ -27,8 +27,9 @@ from flags import notices
 from flags.actor import SYSTEM
 from flags.affected import affected_flags, asked_attributes
 from flags.context_samples import load_sample
+from flags.effect_counts import Share, share_of
 from flags.effect_words import interval, percent
-from flags.effects import MAX_FLAGS, Share, share_of
+from flags.effects import MAX_FLAGS
 from flags.models import Environment, Prediction, Revision
 from flags.revisions import load_flag_set
 from flagstone.engine import FlagSet, Served, compile_flag_set, parse_flag_set

@@ -20,6 +20,7 @@ from flags import notices
 from flags.actor import Actor
 from flags.audit import append, entries
 from flags.budgets import Spending, spend
+from flags.database import once
 from flags.drafts import FlagDraft, parse_draft
 from flags.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from flags.models import (
@@ -164,7 +165,8 @@ def list_projects(session: Session) -> list[Project]:
 
 def get_project(session: Session, project_key: str) -> Project:
     """Give one project."""
-    project = session.exec(select(Project).where(Project.key == project_key)).one_or_none()
+    query = select(Project).where(Project.key == project_key)
+    project = once(session, ("project", project_key), lambda: session.exec(query).one_or_none())
     if project is None:
         raise NotFoundError(f"there is no project {project_key!r}", field="project")
     return project
@@ -181,13 +183,12 @@ def get_project_by_id(session: Session, project_id: int) -> Project:
 def list_environments(session: Session, project_key: str) -> list[Environment]:
     """Give a project's environments in its order."""
     project = get_project(session, project_key)
-    return list(
-        session.exec(
-            select(Environment)
-            .where(Environment.project_id == project.id)
-            .order_by(col(Environment.position), col(Environment.id))
-        )
+    query = (
+        select(Environment)
+        .where(Environment.project_id == project.id)
+        .order_by(col(Environment.position), col(Environment.id))
     )
+    return [*once(session, ("environments", project.id), lambda: session.exec(query).all())]
 
 
 def get_environment(session: Session, project_key: str, environment_key: str) -> Environment:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -74,13 +75,13 @@ def _hurry(server: str) -> None:
 
 
 @contextlib.contextmanager
-def empty_postgresql(server: str) -> Iterator[str]:
-    """Make a database that nobody else has, and take it away at the end."""
+def empty_postgresql(server: str, like: str = "template1") -> Iterator[str]:
+    """Make a database that nobody else has, empty or a copy, and take it away at the end."""
     import psycopg
 
     name = f"t{uuid.uuid4().hex}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
     yield server.replace("/postgres?", f"/{name}?")
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
@@ -93,20 +94,59 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with every table, to copy: making them takes longer than most tests."""
+    file = tmp_path_factory.mktemp("tables") / "flagstone.db"
+    made = Database(f"sqlite:///{file}")
+    made.create_all()
+    made.dispose()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgresql_tables(postgresql_server: str) -> Iterator[str]:
+    """Name of a PostgreSQL database with every table, to copy."""
+    with empty_postgresql(postgresql_server) as url:
+        made = Database(url)
+        made.create_all()
+        made.dispose()
+        yield url.split("/")[3].partition("?")[0]
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Address of an empty database: every test that asks for it runs on both engines."""
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Address of a database: every test that asks for it runs on both engines.
+
+    It is empty, unless the test asks for the open ``database`` too: then it has every table.
+    """
+    with_tables = "database" in request.fixturenames
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'flagstone.db'}"
-    url: str = request.getfixturevalue("postgresql_url")
-    return url
+        if with_tables:
+            shutil.copy(request.getfixturevalue("sqlite_tables"), tmp_path / "flagstone.db")
+        yield f"sqlite:///{tmp_path / 'flagstone.db'}"
+        return
+    server = request.getfixturevalue("postgresql_server")
+    like = request.getfixturevalue("postgresql_tables") if with_tables else "template1"
+    with empty_postgresql(server, like) as url:
+        yield url
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """An open database with every table."""
     opened = Database(database_url)
-    opened.create_all()
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def sqlite_database(sqlite_tables: Path, tmp_path: Path) -> Iterator[Database]:
+    """An open SQLite database with every table, for what does not depend on the engine."""
+    shutil.copy(sqlite_tables, tmp_path / "one.db")
+    opened = Database(f"sqlite:///{tmp_path / 'one.db'}")
     yield opened
     opened.dispose()
 

@@ -16,7 +16,7 @@ from flask import Flask, current_app, g, request
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from sqlmodel import Session, SQLModel
 
-from flags.database import Database
+from flags.database import Database, ask_again
 from flags.models import Environment
 
 _DATABASE = "flagstone.database"
@@ -95,6 +95,7 @@ def hide(session: Session, environments: frozenset[int]) -> None:
     g.hidden_environments = environments
     if environments:
         session.info[_HIDDEN] = environments
+        ask_again(session)
 
 
 @contextmanager

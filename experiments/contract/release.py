@@ -73,6 +73,14 @@ class Release:
         """Tell how many steps there are, everybody included."""
         return len(self.steps) + 1
 
+    def reach(self, step: int) -> float:
+        """Tell which share it comes to from a step on if nobody does anything more.
+
+        That of the first step that somebody must approve; everybody, if there is none.
+        """
+        gates = (each.share for each in self.steps[step:] if each.approval)
+        return next(gates, 1.0)
+
     def to_document(self) -> dict[str, Any]:
         """Give the table ``release`` of the plan; :func:`read_release` reads it back."""
         return {

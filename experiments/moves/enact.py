@@ -133,7 +133,7 @@ def enact(
         sentence=sentence,
     )
     if after.state in FINISHED and before.state not in FINISHED:
-        end_promises(session, _holder(experiment), now)
+        end_promises(session, holder_of(experiment), now)
         record = append_record(
             session,
             experiment,
@@ -261,10 +261,10 @@ def _spending(experiment: Experiment, plan: Plan, move: Move, actor: Actor) -> S
     """Say who pays for a move: whoever starts something, for all that will move without them."""
     promised, holder = Fraction(0), None
     if move.action is Action.SERVE:
-        holder = _holder(experiment)
-        # A release ends at its largest step; what an experiment ships is anybody's guess.
-        steps = () if plan.release is None else plan.release.steps
-        promised = max((Fraction(str(each.share)) for each in steps), default=Fraction(1))
+        holder = holder_of(experiment)
+        # What goes well serves everybody in the end, unless a person has to approve a step.
+        reach = 1.0 if plan.release is None else plan.release.reach(move.position.step)
+        promised = Fraction(str(reach))
     return Spending(
         {str(actor)},
         trusted=True,
@@ -274,7 +274,8 @@ def _spending(experiment: Experiment, plan: Plan, move: Move, actor: Actor) -> S
     )
 
 
-def _holder(experiment: Experiment) -> str:
+def holder_of(experiment: Experiment) -> str:
+    """Name what a promise is kept for."""
     return f"experiment:{experiment.id}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 from sqlmodel import Session
@@ -16,14 +17,16 @@ from experiments.contract.release import RELEASE, in_short_words, is_short_form
 from experiments.errors import PlanError
 from experiments.machine.lifecycle import LIVE, Move, State
 from experiments.models import Experiment
-from experiments.moves.enact import current_flag
+from experiments.moves.enact import current_flag, holder_of
 from experiments.moves.places import Place, same_person, verb
 from experiments.moves.release_state import is_release, standing_of
 from experiments.people import services
 from experiments.telling.release_words import approved_sentence
 from flags.actor import Actor
+from flags.budgets import Spending, spend
 from flags.errors import NotAllowedError, NotFoundError, StateError
 from flags.revisions import lock_environment
+from flags.shares import Side
 
 
 def create(
@@ -82,6 +85,8 @@ def approve(place: Place, *, actor: Actor, now: dt.datetime) -> Experiment:
         If it is who started the release, or no person.
     StateError
         If there is nothing to approve.
+    OverBudgetError
+        If what follows by itself is more than who approves may move.
     """
     find(*place)
     opened = place.open()
@@ -103,6 +108,15 @@ def approve(place: Place, *, actor: Actor, now: dt.datetime) -> Experiment:
         raise NotAllowedError(
             f"{actor.name} started this release", hint="somebody else approves its steps"
         )
+    follows = Spending(
+        {str(actor)},
+        trusted=True,
+        promised=Fraction(str(plan.release.reach(step + 1))),
+        holder=holder_of(opened.experiment),
+    )
+    # Nothing moves yet: who started paid for the way to here, who approves pays for what follows.
+    same = Side({}, {})
+    spend(place.session, follows, [opened.environment], lambda _: (same, same), now)
     return opened.act(
         Move(position),
         "action",

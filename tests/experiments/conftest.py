@@ -303,12 +303,9 @@ def world(database: Database, tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def sqlite_world(tmp_path: Path) -> Any:
+def sqlite_world(sqlite_database: Database, tmp_path: Path) -> World:
     """The world on SQLite only, for what does not depend on the database."""
-    database = Database(f"sqlite:///{tmp_path / 'one.db'}")
-    database.create_all()
-    yield make_world(database, tmp_path)
-    database.dispose()
+    return make_world(sqlite_database, tmp_path)
 
 
 @pytest.fixture

@@ -23,12 +23,14 @@ from flags.budgets import Budget, Spending, principal_of, set_budget, used_today
 from flags.changes import apply_change, parse_change
 from flags.database import Database
 from flags.errors import FlagstoneError, OverBudgetError
+from flags.files import read_tree
 from flags.imports import import_flag_set
 from flags.instructions import PROTECTIVE
 from flags.request_rows import Writing
 from flags.revisions import load_flag_set
 from flags.services import create_flag, create_project, get_environment
 from flags.shares import EVERYBODY, Side, share_moved
+from flags.trees import Wish, apply_tree, export_tree
 from flagstone import evaluate
 from flagstone.engine import bucket, compile_flag_set, parse_flag_set
 
@@ -207,6 +209,9 @@ class Budgets(RuleBasedStateMachine):
 
     @rule(instructions=CHANGES, by_key=st.booleans())
     def somebody_asks_or_schedules(self, instructions: Any, *, by_key: bool) -> None:
+        self._ask_and_schedule(instructions, by_key=by_key)
+
+    def _ask_and_schedule(self, instructions: Any, *, by_key: bool) -> None:
         by = Writing(CI) if by_key else Writing(ADA)
         document = {
             "instructions": instructions,
@@ -281,6 +286,68 @@ class Budgets(RuleBasedStateMachine):
 
         self._watch(call, counts=True)
 
+    @rule(instructions=CHANGES)
+    def somebody_else_changes_staging(self, instructions: list[dict[str, Any]]) -> None:
+        change = parse_change({"instructions": instructions})
+        before = self._flag_set()
+        try:
+            with self.database.write() as session:
+                apply_change(session, self.project, "staging", change, actor=ADA, now=self.now)
+        except FlagstoneError:
+            assert self._flag_set() == before
+
+    @rule(
+        what=st.sampled_from([{"flag": "a"}, {"flag": "b"}, {"segment": "home"}, {}]),
+        named=st.booleans(),
+        differing=st.booleans(),
+        later=st.booleans(),
+    )
+    def the_key_promotes(
+        self, what: dict[str, str], *, named: bool, differing: bool, later: bool
+    ) -> None:
+        """One flag, one segment, or the whole environment; at once or at a time."""
+        more = {"targets": named, "segments": differing}
+        step = {"do": "promote", "source": "staging", **more, **what}
+        if later:
+            self._ask_and_schedule([step], by_key=True)
+        else:
+            self._do([step], CI)
+
+    @rule(
+        share=st.sampled_from([0.02, 0.08, 0.5]),
+        flag=FLAGS,
+        fresh=st.booleans(),
+        prune=st.booleans(),
+    )
+    def the_key_applies_files(self, share: float, flag: str, *, fresh: bool, prune: bool) -> None:
+        """Files that were exported, edited and sent back; perhaps a flag more, perhaps one less."""
+        with self.database.read() as session:
+            tree = export_tree(session, self.project)
+        document = tree["flags"].get(flag)
+        for each in document["environments"]["production"].get("rules", []) if document else ():
+            if isinstance(each["serve"], dict) and "coverage" in each["serve"]["split"]:
+                each["serve"]["split"]["coverage"] = share
+        if fresh and document:
+            key = f"d{len(tree['flags'])}"
+            tree["flags"][key] = {**document, "key": key}
+        if prune:
+            tree["flags"].pop(flag, None)
+
+        def call() -> None:
+            with self.database.write() as session:
+                apply_tree(
+                    session,
+                    self.project,
+                    read_tree(tree["flags"], tree["segments"]),
+                    Wish(prune=prune, only=["production"]),
+                    actor=CI,
+                    now=self.now,
+                    preview=False,
+                    allowed=lambda _environment, _change: False,
+                )
+
+        self._watch(call, counts=True)
+
     @rule(hours=st.sampled_from([1, 11, 23, 24]))
     def time_passes(self, hours: int) -> None:
         self.now += dt.timedelta(hours=hours)
@@ -288,7 +355,7 @@ class Budgets(RuleBasedStateMachine):
 
 TestBudgets = Budgets.TestCase
 TestBudgets.settings = settings(
-    max_examples=8,
+    max_examples=10,
     stateful_step_count=15,
     deadline=None,
     # Shrinking a machine that writes files takes minutes; what it did is printed anyhow.
@@ -560,3 +627,61 @@ def test_a_flag_that_would_answer_at_once_is_not_made_over_budget(shop: Any) -> 
     with pytest.raises(OverBudgetError):
         shop.create({"key": "fresh"})
     shop.create({"key": "silent", "type": "string", "variants": STRINGS, "off": None})
+
+
+def test_a_promotion_is_paid_for_whether_of_a_flag_of_a_segment_or_of_everything(
+    shop: Any,
+) -> None:
+    for environment, share in (("production", 0.05), ("staging", 0.08)):
+        segment = {"do": "add_segment", "segment": "home", "condition": EU}
+        add = {"do": "add_rule", "rule": rule_of("r", share, {"segment": "home"})}
+        shop.change(segment, {"do": "turn_on"}, add, environment=environment)
+    shop.change(
+        {"do": "update_segment", "segment": "home", "condition": {"not": EU}},
+        environment="staging",
+    )
+    shop.actor = limited(shop, share_per_change=0.1, share_per_day=0.1)
+    one = {"do": "promote", "source": "staging", "flag": "checkout"}
+    everything = {"do": "promote", "source": "staging", "segments": True}
+    refused(shop, everything, flag=None)
+    shop.change(one)
+    error = refused(shop, {"do": "set_coverage", "rule": "r", "value": 0.0})
+    assert "7 % is left" in error.message
+    refused(shop, {"do": "promote", "source": "staging", "segment": "home"}, flag=None)
+
+
+def test_files_are_paid_for_and_leave_nothing_behind_when_they_are_refused(shop: Any) -> None:
+    shop.change({"do": "turn_on"}, {"do": "add_rule", "rule": rule_of("r", 0.0)})
+    actor = limited(shop, share_per_change=0.1, share_per_day=0.1)
+
+    def send(share: float, **more: Any) -> None:
+        with shop.database.read() as session:
+            tree = export_tree(session, shop.project)
+        document = tree["flags"]["checkout"]
+        (first,) = document["environments"]["production"]["rules"]
+        first["serve"]["split"]["coverage"] = share
+        files = read_tree({**tree["flags"], **more}, tree["segments"])
+        with shop.database.write() as session:
+            apply_tree(
+                session,
+                shop.project,
+                files,
+                Wish(),
+                actor=actor,
+                now=shop.now,
+                preview=False,
+                allowed=lambda _environment, _change: False,
+            )
+
+    before = shop.number()
+    variants = {"on": {"value": True}, "off": {"value": False}}
+    loud = {"key": "loud", "type": "boolean", "variants": variants,
+            "environments": {"production": {"enabled": True, "default": "on"}}}  # fmt: skip
+    for share, more in ((0.2, {}), (0.05, {"loud": loud})):
+        with pytest.raises(OverBudgetError):
+            send(share, **more)
+    assert shop.number() == before
+    send(0.08)
+    with pytest.raises(OverBudgetError) as caught:
+        send(0.04)
+    assert "2 % is left" in caught.value.message

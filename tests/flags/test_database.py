@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
-from flags.database import Database
+from flags.database import Database, ask_again, once
 from flags.errors import VersionConflictError
 from flags.models import Environment, FlagRow, Project
 from flags.revisions import load_flag_set
@@ -114,3 +114,21 @@ def test_a_reading_session_sees_one_moment(shop: Any) -> None:
         assert load_flag_set(session, shop.id()) == before
         assert get_environment(session, shop.project, "production").revision == before["version"]
     assert shop.flag_set()["version"] == before["version"] + 1
+
+
+def test_a_reading_session_asks_once_and_one_that_writes_asks_every_time(shop: Any) -> None:
+    asked: list[int] = []
+
+    def ask() -> int:
+        asked.append(1)
+        return len(asked)
+
+    with shop.database.read() as session:
+        assert [once(session, "what", ask), once(session, "what", ask)] == [1, 1]
+        assert once(session, "else", ask) == 2
+        ask_again(session)
+        assert once(session, "what", ask) == 3
+    with shop.database.read() as session:
+        assert once(session, "what", ask) == 4
+    with shop.database.write() as session:
+        assert [once(session, "what", ask), once(session, "what", ask)] == [5, 6]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from flags.changes import parse_change, preview_change
 from flags.context_samples import Sample
-from flags.effects import Effect, effect_of, share_of
+from flags.effect_counts import share_of
+from flags.effects import Effect, effect_of
 from flags.redaction import MASK, redacted
 from flagstone.engine import Served, evaluate, parse_flag_set
 

@@ -14,7 +14,7 @@ from sqlmodel import select
 
 from flags import predictions
 from flags.context_samples import hash_of, record
-from flags.effects import share_of
+from flags.effect_counts import share_of
 from flags.models import Notice, Prediction
 from flags.predictions import (
     ERROR_RATE,

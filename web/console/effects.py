@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from flags.effect_counts import Cell
 from flags.effect_words import interval, percent, sample_sentence, served_words, witness_sentence
-from flags.effects import Cell, Effect, FlagEffect
+from flags.effects import Effect, FlagEffect
 
 # A table of every way is no longer a small one.
 MAX_ROWS = 8

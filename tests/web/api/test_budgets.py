@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.web.api.conftest import Api
+from tests.web.api.conftest import Api, Person
 
 P = "/projects/shop"
 RULE = {"id": "r", "serve": {"split": {"weights": {"on": 1}, "coverage": 0.0}}}
@@ -109,11 +111,16 @@ def test_a_release_is_paid_for_when_it_starts_and_every_day_until_it_ends(
     admin.ok("POST", f"{P}/changes", body)
     plan = {"flag": "next", "variant": "on", "guards": ["refund"], "customer": "ada@example.org",
             "steps": [{"share": 0.05, "hold": "1h"}, {"share": 0.2, "hold": "1h"}]}  # fmt: skip
+    endless = admin.ok("POST", f"{P}/releases", {**plan, "key": "endless"})["key"]
+    plan["steps"][1]["approval"] = True  # type: ignore[index]
     ci = key(admin, budget={"share_per_day": 0.22})
     made = ci.post(f"{P}/releases", plan)
     if made.status_code != 201:
         pytest.fail(made.get_data(as_text=True))
     name = made.get_json()["key"]
+    # In the end it serves everybody, and nobody has to approve that.
+    refused = ci.post(f"{P}/releases/{endless}/start").get_json()
+    assert (refused["code"], "100 %" in refused["detail"]) == ("over_budget", True)
     ci.ok("POST", f"{P}/releases/{name}/start")
     shop.clock.advance(days=3)
     # Of 22 % a day, 20 % is promised to the release for as long as it runs.
@@ -122,6 +129,56 @@ def test_a_release_is_paid_for_when_it_starts_and_every_day_until_it_ends(
     ci.ok("POST", f"{P}/releases/{name}/stop", {"reason": "enough"})
     shop.clock.advance(days=1, seconds=1)
     assert ci.ok("POST", f"{P}/changes", widen(0.2))["changed"]
+
+
+def test_no_two_releases_that_start_at_one_time_exceed_a_day(shop: Any, admin: Api) -> None:
+    setup = [{"do": "set_default", "variant": "off"}, {"do": "turn_on"}]
+    ci = key(admin, budget={"share_per_day": 0.25})
+    names = []
+    for number in range(4):
+        flag = f"next-{number}"
+        admin.ok("POST", f"{P}/flags", {"key": flag})
+        body = {"environment": "production", "flag": flag, "instructions": setup}
+        admin.ok("POST", f"{P}/changes", body)
+        plan = {"flag": flag, "variant": "on", "guards": ["refund"], "customer": "ada@example.org",
+                "steps": [{"share": 0.01, "hold": "1h"},
+                          {"share": 0.1, "hold": "1h", "approval": True}]}  # fmt: skip
+        names.append(ci.ok("POST", f"{P}/releases", plan)["key"])
+    gate = threading.Barrier(4)
+
+    def start(name: str) -> tuple[int, str]:
+        mine = Api(shop.app.test_client(use_cookies=False), ci.token)
+        gate.wait()
+        answer = mine.post(f"{P}/releases/{name}/start")
+        return answer.status_code, answer.get_json().get("code", "")
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = sorted(pool.map(start, names))
+    assert answers == [(200, ""), (200, ""), (403, "over_budget"), (403, "over_budget")]
+    # What is promised is kept from everything else that the key might move.
+    assert ci.post(f"{P}/changes", widen(0.06)).get_json()["code"] == "over_budget"
+    assert ci.ok("POST", f"{P}/changes", widen(0.05))["changed"]
+
+
+def test_who_approves_a_step_pays_for_what_follows_by_itself(shop: Any, admin: Api) -> None:
+    bob = Person(shop, "bob", "viewer")
+    admin.ok("POST", f"{P}/flags", {"key": "next"})
+    setup = [{"do": "set_default", "variant": "off"}, {"do": "turn_on"}]
+    body = {"environment": "production", "flag": "next", "instructions": setup}
+    admin.ok("POST", f"{P}/changes", body)
+    plan = {"flag": "next", "variant": "on", "guards": ["refund"], "customer": "ada@example.org",
+            "steps": [{"share": 0.01, "approval": True},
+                      {"share": 0.1, "approval": True}, 50]}  # fmt: skip
+    name = admin.ok("POST", f"{P}/releases", plan)["key"]
+    admin.ok("POST", f"{P}/releases/{name}/start")
+    budget: dict[str, Any] = {"share_per_day": 0.05}
+    for allowed in (0.05, 0.1):
+        budget["share_per_day"] = allowed
+        said = {"role": "approver", "budget": budget}
+        admin.ok("PUT", f"{P}/members/bob@example.org", said)
+        answer = bob.call("POST", f"{P}/releases/{name}/approve")
+        assert (answer.status_code == 200) is (allowed == 0.1), answer.get_data(as_text=True)
+    assert answer.get_json()["release"]["approved"] == [0]
 
 
 def test_whoever_must_preview_first_can_do_all_that_others_can(admin: Api) -> None:

@@ -113,7 +113,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(170 if EXAMPLES == 1 else 0)
+@pytest.mark.timeout(600 if EXAMPLES == 1 else 0)
 def test_schemathesis_finds_nothing(managed: Managed, in_process: None) -> None:
     with managed.database.write() as session:
         key, _ = auth.create_token(

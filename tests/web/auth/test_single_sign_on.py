@@ -148,12 +148,9 @@ class Here:
 
 
 @pytest.fixture
-def here(tmp_path: Path, issuer: Issuer) -> Iterator[Callable[..., Here]]:
+def here(sqlite_database: Database, tmp_path: Path, issuer: Issuer) -> Callable[..., Here]:
     """Give a maker of services on SQLite: what is asked here is the protocol."""
-    database = Database(f"sqlite:///{tmp_path / 'one.db'}")
-    database.create_all()
-    yield maker(database, tmp_path, issuer)
-    database.dispose()
+    return maker(sqlite_database, tmp_path, issuer)
 
 
 @pytest.fixture

@@ -41,6 +41,8 @@ KEYS = [
     "static",
     "x" * 256,
 ]
+# What every form does is tried with these; that a form's address holds, with all.
+HARDEST = {"a/kill", "a/../b", "%2e%2e/%2F", "ünïcode/日本語/🚀"}
 
 
 def as_browsers_do(path: str) -> str:
@@ -82,6 +84,8 @@ def test_a_flag_of_any_key_is_found_changed_killed_and_brought_back(
 
     press("Turn on")
     assert small_console.document(key)["enabled"] is True
+    if key not in HARDEST:
+        return
     press("Add rule", share="10")
     press("Set share", share="20")
     press("Kill", comment="why not")

@@ -34,8 +34,8 @@ from web.auth import service as auth
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-KILLS = 6
-KILLS_WITH_POSTGRESQL = 4
+KILLS = 4
+KILLS_WITH_POSTGRESQL = 3
 ACTOR = Actor("system", "test")
 POLICY = {
     "name": "quick",

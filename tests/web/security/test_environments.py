@@ -225,7 +225,7 @@ def bodies(walls: Walls) -> list[tuple[str, str, dict[str, Any]]]:
         ("POST", f"{shop}/flags/{FLAG}/environments/staging/promote", {"to": PLACE}),
         ("POST", f"{shop}/files/import", {"flags": {FLAG: file}, "segments": {}}),
         ("POST", f"{shop}/changes", {"environment": "staging", "instructions": [
-            {"do": "promote", "flag": FLAG, "from": PLACE}]}),
+            {"do": "promote", "flag": FLAG, "source": PLACE}]}),
         ("POST", f"{shop}/changes", {"environment": "staging", "instructions": [
             {"do": "undo", "entry": int(walls.values["entry_id"])}]}),
     ]  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +86,9 @@ class Door:
 
 
 @pytest.fixture
-def door(tmp_path: Path, clock: Any) -> Iterator[Door]:
+def door(sqlite_database: Database, tmp_path: Path, clock: Any) -> Door:
     # What a hook does passes through `apply_change`, which is tested on both databases.
-    database = Database(f"sqlite:///{tmp_path / 'hooks.db'}")
-    database.create_all()
-    yield Door(database, tmp_path, clock)
-    database.dispose()
+    return Door(sqlite_database, tmp_path, clock)
 
 
 def test_a_firing_alert_kills_and_the_audit_has_its_words(door: Door) -> None:
