@@ -20,13 +20,17 @@ from flagstone.engine import compile_flag_set, explain, parse_flag_set
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Who asks for what: ``flag`` is None for all of them; ``at`` and ``now`` are instants."""
+    """Who asks for what: ``flag`` is None for all of them; ``at`` and ``now`` are instants.
+
+    Of all flags only the first ``most_explained`` are explained, if ``explained`` asks for it.
+    """
 
     flag: str | None
     context: dict[str, Any]
     at: dt.datetime
     now: dt.datetime
     explained: bool = False
+    most_explained: int | None = None
 
 
 def answer(session: Session, environment: Environment, asked: Question) -> dict[str, Any]:
@@ -55,9 +59,11 @@ def answer(session: Session, environment: Environment, asked: Question) -> dict[
     compiled = compile_flag_set(flag_set)
     seconds = asked.at.timestamp()
     items = []
-    for key in sorted(flag_set.flags) if asked.flag is None else [asked.flag]:
+    keys = sorted(flag_set.flags) if asked.flag is None else [asked.flag]
+    most = len(keys) if asked.most_explained is None else asked.most_explained
+    for place, key in enumerate(keys):
         result = compiled.evaluate(key, asked.context, seconds).to_document()
-        if asked.explained:
+        if asked.explained and place < most:
             explanation = explain(flag_set, key, asked.context, seconds)
             result["explanation"] = {**explanation.to_document(), "text": explanation.to_text()}
         items.append(result)

@@ -15,7 +15,7 @@ from experiments.people import services
 from experiments.people.finding import Wanted, find_experiments
 from experiments.telling.series import Series, series_of
 from experiments.telling.timeline import timeline
-from flags import request_rows
+from flags import activity, request_rows
 from flags.models import AuditEntry, Environment
 from flags.services import flag_history
 
@@ -61,7 +61,7 @@ class Story:
     """Everything on one axis, newest event first.
 
     ``seen`` and ``metric`` are of the experiment that was looked at last; ``metric`` is None while
-    its effects are hidden.
+    its effects are hidden. ``exposures`` are of the flag, whatever runs on it: hours, and how many.
     """
 
     events: list[Event]
@@ -69,6 +69,7 @@ class Story:
     experiment: Experiment | None = None
     metric: Series | None = None
     day_seconds: float = 86400.0
+    exposures: tuple[tuple[dt.datetime, int], ...] = ()
 
 
 def flag_story(
@@ -97,8 +98,9 @@ def flag_story(
         if looks:
             looked.append((each, looks))
     events.sort(key=lambda event: event.at, reverse=True)
+    exposures = _exposures(session, environment, flag_key, now)
     if not looked:
-        return Story(events)
+        return Story(events, exposures=exposures)
     newest, looks = max(looked, key=lambda pair: pair[1][-1].at)
     plan, card = plan_of(newest), services.get_card(session, newest, now=now)
     shown = () if card.worth_hidden else series_of(plan, looks)
@@ -108,7 +110,24 @@ def flag_story(
         newest,
         next((series for series in shown if series.points), None),
         plan.policy.day_seconds,
+        exposures,
     )
+
+
+def _exposures(
+    session: Session, environment: Environment, flag_key: str, now: dt.datetime
+) -> tuple[tuple[dt.datetime, int], ...]:
+    """Give the hours of the last two days in which somebody met the flag, with how many did."""
+    found = activity.read(
+        session, environment.id or 0, [flag_key], now=now, hours=activity.HOURS
+    ).get(flag_key)
+    if found is None:
+        return ()
+    present = now.replace(minute=0, second=0, microsecond=0)
+    newest_first = enumerate(reversed(found.hours))
+    return tuple(
+        (present - dt.timedelta(hours=ago), count) for ago, count in newest_first if count
+    )[::-1]
 
 
 def _changes(

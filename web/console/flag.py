@@ -37,7 +37,7 @@ from web.console.base import (
 from web.console.connect import snippet
 from web.console.done import just_done, page_after
 from web.console.effects import shown_effect
-from web.console.flag_parts import editable, parts_of
+from web.console.flag_parts import LADDER, editable, parts_of
 from web.console.forms import OPERATORS, field_of, instructions_of, manner_of
 from web.lifecycles import lifecycles
 from web.previews import preview_token, previewed_revision
@@ -267,6 +267,7 @@ def _page(
         experiments=experiments,
         waiting=waiting,
         operators=OPERATORS,
+        shares=LADDER,
         version=version,
         live=problem is None and preview is None,
         problem=problem,

@@ -26,6 +26,7 @@ from web.auth.roles import Role
 from web.console.base import WEB, attachment, blueprint, place, show
 from web.console.charts import axis_of_worth
 from web.console.experiments import ITEM
+from web.console.fared import how_each_fared
 from web.console.intervals import small_chart_of
 from web.transactions import now, reading
 
@@ -75,6 +76,7 @@ def _values(
     return {
         "experiment": experiment,
         "card": card,
+        "fared": list(how_each_fared(plan, card.evidence)),
         "word": card.word,
         "worth": [(each, axis_of_worth(each)) for each in card.worth],
         "promises": promise.promise_lines(plan),

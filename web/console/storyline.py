@@ -10,6 +10,7 @@ from experiments.people.story import LANES, LOOK, Story
 from web.console.svg import Scale, bounded, dot, for_both_screens, line, number, svg, text
 
 _LANE, _PANEL, _LEFT, _RIGHT, _BELOW = 34, 84, 12, 14, 24
+_HOUR = dt.timedelta(hours=1)
 _MARKS = {"alarm": "fs-bad-mark", "look": "fs-idle", "approval": "fs-wait-mark"}
 
 
@@ -27,7 +28,12 @@ def _drawn(story: Story, width: int, now: dt.datetime) -> Markup:
     if end == begin:
         begin -= dt.timedelta(hours=1)
     across = Scale(begin.timestamp(), end.timestamp(), _LEFT, width - _RIGHT)
-    panels = (len(story.seen) > 1) + (story.metric is not None and len(story.metric.points) > 1)
+    exposed = [each for each in story.exposures if each[0] + _HOUR > begin]
+    panels = (
+        bool(exposed)
+        + (len(story.seen) > 1)
+        + (story.metric is not None and len(story.metric.points) > 1)
+    )
     bottom = _LANE * len(lanes) + _PANEL * panels + 8
     parts = _axis(across, begin, end, bottom, width)
     for place, lane in enumerate(lanes):
@@ -45,10 +51,13 @@ def _drawn(story: Story, width: int, now: dt.datetime) -> Markup:
                 x = across(event.at.timestamp())
                 parts.append(dot(x, y, 5, _MARKS.get(lane, "fs-estimate"), said))
     top = float(_LANE * len(lanes) + 8)
+    if exposed:
+        parts += _exposures(exposed, across, begin, end, top)
+        top += _PANEL
     if len(story.seen) > 1:
         parts += _people(story, across, top, width)
         top += _PANEL
-    if panels > (len(story.seen) > 1):
+    if panels > bool(exposed) + (len(story.seen) > 1):
         parts += _metric(story, across, top, width)
     return svg(width, bottom + _BELOW, said_of(story, begin, end), parts)
 
@@ -61,6 +70,9 @@ def said_of(story: Story, begin: dt.datetime, end: dt.datetime) -> str:
         if (count := sum(event.lane == lane for event in story.events))
     ]
     said = f"From {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC. {', '.join(counted)}."
+    if story.exposures:
+        total = sum(count for _, count in story.exposures)
+        said += f" {total:,} exposures in the last 48 hours."
     if story.seen:
         said += f" {story.seen[-1].people:,} people counted in the experiment."
     if story.metric is not None:
@@ -80,6 +92,27 @@ def _axis(
         anchor = "start" if step == 0 else "end" if step == count - 1 else "middle"
         parts.append(line(x, 6, x, bottom + 4, "fs-grid"))
         parts.append(text(x, bottom + 18, f"{at:{shape}}".lstrip("0"), anchor))
+    return parts
+
+
+def _exposures(
+    hours: list[tuple[dt.datetime, int]],
+    across: Scale,
+    begin: dt.datetime,
+    end: dt.datetime,
+    top: float,
+) -> list[str]:
+    most = max(count for _, count in hours)
+    up = Scale(0, most, top + _PANEL - 14, top + 22)
+    parts = [text(_LEFT, top + 12, f"Exposures by the hour (up to {most:,})", "start")]
+    for at, count in hours:
+        left = across(max(at, begin).timestamp())
+        right = across(min(at + _HOUR, end).timestamp())
+        wide, high = max(right - left - 0.5, 1.0), up(0) - up(count)
+        parts.append(
+            f'<rect x="{left:.1f}" y="{up(count):.1f}" width="{wide:.1f}" height="{high:.1f}" '
+            'class="fs-interval"/>'
+        )
     return parts
 
 

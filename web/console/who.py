@@ -57,18 +57,13 @@ def show_what_somebody_gets(project_key: str, environment_key: str) -> ResponseR
 
 
 def _question(form: dict[str, str]) -> Question:
-    context: Any = {}
-    if form.get("attributes", "").strip():
-        try:
-            context = json.loads(form["attributes"])
-        except (ValueError, RecursionError):
-            context = None
-        if not isinstance(context, dict):
-            message = "the attributes are not a JSON object"
-            raise InvalidInputError(message, field="attributes", hint='such as {"country": "DE"}')
-        check_plain(context, "attributes")
-    if form.get("who", "").strip():
-        context["targetingKey"] = form["who"].strip()
+    context = _object(form.get("attributes", ""), "attributes") or {}
+    who = form.get("who", "").strip()
+    # One box for both: a key is text, and all that is known is an object.
+    if who.startswith("{"):
+        context |= _object(who, "who") or {}
+    elif who:
+        context["targetingKey"] = who
     check_plain(context, "who")
     text = form.get("at", "").strip()
     at = (
@@ -77,7 +72,23 @@ def _question(form: dict[str, str]) -> Question:
         else now()
     )
     flag = form.get("flag", "").strip() or None
-    return Question(flag, context, at, now(), explained=flag is not None)
+    return Question(flag, context, at, now(), explained=True, most_explained=MOST_SHOWN)
+
+
+def _object(text: str, field: str) -> dict[str, Any] | None:
+    if not text.strip():
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        message = (
+            f"the {'attributes are' if field == 'attributes' else 'context is'} not a JSON object"
+        )
+        raise InvalidInputError(message, field=field, hint='such as {"country": "DE"}')
+    check_plain(found, field)
+    return found
 
 
 def _page(

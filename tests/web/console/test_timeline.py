@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.models import Look
 from experiments.people.story import Story, flag_story
-from flags import services
+from flags import activity, services
 
 HERE = "/projects/shop/environments/production"
 PAGE = f"{HERE}/timeline/checkout"
@@ -90,3 +90,22 @@ def test_an_event_leads_back_over_a_preview(small_console: Any) -> None:
     assert small_console.document()["default"] == "on"
     editor.explained(shown)
     assert small_console.document()["default"] == "off"
+
+
+def test_exposures_stand_on_the_same_axis_with_or_without_an_experiment(
+    small_console: Any,
+) -> None:
+    console = small_console
+    console.clock.advance(hours=5)
+    hour = activity.hour_of(console.clock())
+    with console.database.write() as session:
+        place = services.get_environment(session, "shop", "production").id
+        counts = {hour - 2: {"checkout": 40}, hour: {"checkout": 7, "other": 99}}
+        activity.keep(session, place, counts, {}, now=console.clock())
+    story = _story(console)
+    ago = [(console.clock() - at).total_seconds() / 3600 for at, _ in story.exposures]
+    assert [count for _, count in story.exposures] == [40, 7]
+    assert [round(each) for each in ago] == [2, 0]
+    drawn = console.person("viewer").page(PAGE).html
+    assert "Exposures by the hour (up to 40)" in drawn
+    assert "47 exposures in the last 48 hours" in drawn

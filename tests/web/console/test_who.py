@@ -50,6 +50,7 @@ def test_without_a_flag_all_of_them_are_shown(console: Any) -> None:
         ({"attributes": "country = DE"}, "not a JSON object"),
         ({"attributes": "[]"}, "not a JSON object"),
         ({"at": "yesterday"}, "not an instant"),
+        ({"who": "{not json"}, "the context is not a JSON object"),
     ],
 )
 def test_what_cannot_be_read_comes_back_with_the_form(
@@ -58,3 +59,25 @@ def test_what_cannot_be_read_comes_back_with_the_form(
     answer = console.person("viewer").press(WHO, "Show", given)
     assert answer.status_code == 400
     assert words in answer.get_data(as_text=True)
+
+
+def test_one_box_takes_a_key_or_all_that_is_known(small_console: Any) -> None:
+    rule = {"id": "eu", "when": EU, "serve": "on"}
+    small_console.change("checkout", {"do": "turn_on"}, {"do": "add_rule", "rule": rule})
+    viewer = small_console.person("viewer")
+    known = asked(viewer, who='{"targetingKey": "u1", "country": "DE"}', flag="checkout")
+    assert "rule eu" in " ".join(known.words.split())
+    key = " ".join(asked(viewer, who="u1", flag="checkout").words.split())
+    assert "on targeting match" not in key
+
+
+def test_of_all_flags_each_says_why_and_why_not(small_console: Any) -> None:
+    rule = {"id": "eu", "when": EU, "serve": "on"}
+    small_console.flag("banner")
+    small_console.change("checkout", {"do": "turn_on"}, {"do": "add_rule", "rule": rule})
+    page = asked(small_console.person("viewer"), who="u1")
+    words = " ".join(page.words.split())
+    # One for each flag in each environment, folded away.
+    assert words.count("Why?") == 4
+    assert "country" in words
+    assert "disabled" in words
