@@ -27,6 +27,7 @@ from flags.errors import NotFoundError, NotYetElsewhereError, VersionConflictErr
 from flags.import_plan import ImportPlan, plan_import
 from flags.models import Environment, FlagEnvironment, FlagRow, Revision, SegmentRow
 from flags.moving import effect_in
+from flags.plain import check_amount
 from flags.publish import flag_set_document, load_flags, load_segments, publish, validate
 from flags.revisions import lock_all_environments
 from flags.sentence import describe
@@ -103,6 +104,8 @@ def import_flag_set(
         If changes of the environment need approval: nobody can read a whole import and answer
         for it.
     """
+    for name in ("flags", "segments"):
+        check_amount(document.get(name), name)
     if preview:
         get_project(session, project_key)
         environments = list_environments(session, project_key)
