@@ -60,5 +60,6 @@ def _shown_now() -> dict[str, Any] | None:
     view = current_app.view_functions[endpoint]
     if contract_of(view).query is not None or request.args:
         return None
-    document = current_app.make_response(view(**values)).get_json(silent=True)
+    answer: Any = view(**values)
+    document = current_app.make_response(answer).get_json(silent=True)
     return document if isinstance(document, dict) else None
