@@ -79,15 +79,14 @@ def find(session: Session, project_id: int, *, limit: int) -> list[Nudge]:
     return [Nudge(*row) for row in session.execute(query)]
 
 
-def _nudges(project_id: int) -> sa.Select[Any]:
-    query: sa.Select[Any] = (
+def _nudges(project_id: int) -> sa.Select[str, str, str, str]:
+    return (
         sa.select(
             col(FlagRow.key), col(FlagRow.owner), col(FlagNudge.verdict), col(FlagNudge.sentence)
         )
         .join(FlagNudge, col(FlagNudge.flag_id) == col(FlagRow.id))
         .where(col(FlagRow.project_id) == project_id, col(FlagRow.archived).is_(False), ~_changed())
     )
-    return query
 
 
 def judged(
