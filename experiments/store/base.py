@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import ibis
 
     from experiments.store.quality import QualityCounts, QualityHour
-    from experiments.store.recent import RecentEvents
+    from experiments.store.recent import LatestEvent, RecentEvents, Which
 
 SECONDS_PER_DAY = 86_400
 MICROSECONDS = 1_000_000
@@ -233,6 +233,14 @@ class EventInbox(Protocol):
         """Count an environment's latest events by flag, rule and variant, or by name.
 
         Each event counts once. ``since`` is in POSIX seconds, rounded down to the minute.
+        """
+        ...
+
+    def latest(self, environment_id: int, which: Which, *, since: float) -> list[LatestEvent]:
+        """Give an environment's newest events by their own time, newest first.
+
+        ``since`` is in POSIX seconds. Of what is older than some minutes a store may have put away
+        what it cannot give from here.
         """
         ...
 

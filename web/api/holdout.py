@@ -16,7 +16,7 @@ from flags import services
 from flags.models import Environment
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint
-from web.api.render import document, page, upon_expected
+from web.api.render import WholeQuery, document, upon_expected
 from web.api.shapes import HOLDOUT, OBJECT, STANDING_AUDIT, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
@@ -76,10 +76,11 @@ def end_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 @blueprint.get(f"{_PLACE}/audits")
 @needs(Role.VIEWER)
+@takes(query=WholeQuery)
 @gives(list_of(STANDING_AUDIT, tally=OBJECT))
 def list_audits(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List the standing audits of the environment's layers, the newest period first."""
-    read_query(Query)
+    query = read_query(WholeQuery)
     with reading() as session:
         environment = services.get_environment(session, project_key, environment_key)
         found = audits.list_audits(session, environment.id)
@@ -98,7 +99,7 @@ def list_audits(project_key: str, environment_key: str) -> ResponseReturnValue:
         }
         for each in found
     ]
-    return document(page(items, None) | {"tally": audits.tally(found).to_document()})
+    return document(query.page(items, None) | {"tally": audits.tally(found).to_document()})
 
 
 def _answer(session: Session, project_key: str, environment_key: str) -> Response:

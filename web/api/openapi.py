@@ -18,7 +18,13 @@ from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.routing import BaseConverter, IntegerConverter, Rule
 from werkzeug.routing.converters import AnyConverter
 
-from flags.plain import MAX_INSTRUCTIONS, MAX_RULES, MAX_TARGET_KEYS, MAX_VARIANTS
+from flags.plain import (
+    MAX_FLAGS_AT_ONCE,
+    MAX_INSTRUCTIONS,
+    MAX_RULES,
+    MAX_TARGET_KEYS,
+    MAX_VARIANTS,
+)
 from flagstone import __version__
 from web.api.idempotency import HEADER, KEPT_FOR, is_idempotent
 from web.api.problem_shapes import PROBLEM
@@ -62,8 +68,8 @@ stragglers by name. What was to be done is done in either case.
 Each key or person may make so many requests in a minute of one web process (`RateLimit-Policy`;
 {API_REQUESTS_PER_MINUTE:,} unless the operator says otherwise); `RateLimit` says what is left, and
 429 with `Retry-After` that nothing is. Bodies have at most 1 MiB (imports 16 MiB), a change at most
-{MAX_INSTRUCTIONS} instructions, a flag {MAX_RULES} rules, {MAX_VARIANTS} variants and
-{MAX_TARGET_KEYS:,} target keys."""
+{MAX_INSTRUCTIONS} instructions, an import {MAX_FLAGS_AT_ONCE:,} flags, a flag {MAX_RULES} rules,
+{MAX_VARIANTS} variants and {MAX_TARGET_KEYS:,} target keys."""
 
 
 @dataclass(frozen=True)

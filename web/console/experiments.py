@@ -55,6 +55,7 @@ from web.console.base import (
     wants_fragment,
 )
 from web.console.charts import axis_of_worth
+from web.console.fared import how_each_fared
 from web.console.intervals import chart_of
 from web.transactions import now, reading, transaction
 
@@ -296,6 +297,7 @@ def _values(
         "newer_metrics": services.newer_metrics(session, experiment),
         "newer_policy": services.newer_policy(session, experiment),
         "card": card,
+        "fared": list(how_each_fared(whole, card.evidence)),
         "word": card.word,
         "looks": looks,
         "records": services.records(session, experiment),

@@ -26,8 +26,9 @@ from web.auth.roles import Role
 from web.console.base import WEB, attachment, blueprint, place, show
 from web.console.charts import axis_of_worth
 from web.console.experiments import ITEM
+from web.console.fared import how_each_fared
 from web.console.intervals import small_chart_of
-from web.transactions import now, reading
+from web.transactions import now, our_address, reading
 
 
 @blueprint.get(f"{ITEM}/report")
@@ -75,6 +76,7 @@ def _values(
     return {
         "experiment": experiment,
         "card": card,
+        "fared": list(how_each_fared(plan, card.evidence)),
         "word": card.word,
         "worth": [(each, axis_of_worth(each)) for each in card.worth],
         "promises": promise.promise_lines(plan),
@@ -98,10 +100,9 @@ def _values(
 
 
 def _address(endpoint: str, project_key: str, environment_key: str, experiment: Experiment) -> str:
-    return url_for(
+    return our_address() + url_for(
         endpoint,
         project_key=project_key,
         environment_key=environment_key,
         experiment_key=experiment.key,
-        _external=True,
     )

@@ -8,6 +8,7 @@ from markupsafe import Markup, escape
 
 from experiments.contract.money import money_text
 from experiments.value.ledger import Waterfall
+from web.console.words import whole
 
 WIDE = 640
 NARROW = 340
@@ -33,7 +34,7 @@ def totals(falls: Sequence[Waterfall]) -> dict[str, tuple[dict[str, int], dict[s
 def said(amounts: dict[str, int], counts: dict[str, int], currency: str) -> str:
     """Say the drawing in words."""
     parts = [
-        f"{step} {money_text(amounts[step], currency)} in {_experiments(counts[step])}"
+        f"{step} {whole(money_text(amounts[step], currency))} in {_experiments(counts[step])}"
         for step in _STEPS
     ]
     return "; ".join(parts)
@@ -59,7 +60,7 @@ def _draw(amounts: dict[str, int], counts: dict[str, int], currency: str, width:
         edge, wide = up(amounts[step]), room * 0.5
         high, low = min(edge, zero), max(edge, zero)
         name = "fs-loss" if amounts[step] < 0 else "fs-interval"
-        text = money_text(amounts[step], currency) if counts[step] else "none yet"
+        text = whole(money_text(amounts[step], currency)) if counts[step] else "none yet"
         tall = max(low - high, 1)
         place_of_bar = f'x="{middle - wide / 2:.1f}" y="{high:.1f}" width="{wide:.1f}"'
         parts += [

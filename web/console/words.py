@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from typing import Any
 from urllib.parse import urlencode
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from flags.models import Prediction
 from flags.predictions import prediction_sentence
@@ -16,6 +17,7 @@ from web.console.base import blueprint
 from web.transactions import now
 
 _DAY_SECONDS = 86400
+_THOUSANDS = re.compile(r"\b\d{1,3}(?:,\d{3})+\.\d\d(?= [A-Z]{3}\b)")
 _OUR_WORDS = ("everyone ", "the flag ", "users ", "if ")
 
 
@@ -53,10 +55,23 @@ def instant(text: str) -> str:
 
 
 @blueprint.app_template_filter("who")
-def who(actor: str) -> str:
+def who(actor: str) -> Markup:
     """Write who did something: a person by name, a key or a machine as what it is."""
     kind, _, name = actor.partition(":")
-    return {"user": name, "token": f"{name} (key)", "system": f"{name} (machine)"}.get(kind, actor)
+    said = {"user": name, "token": f"{name} (key)", "system": f"{name} (machine)"}
+    return address(said.get(kind, actor))
+
+
+@blueprint.app_template_filter("address")
+def address(name: str) -> Markup:
+    """Let a mail address break before its ``@``, and not within a name."""
+    return Markup("<wbr>@").join(escape(part) for part in name.split("@"))
+
+
+@blueprint.app_template_filter("whole")
+def whole(text: str) -> str:
+    """Leave the cents of thousands away: an estimate of millions is not known to the cent."""
+    return _THOUSANDS.sub(lambda found: f"{round(float(found[0].replace(',', ''))):,}", text)
 
 
 @blueprint.app_template_filter("value")

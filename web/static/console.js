@@ -113,8 +113,35 @@
     heard = words;
   }
   document.addEventListener("DOMContentLoaded", say);
+  // What somebody asked for says that it is on its way; what only refreshes itself does not.
+  var waiting = 0;
+  function polls(event) { return event.target.matches && event.target.matches("[hx-trigger^=every]"); }
+  document.addEventListener("htmx:beforeSend", function (event) {
+    if (polls(event)) return;
+    waiting += 1;
+    root.classList.add("fs-busy");
+    event.detail.target.setAttribute("aria-busy", "true");
+  });
   // A fragment that could not be fetched says so, for as long as that lasts.
+  function lost(words) {
+    var box = document.getElementById("lost");
+    if (box && box.textContent !== words) box.textContent = words;
+  }
   document.addEventListener("htmx:afterRequest", function (event) {
-    root.classList.toggle("fs-offline", !event.detail.successful);
+    if (!polls(event)) {
+      waiting = Math.max(0, waiting - 1);
+      if (!waiting) root.classList.remove("fs-busy");
+      event.detail.target.removeAttribute("aria-busy");
+    }
+    var status = event.detail.xhr ? event.detail.xhr.status : 0;
+    if (event.detail.successful) lost("");
+    else if (status === 0) lost("The service does not answer. What you see may be old; nothing you typed is lost.");
+    else lost("The service answered with an error (" + status + "). What you see may be old: load the page again.");
+  });
+  // On a phone the menu is one line that scrolls: where one is stands in it.
+  document.addEventListener("DOMContentLoaded", function () {
+    var here = document.querySelector(".fs-nav [aria-current]");
+    var row = here && here.closest(".fs-nav");
+    if (row && row.scrollWidth > row.clientWidth) row.scrollLeft = here.offsetLeft - row.clientWidth / 3;
   });
 }());

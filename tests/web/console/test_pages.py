@@ -101,6 +101,7 @@ POSTS = {
     "console.change_holdout": f"{HERE}/holdout",
     "console.create_key": f"{HERE}/keys",
     "console.revoke_key": f"{HERE}/keys/1/revoke",
+    "console.limit_key": f"{HERE}/keys/1/limits",
     "console.create_webhook": f"{HERE}/webhooks",
     "console.create_kill_hook": f"{HERE}/kill-hooks",
     "console.revoke_kill_hook": f"{HERE}/kill-hooks/1/revoke",
