@@ -2,7 +2,8 @@
 
 The worker sums it up out of events and heartbeats, which live elsewhere, so that a list of
 thousands of flags costs one query. Only rules with ``track`` send exposures; that code asks for a
-flag is known from SDKs as well, whose heartbeats name the flags that they fall back on.
+flag is known from SDKs as well, whose heartbeats name the flags that they fall back on, and of
+evaluations over HTTP from the data plane, which notes them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import orjson
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, func, select
 
 from flags.models import FlagActivity, SdkInstance
@@ -22,6 +24,7 @@ HOURS = 48
 _SECONDS = 3600
 # A heartbeat every half minute need not write a row for every flag that it names.
 _NEWS = dt.timedelta(minutes=5)
+_MOST_KEYS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,45 @@ def keep(
         session.add(row)
         news += 1
     session.flush()
+    return news
+
+
+def note_evaluations(
+    session: Session, environment_id: int, evaluated: Mapping[str, dt.datetime]
+) -> int:
+    """Write when flags were evaluated; what was known to within some minutes stays.
+
+    Any number of processes may do so at once, beside the worker's :func:`keep`.
+    """
+    row, keys = FlagActivity, sorted(evaluated)
+    known: dict[str, dt.datetime | None] = {}
+    for start in range(0, len(keys), _MOST_KEYS):
+        query = select(col(row.flag_key), col(row.evaluated_at)).where(
+            col(row.environment_id) == environment_id,
+            col(row.flag_key).in_(keys[start : start + _MOST_KEYS]),
+        )
+        known |= dict(session.exec(query).all())
+    news = 0
+    is_postgresql = session.get_bind().dialect.name == "postgresql"
+    insert = postgresql.insert if is_postgresql else sqlite.insert
+    for key in keys:
+        at, last = evaluated[key], known.get(key)
+        if last is not None and at - last < _NEWS:
+            continue
+        news += 1
+        session.execute(
+            insert(row)
+            .values(
+                environment_id=environment_id,
+                flag_key=key,
+                hours=[0] * HOURS,
+                last_hour=hour_of(at),
+                evaluated_at=at,
+            )
+            .on_conflict_do_update(
+                index_elements=["environment_id", "flag_key"], set_={"evaluated_at": at}
+            )
+        )
     return news
 
 

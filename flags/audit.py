@@ -55,7 +55,7 @@ def append(
     before: Any = None,
     after: Any = None,
     comment: str = "",
-    revision: int | None = None,
+    revision: Revision | int | None = None,
     tells: bool = True,
     now: dt.datetime,
 ) -> AuditEntry:
@@ -70,6 +70,8 @@ def append(
         What was done, to what: ``turn_on``, ``flag:checkout``.
     before, after : JSON
         The changed fields (:func:`flags.diff.differences`); ``None`` where there was nothing.
+    revision : Revision or int, optional
+        Which came of it; one known by its number alone is looked up.
     tells : bool
         Whether a notice is written too; not where the caller writes one in better words. What is
         done to flags, segments and waiting changes always has one of its own.
@@ -100,7 +102,7 @@ def append(
         comment=comment,
         before=before,
         after=after,
-        revision=revision,
+        revision=revision.number if isinstance(revision, Revision) else revision,
         flag_set_hash=_published(session, environment_id, revision),
         previous_hash=START if last is None else last.hash,
         hash="",
@@ -130,8 +132,12 @@ def _environment_keys(session: Session, environment_id: int | None) -> list[str]
     return [session.exec(select(Environment.key).where(Environment.id == environment_id)).one()]
 
 
-def _published(session: Session, environment_id: int | None, revision: int | None) -> str | None:
+def _published(
+    session: Session, environment_id: int | None, revision: Revision | int | None
+) -> str | None:
     """Give the hash of what a revision published: an entry's own hash then covers it too."""
+    if isinstance(revision, Revision):
+        return revision.etag
     if environment_id is None or revision is None:
         return None
     query = select(Revision.etag).where(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flags.context_samples import Sample
 from flags.effect_counts import Cell, Share
 from flagstone.engine import Served
+
+if TYPE_CHECKING:
+    # Only for type checkers: the command line says these words, and must start without a database.
+    from flags.context_samples import Sample
 
 _MAX_MOVES = 3
 _MAX_VALUE = 40

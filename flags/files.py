@@ -32,6 +32,7 @@ from flags.plain import (
     MAX_NAME_LENGTH,
     MAX_NESTING,
     MAX_VARIANTS,
+    check_amount,
     check_flag_key,
     check_key,
     check_plain,
@@ -195,6 +196,7 @@ def read_tree(flags: Any, segments: Any) -> Tree:
             raise InvalidInputError(
                 "files stand by their keys", field=name, hint='{"checkout": {…}}'
             )
+        check_amount(part, name)
     return Tree(
         {key: read_flag(key, document, f"flags.{key}") for key, document in flags.items()},
         {key: read_segment(key, document, f"segments.{key}") for key, document in segments.items()},

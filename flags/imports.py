@@ -25,8 +25,9 @@ from flags.diff import differences
 from flags.effects import Effect
 from flags.errors import NotFoundError, NotYetElsewhereError, VersionConflictError
 from flags.import_plan import ImportPlan, plan_import
-from flags.models import Environment, FlagEnvironment, FlagRow, SegmentRow
+from flags.models import Environment, FlagEnvironment, FlagRow, Revision, SegmentRow
 from flags.moving import effect_in
+from flags.plain import check_amount
 from flags.publish import flag_set_document, load_flags, load_segments, publish, validate
 from flags.revisions import lock_all_environments
 from flags.sentence import describe
@@ -103,6 +104,8 @@ def import_flag_set(
         If changes of the environment need approval: nobody can read a whole import and answer
         for it.
     """
+    for name in ("flags", "segments"):
+        check_amount(document.get(name), name)
     if preview:
         get_project(session, project_key)
         environments = list_environments(session, project_key)
@@ -241,9 +244,10 @@ class _Writer:
                 self._record(
                     other, "create_flag", f"flag:{key}", None, elsewhere, published[other.key]
                 )
-        self._tell(published)
+        numbers = {key: each.number for key, each in published.items()}
+        self._tell(numbers)
         self.session.flush()
-        return published
+        return numbers
 
     def _tell(self, published: dict[str, int]) -> None:
         here, did = self.plan.environment, self.outcome
@@ -334,9 +338,9 @@ class _Writer:
                     )
                 )
 
-    def _publish(self, environment: Environment) -> int:
+    def _publish(self, environment: Environment) -> Revision:
         comment = self.comment or f"import into {self.plan.environment.key}"
-        return publish(self.session, environment, self.actor, comment, self.now).number
+        return publish(self.session, environment, self.actor, comment, self.now)
 
     def _record(
         self,
@@ -345,7 +349,7 @@ class _Writer:
         resource: str,
         before: Any,
         after: Any,
-        revision: int,
+        revision: Revision,
     ) -> None:
         append(
             self.session,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from flags.errors import InvalidInputError
@@ -23,6 +24,7 @@ MAX_TARGET_KEYS = 20_000
 MAX_PREREQUISITES = 50
 MAX_SEGMENTS = 1_000
 MAX_INSTRUCTIONS = 200
+MAX_FLAGS_AT_ONCE = 10_000
 MAX_COMMENT_LENGTH = 2_000
 MAX_NAME_LENGTH = 200
 MAX_DESCRIPTION_LENGTH = 10_000
@@ -68,6 +70,16 @@ def check_flag_key(value: str, field: str) -> str:
             hint="a flag's key holds no ? and no #, and does not start with /",
         )
     return value
+
+
+def check_amount(value: Any, field: str) -> None:
+    """Refuse more flags or segments than one request may bring: others wait for its locks."""
+    if isinstance(value, Mapping) and len(value) > MAX_FLAGS_AT_ONCE:
+        raise InvalidInputError(
+            f"{len(value):,} are more than {MAX_FLAGS_AT_ONCE:,} at once",
+            field=field,
+            hint="send them in parts",
+        )
 
 
 def check_plain(value: Any, field: str, *, max_nesting: int = MAX_NESTING) -> None:

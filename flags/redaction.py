@@ -38,6 +38,11 @@ def redacted(context: Mapping[str, Any], shown: Iterable[Path]) -> dict[str, Any
     return example
 
 
+def redacted_attributes(attributes: Mapping[str, str]) -> dict[str, Any]:
+    """Give what may be shown of what a sender says of a unit, by the same rules."""
+    return {name: _shown_value(value) for name, value in sorted(attributes.items())}
+
+
 def _shown_value(value: Any) -> Any:
     if isinstance(value, bool | int | float):
         return value

@@ -286,7 +286,7 @@ def create_flag(
             resource=f"flag:{flag.key}",
             after=copy_of(flag, copy.deepcopy(state), 1).whole(),
             comment=comment,
-            revision=revision.number,
+            revision=revision,
             now=now,
         )
     notices.write(

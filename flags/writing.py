@@ -186,6 +186,6 @@ class Writer:
             before=before,
             after=after,
             comment=self.change.comment,
-            revision=None if revision is None else revision.number,
+            revision=revision,
             now=self.now,
         )

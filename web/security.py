@@ -170,6 +170,11 @@ def _is_our_token(given: str) -> bool:
 
 def signer(purpose: str) -> URLSafeTimedSerializer:
     """Return what signs and reads texts of one purpose with the service's secret."""
+    return URLSafeTimedSerializer(signing_key(), salt=purpose)
+
+
+def signing_key() -> str:
+    """Return the service's secret, which never leaves it."""
     secret = current_app.extensions.get(_SIGNING)
     if secret is None:
         with transactions.reading() as session:
@@ -178,7 +183,7 @@ def signer(purpose: str) -> URLSafeTimedSerializer:
             with transactions.transaction() as session:
                 secret = signing_secret(session)
         current_app.extensions[_SIGNING] = secret
-    return URLSafeTimedSerializer(str(secret), salt=purpose)
+    return str(secret)
 
 
 def _serializer() -> URLSafeTimedSerializer:

@@ -37,6 +37,12 @@ def current_database() -> Database:
     return cast("Database", current_app.extensions[_DATABASE])
 
 
+def our_address() -> str:
+    """Return where readers reach this service: what the settings say, else what they asked for."""
+    settings = current_app.extensions["flagstone.settings"]
+    return str(settings.public_url or request.host_url).rstrip("/")
+
+
 def now() -> dt.datetime:
     """Return the time of this request: asked once, the same to its end."""
     if "now" not in g:

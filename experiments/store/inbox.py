@@ -25,7 +25,7 @@ from experiments.store.base import (
     date_of_day,
 )
 from experiments.store.quality import QualityCounts, QualityHour, by_hour
-from experiments.store.recent import RecentEvents, recent
+from experiments.store.recent import LatestEvent, RecentEvents, Which, latest, recent
 from experiments.store.schema import BUSY_TIMEOUT_SECONDS, open_inbox, reading, writing
 
 INBOX_NAME = "inbox.sqlite3"
@@ -129,6 +129,10 @@ class Inbox:
     def recent(self, environment_id: int, *, since: float) -> list[RecentEvents]:
         """Count an environment's latest events (see :func:`experiments.store.recent.recent`)."""
         return recent(self.path, environment_id, since=since)
+
+    def latest(self, environment_id: int, which: Which, *, since: float) -> list[LatestEvent]:
+        """Give an environment's newest events (see :func:`experiments.store.recent.latest`)."""
+        return latest(self.path, environment_id, which, since=since)
 
     def note(self, counts: QualityCounts) -> None:
         """Add to the counts of how good the events were that came in."""

@@ -26,7 +26,7 @@ from experiments.store.base import (
 from experiments.store.connections import STATEMENT_SECONDS, Connections, is_lost, translated
 from experiments.store.partitions import DAY_US, KINDS, filled_days, make_days, prepare
 from experiments.store.quality import QualityCounts, QualityHour, by_hour
-from experiments.store.recent import RecentEvents
+from experiments.store.recent import LatestEvent, RecentEvents, Which
 
 _MAX_VALUE = 1e15
 _LATEST_US = 253_402_300_799_999_999
@@ -58,6 +58,20 @@ WHERE environment_id = %(environment)s AND time_us >= %(since)s GROUP BY 2, 3, 4
 UNION ALL
 SELECT 'tracks', name, '', '', count(*) FROM flagstone_events.tracks
 WHERE environment_id = %(environment)s AND time_us >= %(since)s GROUP BY 2
+"""
+_LATEST = """
+SELECT * FROM (
+    SELECT time_us, unit, flag, variant, rule, revision, NULL AS name,
+           NULL::double precision AS value, attributes
+    FROM flagstone_events.exposures
+    WHERE environment_id = %(environment)s AND time_us >= %(since)s
+      AND coalesce(%(kind)s::text, 'exposures') = 'exposures'
+      AND flag = coalesce(%(flag)s::text, flag)
+    UNION ALL
+    SELECT time_us, unit, NULL, NULL, NULL, NULL, name, value, NULL FROM flagstone_events.tracks
+    WHERE environment_id = %(environment)s AND time_us >= %(since)s
+      AND coalesce(%(kind)s::text, 'tracks') = 'tracks' AND %(flag)s::text IS NULL
+) AS both_kinds ORDER BY time_us DESC LIMIT %(limit)s
 """
 _NOTE = """
 INSERT INTO flagstone_events.quality AS kept VALUES (%s, %s, %s, %s)
@@ -117,6 +131,18 @@ class PostgresInbox:
         minute = math.floor(since / 60) * 60 * MICROSECONDS
         rows = self._ask(_RECENT, {"environment": environment_id, "since": minute})
         return [RecentEvents(*row) for row in sorted(rows)]
+
+    def latest(self, environment_id: int, which: Which, *, since: float) -> list[LatestEvent]:
+        """Give an environment's newest events (see :func:`experiments.store.recent.latest`)."""
+        parameters = {
+            "environment": environment_id,
+            "since": math.ceil(since * MICROSECONDS),
+            "kind": which.kind,
+            "flag": which.flag,
+            "limit": which.limit,
+        }
+        rows = self._ask(_LATEST, parameters)
+        return [LatestEvent(row[0] / MICROSECONDS, *row[1:]) for row in rows]
 
     def note(self, counts: QualityCounts) -> None:
         """Add to the counts of what came in."""

@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from experiments.store.base import MICROSECONDS
 from experiments.store.schema import open_inbox, reading
@@ -37,6 +38,54 @@ class RecentEvents:
     events: int
 
 
+class LatestEvent(NamedTuple):
+    """An event as it was stored, without its id: exposures have a ``flag``, the others a ``name``.
+
+    ``time`` is in POSIX seconds, ``attributes`` a JSON object of texts.
+    """
+
+    time: float
+    unit: str
+    flag: str | None
+    variant: str | None
+    rule: str | None
+    revision: int | None
+    name: str | None
+    value: float | None
+    attributes: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which of the latest events: of one ``kind``, of one ``flag``; at most ``limit``."""
+
+    kind: Literal["exposures", "tracks"] | None = None
+    flag: str | None = None
+    limit: int = 100
+
+
+def latest(path: Path, environment_id: int, which: Which, *, since: float) -> list[LatestEvent]:
+    """Give an environment's newest events by their own time, newest first.
+
+    Parameters
+    ----------
+    path : Path
+        The inbox's file; what was moved to Parquet files and taken out of it is not found.
+    since : float
+        POSIX seconds.
+    """
+    parameters = {
+        "environment": environment_id,
+        "since": math.ceil(since * MICROSECONDS),
+        "kind": which.kind,
+        "flag": which.flag,
+        "limit": which.limit,
+    }
+    with closing(open_inbox(path)) as connection, reading(connection):
+        rows = connection.execute(_LATEST, parameters).fetchall()
+    return [LatestEvent(row[0] / MICROSECONDS, *row[1:]) for row in rows]
+
+
 def recent(path: Path, environment_id: int, *, since: float) -> list[RecentEvents]:
     """Count an environment's latest events by flag, rule and variant, or by name.
 
@@ -63,6 +112,13 @@ def recent(path: Path, environment_id: int, *, since: float) -> list[RecentEvent
     return [RecentEvents(*key, events) for key, events in sorted(counts.items())]
 
 
+_LATEST = """
+SELECT time_us, unit, flag, variant, rule, revision, name, value, attributes FROM inbox
+WHERE environment_id = :environment AND time_us >= :since
+  AND (:kind IS NULL OR (:kind = 'exposures') = (flag IS NOT NULL))
+  AND (:flag IS NULL OR flag = :flag)
+ORDER BY time_us DESC LIMIT :limit
+"""
 _DRAINED = """
 SELECT kind, name, rule, variant, sum(events) FROM activity
 WHERE environment_id = ? AND minute >= ?

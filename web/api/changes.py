@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import datetime as dt
+from typing import Annotated, Any, Literal, TypedDict
 
 from flask import Response
 from flask.typing import ResponseReturnValue
@@ -13,7 +14,7 @@ from flags import change_requests, services
 from flags.errors import StaleChangeError
 from flags.models import ChangeRequest, Prediction
 from flags.predictions import prediction_document, predictions_of
-from flags.request_rows import STALE, STATES, find, get
+from flags.request_rows import STALE, STATES, Writing, find, get
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
 from web.api.render import (
@@ -109,7 +110,6 @@ def get_change(project_key: str, change_id: int) -> ResponseReturnValue:
 def edit_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Write a change anew; every approval of it is void."""
     edits = read_body(ChangeEdit).model_dump(exclude_unset=True)
-    version = expected_version()
     with transaction() as session:
         require_for_request(session, project_key, change_id)
         edited = change_requests.edit(
@@ -117,9 +117,7 @@ def edit_change(project_key: str, change_id: int) -> ResponseReturnValue:
             project_key,
             change_id,
             edits,
-            by=writing(session),
-            now=now(),
-            expected_version=version,
+            **_upon_expected(session),
         )
         # What it would do by now may take effect in more places.
         require_for_request(session, project_key, change_id)
@@ -134,7 +132,6 @@ def edit_change(project_key: str, change_id: int) -> ResponseReturnValue:
 def approve_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Approve exactly the content that the caller names by its hash."""
     body = read_body(ApprovalBody)
-    version = expected_version()
     with transaction() as session:
         require_for_request(session, project_key, change_id)
         approved = change_requests.approve(
@@ -142,10 +139,8 @@ def approve_change(project_key: str, change_id: int) -> ResponseReturnValue:
             project_key,
             change_id,
             body.content_hash,
-            by=writing(session),
-            now=now(),
             comment=body.comment,
-            expected_version=version,
+            **_upon_expected(session),
         )
         return _answer(session, approved)
 
@@ -174,18 +169,15 @@ def decline_change(project_key: str, change_id: int) -> ResponseReturnValue:
 def withdraw_change(project_key: str, change_id: int) -> ResponseReturnValue:
     """Take back one's own change; administrators any."""
     body = read_body(ReasonBody)
-    version = expected_version()
     with transaction() as session:
         require_for_request(session, project_key, change_id)
         withdrawn = change_requests.withdraw(
             session,
             project_key,
             change_id,
-            by=writing(session),
-            now=now(),
             comment=body.comment,
             may_any=role_for_request(session, project_key, change_id).covers(Role.ADMIN),
-            expected_version=version,
+            **_upon_expected(session),
         )
         return _answer(session, withdrawn)
 
@@ -209,6 +201,18 @@ def apply_approved_change(project_key: str, change_id: int) -> ResponseReturnVal
         return with_revisions(
             _answer(session, done), session, project_key, published, first=environment.key
         )
+
+
+class _UponExpected(TypedDict):
+    """What every service asks for that writes a change which others approve."""
+
+    by: Writing
+    now: dt.datetime
+    expected_version: int | None
+
+
+def _upon_expected(session: Session) -> _UponExpected:
+    return {"by": writing(session), "now": now(), "expected_version": expected_version()}
 
 
 def request_document(session: Session, request: ChangeRequest) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from web.api.render import document
 from web.api.shapes import OBJECT, TEXT
 from web.auth.guard import public
 from web.contract import gives
+from web.transactions import our_address
 
 # It changes with the program only.
 _CACHE = "public, max-age=300"
@@ -44,7 +45,9 @@ def show_docs() -> ResponseReturnValue:
         for method, operation in operations.items():
             entry = {"method": method.upper(), "path": path, **operation}
             groups.setdefault(operation["tags"][0], []).append(entry)
-    text = render_template("api_docs.html", said=said, groups=dict(sorted(groups.items())))
+    text = render_template(
+        "api_docs.html", said=said, groups=dict(sorted(groups.items())), base=our_address()
+    )
     return Response(text, content_type="text/html; charset=utf-8")
 
 

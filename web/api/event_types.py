@@ -11,11 +11,11 @@ from experiments.catalogue import demand
 from experiments.catalogue.models import EventType
 from flags import services
 from web.api.blueprint import blueprint
-from web.api.render import document, page, upon_expected
+from web.api.render import WholeQuery, document, upon_expected
 from web.api.shapes import EVENT_TYPE, OBJECTS, list_of, maybe
 from web.auth.guard import needs
 from web.auth.roles import Role
-from web.body import Body, Query, read_body, read_query
+from web.body import Body, read_body, read_query
 from web.contract import gives, takes
 from web.event_store import seen_events
 from web.transactions import now, reading, transaction
@@ -33,10 +33,11 @@ class EventTypeBody(Body):
 
 @blueprint.get("/projects/<project_key>/event-types")
 @needs(Role.VIEWER)
+@takes(query=WholeQuery)
 @gives(list_of(EVENT_TYPE, unclassified=maybe(OBJECTS)))
 def list_event_types(project_key: str) -> ResponseReturnValue:
     """List demand classes by event, and the events that have come in without one."""
-    read_query(Query)
+    query = read_query(WholeQuery)
     with reading() as session:
         found = demand.list_event_types(session, project_key)
         environments = services.list_environments(session, project_key)
@@ -47,7 +48,7 @@ def list_event_types(project_key: str) -> ResponseReturnValue:
         unclassified = [
             {"name": name, "events": events} for name, events in seen.items() if name not in known
         ]
-    body = page([show_event_type(each) for each in found], None)
+    body = query.page([show_event_type(each) for each in found], "name")
     return document({**body, "unclassified": unclassified})
 
 

@@ -19,7 +19,7 @@ from flags import services
 from flags.errors import InvalidInputError, NotFoundError
 from flags.filters import MAX_FILTER_LENGTH, parse_filter
 from web.api.queries import count_looks
-from web.api.render import PageQuery, with_revision
+from web.api.render import PageQuery, WholeQuery, with_revision
 from web.auth.guard import current_caller, require_in, who_and_when
 from web.body import Body, Query, read_query
 from web.transactions import as_seen, now, transaction
@@ -31,6 +31,10 @@ class ExperimentQuery(Query):
     """Whose experiment: keys are unique within an environment."""
 
     environment: Key | None = None
+
+
+class LooksQuery(ExperimentQuery, WholeQuery):
+    """Whose looks, and which page of them."""
 
 
 class ListQuery(ExperimentQuery, PageQuery):

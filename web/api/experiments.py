@@ -22,6 +22,7 @@ from web.api.blueprint import blueprint
 from web.api.experiment_parts import (
     ExperimentQuery,
     ListQuery,
+    LooksQuery,
     environment_names,
     environment_of,
     list_page,
@@ -108,18 +109,19 @@ def get_forecast(project_key: str, experiment_key: str) -> ResponseReturnValue:
 
 @blueprint.get(f"{ITEM}/looks")
 @needs(Role.VIEWER)
-@takes(query=ExperimentQuery)
+@takes(query=LooksQuery)
 @gives(list_of(LOOK))
 def list_looks(project_key: str, experiment_key: str) -> ResponseReturnValue:
     """List every look, oldest first, with the sums it read and what it decided."""
+    query = read_query(LooksQuery)
     with reading() as session:
-        experiment = _find(session, project_key, experiment_key)
+        experiment = _find(session, project_key, experiment_key, query)
         every = [
             *experiments.looks(session, experiment),
             *experiments.comparisons(session, experiment),
         ]
         every.sort(key=lambda look: look.number)
-        return document(page([_look(each) for each in every], None))
+        return document(query.page([_look(each) for each in every], None))
 
 
 @blueprint.get(f"{ITEM}/card.txt")

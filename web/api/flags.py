@@ -22,7 +22,7 @@ from web.api.audit import HistoryQuery, entry_page
 from web.api.blueprint import blueprint
 from web.api.changes import request_document
 from web.api.idempotency import idempotent
-from web.api.render import Expected, PageQuery, document, expected, page, with_revisions
+from web.api.render import Expected, PageQuery, WholeQuery, document, expected, page, with_revisions
 from web.api.shapes import AUDIT_ENTRY, CHANGED, FLAG, PUBLISHED_FLAG, SEGMENT, WAITING, list_of
 from web.auth.allowed import own_allowances
 from web.auth.guard import current_caller, needs, who_and_when, writing
@@ -222,13 +222,14 @@ def carry_out(project_key: str, environment_key: str, change: Change) -> Respons
 
 @blueprint.get("/projects/<project_key>/environments/<environment_key>/segments")
 @needs(Role.VIEWER)
+@takes(query=WholeQuery)
 @gives(list_of(SEGMENT))
 def list_segments(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List an environment's segments by key."""
-    read_query(Query)
+    query = read_query(WholeQuery)
     with reading() as session:
         segments = services.list_segments(session, project_key, environment_key)
-    return document(page([_segment(s) for s in segments], None))
+    return document(query.page([_segment(s) for s in segments]))
 
 
 @blueprint.get("/projects/<project_key>/environments/<environment_key>/segments/<segment_key>")

@@ -9,11 +9,11 @@ from pydantic import Field
 
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import document, page
+from web.api.render import WholeQuery, document
 from web.api.shapes import KILL_HOOK, NEW_KILL_HOOK, list_of
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
-from web.body import Body, Query, read_body, read_query
+from web.body import Body, read_body, read_query
 from web.contract import gives, takes
 from web.transactions import reading, transaction
 from web.webhooks import kill_hooks
@@ -33,13 +33,14 @@ class KillHookBody(Body):
 
 @blueprint.get(_LIST)
 @needs(Role.ADMIN)
+@takes(query=WholeQuery)
 @gives(list_of(KILL_HOOK))
 def list_kill_hooks(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List an environment's kill hooks, newest first."""
-    read_query(Query)
+    query = read_query(WholeQuery)
     with reading() as session:
         found = kill_hooks.list_hooks(session, project_key, environment_key)
-    return document(page([_show(each) for each in found], None))
+    return document(query.page([_show(each) for each in found], "id"))
 
 
 @blueprint.post(_LIST)

@@ -13,7 +13,7 @@ from experiments.moves.layers import Layer
 from flags import services
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint
-from web.api.render import document, page, upon_expected
+from web.api.render import WholeQuery, document, upon_expected
 from web.api.shapes import LAYER, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
@@ -33,14 +33,15 @@ class LayerBody(Body):
 
 @blueprint.get(_LIST)
 @needs(Role.VIEWER)
+@takes(query=WholeQuery)
 @gives(list_of(LAYER))
 def list_layers(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List an environment's layers: who has which share, and what is free."""
-    read_query(Query)
+    query = read_query(WholeQuery)
     with reading() as session:
         environment = services.get_environment(session, project_key, environment_key)
         items = [_show(layer) for layer in layers.list_layers(session, environment)]
-    return document(page(items, None))
+    return document(query.page(items))
 
 
 @blueprint.get(_ITEM)

@@ -12,7 +12,7 @@ from experiments.people.outcomes import as_documents, outcomes
 from experiments.value import ledger
 from flags import services
 from web.api.blueprint import blueprint
-from web.api.render import PageQuery, document, page
+from web.api.render import PageQuery, WholeQuery, document, page
 from web.api.shapes import LEDGER_ENTRY, OBJECTS, OUTCOME, TEXT, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
@@ -67,10 +67,12 @@ def download_ledger(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/outcomes")
 @needs(Role.VIEWER)
+@takes(query=WholeQuery)
 @gives(list_of(OUTCOME))
 def list_outcomes(project_key: str) -> ResponseReturnValue:
     """List what was achieved, each number with its definition and its cases."""
+    query = read_query(WholeQuery)
     with reading() as session:
         project_id = services.get_project(session, project_key).id or 0
         found = as_documents(outcomes(session, project_id, now=now()))
-    return document(page([dict(each) for each in found], None))
+    return document(query.page([dict(each) for each in found], None))

@@ -9,12 +9,12 @@ from pydantic import Field
 
 from web.api.account import Email, NewPassword, user_document
 from web.api.blueprint import blueprint
-from web.api.render import document, page
+from web.api.render import WholeQuery, document
 from web.api.shapes import PERSON, list_of
 from web.auth import service
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role, RoleName
-from web.body import Body, Query, read_body, read_query
+from web.body import Body, read_body, read_query
 from web.contract import gives, takes
 from web.transactions import now, reading, transaction
 
@@ -40,13 +40,14 @@ class MemberEdit(Body):
 
 @blueprint.get("/members")
 @needs(Role.ADMIN)
+@takes(query=WholeQuery)
 @gives(list_of(PERSON))
 def list_members() -> ResponseReturnValue:
     """List everybody, by address."""
-    read_query(Query)
+    query = read_query(WholeQuery)
     current_caller().require_everywhere()
     with reading() as session:
-        return document(page([user_document(u) for u in service.list_users(session)], None))
+        return document(query.page([user_document(u) for u in service.list_users(session)], "id"))
 
 
 @blueprint.post("/members")

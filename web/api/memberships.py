@@ -13,7 +13,7 @@ from flags.budgets import Budget
 from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
-from web.api.render import content_etag, document, expect_content, page
+from web.api.render import WholeQuery, content_etag, document, expect_content
 from web.api.shapes import MEMBER, list_of
 from web.auth import service
 from web.auth.guard import needs, who_and_when
@@ -36,16 +36,17 @@ class MembershipBody(Body):
 
 @blueprint.get(_LIST)
 @needs(Role.ADMIN)
+@takes(query=WholeQuery)
 @gives(list_of(MEMBER))
 def list_project_members(project_key: str) -> ResponseReturnValue:
     """List everybody who has a role in the project, and what they may do in each environment."""
-    read_query(Query)
+    query = read_query(WholeQuery)
     with reading() as session:
         project = get_project(session, project_key)
         environments = list_environments(session, project_key)
         members = service.list_members(session, project)
         left = _left(session, members, environments)
-    return document(page([_show(each, environments, left) for each in members], None))
+    return document(query.page([_show(each, environments, left) for each in members], "email"))
 
 
 @blueprint.get(_ITEM)

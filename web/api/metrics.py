@@ -14,7 +14,7 @@ from experiments.catalogue.views import (
 )
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import document, page, upon_expected
+from web.api.render import WholeQuery, document, upon_expected
 from web.api.shapes import LISTED_METRIC, METRIC, METRIC_USE, METRIC_WITH_HISTORY, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
@@ -26,7 +26,7 @@ _ITEM = "/projects/<project_key>/metrics/<metric_key>"
 METRIC_DOCUMENT = Document("MetricDocument", "A metric as a plan would declare it, with its owner.")
 
 
-class ListQuery(Query):
+class ListQuery(WholeQuery):
     """Which metrics: those in use, or those that were archived."""
 
     archived: bool = False
@@ -51,7 +51,7 @@ def list_metrics(project_key: str) -> ResponseReturnValue:
             }
             for row in rows
         ]
-    return document(page(items, None))
+    return document(query.page(items))
 
 
 @blueprint.get(_ITEM)

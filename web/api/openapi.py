@@ -18,7 +18,13 @@ from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.routing import BaseConverter, IntegerConverter, Rule
 from werkzeug.routing.converters import AnyConverter
 
-from flags.plain import MAX_INSTRUCTIONS, MAX_RULES, MAX_TARGET_KEYS, MAX_VARIANTS
+from flags.plain import (
+    MAX_FLAGS_AT_ONCE,
+    MAX_INSTRUCTIONS,
+    MAX_RULES,
+    MAX_TARGET_KEYS,
+    MAX_VARIANTS,
+)
 from flagstone import __version__
 from web.api.idempotency import HEADER, KEPT_FOR, is_idempotent
 from web.api.problem_shapes import PROBLEM
@@ -57,13 +63,14 @@ unknown field or parameter is refused by name.
 
 `Prefer: wait=N` (N up to {MAX_WAIT_SECONDS} seconds) on what changes flags holds the answer until
 every SDK client that was heard of lately serves it: 200 with a `receipt`, or 202 with the
-stragglers by name. What was to be done is done in either case.
+stragglers by name. What alters several environments waits for each of them (`receipts`). What was
+to be done is done in either case.
 
 Each key or person may make so many requests in a minute of one web process (`RateLimit-Policy`;
 {API_REQUESTS_PER_MINUTE:,} unless the operator says otherwise); `RateLimit` says what is left, and
 429 with `Retry-After` that nothing is. Bodies have at most 1 MiB (imports 16 MiB), a change at most
-{MAX_INSTRUCTIONS} instructions, a flag {MAX_RULES} rules, {MAX_VARIANTS} variants and
-{MAX_TARGET_KEYS:,} target keys."""
+{MAX_INSTRUCTIONS} instructions, an import {MAX_FLAGS_AT_ONCE:,} flags, a flag {MAX_RULES} rules,
+{MAX_VARIANTS} variants and {MAX_TARGET_KEYS:,} target keys."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from experiments.policies.views import (
 from flags import services
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import document, page, upon_expected
+from web.api.render import WholeQuery, document, upon_expected
 from web.api.shapes import POLICY, POLICY_WITH_HISTORY, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
@@ -39,7 +39,7 @@ _VERBS: Mapping[str, Callable[..., PolicyRow]] = {
 POLICY_DOCUMENT = Document("PolicyDocument", "A policy: with which error rates is decided.")
 
 
-class ListQuery(Query):
+class ListQuery(WholeQuery):
     """Which policies: those in use, or those that were archived."""
 
     archived: bool = False
@@ -55,7 +55,9 @@ def list_policies(project_key: str) -> ResponseReturnValue:
     with reading() as session:
         rows = policies.list_policies(session, project_key, archived=query.archived)
         stored = policy_documents(session, rows)
-    return document(page([*([] if query.archived else built_in_documents()), *stored], None))
+    return document(
+        query.page([*([] if query.archived else built_in_documents()), *stored], "name")
+    )
 
 
 @blueprint.get(_ITEM)

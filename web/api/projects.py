@@ -12,7 +12,7 @@ from flags.models import Environment, Project
 from flags.plain import KEY_PATTERN, MAX_NAME_LENGTH
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import document, page
+from web.api.render import WholeQuery, document
 from web.api.shapes import ENVIRONMENT, PROJECT, list_of
 from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
@@ -56,15 +56,16 @@ class ProtectionBody(Body):
 
 @blueprint.get("/projects")
 @needs(Role.VIEWER)
+@takes(query=WholeQuery)
 @gives(list_of(PROJECT))
 def list_projects() -> ResponseReturnValue:
     """List the projects that the caller may see."""
-    read_query(Query)
+    query = read_query(WholeQuery)
     rights = current_caller().rights
     with reading() as session:
         projects = services.list_projects(session)
     seen = [p for p in projects if rights.highest_in(p.id or 0).covers(Role.VIEWER)]
-    return document(page([_project(p) for p in seen], None))
+    return document(query.page([_project(p) for p in seen]))
 
 
 @blueprint.post("/projects")
@@ -94,13 +95,14 @@ def get_project(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/environments")
 @needs(Role.VIEWER)
+@takes(query=WholeQuery)
 @gives(list_of(ENVIRONMENT))
 def list_environments(project_key: str) -> ResponseReturnValue:
     """List a project's environments in its order."""
-    read_query(Query)
+    query = read_query(WholeQuery)
     with reading() as session:
         environments = services.list_environments(session, project_key)
-    return document(page([_environment(e) for e in environments], None))
+    return document(query.page([_environment(e) for e in environments]))
 
 
 @blueprint.post("/projects/<project_key>/environments")

@@ -64,6 +64,33 @@ def page(items: list[dict[str, Any]], next_after: str | int | None) -> dict[str,
     return {"items": items, "next_cursor": cursor}
 
 
+class WholeQuery(PageQuery):
+    """Which page of a list that is read whole: mostly all of it fits into one."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = MAX_LIMIT
+
+    def page(self, items: list[dict[str, Any]], key: str | None = "key") -> dict[str, Any]:
+        """Cut this page out of the whole list.
+
+        Its entries are told apart by ``key``; of a list that only grows at its end (None), by their
+        place.
+        """
+        if key is None:
+            begin = self.after_number() or 0
+            end = begin + self.limit
+            return page(items[begin:end], end if end < len(items) else None)
+        after, begin = self.after(), 0
+        if after is not None:
+            places = {str(each[key]): place for place, each in enumerate(items, 1)}
+            if after not in places:
+                message = "the cursor is not one that this list gave, or its entry is gone"
+                raise InvalidInputError(message, field="cursor", hint="begin again without it")
+            begin = places[after]
+        shown = items[begin : begin + self.limit]
+        more = begin + self.limit < len(items)
+        return page(shown, shown[-1][key] if more else None)
+
+
 def document(
     body: Mapping[str, Any], *, status: int = 200, etag: str | int | None = None
 ) -> Response:

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from experiments.models import SourceRow
 from experiments.sources import services as sources
 from web.api.blueprint import blueprint
-from web.api.render import document, page, upon_expected
+from web.api.render import WholeQuery, document, upon_expected
 from web.api.shapes import SOURCE, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
@@ -24,13 +24,14 @@ SOURCE_DOCUMENT = Document("SourceDocument", "Where rows are found: its kind, an
 
 @blueprint.get("/projects/<project_key>/sources")
 @needs(Role.VIEWER)
+@takes(query=WholeQuery)
 @gives(list_of(SOURCE))
 def list_sources(project_key: str) -> ResponseReturnValue:
     """List a project's sources by key."""
-    read_query(Query)
+    query = read_query(WholeQuery)
     with reading() as session:
         items = [_show(row) for row in sources.list_sources(session, project_key)]
-    return document(page(items, None))
+    return document(query.page(items))
 
 
 @blueprint.get(_ITEM)

@@ -17,7 +17,7 @@ from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import content_etag, document, expect_content, page
+from web.api.render import WholeQuery, content_etag, document, expect_content
 from web.api.shapes import NEW_TOKEN, TOKEN, list_of
 from web.api.times import Instant, parse_instant
 from web.auth import service
@@ -77,14 +77,15 @@ class TokenEdit(Body):
 
 @blueprint.get("/tokens")
 @needs(Role.ADMIN)
+@takes(query=WholeQuery)
 @gives(list_of(TOKEN))
 def list_global_tokens() -> ResponseReturnValue:
     """List the keys that are good for every project."""
-    read_query(Query)
+    query = read_query(WholeQuery)
     current_caller().require_everywhere()
     with reading() as session:
         return document(
-            page(_show_all(session, service.list_tokens(session, project_id=None)), None)
+            query.page(_show_all(session, service.list_tokens(session, project_id=None)), "id")
         )
 
 
@@ -166,14 +167,15 @@ def rotate_global_token(token_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/tokens")
 @needs(Role.ADMIN)
+@takes(query=WholeQuery)
 @gives(list_of(TOKEN))
 def list_project_tokens(project_key: str) -> ResponseReturnValue:
     """List the keys of a project and its environments, newest first."""
-    read_query(Query)
+    query = read_query(WholeQuery)
     with reading() as session:
         project = get_project(session, project_key)
         tokens = service.list_tokens(session, project_id=project.id)
-        return document(page(_show_all(session, tokens, project), None))
+        return document(query.page(_show_all(session, tokens, project), "id"))
 
 
 @blueprint.post("/projects/<project_key>/tokens")

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import PageQuery, document, page, upon_expected
+from web.api.render import PageQuery, WholeQuery, document, page, upon_expected
 from web.api.shapes import DELIVERY, NEW_WEBHOOK, WEBHOOK, WHOLE, list_of, shape
 from web.api.times import Instant, parse_instant
 from web.auth.guard import needs, who_and_when
@@ -76,13 +76,14 @@ class DeliveriesQuery(PageQuery):
 
 @blueprint.get(_LIST)
 @needs(Role.ADMIN)
+@takes(query=WholeQuery)
 @gives(list_of(WEBHOOK))
 def list_webhooks(project_key: str) -> ResponseReturnValue:
     """List a project's webhooks."""
-    read_query(Query)
+    query = read_query(WholeQuery)
     with reading() as session:
         found = services.list_webhooks(session, project_key)
-    return document(page([_show(each) for each in found], None))
+    return document(query.page([_show(each) for each in found], "id"))
 
 
 @blueprint.post(_LIST)

@@ -36,7 +36,7 @@ def environments() -> None:
 def list_environments(invocation: Invocation) -> None:
     """List the project's environments and how careful each is."""
     remote = invocation.remote
-    found = remote.get(remote.project_path("environments"))["items"]
+    found = remote.items(remote.project_path("environments"))
     invocation.output.table(
         found,
         [

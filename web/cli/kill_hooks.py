@@ -22,7 +22,7 @@ def kill_hooks() -> None:
 @pass_invocation
 def list_hooks(invocation: Invocation, environment: str) -> None:
     """List an environment's kill hooks."""
-    found = invocation.remote.get(_path(invocation, environment))["items"]
+    found = invocation.remote.items(_path(invocation, environment))
     invocation.output.table(
         found if invocation.output.as_json else [_row(each) for each in found],
         [(name, name) for name in ("id", "name", "kills", "state", "used")],

@@ -21,7 +21,7 @@ def layers() -> None:
 def list_layers(invocation: Invocation, environment: str) -> None:
     """List layers: who has which share, and what is free."""
     path = invocation.remote.project_path("environments", environment, "layers")
-    found = invocation.remote.get(path)["items"]
+    found = invocation.remote.items(path)
     if not invocation.output.as_json:
         found = [_row(each) for each in found]
     invocation.output.table(

@@ -63,6 +63,6 @@ def _row(entry: dict[str, Any]) -> dict[str, Any]:
 def outcomes(invocation: Invocation) -> None:
     """Say what was achieved: times, rates, money, each with its cases."""
     remote = invocation.remote
-    found = remote.get(remote.project_path("outcomes"))["items"]
+    found = remote.items(remote.project_path("outcomes"))
     columns = [("name", "outcome"), ("text", "value"), ("n", "n"), ("definition", "what it is")]
     invocation.output.table(found, columns, empty="Nothing yet.")

@@ -25,7 +25,7 @@ def members() -> None:
 def list_members(invocation: Invocation) -> None:
     """List everybody who has a role in the project."""
     remote = invocation.remote
-    found = remote.get(remote.project_path("members"))["items"]
+    found = remote.items(remote.project_path("members"))
     environments = list(found[0]["may"]) if found else []
     invocation.output.table(
         found if invocation.output.as_json else [_row(each) for each in found],

@@ -21,7 +21,7 @@ def metrics() -> None:
 def list_metrics(invocation: Invocation, *, archived: bool) -> None:
     """List the catalogue: what each metric measures, and how small an effect it shows."""
     remote = invocation.remote
-    found = remote.get(remote.project_path("metrics"), archived=str(archived).lower())["items"]
+    found = remote.items(remote.project_path("metrics"), archived=str(archived).lower())
     invocation.output.table(
         found if invocation.output.as_json else [_row(each) for each in found],
         [

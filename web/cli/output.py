@@ -122,8 +122,12 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False)
-    # A comment with escape sequences must not steer the reader's terminal.
-    return _CONTROL.sub(" ", str(value))
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Give a text without what could steer the reader's terminal, such as escape sequences."""
+    return _CONTROL.sub(" ", text)
 
 
 def moment(text: str | None) -> str | None:

@@ -34,7 +34,7 @@ def policies() -> None:
 def list_policies(invocation: Invocation, *, archived: bool) -> None:
     """List policies: what each ships, stops and proves of 1,000 changes."""
     remote = invocation.remote
-    found = remote.get(remote.project_path("policies"), archived=str(archived).lower())["items"]
+    found = remote.items(remote.project_path("policies"), archived=str(archived).lower())
     invocation.output.table(
         found if invocation.output.as_json else [_row(each) for each in found],
         [

@@ -24,7 +24,7 @@ def sources() -> None:
 def list_sources(invocation: Invocation) -> None:
     """List the project's sources."""
     remote = invocation.remote
-    found = remote.get(remote.project_path("sources"))["items"]
+    found = remote.items(remote.project_path("sources"))
     invocation.output.table(
         found if invocation.output.as_json else [_row(each) for each in found],
         [

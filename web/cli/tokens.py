@@ -26,9 +26,7 @@ def tokens() -> None:
 def list_tokens(invocation: Invocation, *, every: bool) -> None:
     """List the project's keys."""
     remote = invocation.remote
-    found = [
-        each for each in remote.get(remote.project_path("tokens"))["items"] if every or each["live"]
-    ]
+    found = [each for each in remote.items(remote.project_path("tokens")) if every or each["live"]]
     invocation.output.table(
         found if invocation.output.as_json else [_row(each) for each in found],
         [

@@ -23,7 +23,7 @@ def webhooks() -> None:
 def list_webhooks(invocation: Invocation) -> None:
     """List the project's webhooks."""
     remote = invocation.remote
-    found = remote.get(remote.project_path("webhooks"))["items"]
+    found = remote.items(remote.project_path("webhooks"))
     invocation.output.table(
         found if invocation.output.as_json else [_row(each) for each in found],
         [(name, name) for name in ("id", "name", "receiver", "form", "of", "state")],

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from flask import current_app, request
+from flask import request
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
@@ -17,8 +17,7 @@ from web.auth import service as auth
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.console.base import blueprint, place, show, wants_fragment
-from web.settings import Settings
-from web.transactions import reading
+from web.transactions import our_address, reading
 
 _GETTERS = {
     "boolean": ("get_boolean", "False"),
@@ -50,13 +49,12 @@ def snippet(session: Session, environment: Environment, flag: FlagView | None) -
     """Give what the snippets and the ear need for a flag, or for one that is made up."""
     key, kind = _EXAMPLE if flag is None else (flag.key, flag.type)
     getter, otherwise = _GETTERS[kind]
-    settings = cast("Settings", current_app.extensions["flagstone.settings"])
     return {
         "heard": heard(session, environment),
         "snippet_flag": key,
         "getter": getter,
         "otherwise": otherwise,
-        "base": (settings.public_url or request.host_url).rstrip("/"),
+        "base": our_address(),
     }
 
 

@@ -15,7 +15,7 @@ from flags.receipts import receipt_of
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.console.base import blueprint, place, show, unchanged, version_of, wants_fragment
-from web.transactions import now, reading
+from web.transactions import now, our_address, reading
 
 PAGE = 100
 MAX_FLAGS = 50
@@ -61,7 +61,7 @@ def show_instances(project_key: str, environment_key: str) -> ResponseReturnValu
         "last": found.items[-1].id if found.more else None,
         "tones": _TONES,
         "words": _WORDS,
-        "base": request.host_url.rstrip("/"),
+        "base": our_address(),
         "project_key": project_key,
         "environment_key": environment_key,
     }

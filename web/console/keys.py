@@ -16,7 +16,7 @@ from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
 from web.console.base import LARGEST_NUMBER, back_to, blueprint, place, show, status_of
 from web.console.budgets import budget_words, form_of_budget, left_words, read_budget
-from web.transactions import now, reading, transaction
+from web.transactions import now, our_address, reading, transaction
 
 _KINDS = {kind.value: kind for kind in service.TokenKind}
 _KEYS = "/projects/<project_key>/environments/<environment_key>/keys"
@@ -166,7 +166,7 @@ def _page(
         left={number: left_words(left.get(f"token:{number}", {})) for number in budgets},
         edited=edited,
         created=created,
-        base=request.host_url.rstrip("/"),
+        base=our_address(),
         form=form or {},
         problem=problem,
     )

@@ -11,7 +11,7 @@ from flags.errors import FlagstoneError
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import LARGEST_NUMBER, back_to, blueprint, place, show, status_of
-from web.transactions import reading, transaction
+from web.transactions import our_address, reading, transaction
 from web.webhooks import kill_hooks
 
 _ALL = "/projects/<project_key>/environments/<environment_key>/kill-hooks"
@@ -72,7 +72,7 @@ def _page(
         status=status_of(problem),
         hooks=found,
         secret=secret,
-        base=request.host_url.rstrip("/"),
+        base=our_address(),
         form=form or {},
         problem=problem,
         project_key=project_key,

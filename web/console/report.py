@@ -28,7 +28,7 @@ from web.console.charts import axis_of_worth
 from web.console.experiments import ITEM
 from web.console.fared import how_each_fared
 from web.console.intervals import small_chart_of
-from web.transactions import now, reading
+from web.transactions import now, our_address, reading
 
 
 @blueprint.get(f"{ITEM}/report")
@@ -100,10 +100,9 @@ def _values(
 
 
 def _address(endpoint: str, project_key: str, environment_key: str, experiment: Experiment) -> str:
-    return url_for(
+    return our_address() + url_for(
         endpoint,
         project_key=project_key,
         environment_key=environment_key,
         experiment_key=experiment.key,
-        _external=True,
     )

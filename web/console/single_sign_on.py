@@ -19,7 +19,7 @@ from web.console.paths import own_path
 from web.errors import SignInRefusedError
 from web.security import count_attempt, signer
 from web.settings import Settings
-from web.transactions import now, transaction
+from web.transactions import now, our_address, transaction
 
 ATTEMPT_COOKIE = "fs_sign_in"
 ATTEMPT_SECONDS = 600
@@ -132,5 +132,4 @@ def _provider() -> Provider:
 
 
 def _redirect_uri() -> str:
-    base = settings_of(current_app).public_url or request.host_url
-    return base.rstrip("/") + url_for("console.finish_single_sign_on")
+    return our_address() + url_for("console.finish_single_sign_on")

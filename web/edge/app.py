@@ -19,6 +19,7 @@ from web.edge import cors, event_streams, health, stream
 from web.edge.body import MAX_BODY_BYTES, check_content_type
 from web.edge.bridge import Bridge, WsgiApp
 from web.edge.contexts import Contexts
+from web.edge.evaluations import Evaluations
 from web.edge.events import Intake
 from web.edge.flagset import flag_set, is_current
 from web.edge.instances import MAX_BODY_BYTES as MAX_HEARTBEAT_BYTES
@@ -85,6 +86,7 @@ class Edge:
         self.instances = Instances(clock)
         self.contexts = Contexts(clock)
         self.key_uses = KeyUses(clock)
+        self.evaluations = Evaluations(clock)
         self.receipts = Receipts(clock)
         self.bridge = None if wsgi_factory is None else Bridge(wsgi_factory)
         self._limit = RateLimit(settings.ofrep_requests_per_second)
@@ -138,6 +140,7 @@ class Edge:
         self.instances.start(self._database)
         self.contexts.start(self._database)
         self.key_uses.start(self._database)
+        self.evaluations.start(self._database)
         if self.bridge is not None:
             self.bridge.warm()
         try:
@@ -160,6 +163,7 @@ class Edge:
         await loop.run_in_executor(None, self.instances.close)
         await loop.run_in_executor(None, self.contexts.close)
         await loop.run_in_executor(None, self.key_uses.close)
+        await loop.run_in_executor(None, self.evaluations.close)
         if self.bridge is not None:
             self.bridge.close()
         if self._database is not None:
@@ -258,9 +262,12 @@ class Edge:
         client_only = key.kind != "srv"
         seen = partial(self.contexts.offer, key.environment_id, now)
         if flag_key is not None:
-            return evaluate_one(
+            answer = evaluate_one(
                 snapshot, flag_key, body, client_only=client_only, now=now, seen=seen
             )
+            if answer.status == 200:
+                self.evaluations.note(key.environment_id, flag_key, now)
+            return answer
         snapshot = await self._announced(scope["query_string"], key, snapshot)
         base = event_streams.base_url(
             self.settings.public_url,
@@ -270,7 +277,7 @@ class Edge:
         )
         mark = snapshot.visible_to(key).mark(now)
         member = event_streams.event_streams(key_hash, key, base, mark, now)
-        return evaluate_all(
+        answer = evaluate_all(
             snapshot,
             body,
             client_only=client_only,
@@ -279,6 +286,10 @@ class Edge:
             streams=Streams(member, event_streams.period(now)),
             seen=seen,
         )
+        if answer.status in {200, 304}:
+            keys = snapshot.client_flag_keys if client_only else snapshot.flag_keys
+            self.evaluations.note_all(key.environment_id, keys, now, client_only=client_only)
+        return answer
 
     async def _announced(self, query_string: bytes, key: Key, snapshot: Snapshot) -> Snapshot:
         """Look for a newer flag set if the caller was told of one that is not known here."""

@@ -32,6 +32,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Addresses that carry another one inside: a router on the way would send it there.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# All that the world routes; site-local addresses (fec0::/10) count as global for Python.
+_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 
 class RefusedAddressError(OSError):
@@ -170,7 +172,8 @@ def _as_address(text: str) -> Address:
 def _check_address(address: Address, scheme: str, allowed: Sequence[Network]) -> None:
     if any(address.version == each.version and address in each for each in allowed):
         return
-    if not address.is_global or address.is_multicast or address.is_reserved:
+    elsewhere = address.version == 6 and address not in _UNICAST
+    if not address.is_global or address.is_multicast or address.is_reserved or elsewhere:
         message = f"{address} is not a public address, and the operator has not allowed it"
         raise RefusedAddressError(message)
     if scheme != "https":

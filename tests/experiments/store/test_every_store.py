@@ -22,14 +22,14 @@ from experiments.store.base import (
     AppendResult,
     Event,
     EventError,
-    EventStore,
     whole_microseconds,
 )
 from experiments.store.embedded import EmbeddedStore
 from experiments.store.opening import open_store
 from experiments.store.postgresql import PostgresStore
+from experiments.store.promises import EventStore
 from experiments.store.quality import QualityHour
-from experiments.store.recent import RecentEvents
+from experiments.store.recent import RecentEvents, Which
 
 DAY = SECONDS_PER_DAY
 NOW = 20_000.5 * DAY  # noon of some day
@@ -360,6 +360,27 @@ def test_recent_events_are_counted_by_what_they_were(any_store: EventStore) -> N
     any_store.drain(NOW)
     assert any_store.inbox.recent(1, since=NOW + 59) == counts
     assert any_store.inbox.recent(1, since=NOW + 60) == []
+
+
+def test_the_latest_events_come_newest_first_and_bounded(any_store: EventStore) -> None:
+    other = exposure(3, time=NOW + 3)._replace(flag="search", attributes='{"country":"DE"}')
+    elsewhere = exposure(6, time=NOW + 9, environment_id=2)
+    any_store.append([exposure(1), track(2, time=NOW + 2), other, elsewhere, exposure(5, time=1e9)])
+
+    def found(which: Which, since: float = NOW) -> list[tuple[float, str | None]]:
+        events = any_store.inbox.latest(1, which, since=since)
+        return [(each.time - NOW, each.flag or each.name) for each in events]
+
+    everything = [(3, "search"), (2, "buy"), (0, "checkout")]
+    assert found(Which()) == everything
+    assert found(Which(limit=2)) == everything[:2]
+    assert found(Which(), NOW + 1) == everything[:2]
+    assert found(Which("tracks")) == [(2, "buy")]
+    assert found(Which("exposures")) == [(3, "search"), (0, "checkout")]
+    assert found(Which(flag="checkout")) == [(0, "checkout")]
+    assert found(Which("tracks", "checkout")) == []
+    (whole,) = any_store.inbox.latest(1, Which(flag="search"), since=NOW)
+    assert whole[1:] == ("u3", "search", "new", "exp-42", 17, None, None, '{"country":"DE"}')
 
 
 def test_quality_adds_up_by_hour_and_is_kept_for_a_month(any_store: EventStore) -> None:

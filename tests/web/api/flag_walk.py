@@ -99,6 +99,7 @@ def people_and_keys(service: Any) -> None:
     clients = admin.ok("GET", f"{P}/environments/dev/instances?stale=true")
     assert (clients["items"], clients["fallbacks"]) == ([], [])
     events = admin.ok("GET", f"{P}/environments/dev/events?hours=720")
+    assert admin.ok("GET", f"{P}/environments/dev/events/latest?type=event")["items"] == []
     assert (events["recent"], events["quality"]) == ([], [])
     assert set(clients["counts"]) == {"current", "behind", "without_flags", "silent"}
     assert admin.get(f"{P}/environments/dev").headers["ETag"] == f'"{made["revision"]}"'

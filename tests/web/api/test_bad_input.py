@@ -257,6 +257,10 @@ TABLE: list[tuple[str, str, Any, int, str | None]] = [
     ("POST", f"{PROD}/evaluate", {"at": "2026-12-01T09:00:00"}, 400, "at"),
     ("POST", f"{PROD}/evaluate", {"at": "0001-01-01T00:00:00+14:00"}, 400, "at"),
     ("POST", f"{PROD}/evaluate", {"at": "2000-01-01T00:00:00Z"}, 404, "at"),
+    ("GET", f"{P}/environments/nix/events/latest", None, 404, "environment"),
+    ("GET", f"{P}/environments/staging/events/latest?type=all", None, 400, "type"),
+    ("GET", f"{P}/environments/staging/events/latest?since=then", None, 400, "since"),
+    ("GET", f"{P}/environments/staging/events/latest?limit=501", None, 400, "limit"),
     # tokens
     ("POST", "/tokens", {"name": "a"}, 400, "role"),
     ("POST", "/tokens", {"name": "a", "role": "king"}, 400, "role"),

@@ -71,3 +71,20 @@ def test_only_answers_of_json_have_fields(viewer: Any, shop: Any) -> None:
     editor = shop.caller("editor")
     made = editor.post(f"{P}/flags?fields=key", {"key": "b"})
     assert (made.status_code, made.get_json()["field"]) == (400, "fields")
+
+
+def test_a_list_that_is_read_whole_has_pages_too(viewer: Any) -> None:
+    for path in ("/projects/shop/environments", "/projects/shop/policies"):
+        every = viewer.ok("GET", path)
+        assert every["next_cursor"] is None
+        met, cursor = [], ""
+        while cursor is not None:
+            page = viewer.ok(
+                "GET", f"{path}?limit=1&cursor={cursor}" if cursor else f"{path}?limit=1"
+            )
+            assert len(page["items"]) == 1
+            met += page["items"]
+            cursor = page["next_cursor"]
+        assert met == every["items"]
+        assert len(met) > 1
+        assert viewer.get(f"{path}?cursor=bm9uZQ").get_json()["field"] == "cursor"

@@ -50,6 +50,25 @@ def test_every_operation_has_a_name_of_its_own_and_a_sentence(app: Flask) -> Non
     assert [each.name for each in routes if not (each.view.__doc__ or "").strip()] == []
 
 
+def test_every_list_is_read_page_by_page(app: Flask) -> None:
+    # What follows events is no list that ends: it says whether there was more.
+    followed = {"list_latest_events"}
+    lists = [
+        each
+        for each in routes_of(app)
+        if any("next_cursor" in (said.schema or {}).get("properties", {})
+               for said in each.contract.answers)
+    ]  # fmt: skip
+    assert len(lists) > 25
+    whole = [
+        each.name
+        for each in lists
+        if each.contract.query is None
+        or not {"limit", "cursor"} <= {*each.contract.query.model_fields}
+    ]
+    assert set(whole) == followed
+
+
 def test_every_instruction_of_the_grammar_is_described(said: dict[str, Any]) -> None:
     items = said["components"]["schemas"]["Change"]["properties"]["instructions"]["items"]
     words = {
@@ -98,7 +117,7 @@ def test_what_no_view_reads_is_refused(viewer: Any, admin: Any) -> None:
     admin.ok("POST", "/projects", {"key": "shop"})
     refused = admin.post("/tokens/7/revoke", {"why": "lost"})
     assert (refused.status_code, refused.get_json()["field"]) == (400, "why")
-    assert viewer.get(f"{P}/outcomes?limit=3").status_code == 400
+    assert viewer.get(f"{P}/outcomes?since=3").status_code == 400
 
 
 def test_anybody_may_read_the_document_and_its_page(app: Flask) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import signal
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +19,7 @@ import pytest
 
 from experiments.store.base import Event
 from experiments.store.opening import open_front, open_store
+from web.cli.events import Following
 from web.cli.remote import Remote
 
 
@@ -94,3 +99,83 @@ def test_status_says_what_postgresql_holds(alone: Any, tmp_path: Path, postgresq
     }
     held = alone.ok("events", "status")
     assert (held["store"], held["days"], held["oldest"]) == ("PostgreSQL", 1, "1970-01-02")
+
+
+def exposures(cli: Any, count: int) -> None:
+    """Send exposures of the flag new to staging."""
+    remote = Remote(cli.url, cli.token, cli.project)
+    body = {"kind": "srv", "name": "tail", "environment": "staging"}
+    key = remote.post(remote.project_path("tokens"), body)["token"]
+    events = [
+        {"type": "exposure", "id": str(uuid.uuid4()), "unit": f"ada-{n}@example.org",
+         "flag": "new", "variant": "on", "rule": "all", "revision": 1, "time": time.time(),
+         "attributes": {"mail": "ada@example.org", "country": "DE"}}
+        for n in range(count)
+    ]  # fmt: skip
+    request = urllib.request.Request(
+        f"{cli.url}/sdk/v1/events",
+        json.dumps({"events": events}).encode(),
+        {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+    )
+    for _ in range(100):
+        try:
+            urllib.request.urlopen(request, timeout=10).close()
+        except urllib.error.HTTPError as error:
+            # A new key is known within a moment.
+            if error.code != 401:
+                raise AssertionError(error.read()) from error
+            time.sleep(0.05)
+        else:
+            return
+
+
+def test_events_are_followed_as_they_come_and_nobody_is_shown(cli: Any) -> None:
+    exposures(cli, 2)
+    answer = cli.pipe("events", "tail", "-e", "staging", "--flag", "new", "--limit", "2")
+    assert answer.code == 0
+    lines = [json.loads(line) for line in answer.out.splitlines()]
+    assert [(each["flag"], each["variant"], each["unit"]) for each in lines] == [
+        ("new", "on", "•••")
+    ] * 2
+    assert lines[0]["attributes"] == {"mail": "•••@example.org", "country": "DE"}
+    assert len({each["id"] for each in lines}) == 2
+    assert "ada" not in answer.out
+    told = cli.terminal("events", "tail", "-e", "staging", "--type", "exposure", "--limit", "1")
+    assert "exposure  new  on  all" in told.out
+
+
+def test_following_ends_at_an_interrupt_and_shows_what_came_meanwhile(cli: Any) -> None:
+    command = [sys.executable, "-m", "web.cli", "events", "tail", "-e", "staging"]
+    process = subprocess.Popen(command, env=cli.environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    exposures(cli, 1)
+    assert json.loads(process.stdout.readline())["type"] in {"exposure", "event"}
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_whoever_follows_is_given_each_event_once_and_keeps_little() -> None:
+    now = dt.datetime.now(dt.UTC)
+
+    def event(number: int, seconds: float) -> dict[str, Any]:
+        return {"id": str(number), "time": (now + dt.timedelta(seconds=seconds)).isoformat()}
+
+    held = [event(n, -n / 10) for n in range(300)]
+    asked: list[str | None] = []
+
+    def ask(*, since: str | None, limit: int) -> dict[str, Any]:
+        asked.append(since)
+        found = [each for each in held if since is None or each["time"] >= since]
+        return {"items": sorted(found, key=lambda each: each["time"])[::-1][:limit], "more": False}
+
+    following = Following(ask)
+    assert [each["id"] for each in following.fresh()] == [str(n) for n in range(300)][::-1]
+    # What is late by some seconds is still met; a clock that runs ahead hides nobody.
+    held += [event(1000, -4), event(1001, 3600)]
+    assert {each["id"] for each in following.fresh()} == {"1000", "1001"}
+    held.append(event(1002, 0.1))
+    assert [each["id"] for each in following.fresh()] == ["1002"]
+    assert following.fresh() == []
+    assert asked[0] is None
+    assert len(following._seen) < 120

@@ -75,6 +75,7 @@ REQUIRED = {
         "bench serve",
         "instances",
         "events quality",
+        "events tail",
         "events status",
         "compare",
         "plan",

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from flags.activity import read as read_activity
 from web.edge.app import BULK, Edge
 from web.settings import Settings
 
@@ -463,3 +464,30 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_answered(
         assert sent == []
 
     run(scenario)
+
+
+def test_flags_that_are_asked_for_over_http_are_noted_and_no_others(
+    run: Callable[..., None], control: Any, boolean_flag: Callable[..., Any]
+) -> None:
+    here = control.environment()
+    control.publish(here, {"checkout": boolean_flag(), "other": boolean_flag("other")})
+    key = control.key(here)
+
+    async def scenario(edge: Edge) -> None:
+        waiting = edge.evaluations._waiting
+        answer = await call(edge, "POST", f"{BULK}/checkout", key=key)
+        assert answer.status == 200
+        assert (await call(edge, "POST", f"{BULK}/nothing", key=key)).status == 404
+        assert (await call(edge, "POST", f"{BULK}/checkout")).status == 401
+        noted = {**waiting, **edge.evaluations._waiting}
+        assert set(noted) <= {(here, "checkout")}
+        assert (await call(edge, "POST", BULK, key=key)).status == 200
+        await asyncio.to_thread(edge.evaluations.write)
+
+    run(scenario)
+    now = dt.datetime.now(dt.UTC)
+    with control.database.read() as session:
+        assert set(read_activity(session, here, ["checkout", "other", "nothing"], now=now)) == {
+            "checkout",
+            "other",
+        }

@@ -19,6 +19,7 @@ from tests.forecasting import stated
 from tests.web.console.conftest import plan
 from tests.web.security.conftest import KEYS, OWNER, Walls, send
 from tests.web.security.test_headers import readable
+from web.api.openapi import openapi_document
 from web.auth import members
 from web.auth import service as auth
 from web.auth.models import Token
@@ -145,15 +146,18 @@ def key_of_staging(walls: Walls) -> dict[str, str]:
 
 def reads(walls: Walls) -> Iterator[tuple[str, str]]:
     """Give every address that can be read, as it is and about each environment."""
-    said = walls.operations()
-    for each in said:
+    said = openapi_document(walls.app)["paths"]
+    for each in walls.operations():
         if each.method != "GET" or "{project_key}" not in each.path:
             continue
+        queries = {
+            one["name"] for one in said[each.path]["get"]["parameters"] if one["in"] == "query"
+        }
         for environment in (PLACE, "staging"):
             path = each.at({**walls.values, "environment_key": environment})
             yield each.name, path
-            yield each.name, f"{path}?environment={environment}"
-            yield each.name, f"{path}?to={PLACE}"
+            for name in queries & {"environment", "to"}:
+                yield each.name, f"{path}?{name}={PLACE}"
     for endpoint, path in readable(walls):
         if endpoint.startswith("console."):
             yield endpoint, path

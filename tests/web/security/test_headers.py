@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
+
+import sqlalchemy as sa
 
 from tests.web.security.test_walls import address
 
@@ -174,3 +177,45 @@ def test_a_session_that_somebody_planted_is_not_taken_over(walls: Any) -> None:
         eve = walls.app.test_client()
         eve.set_cookie(SESSION_COOKIE, value)
         assert eve.get("/api/v1/whoami").status_code == 401
+
+
+def test_no_page_but_those_that_show_the_readers_own_address_repeats_a_host_header(
+    walls: Any,
+) -> None:
+    """And none does where FLAGSTONE_PUBLIC_URL is set; nothing that is kept ever knows of it."""
+    client, visitor = walls.browser("admin"), walls.app.test_client()
+    cookie = client.get_cookie("fs_session")
+    client.set_cookie("fs_session", cookie.value, domain="evil.example")
+    repeated = set()
+    for browser in (client, visitor):
+        for endpoint, path in readable(walls):
+            answer = browser.get(
+                path, headers={"Accept": "text/html"}, base_url="http://evil.example"
+            )
+            assert "evil.example" not in answer.headers.get("Location", ""), endpoint
+            if "evil.example" in answer.get_data(as_text=True):
+                repeated.add(endpoint)
+    assert repeated == SHOW_OUR_ADDRESS
+    settings = walls.app.extensions["flagstone.settings"]
+    walls.app.extensions["flagstone.settings"] = dataclasses.replace(
+        settings, public_url="https://flags.example.com"
+    )
+    paths = dict(readable(walls))
+    for endpoint in SHOW_OUR_ADDRESS:
+        said = client.get(paths[endpoint], base_url="http://evil.example").get_data(as_text=True)
+        assert "evil.example" not in said, endpoint
+        assert "https://flags.example.com" in said, endpoint
+    with walls.database.engine.connect() as connection:
+        for table in sa.inspect(walls.database.engine).get_table_names():
+            rows = connection.execute(sa.text(f'SELECT * FROM "{table}"')).all()
+            assert "evil.example" not in repr(rows), table
+
+
+# For a reader who copies it into a program: what their own browser's address line says.
+SHOW_OUR_ADDRESS = {
+    "api.show_docs",
+    "console.show_connection",
+    "console.show_flag",
+    "console.show_instances",
+    "console.show_report",
+}

@@ -280,6 +280,11 @@ def crawl(app: Flask, client: FlaskClient, most: int = 2) -> list[tuple[str, str
     return found
 
 
+@pytest.fixture(scope="module")
+def answers(attacked: Walls) -> list[tuple[str, str, TestResponse]]:
+    return crawl(attacked.app, attacked.browser())
+
+
 def cells(text: str) -> Iterator[str]:
     for row in csv.reader(io.StringIO(text)):
         yield from row
@@ -318,10 +323,11 @@ WITHOUT_WORDS = {
 }
 
 
-def test_no_text_of_any_body_becomes_markup_or_a_formula(attacked: Walls, browser: Any) -> None:
-    found = crawl(attacked.app, attacked.browser())
+def test_no_text_of_any_body_becomes_markup_or_a_formula(
+    answers: list[tuple[str, str, TestResponse]], browser: Any
+) -> None:
     pages = []
-    for path, _, answer in found:
+    for path, _, answer in answers:
         assert answer.status_code < 500, path
         assert answer.headers["X-Content-Type-Options"] == "nosniff", path
         assert "X-Evil" not in answer.headers, path
@@ -340,16 +346,20 @@ def test_no_text_of_any_body_becomes_markup_or_a_formula(attacked: Walls, browse
     assert faults == []
 
 
-def test_no_browser_runs_what_somebody_wrote(attacked: Walls, browser: Any) -> None:
+def test_no_browser_runs_what_somebody_wrote(
+    attacked: Walls, answers: list[tuple[str, str, TestResponse]], browser: Any
+) -> None:
     """With the real policy, the real scripts, and every dialog and complaint heard."""
     complaints: list[str] = []
     client = attacked.browser()
     cookie = client.get_cookie(SESSION_COOKIE)
     assert cookie is not None
-    ahead: dict[tuple[str, bool], str] = {}
-    for path, endpoint, answer in crawl(attacked.app, client, 1):
+    # Of each kind of page the one that has most of it; the other test looks at all of them.
+    ahead: dict[str, tuple[int, str]] = {}
+    for path, endpoint, answer in answers:
         if answer.mimetype == "text/html" and "Content-Disposition" not in answer.headers:
-            ahead[endpoint, "xss" in path] = path
+            much = answer.get_data(as_text=True).count("&lt;img src=x")
+            ahead[endpoint] = max(ahead.get(endpoint, (0, path)), (much, path))
     assert len(ahead) > 40
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with served(attacked.app) as url:
@@ -370,7 +380,7 @@ def test_no_browser_runs_what_somebody_wrote(attacked: Walls, browser: Any) -> N
                 else None
             ),
         )
-        for path in ahead.values():
+        for _, path in ahead.values():
             page.goto(url + path, wait_until="load")
         context.close()
     assert complaints == []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from flags import services
 from tests.web.security.conftest import CANARY, OWNER, Operation, send
@@ -37,7 +40,8 @@ def test_a_number_or_key_of_the_shop_means_nothing_in_another_project(walls: Any
     for each in of_projects(walls):
         if each.method == "PUT":
             continue  # it makes what is not there, of the other project's own
-        names = set(each.names()) - {"project_key", "environment_key", "number"}
+        # People are of the whole service: whoever administers a project finds them all.
+        names = set(each.names()) - {"project_key", "environment_key", "number", "email"}
         answer = send(client, each, each.at(elsewhere), headers=headers)
         said = answer.get_data(as_text=True)
         if names:
@@ -153,3 +157,37 @@ def test_every_operation_but_the_known_ones_wants_a_caller(walls: Any) -> None:
 
 
 PUBLIC = {"sign_in", "set_up", "get_openapi", "show_docs"}
+
+
+def test_no_import_holds_everybody_up_with_more_flags_than_anybody_has(walls: Any) -> None:
+    """It is refused before it takes a lock that a kill would wait for."""
+    headers = walls.key("editor")
+    client = walls.app.test_client(use_cookies=False)
+    many: dict[str, Any] = {str(number): {} for number in range(10_001)}
+    place = "/api/v1/projects/shop"
+    for path, body in (
+        (f"{place}/environments/production/import", {"flags": many}),
+        (f"{place}/environments/production/import", {"flags": {}, "segments": many}),
+        (f"{place}/files/import", {"flags": many, "segments": {}}),
+        (f"{place}/files/import", {"flags": {}, "segments": many}),
+    ):
+        locks: list[str] = []
+        with counting(walls.database, locks):
+            answer = client.post(path, json=body, headers=headers)
+        assert answer.status_code == 400, answer.get_data(as_text=True)[:300]
+        assert answer.get_json()["field"] in {"flags", "segments"}
+        assert not any("FROM flags" in each for each in locks), locks
+
+
+@contextlib.contextmanager
+def counting(database: Any, said: list[str]) -> Iterator[None]:
+    """Note every statement."""
+
+    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        said.append(statement)
+
+    for engine in (database.engine, database._write_engine):
+        sa.event.listen(engine, "before_cursor_execute", note)
+    yield
+    for engine in (database.engine, database._write_engine):
+        sa.event.remove(engine, "before_cursor_execute", note)
