@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.test import TestResponse
 
 from experiments.catalogue import demand
@@ -36,23 +35,6 @@ from web.auth.models import Token, User
 from web.webhooks import services as webhooks
 
 HERE = "/projects/shop/environments/production"
-
-
-class _Templates(BytecodeCache):
-    """Keeps compiled templates for as long as the tests run."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self._kept:
-            bucket.bytecode_from_string(self._kept[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._kept[bucket.key] = bucket.bytecode_to_string()
-
-
-_TEMPLATES = _Templates()
 
 
 @dataclass
@@ -325,8 +307,6 @@ def bare_console(database: Database, tmp_path: Path) -> Console:
 def _console(database: Database, folder: Path) -> Console:
     clock = Clock()
     app = make_app(database, folder, clock, console=True)
-    # Every application would compile every template anew.
-    app.jinja_env.bytecode_cache = _TEMPLATES
     return Console(app, database, clock)
 
 
