@@ -266,6 +266,16 @@ def test_cookies_are_for_tls_only_and_our_own_pages_may_write(site: Site) -> Non
         assert client.post("/login", data=said, headers=theirs).status_code == 403
 
 
+def test_the_names_that_metrics_tell_stay_inside(site: Site) -> None:
+    with site.client() as outside, site.service.client() as inside:
+        assert "shop/production" in inside.get("/metrics").text
+        for path in ("/metrics", "//metrics", "/./metrics", "/%6Detrics", "/x/../metrics"):
+            answer = outside.get(path)
+            assert answer.status_code in {302, 404}, path
+            assert "shop/" not in answer.text, path
+        assert outside.get("/healthz").status_code == 200
+
+
 def test_what_a_caller_says_of_itself_is_not_believed(site: Site) -> None:
     """The proxy writes who asks and how: nobody gets more attempts by another address each time."""
     statuses = []
