@@ -50,10 +50,12 @@ SEARCHES = (
     "key:*-4999,*-12* -state:off",
     "state:killed env:staging has:owner created:>1h",
     "-evaluated:<30d",
+    "is:stale,safe_to_remove,past_expiry",
 )
 PAGES = (
     *((f"list {text or '(all)'}", f"{HERE}/flags?filter={quote(text)}") for text in SEARCHES),
     ("API list, 100 flags", f"/api/v1/projects/shop/flags?filter={quote('state:partial')}"),
+    ("Today", f"{HERE}/today"),
     ("flag page", f"{HERE}/flags/checkout-banner-2500"),
     ("flag page, killed", f"{HERE}/flags/mail-copy-7"),
 )

@@ -8,7 +8,7 @@ changed the flag since.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,18 +67,26 @@ def keep(
     return news + len(kept)
 
 
+def read(session: Session, project_id: int, flag_keys: Collection[str]) -> dict[str, Nudge]:
+    """Give what some flags ask for; those that ask for nothing are not in it."""
+    query = _nudges(project_id).where(col(FlagRow.key).in_(list(flag_keys)))
+    return {row[0]: Nudge(*row) for row in session.execute(query)}
+
+
 def find(session: Session, project_id: int, *, limit: int) -> list[Nudge]:
     """Give what a project's flags ask for, by key."""
-    query = (
+    query = _nudges(project_id).order_by(col(FlagRow.key)).limit(limit)
+    return [Nudge(*row) for row in session.execute(query)]
+
+
+def _nudges(project_id: int) -> sa.Select[str, str, str, str]:
+    return (
         sa.select(
             col(FlagRow.key), col(FlagRow.owner), col(FlagNudge.verdict), col(FlagNudge.sentence)
         )
         .join(FlagNudge, col(FlagNudge.flag_id) == col(FlagRow.id))
         .where(col(FlagRow.project_id) == project_id, col(FlagRow.archived).is_(False), ~_changed())
-        .order_by(col(FlagRow.key))
-        .limit(limit)
     )
-    return [Nudge(*row) for row in session.execute(query)]
 
 
 def judged(

@@ -38,20 +38,26 @@ def killed(session: Session, environment: Environment, who: Person) -> Iterator[
         .order_by(col(FlagRow.key))
         .limit(MOST)
     )
-    for key, owner in session.execute(query):
-        kill = session.exec(
-            select(AuditEntry)
-            .where(
-                AuditEntry.environment_id == environment.id,
-                AuditEntry.resource == f"flag:{key}",
-                AuditEntry.action == "kill",
-            )
-            .order_by(col(AuditEntry.id).desc())
-            .limit(1)
-        ).first()
+    found = session.execute(query).all()
+    newest = (
+        sa.select(sa.func.max(col(AuditEntry.id)))
+        .where(
+            col(AuditEntry.environment_id) == environment.id,
+            col(AuditEntry.resource).in_([f"flag:{key}" for key, _ in found]),
+            col(AuditEntry.action) == "kill",
+        )
+        .group_by(col(AuditEntry.resource))
+    )
+    said = session.exec(
+        select(col(AuditEntry.resource), col(AuditEntry.comment)).where(
+            col(AuditEntry.id).in_(newest)
+        )
+    )
+    reasons = dict(iter(said))
+    for key, owner in found:
         yield Task(
             what=f"{key} is killed: repair it, or lift the kill.",
-            why=kill.comment if kill is not None else "",
+            why=reasons.get(f"flag:{key}", ""),
             who=owner or "nobody owns it",
             mine=same_person(owner or "", who.name),
             verb="Open",

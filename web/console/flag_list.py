@@ -11,11 +11,10 @@ from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
 from experiments.people.flag_work import Need, Standing, needs, standings
-from flags import activity
+from flags import activity, nudges
 from flags.errors import FlagstoneError
 from flags.filters import MAX_FILTER_LENGTH
 from flags.finding import FLAG_FIELDS, FlagPage
-from flags.lifecycle import Lifecycle
 from flags.models import Environment
 from flags.services import FlagView, count_flags
 from web.auth.guard import needs as needs_role
@@ -25,7 +24,6 @@ from web.console.done import just_killed
 from web.console.sparkline import sparkline
 from web.console.starts import STARTS
 from web.flag_search import caller_as_person, search_flags
-from web.lifecycles import lifecycles
 from web.transactions import now, reading
 
 PAGE = 50
@@ -51,7 +49,7 @@ class Row:
     spark: Any
     word: str
     age: str
-    lifecycle: Lifecycle
+    nudge: nudges.Nudge | None
 
     @property
     def is_over(self) -> bool:
@@ -117,7 +115,7 @@ def _rows(
     keys = [each.key for each in flags]
     standing = standings(session, project_key, environment.key, keys, now=now())
     asked = activity.read(session, environment.id or 0, keys, now=now())
-    judged = lifecycles(session, project_key, flags, now=now())
+    judged = nudges.read(session, environment.project_id, keys)
     nothing = Standing(None, None, "")
     return [
         _row(
@@ -126,7 +124,7 @@ def _rows(
             standing.get(each.key, nothing),
             waiting.get(each.key, []),
             asked.get(each.key),
-            judged[each.key],
+            judged.get(each.key),
         )
         for each in flags
     ]
@@ -138,7 +136,7 @@ def _row(
     standing: Standing,
     needed: list[Need],
     asked: activity.Activity | None,
-    lifecycle: Lifecycle,
+    nudge: nudges.Nudge | None,
 ) -> Row:
     word = flag.environments[environment_key].state_word
     if flag.archived:
@@ -153,7 +151,7 @@ def _row(
         spark=None if asked is None or not asked.total else sparkline(asked.hours),
         word=word,
         age=_age(flag),
-        lifecycle=lifecycle,
+        nudge=nudge,
     )
 
 

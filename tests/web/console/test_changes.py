@@ -121,6 +121,13 @@ def test_a_change_that_waits_says_who_may_approve_it_and_what_if_it_goes_wrong(
     bob.press(CHANGES, "Approve")
     words = " ".join(ada.page(CHANGES).words.split())
     assert "1 of 2. Who may approve it: admin@example.org." in words
+    # Whoever wrote some of it may not approve it.
+    with console.database.write() as session:
+        row = session.get_one(ChangeRequest, 1)
+        row.writers = [*row.writers, "user:admin@example.org"]
+        session.add(row)
+    words = " ".join(ada.page(CHANGES).words.split())
+    assert "Who may approve it: nobody yet" in words
     # On a flag that an experiment watches, harm is turned back.
     with console.database.write() as session:
         row = session.get_one(ChangeRequest, 1)

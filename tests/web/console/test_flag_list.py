@@ -16,6 +16,7 @@ from flags.actor import Actor
 from flags.changes import parse_change
 from flags.request_rows import Writing
 from tests.web.console.conftest import HERE, Console
+from tests.web.console.test_today_flags import judge
 
 LIST = f"{HERE}/flags"
 
@@ -178,6 +179,7 @@ def test_a_flag_says_its_age_against_its_expiry_and_what_it_asks_for(
     small_console.flag("long", expires=(now + dt.timedelta(days=100)).isoformat())
     small_console.clock.advance(days=43)
     small_console.flag("fresh")
+    judge(small_console)
     page = small_console.person("viewer").page(LIST)
     words = " ".join(page.words.split())
     for said in ("43 days old, 3 days past expiry", "43 days old, 57 days left", "new today"):
@@ -190,8 +192,12 @@ def test_a_flag_says_its_age_against_its_expiry_and_what_it_asks_for(
         "over#lifecycle",
     ]
     assert "Stale: never turned on in the 43 days since it was made." in str(tags[0]["title"])
-    found = small_console.person("editor").page(f"{LIST}?filter=is:past_expiry")
+    editor = small_console.person("editor")
+    found = editor.page(f"{LIST}?filter=is:past_expiry")
     assert keys_on(found) == ["over", "over#lifecycle"]
+    small_console.clock.advance(minutes=1)
+    small_console.change("long", {"do": "turn_on"})
+    assert "long#lifecycle" not in keys_on(editor.page(LIST))
 
 
 def test_a_kill_out_of_the_list_shows_its_receipt_there_to_who_killed_only(

@@ -249,6 +249,11 @@ def test_a_source_is_declared_edited_and_deleted(small_console: Console) -> None
         ({"exposures.table": "a.b.c.d"}, "exposures.table"),
         ({"exposures.table": "t", "exposures.sql": "select 1"}, "exposures.table"),
         ({"tracks.sql": "delete from x"}, "tracks.sql"),
+        ({"tracks.table": "t", "tracks.value": "v" * 129}, "tracks.value"),
+        (
+            {"exposures.table": "t", "exposures.attributes": "cc = " + "c" * 129},
+            "exposures.attributes",
+        ),
         (
             {"exposures.table": "t", "exposures.attributes": f"{'x' * 65} = y"},
             "exposures.attributes",
