@@ -33,9 +33,10 @@ import psycopg
 
 from benchmarks.analysis import ARMS, DAY, LOOK, METRICS, START
 from experiments.measuring.aggregate import AnalysisQuery, analyse, by_segment
-from experiments.store.base import Event, EventStore
+from experiments.store.base import Event
 from experiments.store.embedded import EmbeddedStore
 from experiments.store.postgresql import PostgresStore
+from experiments.store.promises import EventStore
 
 DAYS = 28
 NAMES = ("view", "view", "view", "purchase", "signup", "error", "click", "click")

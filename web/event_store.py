@@ -10,8 +10,9 @@ from typing import cast
 
 from flask import current_app
 
-from experiments.store.base import EventInbox, StoreError
+from experiments.store.base import StoreError
 from experiments.store.opening import open_front
+from experiments.store.promises import EventInbox
 from web.settings import Settings
 
 _FRONT = "flagstone.events"

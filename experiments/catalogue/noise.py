@@ -24,7 +24,7 @@ from experiments.measuring.measure import (
     typed_sums,
 )
 from experiments.measuring.today import baseline_of
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from stats import Baseline, CovariateMoments, LogHistogram
 
 Document = dict[str, Any]

@@ -23,7 +23,7 @@ from experiments.contract.document import format_duration
 from experiments.contract.metric import Metric
 from experiments.contract.words import percent, plain
 from experiments.moves.lease import Held, check_fence, take_turns
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from flags.database import Database
 from flags.models import Environment
 from stats import (

@@ -47,7 +47,7 @@ from experiments.analysis.segments import (
 )
 from experiments.analysis.statement import analyse_tables, compile_analysis, read_sums
 from experiments.analysis.units import Instants
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from stats.sums.histogram import LogHistogram
 
 __all__ = [

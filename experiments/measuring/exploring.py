@@ -20,7 +20,7 @@ from experiments.contract.source import Source
 from experiments.measuring.aggregate import by_day, by_segment
 from experiments.measuring.measure import NO_MARKS, metric_sql, query_of, typed
 from experiments.sources.reading import read_source
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from stats import (
     Moments,
     StatsError,

@@ -28,7 +28,7 @@ from experiments.measuring.aggregate import (
 )
 from experiments.rules.serving import ship_rule_id
 from experiments.sources.reading import analyse_source
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from stats import CovariateMoments, Moments, RatioMoments
 from stats.decision.look import Sums as AnySums
 from stats.sums.ratio import RatioCovariateMoments

@@ -23,7 +23,8 @@ from experiments.contract.plan import Plan
 from experiments.contract.reading import named
 from experiments.measuring.aggregate import AnalysisQuery, analyse_tables
 from experiments.measuring.measure import definition_of, typed_sums
-from experiments.store.base import MAX_AGE_SECONDS, EventStore
+from experiments.store.base import MAX_AGE_SECONDS
+from experiments.store.promises import EventStore
 from stats import Baseline, CovariateMoments, Moments, RatioMoments, StatsError
 
 #: Days of the policy that are read: what came before says less about today.

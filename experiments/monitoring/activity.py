@@ -8,7 +8,7 @@ from collections import Counter
 from sqlmodel import select
 
 from experiments.moves.lease import Held, check_fence
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from flags.activity import hour_of, keep, named_by_instances
 from flags.database import Database
 from flags.models import Environment

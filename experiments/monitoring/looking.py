@@ -33,7 +33,7 @@ from experiments.monitoring.reading import DataRead, read_data
 from experiments.moves import sharing
 from experiments.moves.lease import Held
 from experiments.rules import serving
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from experiments.telling.hold_words import held_sentence
 from experiments.value.priors import priors_of
 from flags.database import Database

@@ -34,7 +34,7 @@ from experiments.monitoring.unscheduled import answer_due
 from experiments.moves.lease import LEASE_SECONDS, Held, acquire
 from experiments.planning.renewal import forecast_due
 from experiments.policies.trying import try_due
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from flags.database import Database
 from flags.models import Environment
 

@@ -11,7 +11,7 @@ from experiments.judging.quality import Quality, imbalance_p, quality_of
 from experiments.measuring.measure import Measured, measure
 from experiments.monitoring.due import Due
 from experiments.sources.services import source_of
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from flags.database import Database
 
 

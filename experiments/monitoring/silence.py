@@ -20,7 +20,7 @@ from experiments.monitoring.due import Due, Step, take_step
 from experiments.monitoring.reading import read_data
 from experiments.monitoring.rest import Memory
 from experiments.moves.lease import Held
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from experiments.telling.hold_words import held_sentence, resumed_sentence
 from flags.database import Database
 

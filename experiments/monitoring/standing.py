@@ -22,7 +22,7 @@ from experiments.monitoring.standing_effect import compare_held, expected_gains
 from experiments.monitoring.standing_reading import DAY, PERIOD, SETTLE, Reading
 from experiments.moves import holdout
 from experiments.moves.lease import Held, check_fence
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from experiments.telling import audits
 from flags.database import Database
 from flags.models import Environment

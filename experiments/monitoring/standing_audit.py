@@ -23,7 +23,7 @@ from experiments.measuring.measure import definition_of, typed_sums
 from experiments.models import Experiment
 from experiments.monitoring.standing_reading import MAX_METRICS, PERIOD, Reading, usable_metrics
 from experiments.moves.enact import plan_of
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 
 ARMS = ("a", "b")
 MAX_SUCCESS = 3

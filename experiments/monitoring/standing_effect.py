@@ -28,7 +28,7 @@ from experiments.monitoring.standing_reading import (
 from experiments.moves import holdout
 from experiments.moves.enact import plan_of
 from experiments.rules import guard
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from experiments.value.entering import newest_look
 from stats import DecisionPlan, LookData, MetricSpec, Role, cumulative_impact
 from stats import Policy as Rates

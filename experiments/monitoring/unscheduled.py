@@ -20,7 +20,7 @@ from experiments.models import Forecast, UnscheduledLook
 from experiments.monitoring.due import Due, read_due
 from experiments.monitoring.reading import read_data
 from experiments.moves.lease import Held, check_fence
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from flags.database import Database
 from flags.revisions import lock_environment
 

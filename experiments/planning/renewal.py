@@ -18,7 +18,7 @@ from experiments.moves.lease import Held, check_fence, take_turns
 from experiments.planning.forecast import Document, failed_forecast, forecast
 from experiments.planning.forecast_words import MDE
 from experiments.planning.foretelling import RUNS
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 from flags.database import Database
 from flags.models import Environment, Project
 from flags.revisions import lock_environment

@@ -24,7 +24,7 @@ from experiments.contract.source import Source
 from experiments.errors import SourceError
 from experiments.sources.connect import opened
 from experiments.sources.tables import exposure_table, metric_table, track_table
-from experiments.store.base import EventStore
+from experiments.store.promises import EventStore
 
 if TYPE_CHECKING:
     import pyarrow as pa

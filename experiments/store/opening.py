@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from experiments.store.base import EventInbox, EventStore
+    from experiments.store.promises import EventInbox, EventStore
 
 
 def open_front(place: Path | str) -> EventInbox:

@@ -28,8 +28,9 @@ from experiments.measuring.exploring import novelty_document, segments_document
 from experiments.measuring.measure import query_of
 from experiments.models import Look
 from experiments.people.results import read_results, results_document, segments_csv
-from experiments.store.base import Event, EventStore, attributes_text
+from experiments.store.base import Event, attributes_text
 from experiments.store.opening import open_store
+from experiments.store.promises import EventStore
 from experiments.telling.explored import COLUMNS, explored
 from tests.experiments.conftest import plan_document
 from tests.experiments.test_aggregate import ARMS, METRICS, START, query, reference

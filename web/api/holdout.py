@@ -16,12 +16,12 @@ from flags import services
 from flags.models import Environment
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint
-from web.api.render import WholeQuery, document, upon_expected
+from web.api.render import WholeQuery, document, upon_expected, with_revision
 from web.api.shapes import HOLDOUT, OBJECT, STANDING_AUDIT, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
-from web.contract import gives, takes
+from web.contract import gives, takes, waits
 from web.transactions import reading, transaction
 
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
@@ -53,6 +53,7 @@ def get_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
 @needs(Role.ADMIN)
 @takes(body=HoldoutBody, if_match=True)
 @gives(HOLDOUT)
+@waits
 def set_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Hold a share of all units out of everything, or a larger one."""
     body = read_body(HoldoutBody)
@@ -60,18 +61,25 @@ def set_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
         holdout.set_holdout(
             session, project_key, environment_key, share=body.share, **upon_expected()
         )
-        return _answer(session, project_key, environment_key)
+        return _published(session, project_key, environment_key)
 
 
 @blueprint.delete(f"{_PLACE}/holdout")
 @needs(Role.ADMIN)
 @takes(if_match=True)
 @gives(HOLDOUT)
+@waits
 def end_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Let everybody in again: all rules are published without the holdout, in one revision."""
     with transaction() as session:
         holdout.end_holdout(session, project_key, environment_key, **upon_expected())
-        return _answer(session, project_key, environment_key)
+        return _published(session, project_key, environment_key)
+
+
+def _published(session: Session, project_key: str, environment_key: str) -> Response:
+    environment = services.get_environment(session, project_key, environment_key)
+    shown = _answer(session, project_key, environment_key)
+    return with_revision(shown, session, environment.id or 0)
 
 
 @blueprint.get(f"{_PLACE}/audits")

@@ -63,7 +63,8 @@ unknown field or parameter is refused by name.
 
 `Prefer: wait=N` (N up to {MAX_WAIT_SECONDS} seconds) on what changes flags holds the answer until
 every SDK client that was heard of lately serves it: 200 with a `receipt`, or 202 with the
-stragglers by name. What was to be done is done in either case.
+stragglers by name. What alters several environments waits for each of them (`receipts`). What was
+to be done is done in either case.
 
 Each key or person may make so many requests in a minute of one web process (`RateLimit-Policy`;
 {API_REQUESTS_PER_MINUTE:,} unless the operator says otherwise); `RateLimit` says what is left, and

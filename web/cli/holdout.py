@@ -8,6 +8,7 @@ import click
 
 from web.cli.context import Invocation, pass_invocation
 from web.cli.options import environment_option
+from web.cli.receipts import finish, wait_option
 
 
 @click.group()
@@ -27,21 +28,26 @@ def show(invocation: Invocation, environment: str) -> None:
 @holdout.command(name="set")
 @click.argument("share", type=click.FloatRange(0, 0.1, min_open=True))
 @environment_option
+@wait_option
 @pass_invocation
-def set_share(invocation: Invocation, share: float, environment: str) -> None:
+def set_share(
+    invocation: Invocation, share: float, environment: str, wait_seconds: int | None
+) -> None:
     """Hold SHARE of all units (0.05 is 5 %) out of everything; while it is on it only grows."""
-    found = invocation.remote.put(_path(invocation, environment), {"share": share})
+    path = _path(invocation, environment)
+    found = invocation.remote.put(path, {"share": share}, wait_seconds=wait_seconds)
     said = f"{100 * found['share']:g} % of all units get control of everything. Evaluate "
-    invocation.output.document(found, f"{said}{found['flag']} once for every unit.")
+    finish(invocation.output, found, f"{said}{found['flag']} once for every unit.", wait_seconds)
 
 
 @holdout.command()
 @environment_option
+@wait_option
 @pass_invocation
-def end(invocation: Invocation, environment: str) -> None:
+def end(invocation: Invocation, environment: str, wait_seconds: int | None) -> None:
     """Let everybody in again, in one revision."""
-    invocation.remote.delete(_path(invocation, environment))
-    invocation.output.document({"on": False}, "Nobody is held out any more.")
+    found = invocation.remote.end(_path(invocation, environment), wait_seconds=wait_seconds)
+    finish(invocation.output, found, "Nobody is held out any more.", wait_seconds)
 
 
 def _path(invocation: Invocation, environment: str) -> str:

@@ -79,19 +79,7 @@ class Remote:
 
         With ``wait_seconds`` the service answers only when every SDK serves it, or time is up.
         """
-        headers = {} if if_match is None else {"If-Match": if_match}
-        if wait_seconds is not None:
-            headers["Prefer"] = f"wait={wait_seconds}"
-        return self._document(
-            self._request(
-                "POST",
-                path,
-                body=body or {},
-                query=query,
-                headers=headers,
-                timeout=REQUEST_TIMEOUT_SECONDS + (wait_seconds or 0),
-            )
-        )
+        return self._write("POST", path, body or {}, if_match, wait_seconds, query)
 
     def act(
         self,
@@ -107,10 +95,16 @@ class Remote:
         path = self.project_path(kind, key, verb)
         return self.post(path, body, environment=environment, wait_seconds=wait_seconds)
 
-    def put(self, path: str, body: Any, *, if_match: str | None = None) -> dict[str, Any]:
+    def put(
+        self,
+        path: str,
+        body: Any,
+        *,
+        if_match: str | None = None,
+        wait_seconds: int | None = None,
+    ) -> dict[str, Any]:
         """Write a document anew; ``if_match`` is the ETag that it rests upon."""
-        headers = {} if if_match is None else {"If-Match": if_match}
-        return self._document(self._request("PUT", path, body=body, headers=headers))
+        return self._write("PUT", path, body, if_match, wait_seconds)
 
     def patch(self, path: str, body: Any) -> dict[str, Any]:
         """Change what the document names, and nothing else."""
@@ -120,9 +114,36 @@ class Remote:
         """Take something away."""
         self._request("DELETE", path)
 
+    def end(self, path: str, *, wait_seconds: int | None = None) -> dict[str, Any]:
+        """Take away what leaves something to be said."""
+        return self._write("DELETE", path, None, None, wait_seconds)
+
     def close(self) -> None:
         """Let go of the connection."""
         self._client.close()
+
+    def _write(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        if_match: str | None,
+        wait_seconds: int | None,
+        query: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        headers = {} if if_match is None else {"If-Match": if_match}
+        if wait_seconds is not None:
+            headers["Prefer"] = f"wait={wait_seconds}"
+        return self._document(
+            self._request(
+                method,
+                path,
+                body=body,
+                query=query,
+                headers=headers,
+                timeout=REQUEST_TIMEOUT_SECONDS + (wait_seconds or 0),
+            )
+        )
 
     def _pages(
         self, path: str, query: Mapping[str, Any], limit: int | None

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import orjson
 
-from experiments.store.base import EventError, EventInbox, EventTimeError, FullError
+from experiments.store.base import EventError, EventTimeError, FullError
 from experiments.store.opening import open_front
+from experiments.store.promises import EventInbox
 from experiments.store.quality import DUPLICATE, timing
 from experiments.store.wire import parse_batch
 from web.edge.body import MAX_BODY_BYTES, check_content_type, decode

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.store.base import EventStore
 from experiments.store.opening import open_store
+from experiments.store.promises import EventStore
 
 
 @pytest.fixture(params=["folder", pytest.param("postgresql", marks=pytest.mark.postgresql)])

@@ -22,12 +22,12 @@ from experiments.store.base import (
     AppendResult,
     Event,
     EventError,
-    EventStore,
     whole_microseconds,
 )
 from experiments.store.embedded import EmbeddedStore
 from experiments.store.opening import open_store
 from experiments.store.postgresql import PostgresStore
+from experiments.store.promises import EventStore
 from experiments.store.quality import QualityHour
 from experiments.store.recent import RecentEvents, Which
 

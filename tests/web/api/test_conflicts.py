@@ -87,3 +87,31 @@ def test_a_base_that_never_was_is_a_plain_conflict(change: Any, etag: str) -> No
     refused = change({"do": "turn_off"}, etag=etag)
     assert refused.status_code == 412
     assert "conflict" not in refused.get_json()
+
+
+def test_what_keeps_no_earlier_states_is_shown_beside_what_was_sent(shop: Any, admin: Any) -> None:
+    admin.ok("POST", "/projects", {"key": "blog"})
+    body = {"name": "chat", "url": "https://example.org/a"}
+    made = admin.ok("POST", "/projects/blog/webhooks", body)
+    path = f"/projects/blog/webhooks/{made['id']}"
+    admin.ok("PATCH", path, {"name": "mail"})
+    late = admin.call("PATCH", path, json={"name": "pager", "form": "full"},
+                      headers={"If-Match": '"1"'})  # fmt: skip
+    assert (late.status_code, late.get_json()["code"]) == (412, "version_conflict")
+    found = late.get_json()["conflict"]
+    assert found["theirs"] == {"before": {}, "after": {"name": "mail", "form": "full"}}
+    assert found["yours"]["after"] == {"name": "pager", "form": "full"}
+    assert (found["both"], found["base"]) == (["name"], None)
+    # A whole document is told whole; nothing was written.
+    layer = "/projects/blog/environments/staging/layers/checkout"
+    admin.ok("PUT", layer, {"description": "one"})
+    admin.ok("PUT", layer, {"description": "two"})
+    late = admin.call("PUT", layer, json={"description": "three"}, headers={"If-Match": '"1"'})
+    found = late.get_json()["conflict"]
+    assert found["theirs"]["after"]["description"] == "two"
+    assert found["theirs"]["after"]["key"] == "checkout"
+    assert found["both"] == ["description"]
+    assert admin.ok("GET", layer)["description"] == "two"
+    # To take it away is guarded in the same way.
+    gone = admin.call("DELETE", layer, headers={"If-Match": '"1"'})
+    assert gone.status_code == 412

@@ -269,3 +269,14 @@ def test_the_last_use_of_a_key_is_kept_outside_of_the_request(shop: Any, admin: 
     ci.ok("GET", P)
     uses_of(shop.app).write()
     assert used() == (first + dt.timedelta(seconds=140)).isoformat().replace("+00:00", "Z")
+
+
+def test_whoever_may_not_know_of_an_environment_hears_of_no_clients_there(
+    shop: Any, admin: Api
+) -> None:
+    ada = person(shop, admin, "none", project="editor", staging="none")
+    both = admin.post(f"{P}/flags", {"key": "mine"}).headers["Flagstone-Made"]
+    assert len(both.split(",")) == 2
+    one = ada.call("POST", f"{P}/flags", {"key": "hers"})
+    assert one.status_code == 201, one.get_json()
+    assert len(one.headers["Flagstone-Made"].split(",")) == 1

@@ -215,3 +215,8 @@ def test_what_alters_several_environments_waits_for_each(fleet: Fleet, tmp_path:
     source.write_text(json.dumps({"flags": {"theirs": theirs}}))
     into = ("import", "flagd", str(source), "--into", f"{cli.project}/production", "--yes")
     assert cli.ok(*into, "--wait", "15")["receipt"]["converged"]
+    held = cli.ok("holdout", "set", "0.01", "--wait", "15")
+    assert held["receipt"]["converged"]
+    ended = cli.ok("holdout", "end", "--wait", "15")
+    assert (ended["on"], ended["receipt"]["converged"]) == (False, True)
+    assert ended["receipt"]["revision"] >= held["receipt"]["revision"]

@@ -92,3 +92,20 @@ def test_a_key_that_is_over_does_not_look_good(small_console: Any) -> None:
     assert "over" in page.words
     assert "good" not in page.words
     assert "by ada@example.org" in page.words
+
+
+def test_the_limits_of_a_key_are_set_anew_and_what_is_left_is_said(console: Any) -> None:
+    admin = console.person("admin")
+    given = {"name": "bot", "kind": "usr", "role": "editor", "share_per_day": "25"}
+    admin.press(KEYS, "Make key", given)
+    assert "production: 25 % of 25 % left today" in admin.page(KEYS).words
+    admin.follow(admin.press(KEYS, "Set limits", {"share_per_day": "40", "widen_only": "yes"}))
+    words = admin.page(KEYS).words
+    assert "≤ 40 % a day, only widens" in words
+    assert "staging: 40 % of 40 % left today" in words
+    refused = admin.press(KEYS, "Set limits", {"share_per_day": "400"})
+    assert refused.status_code == 400
+    html = refused.get_data(as_text=True)
+    # The form of that key comes back open with what was typed; that of new keys stays empty.
+    assert html.count('value="400"') == 1
+    assert "40 % of 40 % left today" in html

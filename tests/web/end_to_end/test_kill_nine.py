@@ -23,9 +23,9 @@ from experiments.judging.record import verify
 from experiments.models import Experiment, Look
 from experiments.people import services as experiment_services
 from experiments.planning.feasibility import forecast_document
-from experiments.store.base import EventStore
 from experiments.store.embedded import EmbeddedStore
 from experiments.store.postgresql import PostgresStore
+from experiments.store.promises import EventStore
 from flags import changes, services
 from flags.actor import Actor
 from flags.database import Database
