@@ -5,6 +5,7 @@ from __future__ import annotations
 from experiments.contract import words
 from experiments.contract.document import canonical_json, format_duration
 from experiments.contract.metric import Metric
+from experiments.contract.money import Value
 from experiments.contract.plan import Plan
 from experiments.contract.release import Release
 
@@ -92,3 +93,23 @@ def metric_line(metric: Metric) -> str:
     if metric.margin is not None:
         parts.append(f"at most {words.percent(metric.margin)} worse is tolerated")
     return f"{metric.key} – {'; '.join(parts)}."
+
+
+def price_lines(value: Value) -> list[str]:
+    """Say what a success is worth, and what the change costs."""
+    brings = f"{value.likely.normalize():f} {value.currency}"
+    if value.low != value.high:
+        brings += f" (from {value.low.normalize():f} to {value.high.normalize():f})"
+    costs = (
+        (value.monthly_costs, "a month"),
+        (value.build, "to build it"),
+        (value.cleanup, "to take the old way out"),
+    )
+    said = [f"{cents / 100:,.2f} {value.currency} {words}" for cents, words in costs if cents]
+    return [
+        (
+            f"One more success brings {brings}; {value.units_per_month.normalize():,f} people a "
+            f"month meet the change, for {value.horizon_months} months."
+        ),
+        *([f"It costs {', '.join(said)}."] if said else []),
+    ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from experiments.contract.release import RELEASE
@@ -149,6 +150,8 @@ def _changes(
             ChangeRequest.project_id == get_project(session, project_key).id,
             col(ChangeRequest.state).in_((OPEN, APPROVED, STALE, FAILED, MISSED)),
         )
+        # What a change would make of the flags is large, and not asked for here.
+        .options(defer(ChangeRequest.definitions), defer(ChangeRequest.instructions))  # type: ignore[arg-type]
         .order_by(col(ChangeRequest.id).desc())
         .limit(_MOST_CHANGES)
     )

@@ -256,7 +256,8 @@ def _accrued_of_project(session: Session, project_id: int, now: dt.datetime) -> 
         )
     )
     found: dict[str, int] = {}
-    for experiment in running:
+    # Plans without money are most of them, and reading one takes half a millisecond.
+    for experiment in (each for each in running if each.plan.get("value")):
         plan = parse_plan(experiment.plan)
         if plan.value is not None:
             currency = plan.value.currency

@@ -13,6 +13,7 @@ from sqlmodel import Session
 from werkzeug.datastructures import MultiDict
 
 from experiments.contract.document import canonical_json
+from experiments.contract.promise import price_lines
 from experiments.machine.lifecycle import PROVEN, WATCHED, State
 from experiments.models import Experiment, Forecast, UnscheduledLook
 from experiments.moves.enact import plan_of
@@ -312,6 +313,7 @@ def _values(
         # A plan that has not started waits for its forecast.
         "live": experiment.state in {*WATCHED, State.DRAFT, State.SEALED},
         "plan": plan,
+        "price": [] if whole.value is None else price_lines(whole.value),
         "waits": experiment.state == State.RUNNING and experiment.verdict in PROVEN,
         "reasons": overrides.REASONS,
         "asked_by_me": _asked_by(experiment, current_caller().actor.name),

@@ -24,12 +24,18 @@ _CAME_TO = {
 
 @dataclass(frozen=True)
 class Fared:
-    """One rule: what it does and when, what was seen, and what came of it."""
+    """One rule: what it does and when, what was seen, and what came of it.
+
+    ``evidence`` is the test's z and ``bound`` the one to cross; both natural logarithms of
+    e-values where events are weighed one by one.
+    """
 
     rule: str
     metric: str
     arm: str
     seen: str
+    evidence: str
+    bound: str
     result: str
     tone: str
 
@@ -48,9 +54,16 @@ def how_each_fared(plan: Plan, evidence: Iterable[Evidence]) -> Iterator[Fared]:
             row.metric,
             row.arm,
             "–" if row.estimate is None else difference(metric, row.estimate),
+            *_numbers(row),
             result,
             tone,
         )
+
+
+def _numbers(row: Evidence) -> tuple[str, str]:
+    pair = (row.z, row.bound) if row.log_e is None else (row.log_e, row.log_e_bound)
+    found, bound = ("–" if each is None else f"{each:.3f}" for each in pair)
+    return (found if row.log_e is None else f"ln E {found}"), bound
 
 
 def _rule(kind: str, metric: Metric) -> str:

@@ -8,8 +8,7 @@ from flask import request
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
-from experiments.contract.money import Value
-from experiments.contract.promise import metric_line, promise_lines
+from experiments.contract.promise import metric_line, price_lines, promise_lines
 from experiments.models import Experiment
 from experiments.moves.enact import plan_of
 from experiments.people import library, services
@@ -118,30 +117,11 @@ def show_plan(project_key: str, environment_key: str, experiment_key: str) -> Re
         plan=plan,
         promises=promise_lines(plan),
         metrics=[metric_line(metric) for metric in plan.metrics],
-        value=None if plan.value is None else _price_lines(plan.value),
+        value=None if plan.value is None else price_lines(plan.value),
         forecast=None if forecast is None else sentence_of(forecast.document),
         project_key=project_key,
         environment_key=environment_key,
     )
-
-
-def _price_lines(value: Value) -> list[str]:
-    brings = f"{value.likely.normalize():f} {value.currency}"
-    if value.low != value.high:
-        brings += f" (from {value.low.normalize():f} to {value.high.normalize():f})"
-    costs = (
-        (value.monthly_costs, "a month"),
-        (value.build, "to build it"),
-        (value.cleanup, "to take the old way out"),
-    )
-    said = [f"{cents / 100:,.2f} {value.currency} {words}" for cents, words in costs if cents]
-    return [
-        (
-            f"One more success brings {brings}; {value.units_per_month.normalize():,f} people a "
-            f"month meet the change, for {value.horizon_months} months."
-        ),
-        *([f"It costs {', '.join(said)}."] if said else []),
-    ]
 
 
 def _create(session: Session, project_key: str, text: str) -> Experiment:

@@ -68,6 +68,15 @@ def address(name: str) -> Markup:
     return Markup("<wbr>@").join(escape(part) for part in name.split("@"))
 
 
+@blueprint.app_template_filter("middle")
+def middle(text: str, most: int = 70) -> str:
+    """Shorten a long name in its middle: names that begin alike mostly differ at their end."""
+    if len(text) <= most:
+        return text
+    tail = most // 3
+    return f"{text[: most - tail - 1]}…{text[-tail:]}"
+
+
 @blueprint.app_template_filter("whole")
 def whole(text: str) -> str:
     """Leave the cents of thousands away: an estimate of millions is not known to the cent."""

@@ -9,13 +9,20 @@ import pytest
 from experiments.contract.parsing import parse_plan
 from experiments.telling.card_parts import Evidence
 from web.console.fared import how_each_fared
-from web.console.words import address, who, whole
+from web.console.words import address, middle, who, whole
 
 
 def test_an_address_breaks_before_its_at_and_what_it_holds_is_never_markup() -> None:
     assert who("user:ada@shop.example") == "ada<wbr>@shop.example"
     assert who("token:ci<b>") == "ci&lt;b&gt; (key)"
     assert address("<i>@x") == "&lt;i&gt;<wbr>@x"
+
+
+def test_long_names_that_begin_alike_are_told_apart() -> None:
+    names = [f"{'checkout-redesign-for-returning-customers' * 2}-{number}" for number in (1, 2)]
+    assert [len(middle(name)) for name in names] == [70, 70]
+    assert middle(names[0]) != middle(names[1])
+    assert middle("x" * 70) == "x" * 70
 
 
 @pytest.mark.parametrize(

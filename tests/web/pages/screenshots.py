@@ -17,8 +17,10 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from tests.web.conftest import CHROMIUM_FLAGS
+from tests.web.pages.acts import ACTS
 from tests.web.pages.addresses import ANYBODY, PAGES, STATES
 from tests.web.pages.conftest import open_site
+from tests.web.pages.crowd import LISTS, fill
 from tests.web.pages.inspect_page import DESKTOP, PHONE
 from tests.web.pages.shop import CUSTOMER
 
@@ -46,12 +48,15 @@ def name_of(title: str) -> str:
 
 
 def shoot(page: Page, url: str, folder: Path, pages: Mapping[str, str]) -> None:
-    """Take the pictures of some pages."""
+    """Take the pictures of some pages, and of what stands after an act."""
     for title, path in pages.items():
         for layout, (size, colours) in LAYOUTS.items():
             page.set_viewport_size(size)  # type: ignore[arg-type]
             page.emulate_media(color_scheme=colours)  # type: ignore[arg-type]
-            if layout == "light":
+            if title in ACTS:
+                # A drawing that is open, or lost, is not the same at another width.
+                ACTS[title](page, url)
+            elif layout == "light":
                 page.goto(url + path)
             tall = page.evaluate("document.documentElement.scrollHeight")
             whole = {"x": 0, "y": 0, "width": size["width"], "height": min(tall, TALLEST)}
@@ -84,19 +89,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("screenshots"))
     parser.add_argument("--only", default="", help="pages whose name contains this")
+    parser.add_argument(
+        "--states", action="store_true", help="also what stands after an act: effects, refusals"
+    )
+    parser.add_argument(
+        "--crowd", action="store_true", help="instead of all that, lists of a thousand rows"
+    )
     given = parser.parse_args()
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
     if chromium is None:
         parser.error("no Chromium on this machine (Debian: apt-get install chromium)")
     began = time.monotonic()
     given.folder.mkdir(parents=True, exist_ok=True)
-    everything = {**PAGES, **STATES, **ANYBODY}
+    crowd = dict(LISTS) if given.crowd else {}
+    acts = {title: f"after: {title}" for title in ACTS} if given.states else {}
+    everything = crowd or {**PAGES, **STATES, **acts, **ANYBODY}
     wanted = {title: path for title, path in everything.items() if given.only in name_of(title)}
     with (
         tempfile.TemporaryDirectory() as folder,
         open_site(Path(folder)) as site,
         sync_playwright() as playwright,
     ):
+        if crowd:
+            fill(site.shop)
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         for known in (True, False):
             context = browser.new_context(reduced_motion="reduce")

@@ -400,9 +400,6 @@ def _make_flags(shop: Shop) -> None:
     )
     for key in ("new-search", "dark-mode"):
         shop.change(key, {"do": "turn_on"}, environment="staging")
-    seen = [{"targetingKey": f"user-{n}", "country": "CH" if n % 3 else "DE"} for n in range(60)]
-    with shop.database.write() as session:
-        record(session, 1, [(hash_of(each), json.dumps(each), shop.clock()) for each in seen])
 
 
 def _rollout(share: float) -> dict[str, Any]:
@@ -469,6 +466,9 @@ def _make_what_waits(shop: Shop) -> None:
 
 def _connect(shop: Shop) -> None:
     """Let programs be connected: who is told, what may kill, who serves which revision."""
+    seen = [{"targetingKey": f"user-{n}", "country": "CH" if n % 3 else "DE"} for n in range(400)]
+    with shop.database.write() as session:
+        record(session, 1, [(hash_of(each), json.dumps(each), shop.clock()) for each in seen])
     by: dict[str, Any] = {"actor": _person(CUSTOMER), "now": shop.clock()}
     with shop.database.write() as session:
         _secret, made = webhooks.create_webhook(
