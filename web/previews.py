@@ -6,6 +6,7 @@ budget may ask for it before a change is applied (:mod:`flags.budgets`), nothing
 
 from __future__ import annotations
 
+import hmac
 from typing import Annotated, Any
 
 from itsdangerous import BadSignature, SignatureExpired
@@ -66,7 +67,7 @@ def open_preview(token: str, content: list[Any]) -> Any:
     if principal != current_caller().principal:
         message = "somebody else previewed this"
         raise InvalidInputError(message, field="preview_token", hint=_AGAIN)
-    if sealed != _digest(content):
+    if not hmac.compare_digest(str(sealed), _digest(content)):
         message = "this is not the change that was previewed"
         raise InvalidInputError(message, field="preview_token", hint=_AGAIN)
     return base

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from jinja2.bccache import Bucket, BytecodeCache
 from sqlmodel import SQLModel, func, select
 from werkzeug.routing import Rule
 
@@ -22,6 +23,23 @@ from web.settings import Settings
 
 START = dt.datetime(2026, 12, 1, 9, 0, tzinfo=dt.UTC)
 ACTOR = Actor("system", "test")
+
+
+class _Templates(BytecodeCache):
+    """Keeps compiled templates for as long as the tests run."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+_TEMPLATES = _Templates()
 
 
 class Clock:
@@ -69,7 +87,10 @@ class Managed:
 def make_app(database: Database, folder: Path, clock: Clock, *, console: bool) -> Flask:
     """Make the app that a test calls."""
     settings = Settings(database_url=database.url, data_directory=folder)
-    return create_flask_app(settings, database, clock=clock, console=console)
+    app = create_flask_app(settings, database, clock=clock, console=console)
+    # Every application would compile every template anew.
+    app.jinja_env.bytecode_cache = _TEMPLATES
+    return app
 
 
 def _compile_once(compile_builder: Callable[[Rule, bool], Any]) -> Callable[[Rule, bool], Any]:

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.test import TestResponse
 
 from experiments.catalogue import demand
@@ -36,23 +35,6 @@ from web.auth.models import Token, User
 from web.webhooks import services as webhooks
 
 HERE = "/projects/shop/environments/production"
-
-
-class _Templates(BytecodeCache):
-    """Keeps compiled templates for as long as the tests run."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self._kept:
-            bucket.bytecode_from_string(self._kept[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._kept[bucket.key] = bucket.bytecode_to_string()
-
-
-_TEMPLATES = _Templates()
 
 
 @dataclass
@@ -291,7 +273,7 @@ class Console(Managed):
 @pytest.fixture
 def console(database: Database, tmp_path: Path) -> Console:
     """A console on both databases, with the project ``shop`` and a flag ``checkout``."""
-    return _fill(_console(database, tmp_path))
+    return _fill(open_console(database, tmp_path))
 
 
 @pytest.fixture
@@ -299,7 +281,7 @@ def small_console(filled_file: Path, tmp_path: Path) -> Iterator[Console]:
     """The same on SQLite only, for what does not depend on the database."""
     shutil.copy(filled_file, tmp_path / "one.db")
     database = Database(f"sqlite:///{tmp_path / 'one.db'}")
-    yield _console(database, tmp_path)
+    yield open_console(database, tmp_path)
     database.dispose()
 
 
@@ -309,7 +291,7 @@ def filled_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("console") / "filled.db"
     database = Database(f"sqlite:///{file}")
     database.create_all()
-    _fill(_console(database, file.parent))
+    _fill(open_console(database, file.parent))
     database.dispose()
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -319,14 +301,12 @@ def filled_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bare_console(database: Database, tmp_path: Path) -> Console:
     """A service that nobody has set up."""
-    return _console(database, tmp_path)
+    return open_console(database, tmp_path)
 
 
-def _console(database: Database, folder: Path) -> Console:
+def open_console(database: Database, folder: Path) -> Console:
     clock = Clock()
     app = make_app(database, folder, clock, console=True)
-    # Every application would compile every template anew.
-    app.jinja_env.bytecode_cache = _TEMPLATES
     return Console(app, database, clock)
 
 

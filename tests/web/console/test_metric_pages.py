@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +15,34 @@ from experiments.catalogue.models import MetricSensitivity
 from experiments.contract.metric import KINDS
 from experiments.contract.source import parse_source
 from experiments.sources import services as sources
-from tests.web.console.conftest import HERE, Browser, Console, Page
+from flags.database import Database
+from tests.web.console.conftest import HERE, Browser, Console, Page, open_console
 from web.console import metric_form
 from web.console import sources as source_pages
 
 NEW = f"{HERE}/new-metric"
+
+
+@pytest.fixture(scope="module")
+def shared(filled_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """One console for all forms that are refused: nothing is written to it."""
+    folder = tmp_path_factory.mktemp("forms")
+    shutil.copy(filled_file, folder / "one.db")
+    database = Database(f"sqlite:///{folder / 'one.db'}")
+    yield open_console(database, folder)
+    database.dispose()
+
+
+@pytest.fixture(scope="module")
+def metric_editor(shared: Console) -> Browser:
+    return shared.person("editor")
+
+
+@pytest.fixture(scope="module")
+def source_editor(shared: Console) -> Browser:
+    return shared.person("admin")
+
+
 DOCUMENTS: tuple[dict[str, Any], ...] = (
     {"kind": "conversion", "event": "purchase", "covariate_window": "14d"},
     {"kind": "conversion", "event": ["a, b", "refund"], "direction": "down"},
@@ -122,9 +148,9 @@ def test_a_metric_is_added_edited_and_taken_out_of_use(small_console: Console) -
     ],
 )
 def test_a_fault_is_shown_at_its_field_and_nothing_typed_is_lost(
-    small_console: Console, kind: str, change: dict[str, str], field: str
+    shared: Console, metric_editor: Browser, kind: str, change: dict[str, str], field: str
 ) -> None:
-    editor = small_console.person("editor")
+    editor = metric_editor
     filled = {
         "key": "it",
         "event": "order",
@@ -138,12 +164,12 @@ def test_a_fault_is_shown_at_its_field_and_nothing_typed_is_lost(
     }
     path = f"{NEW}?kind={kind}"
     form = editor.page(path).form("Add the metric")
-    before = small_console.written()
+    before = shared.written()
     answer = editor.send(path, form, filled)
     page = Page(answer.get_data(as_text=True))
     assert (answer.status_code, errors(page)) == (400, [field])
     assert page.form("Add the metric").fields["description"].strip() == "kept <as> it is"
-    assert small_console.written() == before
+    assert shared.written() == before
 
 
 def test_a_metrics_page_waits_for_its_value_and_then_stops(small_console: Console) -> None:
@@ -261,8 +287,8 @@ def test_a_source_is_declared_edited_and_deleted(small_console: Console) -> None
     ],
 )
 def test_a_fault_of_a_source_is_shown_at_its_field(
-    small_console: Console, change: dict[str, str], field: str
+    source_editor: Browser, change: dict[str, str], field: str
 ) -> None:
-    answer = add(small_console.person("admin"), change)
+    answer = add(source_editor, change)
     assert answer.status_code == 400
     assert errors(Page(answer.get_data(as_text=True))) == [field]
