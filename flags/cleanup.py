@@ -168,12 +168,13 @@ def _evaluated(session: Session, environments: list[Environment]) -> dict[str, d
 def _waiting(session: Session, project_id: int) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     rows = session.exec(
-        select(col(ChangeRequest.id), col(ChangeRequest.preview))
+        # Of a preview only what it leads to: the rest of it is long, and not asked for here.
+        select(col(ChangeRequest.id), col(ChangeRequest.preview)["after"])
         .where(ChangeRequest.project_id == project_id, col(ChangeRequest.state).in_(WAITING))
         .order_by(col(ChangeRequest.id))
     )
-    for number, preview in rows:
-        for key in preview["after"]:
+    for number, after in rows:
+        for key in after:
             found.setdefault(key, []).append(number or 0)
     return found
 
