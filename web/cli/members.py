@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from web.cli.budgets import budget_options, budget_words, read_budget
 from web.cli.context import Invocation, pass_invocation
-from web.cli.options import budget_options, budget_words, read_budget
 
 _ROLES = ("none", "viewer", "editor", "approver", "admin")
 _only_here = click.option(

@@ -17,9 +17,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from web.cli.budgets import left_words
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import parse_json, read_text
-from web.cli.options import left_words
 from web.cli.output import EXIT_USAGE, CommandError
 from web.cli.remote import Remote
 

@@ -11,9 +11,10 @@ import click
 
 from flags.effect_words import witness_sentence
 from flags.sentence import describe
+from web.cli.budgets import quote_words
 from web.cli.changes import waiting_words
 from web.cli.context import Invocation
-from web.cli.options import comment_option, quote_words, waiting_options
+from web.cli.options import comment_option, waiting_options
 from web.cli.output import EXIT_USAGE, CommandError
 from web.cli.receipts import finish, wait_option
 

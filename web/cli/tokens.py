@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from web.cli.budgets import budget_options, budget_words, left_words, read_budget
 from web.cli.context import Invocation, pass_invocation
-from web.cli.options import budget_options, budget_words, left_words, read_budget
 from web.cli.output import EXIT_USAGE, CommandError, moment
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
