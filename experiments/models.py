@@ -68,6 +68,10 @@ class Experiment(SQLModel, table=True):
     # When the present step of shipping, or the verification, began.
     compared_since: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     closed_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    # What people say that they learned: the newest words; every one is in the records.
+    learned: str = Field(default="", sa_type=sa.Text)
+    learned_by: str | None = Field(default=None, max_length=256)
+    learned_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     version: int | None = Field(default=None, sa_column=_experiment_version)
 
 

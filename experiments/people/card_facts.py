@@ -55,6 +55,7 @@ def status_of(
         override=experiment.override,
         request=experiment.request,
         release=release_facts(session, experiment, newest.data if newest else None, now),
+        learned=bool(experiment.learned),
         audits=audited.text,
         audits_good=audited.keeps_promise,
     )

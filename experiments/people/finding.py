@@ -55,7 +55,8 @@ class Wanted:
     group : str, optional
         One of `GROUPS`.
     words : str
-        A text that the key, the flag, the hypothesis, the customer or the note contains.
+        A text that the key, the flag, the hypothesis, the customer, the note or what was learned
+        contains.
     asked : Filter
         By `EXPERIMENT_FIELDS`; its words are looked for as those of ``words`` are.
     me : str
@@ -227,6 +228,7 @@ def _texts() -> tuple[Any, ...]:
         col(Experiment.key),
         col(Experiment.flag_key),
         col(Experiment.note),
+        col(Experiment.learned),
         plan["hypothesis"].as_string(),
         plan["customer"].as_string(),
     )

@@ -1,4 +1,4 @@
-"""What people do while an experiment runs, and when it is over: explain, extend, close."""
+"""What people do while an experiment runs, and when it is over: explain, extend, learn, close."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 
 from experiments.contract import words
 from experiments.contract.document import format_duration, parse_duration
+from experiments.judging.record import append_record
 from experiments.machine import lifecycle
 from experiments.models import Experiment
 from experiments.moves.places import Opened, Place, required, verb
+from flags import audit
 from flags.actor import Actor
 from flags.errors import InvalidInputError, StateError
 
 LEAST_CHANCE = 0.5
+MAX_LEARNED = 2000
 
 
 @verb
@@ -117,3 +120,60 @@ def close(place: Place, *, note: str, actor: Actor, now: dt.datetime) -> Experim
     sentence = f"Closed by {actor.name} on {words.moment(now)}: {note}"
     body = {"do": "close", "note": note}
     return opened.act(move, "action", sentence, actor=actor, now=now, body=body)
+
+
+@verb
+def learn(place: Place, *, text: str, actor: Actor, now: dt.datetime) -> Experiment:
+    """Write down what was learned, for whoever comes next; better words replace earlier ones.
+
+    Nothing that the experiment decided changes, and every version stays in its records.
+
+    Raises
+    ------
+    StateError
+        If nothing is decided yet: words would be guesses, and read as findings.
+    """
+    text = required(text, "text", "what was learned")
+    if len(text) > MAX_LEARNED:
+        raise InvalidInputError(
+            f"{len(text):,} characters are too many",
+            field="text",
+            hint=f"at most {MAX_LEARNED:,}; link to the rest",
+        )
+    opened = place.open()
+    experiment = opened.experiment
+    if not may_learn(experiment):
+        raise StateError(
+            "nothing is decided yet, so there is nothing to learn from",
+            field="key",
+            hint="wait for the verdict",
+        )
+    if text == experiment.learned:
+        return experiment
+    before = experiment.learned
+    experiment.learned, experiment.learned_by, experiment.learned_at = text, actor.name, now
+    opened.session.add(experiment)
+    opened.session.flush()
+    sentence = f"Learned, says {actor.name} on {words.moment(now)}: {text}"
+    body = {"do": "learn", "text": text, "state": experiment.state}
+    append_record(
+        opened.session, experiment, "action", body, actor=str(actor), now=now, sentence=sentence
+    )
+    audit.append(
+        opened.session,
+        project_id=experiment.project_id,
+        environment_id=experiment.environment_id,
+        actor=actor,
+        action="experiment_learn",
+        resource=f"experiment:{experiment.key}",
+        before={"learned": before},
+        after={"learned": text},
+        comment=sentence,
+        now=now,
+    )
+    return experiment
+
+
+def may_learn(experiment: Experiment) -> bool:
+    """Tell whether a verdict stands, or the experiment is over."""
+    return experiment.verdict_at is not None or experiment.ended_at is not None

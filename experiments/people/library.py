@@ -42,7 +42,8 @@ def search(
     Parameters
     ----------
     words : str
-        Each word is in the key, the flag, the hypothesis, the customer or what happened.
+        Each word is in the key, the flag, the hypothesis, the customer, what happened or what was
+        learned.
     metric : str
         A part of a metric's key, title or event; any role.
     verdict : str, optional

@@ -26,6 +26,8 @@ class CardStatus:
         What the holdback told in the end, what was shipped by hand, what waits for approval.
     release : mapping, optional
         Where a release stands among its steps (`release_state.release_facts`).
+    learned : bool, default False
+        Whether somebody has written down what was learned.
     """
 
     state: str
@@ -53,3 +55,4 @@ class CardStatus:
     override: Mapping[str, Any] | None = None
     request: Mapping[str, Any] | None = None
     release: Mapping[str, Any] | None = None
+    learned: bool = False

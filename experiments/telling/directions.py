@@ -183,8 +183,10 @@ def _next_when_ended(plan: Plan, status: CardStatus) -> Next:
     if status.state == State.CLEANUP:
         what = f"take the flag out of the code and archive it: everybody has {status.winner}"
         return Next(what, when, plan.owner)
-    learned = f"nothing: everybody is on {plan.control}; write down what was learned"
-    return Next(learned, when, plan.owner)
+    what = f"nothing: everybody is on {plan.control}"
+    if not status.learned:
+        what += "; write down what was learned"
+    return Next(what, when, plan.owner)
 
 
 def _when(status: CardStatus) -> str:

@@ -324,3 +324,50 @@ def test_somebody_declares_that_the_code_is_gone(sqlite_world: Any) -> None:
     result = verify(world.export())
     assert result.identical
     assert result.complete
+
+
+# --- what was learned
+
+
+def test_what_was_learned_waits_for_a_verdict_and_changes_nothing_that_was_decided(
+    world: Any, make_plan: Any
+) -> None:
+    world.run(make_plan())
+    with pytest.raises(StateError, match="nothing is decided yet"):
+        world.do(interventions.learn, text="a guess", now=1)
+    assert world.experiment.learned == ""
+    world.traffic(0, 10, 3000, WORSE)
+    world.tick(10)
+    decided = world.experiment
+    assert (decided.state, decided.verdict) == ("ROLLED_BACK", "HARM")
+    assert "write down what was learned" in world.card(11).next.what
+    world.do(interventions.learn, text="  One page hides the price.\n", now=12)
+    world.do(interventions.learn, text="One page hides the price: show it.", now=13)
+    world.do(interventions.learn, text="One page hides the price: show it.", now=14)
+    after = world.experiment
+    assert (after.learned, after.learned_by, after.learned_at) == (
+        "One page hides the price: show it.",
+        OWNER.name,
+        world.at(13),
+    )
+    assert (after.state, after.verdict, after.note, after.ended_at) == (
+        decided.state,
+        decided.verdict,
+        decided.note,
+        decided.ended_at,
+    )
+    assert "learned" not in world.card(15).next.what
+    record = world.export()
+    said = [each["body"].get("text") for each in record["records"] if each["kind"] == "action"]
+    assert said == ["One page hides the price.", "One page hides the price: show it."]
+    assert verify(record).identical
+
+
+@pytest.mark.parametrize(("text", "why"), [(" ", "needs a reason"), ("x" * 2001, "too many")])
+def test_words_that_say_nothing_or_too_much_are_refused(
+    sqlite_world: Any, make_plan: Any, text: str, why: str
+) -> None:
+    sqlite_world.run(make_plan())
+    with pytest.raises(InvalidInputError, match=why) as caught:
+        sqlite_world.do(interventions.learn, text=text, now=1)
+    assert caught.value.field == "text"

@@ -167,6 +167,13 @@ def show_experiment(
         "explain_by": experiment.explain_by,
         "ended_at": experiment.ended_at,
         "closed_at": experiment.closed_at,
+        "learned": {
+            "text": experiment.learned,
+            "by": experiment.learned_by,
+            "at": experiment.learned_at,
+        }
+        if experiment.learned
+        else None,
         "verdicts": experiment.verdicts,
         "held_cause": experiment.held_cause,
         "extension_seconds": experiment.extension_seconds,

@@ -1,4 +1,4 @@
-"""What people decide about experiments: seal, start, accept, confirm, stop, step in, close."""
+"""What people decide about experiments: seal, start, accept, confirm, step in, learn, end."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ class AcceptBody(Body):
 
 class ExplainBody(Body):
     """What was wrong with the data."""
+
+    text: Words
+
+
+class LearnBody(Body):
+    """What was learned."""
 
     text: Words
 
@@ -118,6 +124,17 @@ def extend_experiment(project_key: str, experiment_key: str) -> ResponseReturnVa
     """Give an experiment more time, once (the customer)."""
     body = read_body(ExtendBody)
     return _do(interventions.extend, project_key, experiment_key, by=body.by)
+
+
+@blueprint.post(f"{ITEM}/learn")
+@needs(Role.EDITOR, of="somewhere")
+@idempotent()
+@takes(query=ExperimentQuery, body=LearnBody)
+@gives(EXPERIMENT, etag=True)
+def learn_from_experiment(project_key: str, experiment_key: str) -> ResponseReturnValue:
+    """Write down what was learned, once there is a verdict; it replaces earlier words."""
+    body = read_body(LearnBody)
+    return _do(interventions.learn, project_key, experiment_key, text=body.text)
 
 
 @blueprint.post(f"{ITEM}/close")

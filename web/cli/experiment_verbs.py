@@ -1,4 +1,4 @@
-"""``flagstone experiments``, when people step in: explain, extend, override, approve, close."""
+"""``flagstone experiments``, when people step in: explain, extend, override, learn, close."""
 
 from __future__ import annotations
 
@@ -109,7 +109,18 @@ def close(invocation: Invocation, experiment: str, note: str, environment: str |
     _post(invocation, experiment, "close", {"note": note}, environment)
 
 
+@click.command()
+@click.argument("experiment")
+@click.option("-m", "--text", required=True, help="what was learned; found by its words later")
+@which_environment_option
+@pass_invocation
+def learn(invocation: Invocation, experiment: str, text: str, environment: str | None) -> None:
+    """Write down what was learned, once there is a verdict."""
+    answer = invocation.remote.act("experiments", experiment, "learn", environment, {"text": text})
+    finish(invocation.output, answer, f"Learned: {answer['learned']['text']}", None)
+
+
 def add_to(group: click.Group) -> None:
     """Add these commands to the group of an experiment's verbs."""
-    for command in (explain, extend, override, approve, decline, close):
+    for command in (explain, extend, override, approve, decline, learn, close):
         group.add_command(command)

@@ -143,7 +143,7 @@ def show_experiment(
 
 @blueprint.post(
     f"{ITEM}/<any(seal, start, accept, confirm, stop, explain, extend, override, approve, decline,"
-    " close):verb>"
+    " learn, close):verb>"
 )
 @needs(Role.EDITOR)
 def advance(
@@ -170,12 +170,20 @@ VERBS: dict[str, Callable[..., Experiment]] = {
     "stop": services.stop,
     "explain": interventions.explain,
     "extend": interventions.extend,
+    "learn": interventions.learn,
     "close": interventions.close,
     "override": overrides.override,
     "approve": overrides.approve,
     "decline": overrides.decline,
 }
-WORDS = {"stop": "reason", "explain": "text", "extend": "by", "close": "note", "decline": "note"}
+WORDS = {
+    "stop": "reason",
+    "explain": "text",
+    "extend": "by",
+    "learn": "text",
+    "close": "note",
+    "decline": "note",
+}
 
 
 def _said(verb: str, form: MultiDict[str, str]) -> dict[str, Any]:
@@ -315,6 +323,7 @@ def _values(
         "plan": plan,
         "price": [] if whole.value is None else price_lines(whole.value),
         "waits": experiment.state == State.RUNNING and experiment.verdict in PROVEN,
+        "may_learn": interventions.may_learn(experiment),
         "reasons": overrides.REASONS,
         "asked_by_me": _asked_by(experiment, current_caller().actor.name),
         "is_customer": current_caller().actor.name.casefold() == customer,

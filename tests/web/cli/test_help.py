@@ -31,6 +31,7 @@ REQUIRED = {
     *(f"experiments {verb}" for verb in ("explain", "extend", "override", "approve", "decline")),
     *("experiments confirm", "experiments stop", "experiments record", "experiments results"),
     *("experiments forecast", "experiments accept", "experiments close", "experiments look"),
+    "experiments learn",
     *("ledger", "outcomes", *(f"requests {v}" for v in ("list", "add", "link", "resolve"))),
     *("release", *(f"releases {verb}" for verb in ("list", "create", "start", "approve"))),
     *("releases stop", "releases card"),

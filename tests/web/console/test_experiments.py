@@ -406,6 +406,15 @@ def test_people_step_in_with_forms_that_keep_what_was_said(running: Any) -> None
     assert "Predicted" in shipped.words
     assert "purchases +5 %" in shipped.words or "+5 %" in shipped.words
     admin.follow(admin.press(PAGE, "Stop the experiment", {"reason": "enough"}))
+    assert "Nobody has said it yet" in admin.page(PAGE).words
+    said = admin.follow(admin.press(PAGE, "Keep it", {"text": "The law pays.\nTwice."}))
+    assert "The law pays.\nTwice." in said.words
+    assert "Nobody has said it yet" not in said.words
+    assert "The law pays." in admin.page(f"{PAGE}/report").words
+    found = admin.page(f"{HERE}/library?words=law+pays")
+    assert "one-page" in found.words
+    assert "Learned: The law pays." in found.words
+    assert "one-page" not in admin.page(f"{HERE}/library?words=law+costs").words
     closed = admin.follow(admin.press(PAGE, "Close it", {"note": "out of the code"}))
     assert "Nothing left to do" in closed.words
 

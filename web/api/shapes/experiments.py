@@ -88,6 +88,7 @@ _LISTED: dict[str, Schema] = {
     "review": maybe(OBJECT),
     "request": maybe(OBJECT),
     "realised": maybe(OBJECT),
+    "learned": maybe(shape("Learned", text=TEXT, by=TEXT, at=INSTANT)),
 }
 LISTED_EXPERIMENT = shape("ListedExperiment", **_LISTED)
 EXPERIMENT = shape(
