@@ -140,10 +140,26 @@ def is_live(token: Token, *, now: dt.datetime) -> bool:
     return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
 
 
-def list_tokens(session: Session, *, project_id: int | None) -> Sequence[Token]:
-    """Return the keys of a project, or (None) those of no project, newest first."""
+def list_tokens(
+    session: Session,
+    *,
+    project_id: int | None,
+    before_id: int | None = None,
+    limit: int | None = None,
+) -> Sequence[Token]:
+    """Return the keys of a project, or (None) those of no project, newest first.
+
+    Parameters
+    ----------
+    before_id : int, optional
+        Only those that were made before this one.
+    limit : int, optional
+        How many at most; all without it.
+    """
     query = select(Token).where(col(Token.project_id) == project_id)
-    return session.exec(query.order_by(col(Token.id).desc())).all()
+    if before_id is not None:
+        query = query.where(col(Token.id) < before_id)
+    return session.exec(query.order_by(col(Token.id).desc()).limit(limit)).all()
 
 
 def get_token(session: Session, token_id: int, *, project_id: int | None) -> Token:

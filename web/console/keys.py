@@ -14,10 +14,19 @@ from flags.errors import FlagstoneError, InvalidInputError
 from web.auth import service
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
-from web.console.base import LARGEST_NUMBER, back_to, blueprint, place, show, status_of
+from web.console.base import (
+    LARGEST_NUMBER,
+    back_to,
+    before_number,
+    blueprint,
+    place,
+    show,
+    status_of,
+)
 from web.console.budgets import budget_words, form_of_budget, left_words, read_budget
 from web.transactions import now, our_address, reading, transaction
 
+PAGE = 50
 _KINDS = {kind.value: kind for kind in service.TokenKind}
 _KEYS = "/projects/<project_key>/environments/<environment_key>/keys"
 
@@ -150,7 +159,11 @@ def _page(
 ) -> ResponseReturnValue:
     with reading() as session:
         environment = place(session, project_key, environment_key)
-        tokens = service.list_tokens(session, project_id=environment.project_id)
+        before = before_number()
+        found = service.list_tokens(
+            session, project_id=environment.project_id, before_id=before, limit=PAGE + 1
+        )
+        tokens = found[:PAGE]
         budgets = service.token_budgets(session, tokens)
         environments = services.list_environments(session, project_key)
         names = {e.id: e.key for e in environments}
@@ -160,6 +173,8 @@ def _page(
         "keys.html",
         status=status_of(problem),
         tokens=tokens,
+        before=before,
+        more=tokens[-1].id if len(found) > PAGE else None,
         names=names,
         limits={number: budget_words(said) for number, said in budgets.items()},
         budgets={number: form_of_budget(said) for number, said in budgets.items()},

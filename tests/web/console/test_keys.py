@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from sqlmodel import select
 
 from flags import audit
 from web.auth.models import Token
+from web.auth.service import TokenKind, create_token
 
 KEYS = "/projects/shop/environments/production/keys"
 
@@ -109,3 +111,28 @@ def test_the_limits_of_a_key_are_set_anew_and_what_is_left_is_said(console: Any)
     # The form of that key comes back open with what was typed; that of new keys stays empty.
     assert html.count('value="400"') == 1
     assert "40 % of 40 % left today" in html
+
+
+def test_many_keys_come_page_by_page_newest_first(small_console: Any) -> None:
+    with small_console.database.write() as session:
+        for number in range(120):
+            create_token(
+                session,
+                TokenKind.CLIENT,
+                name=f"app {number:03}",
+                created_by="test",
+                now=small_console.clock(),
+                project_id=1,
+                environment_id=1,
+            )
+    admin = small_console.person("admin")
+    seen: list[str] = []
+    address = KEYS
+    for expected in (50, 50, 20):
+        page = admin.page(address)
+        names = re.findall(r"app \d{3}", page.html)
+        assert len(set(names)) == expected
+        seen += dict.fromkeys(names)
+        address = next((link for link in page.links if "before=" in link), "")
+    assert seen == [f"app {number:03}" for number in reversed(range(120))]
+    assert address == ""
