@@ -28,8 +28,9 @@ lint: development
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# A worker for each core, and who has nothing left takes from the others; WORKERS=0: one process.
-WORKERS := logical
+# A worker for each core and one more, since many wait for processes; who has nothing left takes from
+# the others. WORKERS=0: one process.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 

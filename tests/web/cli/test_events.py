@@ -146,7 +146,14 @@ def test_events_are_followed_as_they_come_and_nobody_is_shown(cli: Any) -> None:
 
 def test_following_ends_at_an_interrupt_and_shows_what_came_meanwhile(cli: Any) -> None:
     command = [sys.executable, "-m", "web.cli", "events", "tail", "-e", "staging"]
-    process = subprocess.Popen(command, env=cli.environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=cli.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Started in the background of a shell, tests hand on that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout is not None
     exposures(cli, 1)
     assert json.loads(process.stdout.readline())["type"] in {"exposure", "event"}

@@ -169,11 +169,13 @@ class Console(Managed):
     def person(self, role: str) -> Browser:
         email = f"{role}@example.org"
         with self.database.write() as session:
-            user = User(
-                email=email, role=role, password_hash="not a password", created_at=self.clock()
-            )
-            session.add(user)
-            session.flush()
+            user = auth.find_user(session, email)
+            if user is None:
+                user = User(
+                    email=email, role=role, password_hash="not a password", created_at=self.clock()
+                )
+                session.add(user)
+                session.flush()
             plain = auth.start_session(session, user, now=self.clock())
         client = self.app.test_client()
         client.set_cookie(SESSION_COOKIE, plain)
@@ -279,9 +281,22 @@ def console(database: Database, tmp_path: Path) -> Console:
 @pytest.fixture
 def small_console(filled_file: Path, tmp_path: Path) -> Iterator[Console]:
     """The same on SQLite only, for what does not depend on the database."""
-    shutil.copy(filled_file, tmp_path / "one.db")
-    database = Database(f"sqlite:///{tmp_path / 'one.db'}")
-    yield open_console(database, tmp_path)
+    with _opened(filled_file, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def still_console(filled_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """The same once for a file of tests, for what changes nothing."""
+    with _opened(filled_file, tmp_path_factory.mktemp("still")) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def _opened(file: Path, folder: Path) -> Iterator[Console]:
+    shutil.copy(file, folder / "one.db")
+    database = Database(f"sqlite:///{folder / 'one.db'}")
+    yield open_console(database, folder)
     database.dispose()
 
 

@@ -122,12 +122,22 @@ PUBLIC_POSTS = {"console.complete_setup", "console.do_login", "console.logout"}
 
 @pytest.fixture
 def shop(small_console: Any, plan: Any) -> Any:
-    small_console.metric("buyers")
-    small_console.source("lake")
-    small_console.policy("ours")
-    small_console.webhook()
-    small_console.experiment(plan())
-    return small_console
+    return furnished(small_console, plan)
+
+
+@pytest.fixture(scope="module")
+def still_shop(still_console: Any, plan: Any) -> Any:
+    """A shop that every test leaves as it was."""
+    return furnished(still_console, plan)
+
+
+def furnished(console: Any, plan: Any) -> Any:
+    console.metric("buyers")
+    console.source("lake")
+    console.policy("ours")
+    console.webhook()
+    console.experiment(plan())
+    return console
 
 
 def test_no_page_and_no_form_is_left_out_of_these_tests(shop: Any) -> None:
@@ -139,8 +149,8 @@ def test_no_page_and_no_form_is_left_out_of_these_tests(shop: Any) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
-def test_an_administrator_sees_every_page(shop: Any, path: str) -> None:
-    page = shop.person("admin").page(path)
+def test_an_administrator_sees_every_page(still_shop: Any, path: str) -> None:
+    page = still_shop.person("admin").page(path)
     headings = [tag for tag, _given in page.tags if tag == "h1"]
     assert len(headings) == 1
     assert "Sign out" in page.words
@@ -150,9 +160,9 @@ def test_an_administrator_sees_every_page(shop: Any, path: str) -> None:
     "path",
     [*PAGES.values(), *(path for path in OTHERS.values() if path.startswith(("/switch", HERE)))],
 )
-def test_somebody_unknown_is_asked_to_sign_in_and_comes_back(shop: Any, path: str) -> None:
-    shop.person("admin")
-    response = shop.visitor().get(path)
+def test_somebody_unknown_is_asked_to_sign_in_and_comes_back(still_shop: Any, path: str) -> None:
+    still_shop.person("admin")
+    response = still_shop.visitor().get(path)
     assert response.status_code == 302
     assert response.location.startswith("/login?next=%2F") or response.location.startswith(
         "/login?next=/"
@@ -176,8 +186,8 @@ def test_a_header_that_is_no_good_is_refused_and_not_sent_around_in_circles(shop
 
 
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
-def test_a_viewer_reads_and_finds_no_form_that_changes_anything(shop: Any, path: str) -> None:
-    viewer = shop.person("viewer")
+def test_a_viewer_reads_and_finds_no_form_that_changes_anything(still_shop: Any, path: str) -> None:
+    viewer = still_shop.person("viewer")
     forms = ("new_flag", "new_experiment", "new_release", "new_policy", "edit_policy")
     forms += ("new_metric", "edit_metric", "new_source", "edit_source")
     managed = ("list_keys", "list_people", "list_webhooks", "show_webhook", "list_kill_hooks")
@@ -189,14 +199,14 @@ def test_a_viewer_reads_and_finds_no_form_that_changes_anything(shop: Any, path:
 
 
 @pytest.mark.parametrize("path", POSTS.values(), ids=POSTS)
-def test_a_viewer_may_send_no_form(shop: Any, path: str) -> None:
-    viewer = shop.person("viewer")
+def test_a_viewer_may_send_no_form(still_shop: Any, path: str) -> None:
+    viewer = still_shop.person("viewer")
     token = viewer.page(f"{HERE}/flags").form("Sign out").fields["csrf_token"]
-    before = shop.written()
+    before = still_shop.written()
     response = viewer.client.post(path, data={"csrf_token": token, "do": "turn_on"})
     assert response.status_code == 403
-    assert shop.written() == before
-    assert shop.document()["enabled"] is False
+    assert still_shop.written() == before
+    assert still_shop.document()["enabled"] is False
 
 
 @pytest.mark.parametrize("token", [None, "", "forged", "other"])
@@ -205,19 +215,21 @@ def test_a_viewer_may_send_no_form(shop: Any, path: str) -> None:
     [*POSTS.values(), *QUESTIONS.values(), "/logout"],
     ids=[*POSTS, *QUESTIONS, "console.logout"],
 )
-def test_a_form_without_our_token_changes_nothing(shop: Any, path: str, token: str | None) -> None:
-    admin = shop.person("admin")
+def test_a_form_without_our_token_changes_nothing(
+    still_shop: Any, path: str, token: str | None
+) -> None:
+    admin = still_shop.person("admin")
     data = {"do": "turn_on", "key": "x", "name": "x", "kind": "srv"}
     if token == "other":
-        other = shop.person("editor").page(f"{HERE}/flags").form("Sign out")
+        other = still_shop.person("editor").page(f"{HERE}/flags").form("Sign out")
         token = other.fields["csrf_token"]
     if token is not None:
         data["csrf_token"] = token
-    before = shop.written()
+    before = still_shop.written()
     response = admin.client.post(path, data=data, headers={"Accept": "text/html"})
     assert response.status_code == 403
     assert "load the page again" in response.get_data(as_text=True)
-    assert shop.written() == before
+    assert still_shop.written() == before
     assert admin.get(f"{HERE}/flags").status_code == 200
 
 
@@ -241,8 +253,10 @@ def test_an_editor_sees_no_keys_and_is_told_why(shop: Any) -> None:
         (f"{HERE}/experiments/nope/record.json", "there is no experiment 'nope'"),
     ],
 )
-def test_what_does_not_exist_is_a_page_with_a_way_back(shop: Any, path: str, words: str) -> None:
-    editor = shop.person("editor")
+def test_what_does_not_exist_is_a_page_with_a_way_back(
+    still_shop: Any, path: str, words: str
+) -> None:
+    editor = still_shop.person("editor")
     response = editor.get(path, headers={"Referer": f"http://localhost{HERE}/audit"})
     assert response.status_code == 404
     html = response.get_data(as_text=True)
@@ -253,8 +267,8 @@ def test_what_does_not_exist_is_a_page_with_a_way_back(shop: Any, path: str, wor
 @pytest.mark.parametrize(
     "referrer", ["http://evil.example/x", "http://localhost//evil.example", "http://[", "x"]
 )
-def test_the_way_back_leads_nowhere_else(shop: Any, referrer: str) -> None:
-    response = shop.person("editor").get("/nowhere", headers={"Referer": referrer})
+def test_the_way_back_leads_nowhere_else(still_shop: Any, referrer: str) -> None:
+    response = still_shop.person("editor").get("/nowhere", headers={"Referer": referrer})
     assert 'class="btn btn-main" href="/"' in response.get_data(as_text=True)
     assert "evil" not in response.get_data(as_text=True)
 
@@ -267,8 +281,8 @@ def test_an_error_inside_a_project_keeps_its_navigation(shop: Any) -> None:
 
 
 @pytest.mark.parametrize("before", ["0", "-5", "abc", "99999999999999999999999"])
-def test_any_number_in_the_audits_address_gives_a_page(shop: Any, before: str) -> None:
-    shop.person("viewer").page(f"{HERE}/audit?before={before}")
+def test_any_number_in_the_audits_address_gives_a_page(still_shop: Any, before: str) -> None:
+    still_shop.person("viewer").page(f"{HERE}/audit?before={before}")
 
 
 def test_the_audit_goes_back_page_by_page(shop: Any) -> None:
@@ -372,8 +386,8 @@ def test_files_travel_compressed_to_whoever_can_read_that(shop: Any) -> None:
         "nul%00l.css",
     ],
 )
-def test_no_other_file_can_be_had(shop: Any, name: str) -> None:
-    response = shop.visitor().client.get(f"/static/{name}")
+def test_no_other_file_can_be_had(still_shop: Any, name: str) -> None:
+    response = still_shop.visitor().client.get(f"/static/{name}")
     assert response.status_code in {400, 404}
     assert b"create_flask_app" not in response.get_data()
 

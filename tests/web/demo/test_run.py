@@ -97,9 +97,15 @@ def test_an_interrupted_demo_ends_at_once_and_leaves_nothing(
     assert list(demo.temporary.iterdir()) == []
 
 
-def test_a_killed_demo_takes_its_processes_along(
+def test_a_demo_introduces_itself_and_when_it_is_killed_takes_its_processes_along(
     demo: Demo, wait_until: Callable[..., Any]
 ) -> None:
+    wait_until(lambda: "under Experiments." in demo.said, seconds=30, every=0.1)
+    assert "Flagstone runs at http://127.0.0.1:" in demo.said
+    assert "sign in as owner@shop.example  password " in demo.said
+    assert "10 % of its visitors" in demo.said
+    assert "\x1b" not in demo.said, "no colours in a file"
+    assert max(len(line) for line in demo.said.splitlines()) <= 80
     assert len(demo.remember()) >= 5, "service, web, worker and two shop processes"
     demo.process.kill()
     wait_until(lambda: not demo.left(), seconds=15, every=0.1)
@@ -121,14 +127,3 @@ def test_a_process_that_dies_is_named_with_its_last_words(
     wait_until(lambda: not demo.left(), seconds=15, every=0.1)
     # What a killed supervisor kept for its counters nobody can take away.
     assert [each for each in demo.temporary.iterdir() if "demo" in each.name] == []
-
-
-def test_an_introduction_says_what_will_happen_in_lines_that_fit(
-    demo: Demo, wait_until: Callable[..., Any]
-) -> None:
-    wait_until(lambda: "under Experiments." in demo.said, seconds=30, every=0.1)
-    assert "Flagstone runs at http://127.0.0.1:" in demo.said
-    assert "sign in as owner@shop.example  password " in demo.said
-    assert "10 % of its visitors" in demo.said
-    assert "\x1b" not in demo.said, "no colours in a file"
-    assert max(len(line) for line in demo.said.splitlines()) <= 80
