@@ -52,8 +52,11 @@ def create(
         environment = lock_environment(
             session, project_key, str(given.get("environment", "production"))
         )
-        flag = current_flag(session, environment, str(given.get("flag")))
-        if flag is not None:
+        if "flag" in given:
+            flag = current_flag(session, environment, str(given["flag"]))
+            if flag is None:
+                message = f"there is no flag {given['flag']!r} in {environment.key}"
+                raise PlanError(message, field="flag", hint="make it first")
             given["control"] = flag["default"]
     try:
         return services.create_experiment(session, project_key, given, actor=actor, now=now)

@@ -63,6 +63,8 @@ from web.transactions import now, reading, transaction
 PLACE = "/projects/<project_key>/environments/<environment_key>"
 ITEM = f"{PLACE}/experiments/<experiment_key>"
 PAGE = 50
+# How many flags and events a form offers.
+MOST_OFFERED = 200
 
 
 @blueprint.get(f"{PLACE}/experiments")

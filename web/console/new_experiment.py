@@ -20,13 +20,12 @@ from flags.services import list_flags
 from web.auth.guard import current_caller, needs, require_in, who_and_when
 from web.auth.roles import Role
 from web.console.base import back_to, blueprint, place, show, status_of
-from web.console.experiments import ITEM, PLACE, address_of, draft
+from web.console.experiments import ITEM, MOST_OFFERED, PLACE, address_of, draft
 from web.console.forms import field_of
 from web.console.plan_form import DEFAULTS, FIELDS, feasibility, plan_of_form, price
 from web.event_store import seen_events
 from web.transactions import now, reading, transaction
 
-_MOST_OFFERED = 200
 TEMPLATE = """key = "checkout-one-page"
 flag = "checkout"                  # a flag that is on
 control = "control"                # what everybody has today
@@ -142,7 +141,7 @@ def _form_page(
         environment = place(session, project_key, environment_key)
         stored = policies.list_policies(session, project_key)
         usable = policies.published_versions(session, stored)
-        flags = [each.key for each in list_flags(session, project_key, limit=_MOST_OFFERED)]
+        flags = [each.key for each in list_flags(session, project_key, limit=MOST_OFFERED)]
     wrong = None if problem is None else field_of(problem.field)
     return show(
         "experiments/new.html",
@@ -151,7 +150,7 @@ def _form_page(
         problem=problem,
         wrong=FIELDS.get(wrong or "", wrong),
         flags=flags,
-        events=list(seen_events([environment.id or 0], now=now()) or {})[:_MOST_OFFERED],
+        events=list(seen_events([environment.id or 0], now=now()) or {})[:MOST_OFFERED],
         policies=[DEFAULTS["policy"], *(row.name for row in stored if row.id in usable)],
         example=_template(environment_key),
         feasible=feasibility(form),

@@ -52,7 +52,7 @@ def plan_of_form(form: Form, environment_key: str) -> dict[str, Any]:
         "hypothesis": form.get("hypothesis", "").strip(),
         "customer": form.get("customer", "").strip(),
         "owner": form.get("owner", "").strip(),
-        "prove_by": f"{_number(form, 'prove_by'):g}d",
+        "prove_by": f"{number_of(form, 'prove_by'):g}d",
         "policy": form.get("policy", "").strip() or DEFAULTS["policy"],
         "metrics": [
             {
@@ -60,24 +60,24 @@ def plan_of_form(form: Form, environment_key: str) -> dict[str, Any]:
                 "role": "success",
                 "kind": "conversion",
                 "event": success,
-                "window": f"{_number(form, 'window'):g}d",
+                "window": f"{number_of(form, 'window'):g}d",
                 "mde": percentage(form.get("mde", ""), "mde"),
             }
         ],
     }
     expected: dict[str, Any] = {}
     if form.get("per_day", "").strip():
-        expected["units_per_day"] = _number(form, "per_day")
+        expected["units_per_day"] = number_of(form, "per_day")
     if form.get("baseline", "").strip():
         expected["metrics"] = {success: {"baseline": percentage(form["baseline"], "baseline")}}
     if expected:
         plan["expected"] = expected
     if form.get("per_unit", "").strip():
         plan["value"] = {
-            "per_unit": _number(form, "per_unit"),
-            "eligible_units_per_month": _number(form, "eligible"),
-            "horizon_months": int(_number(form, "horizon")),
-            "cleanup": _number(form, "cleanup") if form.get("cleanup", "").strip() else 0,
+            "per_unit": number_of(form, "per_unit"),
+            "eligible_units_per_month": number_of(form, "eligible"),
+            "horizon_months": int(number_of(form, "horizon")),
+            "cleanup": number_of(form, "cleanup") if form.get("cleanup", "").strip() else 0,
             "currency": form.get("currency", "").strip() or DEFAULTS["currency"],
         }
     guardrail = form.get("guardrail", "").strip()
@@ -89,7 +89,7 @@ def plan_of_form(form: Form, environment_key: str) -> dict[str, Any]:
                 "kind": "conversion",
                 "event": guardrail,
                 "direction": "down",
-                "window": f"{_number(form, 'window'):g}d",
+                "window": f"{number_of(form, 'window'):g}d",
                 "margin": percentage(form.get("margin", ""), "margin"),
             }
         )
@@ -102,13 +102,13 @@ def feasibility(form: Form) -> str:
         return "With people a day and how many of them do it today, this line says how long."
     try:
         baseline, mde = percentage(form["baseline"], "baseline"), percentage(form["mde"], "mde")
-        deadline = _number(form, "prove_by")
+        deadline = number_of(form, "prove_by")
         found = rough(
             baseline=baseline,
             effect=mde,
-            units_per_day=_number(form, "per_day"),
+            units_per_day=number_of(form, "per_day"),
             prove_by_days=deadline,
-            window_days=_number(form, "window"),
+            window_days=number_of(form, "window"),
         )
     except (InvalidInputError, KeyError) as error:
         return f"Not yet: {error}."
@@ -139,10 +139,10 @@ def price(form: Form) -> str:
     if not all(form.get(name, "").strip() for name in names):
         return ""
     try:
-        per_unit, eligible = _number(form, "per_unit"), _number(form, "eligible")
+        per_unit, eligible = number_of(form, "per_unit"), number_of(form, "eligible")
         more = percentage(form["baseline"], "baseline") * percentage(form["mde"], "mde")
-        months = _number(form, "horizon")
-        cleanup = _number(form, "cleanup") if form.get("cleanup", "").strip() else 0.0
+        months = number_of(form, "horizon")
+        cleanup = number_of(form, "cleanup") if form.get("cleanup", "").strip() else 0.0
     except InvalidInputError as error:
         return f"Not yet: {error}."
     gain = per_unit * eligible * more * months - cleanup
@@ -160,7 +160,14 @@ def _rounded(value: float) -> int:
     return int(round(value / 10**digits) * 10**digits)
 
 
-def _number(form: Form, name: str) -> float:
+def number_of(form: Form, name: str) -> float:
+    """Read a field as a number, not below zero.
+
+    Raises
+    ------
+    InvalidInputError
+        With the field's name.
+    """
     text = form.get(name, "").replace(",", ".").strip()
     try:
         number = float(text)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
+from typing import Any
 
+from flask import request
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
 from experiments.models import Experiment
 from experiments.people import releases
 from flags.errors import FlagstoneError
-from web.auth.guard import current_caller, needs, who_and_when
+from flags.services import list_flags
+from web.auth.guard import current_caller, needs, require_in, who_and_when
 from web.auth.roles import Role
-from web.console.base import back_to, blueprint, place, show
-from web.console.experiments import ITEM, PLACE, address_of, draft, show_page
-from web.transactions import reading, transaction
+from web.console.base import back_to, blueprint, place, show, status_of
+from web.console.experiments import ITEM, MOST_OFFERED, PLACE, address_of, draft, show_page
+from web.console.forms import percentage
+from web.console.plan_form import number_of
+from web.event_store import seen_events
+from web.transactions import now, reading, transaction
 
 TEMPLATE = """flag = "checkout"                  # a flag that is on
 variant = "new"                    # what everybody is to get; control is the flag's default
@@ -38,24 +46,101 @@ guards = ["error"]                 # an event: more of it is harm
 """
 
 
+DEFAULTS = {
+    "steps": "1, 5, 25, 50, 100",
+    "hold": "1h",
+    "minimum_units": "100",
+    "max_wait": "7d",
+}
+# Whose leave a step of the form waits for.
+_APPROVED = {"none": (), "first": (0,), "each": range(100)}
+
+
 @blueprint.get(f"{PLACE}/new-release")
 @needs(Role.EDITOR)
 def new_release(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Ask for a release."""
-    with reading() as session:
-        place(session, project_key, environment_key)
-    me = json.dumps(current_caller().actor.name)
-    text = TEMPLATE.replace('"you@example.org"', me)
-    if environment_key != "production":
-        text = f'environment = "{environment_key}"\n{text}'
-    return show("experiments/new_release.html", text=text, problem=None)
+    form = {**DEFAULTS, "customer": current_caller().actor.name}
+    return _form_page(project_key, environment_key, form | request.args.to_dict())
 
 
 @blueprint.post(f"{PLACE}/new-release")
 @needs(Role.EDITOR, of="somewhere")
 def create_release(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """Draft a release from its text."""
-    return draft(project_key, environment_key, _create, "experiments/new_release.html")
+    """Draft a release from the form, or from its text."""
+    form = request.form.to_dict()
+    if "steps_form" not in form:
+        return draft(project_key, environment_key, _create, "experiments/new_release.html")
+    try:
+        with transaction() as session:
+            plan = release_of_form(form, environment_key)
+            made = releases.create(session, project_key, plan, **who_and_when())
+            require_in(session, [made.environment_id])
+            address = address_of(project_key, environment_key, made.key)
+    except FlagstoneError as error:
+        return _form_page(project_key, environment_key, form, error)
+    return back_to(address)
+
+
+def release_of_form(form: Mapping[str, str], environment_key: str) -> dict[str, Any]:
+    """Turn the form into the short form of a release; what it says the contract checks.
+
+    Raises
+    ------
+    InvalidInputError
+        At a share or a number of people that is no number.
+    """
+    waits = _APPROVED.get(form.get("approval", ""), ())
+    steps: list[dict[str, Any]] = []
+    for number, text in enumerate(_parts(form, "steps")):
+        step: dict[str, Any] = {"share": percentage(text, "steps")}
+        steps.append(step | {"approval": True} if number in waits else step)
+    release: dict[str, Any] = {
+        "environment": environment_key,
+        "steps": steps,
+        "guards": _parts(form, "guards"),
+        "minimum_units": int(number_of(form, "minimum_units")),
+    }
+    for name in ("flag", "variant", "customer", "owner", "hold", "max_wait"):
+        if form.get(name, "").strip():
+            release[name] = form[name].strip()
+    return release
+
+
+def _parts(form: Mapping[str, str], name: str) -> list[str]:
+    return [part.strip() for part in form.get(name, "").split(",") if part.strip()]
+
+
+def _form_page(
+    project_key: str,
+    environment_key: str,
+    form: dict[str, str],
+    problem: FlagstoneError | None = None,
+) -> ResponseReturnValue:
+    with reading() as session:
+        environment = place(session, project_key, environment_key)
+        flags = [each.key for each in list_flags(session, project_key, limit=MOST_OFFERED)]
+    return show(
+        "experiments/new_release.html",
+        status=status_of(problem),
+        form=form,
+        problem=problem,
+        wrong=_wrong(problem, form),
+        flags=flags,
+        events=list(seen_events([environment.id or 0], now=now()) or {})[:MOST_OFFERED],
+        example=_template(environment_key),
+    )
+
+
+def _wrong(problem: FlagstoneError | None, form: Mapping[str, str]) -> str | None:
+    """Name the field of the form: ``steps[0].hold`` has one, ``steps[1].share`` is of the steps."""
+    names = re.findall(r"[a-z_]+", (problem.field if problem is not None else None) or "")
+    return next((name for name in reversed(names) if name in form), None)
+
+
+def _template(environment_key: str) -> str:
+    text = TEMPLATE.replace('"you@example.org"', json.dumps(current_caller().actor.name))
+    return text if environment_key == "production" else f'environment = "{environment_key}"\n{text}'
 
 
 def _create(session: Session, project_key: str, text: str) -> Experiment:
