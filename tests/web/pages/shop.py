@@ -19,7 +19,7 @@ from experiments.catalogue import demand
 from experiments.catalogue import services as catalogue
 from experiments.monitoring.monitor import tick
 from experiments.moves import layers
-from experiments.people import overrides, releases, requests, services
+from experiments.people import interventions, overrides, releases, requests, services
 from experiments.policies import services as policies
 from experiments.sources import services as sources
 from experiments.store.base import Event
@@ -312,6 +312,11 @@ def _furnish(shop: Shop) -> None:
     said |= {"text": "The campaign was sold with it.", "reason": "strategy"}
     said["review_at"] = shop.clock() + dt.timedelta(days=60)
     shop.do(overrides.override, "calmer-colours", **said)
+    words = (
+        "Red hides the price on small screens, and people go back to look for it.\n"
+        "Try a banner that stands below the price."
+    )
+    shop.do(interventions.learn, "red-banner", text=words)
     _make_what_waits(shop)
     _make_hooks(shop)
     shop.clock.advance(minutes=7)
