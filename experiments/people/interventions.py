@@ -155,7 +155,8 @@ def learn(place: Place, *, text: str, actor: Actor, now: dt.datetime) -> Experim
     opened.session.add(experiment)
     opened.session.flush()
     sentence = f"Learned, says {actor.name} on {words.moment(now)}: {text}"
-    body = {"do": "learn", "text": text, "state": experiment.state}
+    # Without a state: words move nothing, and a chain that had ended stays whole.
+    body = {"do": "learn", "text": text}
     append_record(
         opened.session, experiment, "action", body, actor=str(actor), now=now, sentence=sentence
     )

@@ -87,7 +87,7 @@ class AnyStory(RuleBasedStateMachine):
     @precondition(lambda self: self.state not in OVER)
     @rule(
         what=st.sampled_from(
-            ["confirm", "explain", "extend", "override", "approve", "decline", "learn", "close"]
+            ["confirm", "explain", "extend", "override", "approve", "decline", "close"]
         )
     )
     def somebody_acts(self, what: str) -> None:
@@ -98,7 +98,6 @@ class AnyStory(RuleBasedStateMachine):
             "override": (overrides.override, OWNER, self.override()),
             "approve": (overrides.approve, SECOND, {}),
             "decline": (overrides.decline, SECOND, {"note": "no"}),
-            "learn": (interventions.learn, OWNER, {"text": "people like it"}),
             "close": (interventions.close, OWNER, {"note": "gone"}),
         }
         verb, actor, said = verbs[what]
