@@ -17,7 +17,7 @@ from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
 from web.api.idempotency import idempotent
-from web.api.render import WholeQuery, content_etag, document, expect_content
+from web.api.render import WholeQuery, content_etag, document, etag_of, expect_content
 from web.api.shapes import NEW_TOKEN, TOKEN, list_of
 from web.api.times import Instant, parse_instant
 from web.auth import service
@@ -282,7 +282,7 @@ def _edit(
 
 def _answer(session: Session, token: Token, project: Project | None = None) -> Response:
     shown = _show(session, token, project)
-    return document(shown, etag=content_etag(_kept(shown)))
+    return document(shown, etag=etag_of(content_etag(_kept(shown)), shown))
 
 
 def _kept(shown: dict[str, Any]) -> dict[str, Any]:

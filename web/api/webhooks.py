@@ -131,11 +131,12 @@ def edit_webhook(project_key: str, webhook_id: int) -> ResponseReturnValue:
 
 @blueprint.delete(_ITEM)
 @needs(Role.ADMIN)
+@takes(if_match=True)
 @gives(None, 204)
 def delete_webhook(project_key: str, webhook_id: int) -> ResponseReturnValue:
     """Take a webhook away, with its log."""
     with transaction() as session:
-        services.delete_webhook(session, project_key, webhook_id, **who_and_when())
+        services.delete_webhook(session, project_key, webhook_id, **upon_expected())
     return Response(status=204)
 
 
