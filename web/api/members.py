@@ -10,7 +10,8 @@ from pydantic import Field
 
 from web.api.account import Email, NewPassword, user_document
 from web.api.blueprint import blueprint
-from web.api.render import WholeQuery, content_etag, document, expect_content
+from web.api.filtered import filtered_by
+from web.api.render import content_etag, document, expect_content
 from web.api.shapes import PERSON, list_of
 from web.auth import service
 from web.auth.guard import current_caller, needs
@@ -18,8 +19,10 @@ from web.auth.models import User
 from web.auth.roles import Role, RoleName
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
+from web.lists import PEOPLE
 from web.transactions import now, reading, transaction
 
+_PEOPLE = filtered_by(PEOPLE)
 _ITEM = "/members/<int(max=2147483647):member_id>"
 Text = Annotated[str, Field(max_length=1024)]
 
@@ -43,11 +46,11 @@ class MemberEdit(Body):
 
 @blueprint.get("/members")
 @needs(Role.ADMIN)
-@takes(query=WholeQuery)
+@takes(query=_PEOPLE)
 @gives(list_of(PERSON))
 def list_members() -> ResponseReturnValue:
     """List everybody, by address."""
-    query = read_query(WholeQuery)
+    query = read_query(_PEOPLE)
     current_caller().require_everywhere()
     with reading() as session:
         return document(query.page([user_document(u) for u in service.list_users(session)], "id"))

@@ -13,7 +13,8 @@ from flags.budgets import Budget
 from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
-from web.api.render import WholeQuery, content_etag, document, etag_of, expect_content
+from web.api.filtered import filtered_by
+from web.api.render import content_etag, document, etag_of, expect_content
 from web.api.shapes import MEMBER, list_of
 from web.auth import service
 from web.auth.allowed import Left, member_allowances
@@ -21,8 +22,10 @@ from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role, RoleName
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
+from web.lists import MEMBERS
 from web.transactions import reading, transaction
 
+_MEMBERS = filtered_by(MEMBERS)
 _LIST = "/projects/<project_key>/members"
 _ITEM = f"{_LIST}/<email>"
 _HERE = "/projects/<project_key>/environments/<environment_key>/members/<email>"
@@ -37,11 +40,11 @@ class MembershipBody(Body):
 
 @blueprint.get(_LIST)
 @needs(Role.ADMIN)
-@takes(query=WholeQuery)
+@takes(query=_MEMBERS)
 @gives(list_of(MEMBER))
 def list_project_members(project_key: str) -> ResponseReturnValue:
     """List everybody who has a role in the project, and what they may do in each environment."""
-    query = read_query(WholeQuery)
+    query = read_query(_MEMBERS)
     with reading() as session:
         project = get_project(session, project_key)
         environments = list_environments(session, project_key)

@@ -14,6 +14,7 @@ from flags.models import Environment, Project
 from flags.plain import KEY_PATTERN, MAX_NAME_LENGTH
 from flags.revisions import lock_environment
 from web.api.blueprint import blueprint
+from web.api.filtered import filtered_by
 from web.api.idempotency import idempotent
 from web.api.render import (
     Expected,
@@ -29,8 +30,10 @@ from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
+from web.lists import ENVIRONMENTS
 from web.transactions import reading, transaction
 
+_ENVIRONMENTS = filtered_by(ENVIRONMENTS)
 # Described as the services judge them; those say what is wrong, and how to mend it.
 Key = Annotated[
     str, Field(max_length=1024, json_schema_extra={"pattern": KEY_PATTERN, "maxLength": 64})
@@ -107,11 +110,11 @@ def get_project(project_key: str) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/environments")
 @needs(Role.VIEWER)
-@takes(query=WholeQuery)
+@takes(query=_ENVIRONMENTS)
 @gives(list_of(ENVIRONMENT))
 def list_environments(project_key: str) -> ResponseReturnValue:
     """List a project's environments in its order."""
-    query = read_query(WholeQuery)
+    query = read_query(_ENVIRONMENTS)
     with reading() as session:
         environments = services.list_environments(session, project_key)
     return document(query.page([_environment(e) for e in environments]))
