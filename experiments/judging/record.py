@@ -19,6 +19,7 @@ from sqlmodel import Session, col, select
 from experiments.contract.document import canonical_json, sha256_of
 from experiments.contract.plan import Plan
 from experiments.errors import PlanError, RecordError
+from experiments.machine.states import FINISHED
 from experiments.models import DecisionRecord, Experiment
 
 KINDS = ("seal", "start", "ramp", "look", "action", "end")
@@ -205,7 +206,7 @@ def _ends(records: Sequence[Mapping[str, Any]]) -> bool:
             return True
         body = record.get("body")
         state = body.get("state") if isinstance(body, Mapping) else None
-        if state is not None and state != "CLOSED":
+        if state is not None and state not in FINISHED:
             return False
     return False
 
@@ -242,20 +243,24 @@ def _check_head(
     head = document.get("experiment")
     if not isinstance(head, Mapping):
         return
-    last = records[-1].get("body")
     true_head = {
         "key": sealed.get("experiment"),
         "flag": plan.get("flag"),
         "plan_hash": recomputed,
-        **{
-            name: last[name]
-            for name in ("state", "verdict")
-            if isinstance(last, Mapping) and name in last
-        },
+        **_moved_to(records),
     }
     for name, value in true_head.items():
         if name in head and head[name] != value:
             yield Difference(0, f"experiment.{name}", head[name], value)
+
+
+def _moved_to(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Give state and verdict of the last record that moved anything (words alone move nothing)."""
+    for record in reversed(records):
+        body = record.get("body")
+        if isinstance(body, Mapping) and "state" in body:
+            return {name: body[name] for name in ("state", "verdict") if name in body}
+    return {}
 
 
 def _check_looks(records: Sequence[Mapping[str, Any]]) -> Iterator[Difference | None]:

@@ -120,6 +120,10 @@ class AnyStory(RuleBasedStateMachine):
         self.edited = True
         self.pass_time(1)
 
+    @rule(text=st.sampled_from(["they click", "they leave"]))
+    def somebody_says_what_was_learned(self, text: str) -> None:
+        self.act(interventions.learn, OWNER, {"text": text})
+
     def override(self) -> dict[str, Any]:
         return {
             "arm": "new",
@@ -143,7 +147,7 @@ class AnyStory(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         experiment, records = self.world.experiment, self.world.records
-        last = records[-1]["body"]
+        last = next(r["body"] for r in reversed(records) if "state" in r["body"])
         assert (last["state"], last["verdict"]) == (experiment.state, experiment.verdict)
         result = verify(self.world.export())
         assert result.identical, result.sentence
@@ -162,6 +166,7 @@ class AnyStory(RuleBasedStateMachine):
             query = (
                 select(AuditEntry)
                 .where(AuditEntry.resource == "experiment:button")
+                .where(AuditEntry.action != "experiment_learn")
                 .order_by(col(AuditEntry.id).desc())
             )
             newest = session.exec(query).first()

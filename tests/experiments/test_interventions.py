@@ -237,6 +237,7 @@ def test_against_a_verdict_a_second_person_signs_in_and_approves(world: Any) -> 
     assert (experiment.state, experiment.verdict) == ("ROLLED_BACK", "HARM")
     assert experiment.request["by"] == OWNER.name
     assert set(world.served().values()) == {"control"}, "nothing happens before"
+    assert verify(world.export()).complete, "asking moves nothing: the end stays the end"
     assert "approve or decline" in world.card(21).next.what
     with pytest.raises(NotAllowedError, match="somebody else"):
         world.do(overrides.approve, actor=Actor("user", "OWNER@example.org"), now=22)
@@ -256,7 +257,8 @@ def test_against_a_verdict_a_second_person_signs_in_and_approves(world: Any) -> 
     assert (experiment.override["second"], experiment.override["against"]) == (OTHER.name, "HARM")
     assert "new" in set(world.served().values())
     assert [v["verdict"] for v in experiment.verdicts] == ["HARM", "OVERRIDE_SHIP"]
-    assert verify(world.export()).identical
+    went_on = verify(world.export())
+    assert (went_on.identical, went_on.complete) == (True, False), "it went on from its end"
     stopped = world.do(services.stop, reason="enough", now=30)
     assert (stopped.state, stopped.verdict) == ("ROLLED_BACK", "OVERRIDE_STOP")
 
@@ -362,6 +364,8 @@ def test_what_was_learned_waits_for_a_verdict_and_changes_nothing_that_was_decid
     assert said == ["One page hides the price.", "One page hides the price: show it."]
     result = verify(record)
     assert (result.identical, result.complete) == (True, True)
+    forged = record | {"experiment": record["experiment"] | {"verdict": "VALUE_PROVEN"}}
+    assert "experiment.verdict" in verify(forged).sentence, "words hide no forged head"
 
 
 @pytest.mark.parametrize(("text", "why"), [(" ", "needs a reason"), ("x" * 2001, "too many")])

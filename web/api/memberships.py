@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
-from flags.allowances import Allowance, allowances
 from flags.budgets import Budget
 from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
@@ -16,11 +16,12 @@ from web.api.blueprint import blueprint
 from web.api.render import WholeQuery, content_etag, document, expect_content
 from web.api.shapes import MEMBER, list_of
 from web.auth import service
+from web.auth.allowed import Left, member_allowances
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role, RoleName
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _LIST = "/projects/<project_key>/members"
 _ITEM = f"{_LIST}/<email>"
@@ -45,7 +46,7 @@ def list_project_members(project_key: str) -> ResponseReturnValue:
         project = get_project(session, project_key)
         environments = list_environments(session, project_key)
         members = service.list_members(session, project)
-        left = _left(session, members, environments)
+        left = member_allowances(session, members, environments)
     return document(query.page([_show(each, environments, left) for each in members], "email"))
 
 
@@ -126,7 +127,7 @@ def _answer(session: Session, project: Project, email: str) -> Response:
 def _one(session: Session, project: Project, email: str) -> dict[str, Any]:
     member = service.get_member(session, project, email)
     environments = list_environments(session, project.key)
-    return _show(member, environments, _left(session, [member], environments))
+    return _show(member, environments, member_allowances(session, [member], environments))
 
 
 def _kept(shown: dict[str, Any]) -> dict[str, Any]:
@@ -147,17 +148,10 @@ def _by() -> dict[str, Any]:
     return {"by": said["actor"], "now": said["now"]}
 
 
-def _left(
-    session: Session, members: list[service.Member], environments: list[Environment]
-) -> dict[str, dict[str, Allowance]]:
-    limited = [f"user:{each.user.email}" for each in members if each.budgets]
-    return allowances(session, limited, environments, now()) if limited else {}
-
-
 def _show(
     member: service.Member,
     environments: list[Environment],
-    left: dict[str, dict[str, Allowance]],
+    left: Mapping[str, Left],
 ) -> dict[str, Any]:
     keys = {each.id: each.key for each in environments}
     return {
@@ -176,7 +170,7 @@ def _show(
             if place is not None and place in keys
         },
         "allowances": {
-            key: each.document() for key, each in left.get(f"user:{member.user.email}", {}).items()
+            key: each.document() for key, each in left.get(member.user.email, {}).items()
         },
         "may": {
             each.key: member.rights.in_environment(each.project_id, each.id or 0)

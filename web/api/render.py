@@ -15,6 +15,7 @@ from flask import Response, current_app, request
 from pydantic import Field
 from sqlmodel import Session, col, select
 
+from flags.conflicts import conflict_without_base
 from flags.errors import InvalidInputError, VersionConflictError
 from flags.models import Environment, Project
 from web.auth.guard import WhoAndWhen, who_and_when
@@ -171,15 +172,7 @@ def expect_content(shown: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     raise VersionConflictError(
         "it is not any more as you read it",
         hint="read it again, and decide anew",
-        conflict={
-            # What the caller read is kept nowhere.
-            "base": None,
-            "newest": None,
-            "theirs": {"before": {}, "after": theirs},
-            "yours": {"before": {}, "after": dict(wanted)},
-            "both": sorted(name for name in theirs if theirs[name] != wanted[name]),
-            "elsewhere": [],
-        },
+        conflict=conflict_without_base(theirs, wanted),
     )
 
 

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 from sqlmodel import Session
 
-from flags.allowances import Allowance, allowances
+from flags.allowances import Allowance
 from flags.budgets import Budget
 from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
@@ -21,6 +21,7 @@ from web.api.render import WholeQuery, content_etag, document, expect_content
 from web.api.shapes import NEW_TOKEN, TOKEN, list_of
 from web.api.times import Instant, parse_instant
 from web.auth import service
+from web.auth.allowed import key_allowances
 from web.auth.guard import current_caller, needs
 from web.auth.models import Token
 from web.auth.roles import KeyRoleName, Role
@@ -307,8 +308,7 @@ def _show_all(
     budgets = service.token_budgets(session, tokens)
     environments = [] if project is None else list_environments(session, project.key)
     names = {each.id: each.key for each in environments}
-    limited = [f"token:{number}" for number in budgets]
-    left = allowances(session, limited, environments, now()) if limited else {}
+    left = key_allowances(session, budgets, environments)
     return [
         {
             "id": token.id,
@@ -319,7 +319,7 @@ def _show_all(
             "environments": _keys(token.environment_ids, names),
             "role": token.role,
             "budget": budgets.get(token.id or 0),
-            "allowances": _left(token, left, environments),
+            "allowances": _left(token, left.get(token.id or 0, {}), environments),
             "created_by": token.created_by,
             "created_at": token.created_at,
             "expires_at": token.expires_at,
@@ -343,7 +343,7 @@ def _show(
 
 def _left(
     token: Token,
-    left: Mapping[str, Mapping[str, Allowance]],
+    left: Mapping[str, Allowance],
     environments: Sequence[Environment],
 ) -> dict[str, Any]:
     """Say what a key may still move, where it is good."""
@@ -352,8 +352,7 @@ def _left(
         for each in environments
         if token.environment_ids is None or each.id in token.environment_ids
     }
-    mine = left.get(f"token:{token.id}", {})
-    return {key: each.document() for key, each in mine.items() if key in good}
+    return {key: each.document() for key, each in left.items() if key in good}
 
 
 def _keys(numbers: list[int] | None, names: dict[int | None, str]) -> list[str] | None:
