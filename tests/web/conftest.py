@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-START_SECONDS = 40.0
+START_SECONDS = 90.0
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -215,7 +215,7 @@ class Service:
         assert self.process is not None
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
         return time.monotonic() - started
 
     def kill(self) -> None:
@@ -227,7 +227,7 @@ class Service:
     def client(self, secret: str | None = None) -> httpx.Client:
         """Make an HTTP client, with a key."""
         headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
 
 @pytest.fixture

