@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 # Every table must be known before it is created.
 import experiments.models  # noqa: F401
@@ -36,6 +37,11 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 IN_CI = os.environ.get("CI") == "true"
+if IN_CI:
+    # There Hypothesis derives what it draws from each test alone, so that a run can be repeated –
+    # but for numbers and texts that it picks out of whichever of our modules are loaded by then,
+    # and that depends on the tests that ran before on the same worker.
+    providers._get_local_constants = lambda: providers._local_constants
 
 
 def unavailable(reason: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -54,6 +56,15 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, every: fl
         if time.monotonic() > deadline:
             pytest.fail(f"did not come true within {seconds} s")
         time.sleep(every)
+
+
+@contextlib.contextmanager
+def kept_port() -> Iterator[int]:
+    """Keep a port of this machine, so that nobody else gets it; a server may listen there."""
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        yield kept.getsockname()[1]
 
 
 @dataclass

@@ -290,9 +290,7 @@ def test_acknowledged_events_survive_kill_at_any_moment(
 
     def send(sender: int) -> None:
         batch: list[dict[str, Any]] = []
-        with httpx.Client(
-            base_url=processes.url, headers={"X-API-Key": key}, timeout=30
-        ) as client:
+        with httpx.Client(base_url=processes.url, headers={"X-API-Key": key}, timeout=30) as client:
             while not stop.is_set():
                 if not batch:
                     batch = [event(sender) for _ in range(5)]

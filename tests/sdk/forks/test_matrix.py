@@ -27,7 +27,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
-# Two seconds and less on a quiet machine; whatever else could bring a change takes longer than this.
+# Two on a quiet machine; whatever else could bring a change takes longer than this.
 VISIBLE_SECONDS = 10.0
 WORKERS = 3
 START = """

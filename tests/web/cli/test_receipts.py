@@ -68,7 +68,9 @@ def fleet(cli: Any) -> Iterator[Fleet]:
     cli = dataclasses.replace(cli, project=f"p-{uuid.uuid4().hex[:8]}")
     fleet = Fleet(cli, [])
     key = {"Authorization": f"Bearer {cli.token}"}
-    made = httpx.post(f"{cli.url}/api/v1/projects", json={"key": cli.project}, headers=key, timeout=60)
+    made = httpx.post(
+        f"{cli.url}/api/v1/projects", json={"key": cli.project}, headers=key, timeout=60
+    )
     assert made.status_code == 201, made.text
     cli.ok("flags", "create", "checkout")
     body = {"kind": "srv", "name": "web", "environment": "production"}
