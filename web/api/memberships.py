@@ -13,7 +13,8 @@ from flags.budgets import Budget
 from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
-from web.api.render import WholeQuery, content_etag, document, expect_content
+from web.api.filtered import filtered_by
+from web.api.render import content_etag, document, etag_of, expect_content
 from web.api.shapes import MEMBER, list_of
 from web.auth import service
 from web.auth.allowed import Left, member_allowances
@@ -21,8 +22,10 @@ from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role, RoleName
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
+from web.lists import MEMBERS
 from web.transactions import reading, transaction
 
+_MEMBERS = filtered_by(MEMBERS)
 _LIST = "/projects/<project_key>/members"
 _ITEM = f"{_LIST}/<email>"
 _HERE = "/projects/<project_key>/environments/<environment_key>/members/<email>"
@@ -37,11 +40,11 @@ class MembershipBody(Body):
 
 @blueprint.get(_LIST)
 @needs(Role.ADMIN)
-@takes(query=WholeQuery)
+@takes(query=_MEMBERS)
 @gives(list_of(MEMBER))
 def list_project_members(project_key: str) -> ResponseReturnValue:
     """List everybody who has a role in the project, and what they may do in each environment."""
-    query = read_query(WholeQuery)
+    query = read_query(_MEMBERS)
     with reading() as session:
         project = get_project(session, project_key)
         environments = list_environments(session, project_key)
@@ -71,11 +74,13 @@ def set_project_role(project_key: str, email: str) -> ResponseReturnValue:
 
 @blueprint.delete(_ITEM)
 @needs(Role.ADMIN)
+@takes(if_match=True)
 @gives(None, 204)
 def remove_project_roles(project_key: str, email: str) -> ResponseReturnValue:
     """Take back all that was said of a person in the project; the role for everything holds."""
     with transaction() as session:
         project = get_project(session, project_key)
+        _expect(session, project, email, None)
         service.remove_role(session, project, None, email, **_by())
     return Response(status=204)
 
@@ -91,6 +96,7 @@ def set_environment_role(project_key: str, environment_key: str, email: str) -> 
 
 @blueprint.delete(_HERE)
 @needs(Role.ADMIN)
+@takes(if_match=True)
 @gives(None, 204)
 def remove_environment_role(
     project_key: str, environment_key: str, email: str
@@ -99,6 +105,7 @@ def remove_environment_role(
     with transaction() as session:
         project = get_project(session, project_key)
         environment = get_environment(session, project_key, environment_key)
+        _expect(session, project, email, None)
         service.remove_role(session, project, environment, email, **_by())
     return Response(status=204)
 
@@ -109,23 +116,26 @@ def _set(project_key: str, environment_key: str | None, email: str) -> ResponseR
     with transaction() as session:
         project = get_project(session, project_key)
         environment = _environment(session, project_key, environment_key)
-        before = _kept(_one(session, project, email))
         wanted = {
             "role": body.role,
             "budget": None if body.budget is None else body.budget.document(),
         }
-        expect_content(before, wanted)
+        _expect(session, project, email, wanted)
         service.set_role(session, project, environment, email, role, budget=body.budget, **_by())
         return _answer(session, project, email)
 
 
+def _expect(session: Session, project: Project, email: str, wanted: dict[str, Any] | None) -> None:
+    expect_content(_kept(_one(session, project, email, lock=True)), wanted)
+
+
 def _answer(session: Session, project: Project, email: str) -> Response:
     shown = _one(session, project, email)
-    return document(shown, etag=content_etag(_kept(shown)))
+    return document(shown, etag=etag_of(content_etag(_kept(shown)), shown))
 
 
-def _one(session: Session, project: Project, email: str) -> dict[str, Any]:
-    member = service.get_member(session, project, email)
+def _one(session: Session, project: Project, email: str, *, lock: bool = False) -> dict[str, Any]:
+    member = service.get_member(session, project, email, lock=lock)
     environments = list_environments(session, project.key)
     return _show(member, environments, member_allowances(session, [member], environments))
 

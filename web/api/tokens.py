@@ -16,8 +16,9 @@ from flags.budgets import Budget
 from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
+from web.api.filtered import filtered_by
 from web.api.idempotency import idempotent
-from web.api.render import WholeQuery, content_etag, document, expect_content
+from web.api.render import content_etag, document, etag_of, expect_content
 from web.api.shapes import NEW_TOKEN, TOKEN, list_of
 from web.api.times import Instant, parse_instant
 from web.auth import service
@@ -27,8 +28,10 @@ from web.auth.models import Token
 from web.auth.roles import KeyRoleName, Role
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
+from web.lists import TOKENS
 from web.transactions import now, reading, transaction
 
+_TOKENS = filtered_by(TOKENS)
 Text = Annotated[str, Field(max_length=1024)]
 TokenName = Annotated[
     str, Field(max_length=1024, json_schema_extra={"minLength": 1, "maxLength": 200})
@@ -78,11 +81,11 @@ class TokenEdit(Body):
 
 @blueprint.get("/tokens")
 @needs(Role.ADMIN)
-@takes(query=WholeQuery)
+@takes(query=_TOKENS)
 @gives(list_of(TOKEN))
 def list_global_tokens() -> ResponseReturnValue:
     """List the keys that are good for every project."""
-    query = read_query(WholeQuery)
+    query = read_query(_TOKENS)
     current_caller().require_everywhere()
     with reading() as session:
         return document(
@@ -168,11 +171,11 @@ def rotate_global_token(token_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/tokens")
 @needs(Role.ADMIN)
-@takes(query=WholeQuery)
+@takes(query=_TOKENS)
 @gives(list_of(TOKEN))
 def list_project_tokens(project_key: str) -> ResponseReturnValue:
     """List the keys of a project and its environments, newest first."""
-    query = read_query(WholeQuery)
+    query = read_query(_TOKENS)
     with reading() as session:
         project = get_project(session, project_key)
         tokens = service.list_tokens(session, project_id=project.id)
@@ -282,7 +285,7 @@ def _edit(
 
 def _answer(session: Session, token: Token, project: Project | None = None) -> Response:
     shown = _show(session, token, project)
-    return document(shown, etag=content_etag(_kept(shown)))
+    return document(shown, etag=etag_of(content_etag(_kept(shown)), shown))
 
 
 def _kept(shown: dict[str, Any]) -> dict[str, Any]:
