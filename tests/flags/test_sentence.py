@@ -124,7 +124,7 @@ SENTENCES = [
             ]
         ),
         (
-            "In production, 5 named users (by org) get new until 2026-12-31; "
+            "In production, 5 named users (by org) get new until 31 December 2026; "
             "everyone else gets control."
         ),
     ),
