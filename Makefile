@@ -3,7 +3,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 # The folder of the running interpreter decides; an activated environment must not leak in.
-unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+# Nor may one that forbids bytecode (images of containers do): every start would compile everything.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo 'make demo    a small shop under experiment, live, in about two minutes (ARGS="--seconds 120 --no-browser")'

@@ -7,20 +7,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlmodel import Session, col, func, or_, select
+from sqlmodel import Session, col, func, select
 
 from flags.budgets import (
-    DAY,
     WHOLE,
     Budget,
+    Move,
     Sides,
     Spending,
     budget_of,
+    check_move,
+    counts_today,
     most_specific,
     percent,
     principal_of,
-    share_used,
-    spend,
 )
 from flags.errors import OverBudgetError
 from flags.models import BudgetRow, BudgetUse, Environment
@@ -84,7 +84,6 @@ def allowances(
         said.setdefault(row.principal, []).append(row)
     if not said:
         return {}
-    counts = or_(col(BudgetUse.at) > now - DAY, col(BudgetUse.holder).is_not(None))
     used: dict[tuple[str, int], int] = {
         (principal, environment_id): int(total)
         for principal, environment_id, total in session.exec(
@@ -96,7 +95,7 @@ def allowances(
             .where(
                 col(BudgetUse.principal).in_(said),
                 col(BudgetUse.environment_id).in_(places),
-                counts,
+                counts_today(now),
             )
             .group_by(col(BudgetUse.principal), col(BudgetUse.environment_id))
         )
@@ -136,20 +135,27 @@ def quote(
     now: dt.datetime,
 ) -> list[Quote]:
     """Say what :func:`spend` would use and refuse, where who answers for it has a budget."""
+    spending = replace(spending, trusted=True)
     found = []
     for environment in environments:
-        budgets = [
-            budget_of(session, principal_of(name), environment) for name in sorted(spending.names)
-        ]
-        if not any(budgets):
+        move = Move(spending, environment, sides, asked_for=environment)
+        budgets = {
+            principal: budget
+            for principal in sorted({principal_of(name) for name in spending.names})
+            if (budget := budget_of(session, principal, environment)) is not None
+        }
+        if not budgets:
             continue
-        moves = 0 if spending.protective else share_used(spending, *sides(environment))
+        if spending.protective:
+            found.append(Quote(environment.key, 0, None))
+            continue
         refused = None
         try:
-            spend(session, replace(spending, trusted=True), [environment], sides, now, write=False)
+            for principal, budget in budgets.items():
+                check_move(session, principal, budget, move, now)
         except OverBudgetError as error:
             refused = error
-        found.append(Quote(environment.key, moves, refused))
+        found.append(Quote(environment.key, move.used, refused))
     return found
 
 

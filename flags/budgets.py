@@ -17,9 +17,11 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, delete, func, or_, select
 
 from flags.errors import InvalidInputError, OverBudgetError
@@ -60,6 +62,11 @@ class Budget(BaseModel):
     def document(self) -> dict[str, Any]:
         """Return what is stored and shown: only what is said."""
         return self.model_dump(exclude_defaults=True)
+
+    @property
+    def limits_shares(self) -> bool:
+        """Whether it matters how much a change moves."""
+        return self.share_per_change is not None or self.share_per_day is not None
 
     @property
     def per_change(self) -> int | None:
@@ -103,6 +110,30 @@ class Spending:
 Sides = Callable[[Environment], tuple[Side, Side]]
 
 
+@dataclass(frozen=True)
+class Move:
+    """What a change makes of one environment: found out when it is asked for, and once.
+
+    ``asked_for`` is the environment that the change names: of that one the preview was.
+    """
+
+    spending: Spending
+    environment: Environment
+    load: Sides
+    asked_for: Environment
+
+    @cached_property
+    def sides(self) -> tuple[Side, Side]:
+        """The environment before and after the change."""
+        return self.load(self.environment)
+
+    @cached_property
+    def used(self) -> int:
+        """The share of its units that this uses of a budget, in millionths."""
+        share = max(share_moved(*self.sides), self.spending.promised)
+        return math.ceil(share * WHOLE)
+
+
 def spend(
     session: Session,
     spending: Spending,
@@ -111,7 +142,6 @@ def spend(
     now: dt.datetime,
     *,
     dry: bool = False,
-    write: bool = True,
 ) -> None:
     """Refuse what is beyond the budget of anybody who answers for it; write down what is used.
 
@@ -123,8 +153,6 @@ def spend(
         Gives an environment before and after the change; asked for only if there is a budget.
     dry : bool
         Refuse only what could never pass, and write nothing: for what will be applied later.
-    write : bool
-        Whether what is used is written down.
 
     Raises
     ------
@@ -135,34 +163,44 @@ def spend(
         return
     principals = sorted({principal_of(name) for name in spending.names})
     for environment in environments:
-        shares: dict[str, int] = {}
+        move = Move(spending, environment, sides, asked_for=next(iter(environments)))
         for principal in principals:
             budget = budget_of(session, principal, environment)
             if budget is None:
                 continue
-            if budget.kill_only:
-                raise OverBudgetError(
-                    "your budget allows to kill flags and to turn them off, and nothing else",
-                    field="instructions",
-                    hint="ask somebody who may change more",
-                )
-            if budget.require_preview and not spending.trusted:
-                _check_preview(next(iter(environments)), spending)
-            before, after = sides(environment)
-            if budget.widen_only:
-                _check_widens(environment, before, after)
-            if budget.per_change is None and budget.per_day is None:
-                continue
-            if not shares:
-                shares["moved"] = share_used(spending, before, after)
-            _check_shares(session, principal, budget, environment, shares["moved"], now, dry=dry)
-            if shares["moved"] and write and not dry:
-                _pay(session, principal, environment, shares["moved"], spending, now)
+            check_move(session, principal, budget, move, now, dry=dry)
+            if budget.limits_shares and move.used and not dry:
+                _pay(session, principal, environment, move.used, spending, now)
 
 
-def share_used(spending: Spending, before: Side, after: Side) -> int:
-    """Return what a change would use, in millionths."""
-    return math.ceil(max(share_moved(before, after), spending.promised) * WHOLE)
+def check_move(
+    session: Session,
+    principal: str,
+    budget: Budget,
+    move: Move,
+    now: dt.datetime,
+    *,
+    dry: bool = False,
+) -> None:
+    """Refuse what is beyond one budget in one environment.
+
+    Raises
+    ------
+    OverBudgetError
+        With what is left.
+    """
+    if budget.kill_only:
+        raise OverBudgetError(
+            "your budget allows to kill flags and to turn them off, and nothing else",
+            field="instructions",
+            hint="ask somebody who may change more",
+        )
+    if budget.require_preview and not move.spending.trusted:
+        _check_preview(move.asked_for, move.spending)
+    if budget.widen_only:
+        _check_widens(move.environment, *move.sides)
+    if budget.limits_shares:
+        _check_shares(session, principal, budget, move.environment, move.used, now, dry=dry)
 
 
 def _check_shares(
@@ -271,10 +309,15 @@ def used_today(session: Session, principal: str, environment: Environment, now: 
         select(func.coalesce(func.sum(col(BudgetUse.millionths)), 0)).where(
             BudgetUse.principal == principal,
             BudgetUse.environment_id == environment.id,
-            or_(col(BudgetUse.at) > now - DAY, col(BudgetUse.holder).is_not(None)),
+            counts_today(now),
         )
     ).one()
     return int(total)
+
+
+def counts_today(now: dt.datetime) -> ColumnElement[bool]:
+    """Say which uses count: those of 24 hours, and what is still promised, whenever that was."""
+    return or_(col(BudgetUse.at) > now - DAY, col(BudgetUse.holder).is_not(None))
 
 
 def end_promises(session: Session, holder: str, now: dt.datetime) -> None:

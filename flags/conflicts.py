@@ -57,6 +57,18 @@ def conflict_of(
     return found
 
 
+def conflict_without_base(theirs: Mapping[str, Any], yours: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare what is there with what was to replace it, where what the caller read is not kept."""
+    return {
+        "base": None,
+        "newest": None,
+        "theirs": {"before": {}, "after": dict(theirs)},
+        "yours": {"before": {}, "after": dict(yours)},
+        "both": sorted(name for name in yours if name in theirs and theirs[name] != yours[name]),
+        "elsewhere": [],
+    }
+
+
 def base_of_flag(
     workspace: Workspace, flag_key: str, version: int, newest_number: int
 ) -> int | None:

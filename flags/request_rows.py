@@ -6,7 +6,7 @@ What may be done to it, by whom, is in :mod:`flags.change_requests`.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,10 +68,20 @@ def find(
     environment_id: int | None = None,
     states: Collection[str] = (),
     flag_key: str | None = None,
+    where: Collection[sa.ColumnElement[bool]] = (),
+    touches: Callable[[Mapping[str, Any]], bool] | None = None,
     before_id: int | None = None,
     limit: int = 50,
 ) -> list[ChangeRequest]:
-    """Give changes, newest first; ``flag_key``: those that touch that flag."""
+    """Give changes, newest first.
+
+    Parameters
+    ----------
+    flag_key : str, optional
+        Only those that touch that flag.
+    where, touches
+        What a filter says of them (:mod:`flags.request_search`).
+    """
     project = get_project(session, project_key)
     query = select(ChangeRequest).where(ChangeRequest.project_id == project.id)
     if environment_id is not None:
@@ -81,11 +91,13 @@ def find(
     if before_id is not None:
         query = query.where(col(ChangeRequest.id) < before_id)
     query = query.order_by(col(ChangeRequest.id).desc())
-    if flag_key is None:
+    query = query.where(*where)
+    if flag_key is None and touches is None:
         return list(session.exec(query.limit(limit)))
     found = []
     for request in session.exec(query):
-        if flag_key in request.definitions["flags"]:
+        flags = request.definitions["flags"]
+        if (flag_key is None or flag_key in flags) and (touches is None or touches(flags)):
             found.append(request)
         if len(found) == limit:
             break

@@ -28,6 +28,11 @@ from flags.database import Database
 settings.register_profile("flagstone", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("flagstone")
 
+# Tests start hundreds of interpreters (services, workers, commands, hooks). Where the environment
+# forbids bytecode, as images of containers do, each of them would compile the whole product anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 IN_CI = os.environ.get("CI") == "true"
 
 

@@ -211,6 +211,11 @@ def _provable(metric: Metric, baseline: Baseline, new_units: Sequence[float]) ->
     return outlook(plan, world, schedule, days=DAYS).metrics[0].detectable
 
 
+def _people(each_day: float) -> str:
+    # An average of hundreds is not known to the hundredth of a person.
+    return plain(round(each_day) if each_day >= 100 else each_day, 3)
+
+
 def sentence_of(document: Document) -> str:
     """Say how sensitive a metric is, or what is missing."""
     if document["provable"] is None:
@@ -221,7 +226,7 @@ def sentence_of(document: Document) -> str:
     else:
         shown = (
             f"Shows an effect of {percent(document['provable'])} within {DAYS} days at "
-            f"{plain(document['units_per_day'], 3)} new units a day "
+            f"{_people(document['units_per_day'])} new units a day "
             f"(noise: {plain(document['cv'], 3)} times its mean)."
         )
         parts = [shown]

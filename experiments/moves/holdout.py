@@ -35,6 +35,7 @@ __all__ = [
     "HELD",
     "LET_IN",
     "MAX_SHARE",
+    "NONE",
     "OPEN",
     "OPEN_BUCKETS",
     "current_holdout",
@@ -49,6 +50,9 @@ MAX_SHARE = 0.10
 _MOST = round(MAX_SHARE * BUCKETS)
 OPEN_BUCKETS = BUCKETS - _MOST
 """Buckets that are compared with those held: all that no growth can reach."""
+
+NONE = 0
+"""The version of a holdout where there is none: who read that expects nobody to be held out."""
 
 Instructions = list[dict[str, Any]]
 
@@ -69,6 +73,8 @@ def set_holdout(
     ----------
     share : float
         Above 0, at most 0.10. While it is on it only grows: who was let in once has met changes.
+    expected_version : int, optional
+        What the caller read; ``NONE``: that there was none.
 
     Raises
     ------
@@ -82,7 +88,8 @@ def set_holdout(
     environment = lock_environment(session, project_key, environment_key)
     assert environment.id is not None
     row = current_holdout(session, environment)
-    expect_version(row, expected_version, "the holdout")
+    if row is not None or expected_version != NONE:
+        expect_version(row, expected_version, "the holdout")
     if row is not None and row.buckets == buckets:
         return row
     if row is not None and buckets < row.buckets:

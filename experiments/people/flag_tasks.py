@@ -53,7 +53,7 @@ def killed(session: Session, environment: Environment, who: Person) -> Iterator[
             col(AuditEntry.id).in_(newest)
         )
     )
-    reasons = dict(iter(said))
+    reasons = dict(said.all())
     for key, owner in found:
         yield Task(
             what=f"{key} is killed: repair it, or lift the kill.",

@@ -68,7 +68,7 @@ def override(
     asked["predicted"]["text"] = _prediction(opened, predicted_effect)
     if not lifecycle.opposes(position, arm):
         return _ship(opened, move, asked, actor, now)
-    standing = position.verdict or f"the hold ({position.hold})"
+    standing = _in_words(position.verdict) or f"the hold ({position.hold})"
     sentence = (
         f"{actor.name} asks to ship {arm} against {standing} ({REASONS[reason]}): {text} "
         "A second person has to approve."
@@ -195,6 +195,10 @@ def _check_flag(opened: Opened) -> None:
     sharing.check_ships_alone(opened.session, opened.experiment, opened.plan)
 
 
+def _in_words(verdict: str | None) -> str:
+    return (verdict or "").replace("_", " ")
+
+
 def _ship(
     opened: Opened, move: lifecycle.Move, asked: dict[str, Any], actor: Actor, now: dt.datetime
 ) -> Experiment:
@@ -202,7 +206,7 @@ def _ship(
     before = experiment.verdict
     experiment.override = asked | {"against": before}
     second = f", approved by {asked['second']}" if asked["second"] else ""
-    against = f" against {before}" if before is not None else ""
+    against = f" against {_in_words(before)}" if before is not None else ""
     sentence = (
         f"On {words.moment(now)} {asked['by']} shipped {asked['arm']} by hand{against}{second} "
         f"({REASONS[asked['reason']]}): {asked['text']} Predicted: {asked['predicted']['text']}; "

@@ -219,8 +219,8 @@ def _standing_sentence(plan: Plan, status: CardStatus, now: dt.datetime | None) 
     if now is not None:
         where = f" It is {words.day_of(plan, (now - status.started_at).total_seconds())}."
     return (
-        f"Since {words.moment(status.started_at)} {words.percent(status.coverage)} of the audience "
-        f"take part.{where} Without proof it goes back to {plan.control} by itself."
+        f"Since {words.moment(status.started_at)}, {words.percent(status.coverage)} of the "
+        f"audience take part.{where} Without proof it goes back to {plan.control} by itself."
     )
 
 

@@ -6,11 +6,24 @@ import contextlib
 import datetime as dt
 
 import pytest
-from hypothesis import given
+import sqlalchemy as sa
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from flags.database import Database, UtcDateTime
 from flags.errors import InvalidInputError
-from flags.filters import MAX_TERMS, WORDS, Field, Time, parse_filter
+from flags.filter_items import listed
+from flags.filters import (
+    MAX_TERMS,
+    WORDS,
+    Field,
+    Time,
+    one_holds,
+    parse_filter,
+    text_holds,
+    time_holds,
+    words_hold,
+)
 
 NOW = dt.datetime(2026, 11, 22, 15, tzinfo=dt.UTC)
 FIELDS = {
@@ -106,3 +119,75 @@ def test_any_text_is_read_or_refused_and_quoting_it_makes_it_words(text: str) ->
     quoted = text.replace("\\", "\\\\").replace('"', '\\"')
     (term,) = parse_filter(f'"{quoted}"', FIELDS, now=NOW).terms
     assert (term.field, term.values) == (WORDS, (text,))
+
+
+ENTRIES = [
+    {"key": "Check*out_1", "state": ["on"], "changed": day(20)},
+    {"key": "search 100%", "state": [], "changed": None},
+    {"key": "", "state": ["on", "off"], "changed": day(22)},
+    {"key": "a\nb", "state": ["off"], "changed": day(1, month=1)},
+]
+LISTED = listed(
+    lambda entry: [entry["key"]],
+    key=(FIELDS["key"], lambda entry: [entry["key"]]),
+    state=(FIELDS["state"], lambda entry: entry["state"]),
+    changed=(FIELDS["changed"], lambda entry: entry["changed"]),
+)
+TEXTS = st.text(st.sampled_from('aA*%_1 \\"ou'), min_size=1, max_size=6)
+
+
+def quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@st.composite
+def filters(draw: st.DrawFn) -> str:
+    field = draw(st.sampled_from(["", "key:", "state:", "changed:"]))
+    values = {
+        "state:": st.sampled_from(["on", "off", "on,off"]),
+        "changed:": st.sampled_from(["<1d", ">1d,<1h", "today", ">=2026-11-20", "<2026-11-20"]),
+        "key:": st.lists(TEXTS.map(quoted), min_size=1, max_size=2).map(",".join),
+        "": TEXTS.map(quoted),
+    }
+    return draw(st.sampled_from(["", "-"])) + field + draw(values[field])
+
+
+def test_short_lists_and_the_database_say_the_same_of_every_filter(database: Database) -> None:
+    """What is narrowed in memory is narrowed as SQL would."""
+    rows = sa.Table(
+        "filtered",
+        sa.MetaData(),
+        sa.Column("number", sa.Integer),
+        sa.Column("key", sa.String),
+        sa.Column("changed", UtcDateTime),
+        sa.Column("state", sa.String),
+        prefixes=["TEMPORARY"],
+    )
+    ways = {name: rows.c.state.contains(f",{name},") for name in ("on", "off")}
+    with database.write() as session:
+        rows.create(session.connection())
+        said = [
+            {**each, "number": number, "state": ",".join(["", *each["state"], ""])}
+            for number, each in enumerate(ENTRIES)
+        ]
+        session.execute(sa.insert(rows), said)
+
+        @settings(max_examples=60, deadline=None)
+        @given(filters())
+        @example("changed:<2026-11-20")
+        @example("-changed:>1d")
+        def check(text: str) -> None:
+            asked = parse_filter(text, FIELDS, now=NOW)
+            (term,) = asked.terms
+            holds = {
+                WORDS: lambda: words_hold(term, rows.c.key),
+                "key": lambda: text_holds(term, rows.c.key),
+                "state": lambda: one_holds(term, ways),
+                "changed": lambda: time_holds(term, rows.c.changed),
+            }[term.field]()
+            query = sa.select(rows.c.number).where(holds)
+            found = sorted(session.execute(query).scalars())
+            here = LISTED.narrowed(ENTRIES, asked)
+            assert [ENTRIES.index(each) for each in here] == found
+
+        check()

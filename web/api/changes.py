@@ -12,10 +12,13 @@ from sqlmodel import Session
 
 from flags import change_requests, services
 from flags.errors import StaleChangeError
+from flags.filters import MAX_FILTER_LENGTH, parse_filter
 from flags.models import ChangeRequest, Prediction
 from flags.predictions import prediction_document, predictions_of
 from flags.request_rows import STALE, STATES, Writing, find, get
+from flags.request_search import REQUEST_FIELDS, request_conditions, touches
 from web.api.blueprint import blueprint
+from web.api.filtered import describe
 from web.api.idempotency import idempotent
 from web.api.render import (
     PageQuery,
@@ -26,7 +29,7 @@ from web.api.render import (
     with_revisions,
 )
 from web.api.shapes import WAITING, list_of
-from web.auth.guard import needs, writing
+from web.auth.guard import current_caller, needs, writing
 from web.auth.roles import Role
 from web.auth.scope import require_for_request, role_for_request
 from web.body import Body, Query, read_body, read_query
@@ -45,6 +48,9 @@ class ChangesQuery(PageQuery):
     state: Literal[STATES] | None = None  # type: ignore[valid-type]
     environment: Annotated[str, Field(max_length=64)] | None = None
     flag: Annotated[str, Field(max_length=256)] | None = None
+    filter: Annotated[
+        str, Field(max_length=MAX_FILTER_LENGTH, description=describe(REQUEST_FIELDS))
+    ] = ""
 
 
 class ChangeEdit(Body):
@@ -75,6 +81,7 @@ class ReasonBody(Body):
 def list_changes(project_key: str) -> ResponseReturnValue:
     """List changes that wait, or did, newest first."""
     query = read_query(ChangesQuery)
+    asked = parse_filter(query.filter, REQUEST_FIELDS, now=now())
     with reading() as session:
         environment_id = None
         if query.environment is not None:
@@ -85,6 +92,8 @@ def list_changes(project_key: str) -> ResponseReturnValue:
             environment_id=environment_id,
             states=() if query.state is None else (query.state,),
             flag_key=query.flag,
+            where=request_conditions(asked, me=str(current_caller().actor)),
+            touches=touches(asked),
             before_id=query.after_number(),
             limit=query.limit + 1,
         )

@@ -13,6 +13,7 @@ from flask import current_app, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
+from flags.conflicts import conflict_without_base
 from flags.errors import VersionConflictError
 from web.api.blueprint import blueprint
 from web.contract import contract_of
@@ -37,14 +38,7 @@ def _conflict() -> dict[str, Any] | None:
     wanted: dict[str, Any] = given if isinstance(given, dict) else {}
     # Of a whole document everything counts; of single fields those that the caller named.
     theirs = {key: shown[key] for key in wanted if key in shown} if _is_partial() else shown
-    return {
-        "base": None,
-        "newest": None,
-        "theirs": {"before": {}, "after": theirs},
-        "yours": {"before": {}, "after": wanted},
-        "both": sorted(key for key in wanted if key in shown and shown[key] != wanted[key]),
-        "elsewhere": [],
-    }
+    return conflict_without_base(theirs, wanted)
 
 
 def _is_partial() -> bool:

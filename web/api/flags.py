@@ -21,8 +21,9 @@ from flags.services import FlagInEnvironment, FlagView, SegmentView
 from web.api.audit import HistoryQuery, entry_page
 from web.api.blueprint import blueprint
 from web.api.changes import request_document
+from web.api.filtered import filtered_by
 from web.api.idempotency import idempotent
-from web.api.render import Expected, PageQuery, WholeQuery, document, expected, page, with_revisions
+from web.api.render import Expected, PageQuery, document, expected, page, with_revisions
 from web.api.shapes import AUDIT_ENTRY, CHANGED, FLAG, PUBLISHED_FLAG, SEGMENT, WAITING, list_of
 from web.auth.allowed import own_allowances
 from web.auth.guard import current_caller, needs, who_and_when, writing
@@ -31,9 +32,11 @@ from web.auth.scope import may_override, require_for_change
 from web.body import Body, Query, read_body, read_object, read_query
 from web.contract import Document, gives, takes, waits
 from web.flag_search import search_flags
+from web.lists import SEGMENTS
 from web.previews import PreviewToken, preview_token, previewed_revision
 from web.transactions import now, reading, transaction
 
+_SEGMENTS = filtered_by(SEGMENTS)
 _INSTRUCTION_BY_VERB = {"on": "turn_on", "off": "turn_off", "kill": "kill", "unkill": "unkill"}
 _IN_ENVIRONMENT = "/projects/<project_key>/flags/<path:flag_key>/environments/<environment_key>"
 FLAG_DRAFT = Document(
@@ -222,11 +225,11 @@ def carry_out(project_key: str, environment_key: str, change: Change) -> Respons
 
 @blueprint.get("/projects/<project_key>/environments/<environment_key>/segments")
 @needs(Role.VIEWER)
-@takes(query=WholeQuery)
+@takes(query=_SEGMENTS)
 @gives(list_of(SEGMENT))
 def list_segments(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List an environment's segments by key."""
-    query = read_query(WholeQuery)
+    query = read_query(_SEGMENTS)
     with reading() as session:
         segments = services.list_segments(session, project_key, environment_key)
     return document(query.page([_segment(s) for s in segments]))

@@ -16,7 +16,7 @@ from flags import services
 from flags.models import Environment
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint
-from web.api.render import WholeQuery, document, upon_expected, with_revision
+from web.api.render import WholeQuery, document, etag_of, upon_expected, with_revision
 from web.api.shapes import HOLDOUT, OBJECT, STANDING_AUDIT, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
@@ -41,9 +41,9 @@ class HoldoutBody(Body):
 
 @blueprint.get(f"{_PLACE}/holdout")
 @needs(Role.VIEWER)
-@gives(HOLDOUT)
+@gives(HOLDOUT, etag=True)
 def get_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """Return the holdout, and what all that shipped has brought against it."""
+    """Return the holdout, and what all that shipped has brought against it; ETag as of layers."""
     read_query(Query)
     with reading() as session:
         return _answer(session, project_key, environment_key)
@@ -52,7 +52,7 @@ def get_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
 @blueprint.put(f"{_PLACE}/holdout")
 @needs(Role.ADMIN)
 @takes(body=HoldoutBody, if_match=True)
-@gives(HOLDOUT)
+@gives(HOLDOUT, etag=True)
 @waits
 def set_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Hold a share of all units out of everything, or a larger one."""
@@ -67,7 +67,7 @@ def set_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
 @blueprint.delete(f"{_PLACE}/holdout")
 @needs(Role.ADMIN)
 @takes(if_match=True)
-@gives(HOLDOUT)
+@gives(HOLDOUT, etag=True)
 @waits
 def end_holdout(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Let everybody in again: all rules are published without the holdout, in one revision."""
@@ -114,8 +114,10 @@ def _answer(session: Session, project_key: str, environment_key: str) -> Respons
     environment = services.get_environment(session, project_key, environment_key)
     row = holdout.current_holdout(session, environment)
     if row is None:
-        return document({"on": False, "share": 0.0, "flag": holdout.FLAG})
-    return document(_show(session, environment, row))
+        shown = {"on": False, "share": 0.0, "flag": holdout.FLAG}
+        return document(shown, etag=etag_of(holdout.NONE, shown))
+    shown = _show(session, environment, row)
+    return document(shown, etag=etag_of(row.version or 0, shown))
 
 
 def _show(session: Session, environment: Environment, row: HoldoutRow) -> dict[str, Any]:

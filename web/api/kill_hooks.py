@@ -8,18 +8,21 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 
 from web.api.blueprint import blueprint
+from web.api.filtered import filtered_by
 from web.api.idempotency import idempotent
-from web.api.render import WholeQuery, document
+from web.api.render import document
 from web.api.shapes import KILL_HOOK, NEW_KILL_HOOK, list_of
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, read_body, read_query
 from web.contract import gives, takes
+from web.lists import KILL_HOOKS
 from web.transactions import reading, transaction
 from web.webhooks import kill_hooks
 from web.webhooks.models import KillHook
 
 _LIST = "/projects/<project_key>/environments/<environment_key>/kill-hooks"
+_KILL_HOOKS = filtered_by(KILL_HOOKS)
 Text = Annotated[str, Field(max_length=256)]
 
 
@@ -33,11 +36,11 @@ class KillHookBody(Body):
 
 @blueprint.get(_LIST)
 @needs(Role.ADMIN)
-@takes(query=WholeQuery)
+@takes(query=_KILL_HOOKS)
 @gives(list_of(KILL_HOOK))
 def list_kill_hooks(project_key: str, environment_key: str) -> ResponseReturnValue:
     """List an environment's kill hooks, newest first."""
-    query = read_query(WholeQuery)
+    query = read_query(_KILL_HOOKS)
     with reading() as session:
         found = kill_hooks.list_hooks(session, project_key, environment_key)
     return document(query.page([_show(each) for each in found], "id"))

@@ -13,7 +13,7 @@ from experiments.moves.layers import Layer
 from flags import services
 from flags.ranges import BUCKETS
 from web.api.blueprint import blueprint
-from web.api.render import WholeQuery, document, upon_expected
+from web.api.render import WholeQuery, document, etag_of, upon_expected
 from web.api.shapes import LAYER, list_of
 from web.auth.guard import needs
 from web.auth.roles import Role
@@ -46,19 +46,19 @@ def list_layers(project_key: str, environment_key: str) -> ResponseReturnValue:
 
 @blueprint.get(_ITEM)
 @needs(Role.VIEWER)
-@gives(LAYER)
+@gives(LAYER, etag=True)
 def get_layer(project_key: str, environment_key: str, layer_key: str) -> ResponseReturnValue:
-    """Return a layer."""
+    """Return a layer; its ETag begins with its version."""
     read_query(Query)
     with reading() as session:
         environment = services.get_environment(session, project_key, environment_key)
-        return document(_show(layers.get_layer(session, environment, layer_key)))
+        return _answer(layers.get_layer(session, environment, layer_key))
 
 
 @blueprint.put(_ITEM)
 @needs(Role.EDITOR)
 @takes(body=LayerBody, if_match=True)
-@gives(LAYER, 200, 201)
+@gives(LAYER, 200, 201, etag=True)
 def put_layer(project_key: str, environment_key: str, layer_key: str) -> ResponseReturnValue:
     """Make a layer, or describe it anew."""
     body = read_body(LayerBody)
@@ -71,7 +71,7 @@ def put_layer(project_key: str, environment_key: str, layer_key: str) -> Respons
             description=body.description,
             **upon_expected(),
         )
-    return document(_show(layer), status=201 if is_new else 200)
+    return _answer(layer, status=201 if is_new else 200)
 
 
 @blueprint.delete(_ITEM)
@@ -83,6 +83,11 @@ def delete_layer(project_key: str, environment_key: str, layer_key: str) -> Resp
     with transaction() as session:
         layers.delete_layer(session, project_key, environment_key, layer_key, **upon_expected())
     return Response(status=204)
+
+
+def _answer(layer: Layer, *, status: int = 200) -> Response:
+    shown = _show(layer)
+    return document(shown, status=status, etag=etag_of(layer.version, shown))
 
 
 def _show(layer: Layer) -> dict[str, Any]:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
-from flags.allowances import Allowance, allowances
 from flags.budgets import Budget
 from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
-from web.api.render import WholeQuery, content_etag, document, expect_content
+from web.api.filtered import filtered_by
+from web.api.render import content_etag, document, etag_of, expect_content
 from web.api.shapes import MEMBER, list_of
 from web.auth import service
+from web.auth.allowed import Left, member_allowances
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role, RoleName
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
-from web.transactions import now, reading, transaction
+from web.lists import MEMBERS
+from web.transactions import reading, transaction
 
+_MEMBERS = filtered_by(MEMBERS)
 _LIST = "/projects/<project_key>/members"
 _ITEM = f"{_LIST}/<email>"
 _HERE = "/projects/<project_key>/environments/<environment_key>/members/<email>"
@@ -36,16 +40,16 @@ class MembershipBody(Body):
 
 @blueprint.get(_LIST)
 @needs(Role.ADMIN)
-@takes(query=WholeQuery)
+@takes(query=_MEMBERS)
 @gives(list_of(MEMBER))
 def list_project_members(project_key: str) -> ResponseReturnValue:
     """List everybody who has a role in the project, and what they may do in each environment."""
-    query = read_query(WholeQuery)
+    query = read_query(_MEMBERS)
     with reading() as session:
         project = get_project(session, project_key)
         environments = list_environments(session, project_key)
         members = service.list_members(session, project)
-        left = _left(session, members, environments)
+        left = member_allowances(session, members, environments)
     return document(query.page([_show(each, environments, left) for each in members], "email"))
 
 
@@ -70,11 +74,13 @@ def set_project_role(project_key: str, email: str) -> ResponseReturnValue:
 
 @blueprint.delete(_ITEM)
 @needs(Role.ADMIN)
+@takes(if_match=True)
 @gives(None, 204)
 def remove_project_roles(project_key: str, email: str) -> ResponseReturnValue:
     """Take back all that was said of a person in the project; the role for everything holds."""
     with transaction() as session:
         project = get_project(session, project_key)
+        _expect(session, project, email, None)
         service.remove_role(session, project, None, email, **_by())
     return Response(status=204)
 
@@ -90,6 +96,7 @@ def set_environment_role(project_key: str, environment_key: str, email: str) -> 
 
 @blueprint.delete(_HERE)
 @needs(Role.ADMIN)
+@takes(if_match=True)
 @gives(None, 204)
 def remove_environment_role(
     project_key: str, environment_key: str, email: str
@@ -98,6 +105,7 @@ def remove_environment_role(
     with transaction() as session:
         project = get_project(session, project_key)
         environment = get_environment(session, project_key, environment_key)
+        _expect(session, project, email, None)
         service.remove_role(session, project, environment, email, **_by())
     return Response(status=204)
 
@@ -108,25 +116,28 @@ def _set(project_key: str, environment_key: str | None, email: str) -> ResponseR
     with transaction() as session:
         project = get_project(session, project_key)
         environment = _environment(session, project_key, environment_key)
-        before = _kept(_one(session, project, email))
         wanted = {
             "role": body.role,
             "budget": None if body.budget is None else body.budget.document(),
         }
-        expect_content(before, wanted)
+        _expect(session, project, email, wanted)
         service.set_role(session, project, environment, email, role, budget=body.budget, **_by())
         return _answer(session, project, email)
 
 
+def _expect(session: Session, project: Project, email: str, wanted: dict[str, Any] | None) -> None:
+    expect_content(_kept(_one(session, project, email, lock=True)), wanted)
+
+
 def _answer(session: Session, project: Project, email: str) -> Response:
     shown = _one(session, project, email)
-    return document(shown, etag=content_etag(_kept(shown)))
+    return document(shown, etag=etag_of(content_etag(_kept(shown)), shown))
 
 
-def _one(session: Session, project: Project, email: str) -> dict[str, Any]:
-    member = service.get_member(session, project, email)
+def _one(session: Session, project: Project, email: str, *, lock: bool = False) -> dict[str, Any]:
+    member = service.get_member(session, project, email, lock=lock)
     environments = list_environments(session, project.key)
-    return _show(member, environments, _left(session, [member], environments))
+    return _show(member, environments, member_allowances(session, [member], environments))
 
 
 def _kept(shown: dict[str, Any]) -> dict[str, Any]:
@@ -147,17 +158,10 @@ def _by() -> dict[str, Any]:
     return {"by": said["actor"], "now": said["now"]}
 
 
-def _left(
-    session: Session, members: list[service.Member], environments: list[Environment]
-) -> dict[str, dict[str, Allowance]]:
-    limited = [f"user:{each.user.email}" for each in members if each.budgets]
-    return allowances(session, limited, environments, now()) if limited else {}
-
-
 def _show(
     member: service.Member,
     environments: list[Environment],
-    left: dict[str, dict[str, Allowance]],
+    left: Mapping[str, Left],
 ) -> dict[str, Any]:
     keys = {each.id: each.key for each in environments}
     return {
@@ -176,7 +180,7 @@ def _show(
             if place is not None and place in keys
         },
         "allowances": {
-            key: each.document() for key, each in left.get(f"user:{member.user.email}", {}).items()
+            key: each.document() for key, each in left.get(member.user.email, {}).items()
         },
         "may": {
             each.key: member.rights.in_environment(each.project_id, each.id or 0)

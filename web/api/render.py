@@ -15,6 +15,7 @@ from flask import Response, current_app, request
 from pydantic import Field
 from sqlmodel import Session, col, select
 
+from flags.conflicts import conflict_without_base
 from flags.errors import InvalidInputError, VersionConflictError
 from flags.models import Environment, Project
 from web.auth.guard import WhoAndWhen, who_and_when
@@ -25,7 +26,7 @@ from web.transactions import as_seen
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
-_VERSION = re.compile(r'(?:W/)?"(v?)(\d{1,15})"')
+_VERSION = re.compile(r'(?:W/)?"(v(?=\d+"))?(\d{1,15})(?:-([0-9a-f]{16}))?"')
 
 
 class PageQuery(Query):
@@ -148,15 +149,24 @@ def content_etag(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
-def expect_content(shown: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def etag_of(guard: str | int, shown: Mapping[str, Any]) -> str:
+    """Return an ETag in two parts: what ``If-Match`` guards, and a hash of all that is shown.
+
+    Of much that is shown something moves by itself. That is no reason to refuse a change, but who
+    asks again with ``If-None-Match`` is to see it.
+    """
+    return f"{guard}-{content_etag(shown)}"
+
+
+def expect_content(shown: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> None:
     """Refuse to change what is not any more as the caller read it (``If-Match``).
 
     Parameters
     ----------
     shown : mapping
-        What its ETag is made of.
-    wanted : mapping
-        What the caller would make of some of it.
+        What is guarded; a hash of it begins its ETag.
+    wanted : mapping or None
+        What the caller would make of some of it; None: they would take all of it away.
 
     Raises
     ------
@@ -165,21 +175,20 @@ def expect_content(shown: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """
     note_read("if_match")
     given = request.headers.get("If-Match", "*").strip()
-    if given in {"*", f'"{content_etag(shown)}"'}:
+    if given == "*" or given.strip('"').partition("-")[0] == content_etag(shown):
         return
-    theirs = {name: shown[name] for name in wanted if name in shown}
-    raise VersionConflictError(
+    raise content_conflict(shown, wanted)
+
+
+def content_conflict(
+    shown: Mapping[str, Any], wanted: Mapping[str, Any] | None
+) -> VersionConflictError:
+    """Make the refusal that tells what is there beside what the caller would have made of it."""
+    theirs = shown if wanted is None else {name: shown[name] for name in wanted if name in shown}
+    return VersionConflictError(
         "it is not any more as you read it",
         hint="read it again, and decide anew",
-        conflict={
-            # What the caller read is kept nowhere.
-            "base": None,
-            "newest": None,
-            "theirs": {"before": {}, "after": theirs},
-            "yours": {"before": {}, "after": dict(wanted)},
-            "both": sorted(name for name in theirs if theirs[name] != wanted[name]),
-            "elsewhere": [],
-        },
+        conflict=conflict_without_base(theirs, wanted or {}),
     )
 
 
@@ -187,11 +196,13 @@ def expect_content(shown: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
 class Expected:
     """What ``If-Match`` says that the caller read; None where any version will do.
 
-    ``revision`` of the environment (``"17"``), or ``flag_version`` of one flag in it (``"v3"``).
+    ``revision`` of the environment (``"17"``), or ``flag_version`` of one flag in it (``"v3"``);
+    ``rest`` is what follows it in an ETag of two parts (:func:`etag_of`).
     """
 
     revision: int | None = None
     flag_version: int | None = None
+    rest: str | None = None
 
     def of_flags(self, keys: Collection[str]) -> dict[str, int] | None:
         """Return the expected version by flag; one version can speak of one flag only."""
@@ -215,7 +226,7 @@ def expected() -> Expected:
         message = "If-Match must be one ETag of an environment or of a flag in it"
         raise InvalidInputError(message, field="If-Match", hint='such as "17" or "v3"')
     number = int(match[2])
-    return Expected(flag_version=number) if match[1] else Expected(revision=number)
+    return Expected(flag_version=number) if match[1] else Expected(number, rest=match[3])
 
 
 class UponExpected(WhoAndWhen):

@@ -11,23 +11,27 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 from sqlmodel import Session
 
-from flags.allowances import Allowance, allowances
+from flags.allowances import Allowance
 from flags.budgets import Budget
 from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint
+from web.api.filtered import filtered_by
 from web.api.idempotency import idempotent
-from web.api.render import WholeQuery, content_etag, document, expect_content
+from web.api.render import content_etag, document, etag_of, expect_content
 from web.api.shapes import NEW_TOKEN, TOKEN, list_of
 from web.api.times import Instant, parse_instant
 from web.auth import service
+from web.auth.allowed import key_allowances
 from web.auth.guard import current_caller, needs
 from web.auth.models import Token
 from web.auth.roles import KeyRoleName, Role
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
+from web.lists import TOKENS
 from web.transactions import now, reading, transaction
 
+_TOKENS = filtered_by(TOKENS)
 Text = Annotated[str, Field(max_length=1024)]
 TokenName = Annotated[
     str, Field(max_length=1024, json_schema_extra={"minLength": 1, "maxLength": 200})
@@ -77,11 +81,11 @@ class TokenEdit(Body):
 
 @blueprint.get("/tokens")
 @needs(Role.ADMIN)
-@takes(query=WholeQuery)
+@takes(query=_TOKENS)
 @gives(list_of(TOKEN))
 def list_global_tokens() -> ResponseReturnValue:
     """List the keys that are good for every project."""
-    query = read_query(WholeQuery)
+    query = read_query(_TOKENS)
     current_caller().require_everywhere()
     with reading() as session:
         return document(
@@ -167,11 +171,11 @@ def rotate_global_token(token_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/projects/<project_key>/tokens")
 @needs(Role.ADMIN)
-@takes(query=WholeQuery)
+@takes(query=_TOKENS)
 @gives(list_of(TOKEN))
 def list_project_tokens(project_key: str) -> ResponseReturnValue:
     """List the keys of a project and its environments, newest first."""
-    query = read_query(WholeQuery)
+    query = read_query(_TOKENS)
     with reading() as session:
         project = get_project(session, project_key)
         tokens = service.list_tokens(session, project_id=project.id)
@@ -281,7 +285,7 @@ def _edit(
 
 def _answer(session: Session, token: Token, project: Project | None = None) -> Response:
     shown = _show(session, token, project)
-    return document(shown, etag=content_etag(_kept(shown)))
+    return document(shown, etag=etag_of(content_etag(_kept(shown)), shown))
 
 
 def _kept(shown: dict[str, Any]) -> dict[str, Any]:
@@ -307,8 +311,7 @@ def _show_all(
     budgets = service.token_budgets(session, tokens)
     environments = [] if project is None else list_environments(session, project.key)
     names = {each.id: each.key for each in environments}
-    limited = [f"token:{number}" for number in budgets]
-    left = allowances(session, limited, environments, now()) if limited else {}
+    left = key_allowances(session, budgets, environments)
     return [
         {
             "id": token.id,
@@ -319,7 +322,7 @@ def _show_all(
             "environments": _keys(token.environment_ids, names),
             "role": token.role,
             "budget": budgets.get(token.id or 0),
-            "allowances": _left(token, left, environments),
+            "allowances": _left(token, left.get(token.id or 0, {}), environments),
             "created_by": token.created_by,
             "created_at": token.created_at,
             "expires_at": token.expires_at,
@@ -343,7 +346,7 @@ def _show(
 
 def _left(
     token: Token,
-    left: Mapping[str, Mapping[str, Allowance]],
+    left: Mapping[str, Allowance],
     environments: Sequence[Environment],
 ) -> dict[str, Any]:
     """Say what a key may still move, where it is good."""
@@ -352,8 +355,7 @@ def _left(
         for each in environments
         if token.environment_ids is None or each.id in token.environment_ids
     }
-    mine = left.get(f"token:{token.id}", {})
-    return {key: each.document() for key, each in mine.items() if key in good}
+    return {key: each.document() for key, each in left.items() if key in good}
 
 
 def _keys(numbers: list[int] | None, names: dict[int | None, str]) -> list[str] | None:

@@ -10,14 +10,16 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 
 from web.api.blueprint import blueprint
+from web.api.filtered import filtered_by
 from web.api.idempotency import idempotent
-from web.api.render import PageQuery, WholeQuery, document, page, upon_expected
+from web.api.render import PageQuery, document, page, upon_expected
 from web.api.shapes import DELIVERY, NEW_WEBHOOK, WEBHOOK, WHOLE, list_of, shape
 from web.api.times import Instant, parse_instant
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.body import Body, Query, read_body, read_query
 from web.contract import gives, takes
+from web.lists import WEBHOOKS
 from web.settings import Settings
 from web.transactions import now, reading, transaction
 from web.webhooks import services
@@ -25,6 +27,7 @@ from web.webhooks.models import Webhook
 from web.webhooks.networks import Network
 from web.webhooks.services import Sending
 
+_WEBHOOKS = filtered_by(WEBHOOKS)
 _LIST = "/projects/<project_key>/webhooks"
 _ITEM = f"{_LIST}/<int(max=2147483647):webhook_id>"
 _DELIVERY = f"{_ITEM}/deliveries/<int(max=2147483647):delivery_id>"
@@ -76,11 +79,11 @@ class DeliveriesQuery(PageQuery):
 
 @blueprint.get(_LIST)
 @needs(Role.ADMIN)
-@takes(query=WholeQuery)
+@takes(query=_WEBHOOKS)
 @gives(list_of(WEBHOOK))
 def list_webhooks(project_key: str) -> ResponseReturnValue:
     """List a project's webhooks."""
-    query = read_query(WholeQuery)
+    query = read_query(_WEBHOOKS)
     with reading() as session:
         found = services.list_webhooks(session, project_key)
     return document(query.page([_show(each) for each in found], "id"))
@@ -131,11 +134,12 @@ def edit_webhook(project_key: str, webhook_id: int) -> ResponseReturnValue:
 
 @blueprint.delete(_ITEM)
 @needs(Role.ADMIN)
+@takes(if_match=True)
 @gives(None, 204)
 def delete_webhook(project_key: str, webhook_id: int) -> ResponseReturnValue:
     """Take a webhook away, with its log."""
     with transaction() as session:
-        services.delete_webhook(session, project_key, webhook_id, **who_and_when())
+        services.delete_webhook(session, project_key, webhook_id, **upon_expected())
     return Response(status=204)
 
 

@@ -75,9 +75,9 @@ def list_members(session: Session, project: Project) -> list[Member]:
     ]
 
 
-def get_member(session: Session, project: Project, email: str) -> Member:
-    """Return one person as a project knows them."""
-    user = _person(session, email)
+def get_member(session: Session, project: Project, email: str, *, lock: bool = False) -> Member:
+    """Return one person as a project knows them; locked, nobody else changes that meanwhile."""
+    user = _person(session, email, lock=lock)
     said = list(_said(session, Membership.user_id == user.id))
     member = _member(user, [each for each in said if each.project_id == project.id])
     return _limited(member, project, budgets_by_place(session, [_principal(user)]))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from sqlmodel import Session, col, delete, select
+from sqlmodel import Session, col, delete, or_, select
 
 from flags.actor import SYSTEM, Actor
 from flags.budgets import clear_all_budgets
@@ -93,17 +93,31 @@ def update_user(
     disabled: bool | None = None,
     password: str | None = None,
     by: Actor = SYSTEM,
+    expect: Callable[[User], None] | None = None,
 ) -> User:
     """Change a person's role, shut them out or in, or give them a new password.
 
     A new password or a shut door ends every session of theirs at once.
+
+    Parameters
+    ----------
+    expect : callable, optional
+        Refuses to go on if the person, who is locked, is not any more as the caller read them.
     """
     # The set of administrators is locked in one order, so that two of them cannot at one time
     # shut each other out and leave nobody.
-    admins = session.exec(
-        select(User).where(User.role == Role.ADMIN.value).order_by(col(User.id)).with_for_update()
+    concerned = or_(col(User.role) == Role.ADMIN.value, col(User.id) == user_id)
+    locked = session.exec(
+        select(User)
+        .where(concerned)
+        .order_by(col(User.id))
+        .with_for_update()
+        .execution_options(populate_existing=True)
     ).all()
+    admins = [each for each in locked if each.role == Role.ADMIN.value]
     user = get_user(session, user_id)
+    if expect is not None:
+        expect(user)
     loses_admin = (role is not None and role is not Role.ADMIN) or disabled is True
     others = [a for a in admins if a.id != user.id and not a.disabled]
     if user.role == Role.ADMIN.value and not user.disabled and loses_admin and not others:

@@ -8,6 +8,7 @@ import click
 
 from web.cli.context import Invocation, pass_invocation
 from web.cli.files import read_data
+from web.cli.options import filter_option
 from web.cli.output import moment
 from web.cli.receipts import finish, wait_option
 
@@ -26,14 +27,19 @@ def changes() -> None:
 @click.option("--state", type=_STATES, help="only those in this state")
 @click.option("-e", "--environment", help="only those of one environment")
 @click.option("--flag", help="only those that touch one flag")
+@filter_option("by:me is:waiting created:<7d")
 @pass_invocation
 def list_changes(
-    invocation: Invocation, state: str | None, environment: str | None, flag: str | None
+    invocation: Invocation,
+    state: str | None,
+    environment: str | None,
+    flag: str | None,
+    filter_: str | None,
 ) -> None:
     """List changes that wait, or did, newest first."""
     remote = invocation.remote
     query: dict[str, Any] = {"state": state, "environment": environment, "flag": flag}
-    found = remote.items(remote.project_path("changes"), **query)
+    found = remote.items(remote.project_path("changes"), filter=filter_, **query)
     columns = ("id", "state", "environment", "at", "author", "approvals", "what")
     rows = found if invocation.output.as_json else [_row(each) for each in found]
     invocation.output.table(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from web.cli.context import Invocation, pass_invocation
-from web.cli.options import environment_option, flag_key_argument
+from web.cli.options import environment_option, filter_option, flag_key_argument
 from web.cli.output import EXIT_USAGE, CommandError
 from web.cli.sending import Way, changing_options, send_change
 
@@ -32,11 +32,12 @@ def environments() -> None:
 
 
 @environments.command(name="list")
+@filter_option("is:production")
 @pass_invocation
-def list_environments(invocation: Invocation) -> None:
+def list_environments(invocation: Invocation, filter_: str | None) -> None:
     """List the project's environments and how careful each is."""
     remote = invocation.remote
-    found = remote.items(remote.project_path("environments"))
+    found = remote.items(remote.project_path("environments"), filter=filter_)
     invocation.output.table(
         found,
         [

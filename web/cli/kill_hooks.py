@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from web.cli.context import Invocation, pass_invocation
+from web.cli.options import filter_option
 from web.cli.output import moment
 
 _IN = click.option("-e", "--environment", default="production", show_default=True, help="of which")
@@ -19,10 +20,11 @@ def kill_hooks() -> None:
 
 @kill_hooks.command(name="list")
 @_IN
+@filter_option("kills:checkout -is:revoked")
 @pass_invocation
-def list_hooks(invocation: Invocation, environment: str) -> None:
+def list_hooks(invocation: Invocation, environment: str, filter_: str | None) -> None:
     """List an environment's kill hooks."""
-    found = invocation.remote.items(_path(invocation, environment))
+    found = invocation.remote.items(_path(invocation, environment), filter=filter_)
     invocation.output.table(
         found if invocation.output.as_json else [_row(each) for each in found],
         [(name, name) for name in ("id", "name", "kills", "state", "used")],

@@ -8,6 +8,7 @@ import click
 
 from web.cli.budgets import budget_options, budget_words, read_budget
 from web.cli.context import Invocation, pass_invocation
+from web.cli.options import filter_option
 
 _ROLES = ("none", "viewer", "editor", "approver", "admin")
 _only_here = click.option(
@@ -21,11 +22,12 @@ def members() -> None:
 
 
 @members.command(name="list")
+@filter_option("may:admin -is:disabled")
 @pass_invocation
-def list_members(invocation: Invocation) -> None:
+def list_members(invocation: Invocation, filter_: str | None) -> None:
     """List everybody who has a role in the project."""
     remote = invocation.remote
-    found = remote.items(remote.project_path("members"))
+    found = remote.items(remote.project_path("members"), filter=filter_)
     environments = list(found[0]["may"]) if found else []
     invocation.output.table(
         found if invocation.output.as_json else [_row(each) for each in found],

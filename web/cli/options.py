@@ -27,6 +27,11 @@ which_environment_option = click.option(
 comment_option = click.option("-m", "--comment", default="", help="why; kept in the audit log")
 
 
+def filter_option(such_as: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let a list be narrowed in the filter language; ``such_as`` is an example."""
+    return click.option("--filter", "filter_", help=f"words, or such as: {such_as}")
+
+
 def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a change wait: for others who approve it or for a time of its own; or let it not wait."""
     ask = click.option("--request", "ask", is_flag=True, help="ask others to approve it first")

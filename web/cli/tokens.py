@@ -10,6 +10,7 @@ import click
 
 from web.cli.budgets import budget_options, budget_words, left_words, read_budget
 from web.cli.context import Invocation, pass_invocation
+from web.cli.options import filter_option
 from web.cli.output import EXIT_USAGE, CommandError, moment
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -22,11 +23,14 @@ def tokens() -> None:
 
 @tokens.command(name="list")
 @click.option("--all", "every", is_flag=True, help="those that are shut or over too")
+@filter_option("kind:usr is:unused,revoked ends:<2026-12-31; of all")
 @pass_invocation
-def list_tokens(invocation: Invocation, *, every: bool) -> None:
+def list_tokens(invocation: Invocation, filter_: str | None, *, every: bool) -> None:
     """List the project's keys."""
     remote = invocation.remote
-    found = [each for each in remote.items(remote.project_path("tokens")) if every or each["live"]]
+    found = remote.items(remote.project_path("tokens"), filter=filter_)
+    # A filter speaks of all keys: it may ask for those that are shut.
+    found = [each for each in found if every or filter_ is not None or each["live"]]
     invocation.output.table(
         found if invocation.output.as_json else [_row(each) for each in found],
         [

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from web.cli.context import Invocation, pass_invocation
+from web.cli.options import filter_option
 from web.cli.output import moment
 
 _FORM = click.Choice(["full", "slack"])
@@ -19,11 +20,12 @@ def webhooks() -> None:
 
 
 @webhooks.command(name="list")
+@filter_option("env:production is:failing")
 @pass_invocation
-def list_webhooks(invocation: Invocation) -> None:
+def list_webhooks(invocation: Invocation, filter_: str | None) -> None:
     """List the project's webhooks."""
     remote = invocation.remote
-    found = remote.items(remote.project_path("webhooks"))
+    found = remote.items(remote.project_path("webhooks"), filter=filter_)
     invocation.output.table(
         found if invocation.output.as_json else [_row(each) for each in found],
         [(name, name) for name in ("id", "name", "receiver", "form", "of", "state")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,12 @@ def before_number() -> int | None:
     """Read ``before``: where the page of a list ends that is asked for, newest first."""
     before = request.args.get("before", type=int)
     return None if before is None else min(max(before, 0), LARGEST_NUMBER)
+
+
+def seen_version(field: str = "version") -> int | None:
+    """Read which version of a thing whoever sent the form saw; none if the form does not say."""
+    text = request.form.get(field, "")
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def back_to(location: str) -> ResponseReturnValue:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from flask import request, url_for
@@ -26,6 +25,7 @@ from web.console.base import (
     before_number,
     blueprint,
     place,
+    seen_version,
     show,
     status_of,
 )
@@ -102,7 +102,6 @@ def move_change(
 def edit_change(project_key: str, environment_key: str, change_id: int) -> ResponseReturnValue:
     """Give a change another reason or time; with neither it is renewed as things stand."""
     form = request.form
-    version = form.get("version", "")
     # A browser's field for a time knows no zone; its label says UTC.
     at = {"at": f"{form['at'].strip()}Z"} if form.get("at", "").strip() else {}
     try:
@@ -115,7 +114,7 @@ def edit_change(project_key: str, environment_key: str, change_id: int) -> Respo
                 {"comment": form.get("comment", "")[:2000], **at},
                 by=writing(session),
                 now=now(),
-                expected_version=int(version) if re.fullmatch(r"[0-9]{1,9}", version) else None,
+                expected_version=seen_version(),
             )
     except FlagstoneError as error:
         return _page(project_key, environment_key, problem=error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from flask import request, url_for
@@ -19,7 +18,7 @@ from flags.services import list_environments
 from web.auth.guard import needs, who_and_when, writing
 from web.auth.roles import Role
 from web.auth.scope import may_override, require_for_change
-from web.console.base import back_to, blueprint, place, show, status_of
+from web.console.base import back_to, blueprint, place, seen_version, show, status_of
 from web.console.effects import shown_effect
 from web.console.forms import manner_of
 from web.transactions import now, reading, transaction
@@ -55,8 +54,7 @@ def promote_differences(project_key: str, environment_key: str) -> ResponseRetur
         if preview is not None:
             form["comment"] = form.get("comment") or f"Promoted from {form.get('with', '')}"
             return _page(*here, form, preview=preview)
-        seen = form.get("revision", "")
-        expected = int(seen) if re.fullmatch(r"[0-9]{1,9}", seen) else None
+        expected = seen_version("revision")
         if change.mode != "apply":
             with transaction() as session:
                 made = change_requests.submit(

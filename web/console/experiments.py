@@ -41,7 +41,7 @@ from experiments.telling.series import series_of
 from experiments.telling.unscheduled import reading_of
 from flags.errors import FlagstoneError, InvalidInputError
 from flags.filters import MAX_FILTER_LENGTH, parse_filter
-from web.auth.guard import current_caller, needs, require_in, who_and_when
+from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import (
     LARGEST_NUMBER,
@@ -63,8 +63,6 @@ from web.transactions import now, reading, transaction
 PLACE = "/projects/<project_key>/environments/<environment_key>"
 ITEM = f"{PLACE}/experiments/<experiment_key>"
 PAGE = 50
-# How many flags and events a form offers.
-MOST_OFFERED = 200
 
 
 @blueprint.get(f"{PLACE}/experiments")
@@ -111,27 +109,6 @@ def list_experiments(project_key: str, environment_key: str) -> ResponseReturnVa
         live=any(each.state in WATCHED for each in experiments),
         reviews={each.key: review_of(each.state, each.override, now()) for each in experiments},
     )
-
-
-def draft(
-    project_key: str,
-    environment_key: str,
-    create: Callable[[Session, str, str], Experiment],
-    template: str,
-) -> ResponseReturnValue:
-    """Draft what the form's text says, or show the form again with what is wrong with it."""
-    text = request.form.get("plan", "").replace("\r\n", "\n")
-    try:
-        with transaction() as session:
-            experiment = create(session, project_key, text)
-            require_in(session, [experiment.environment_id])
-            # The plan says where it belongs; that need not be the page it was written on.
-            address = address_of(project_key, str(experiment.plan["environment"]), experiment.key)
-    except FlagstoneError as error:
-        with reading() as session:
-            place(session, project_key, environment_key)
-        return show(template, status=status_of(error), text=text, problem=error)
-    return back_to(address)
 
 
 @blueprint.get(ITEM)

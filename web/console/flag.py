@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from typing import Any
 
 from flask import request, url_for
@@ -28,6 +27,7 @@ from web.console.base import (
     back_to,
     blueprint,
     place,
+    seen_version,
     show,
     status_of,
     unchanged,
@@ -73,7 +73,7 @@ def change_flag(
         with reading() as session:
             require_for_change(session, *here, change)
         if change.mode != "apply":
-            return _wait(*here, flag_key, change, form)
+            return _wait(*here, flag_key, change)
         guarded = _needs_approval(*here) and not is_protective(change)
         if form.get("preview") or guarded or (verb != "kill" and not change.comment.strip()):
             with reading() as session:
@@ -89,7 +89,7 @@ def change_flag(
                 session,
                 *here,
                 change,
-                expected_flag_versions=_seen(form, flag_key),
+                expected_flag_versions=_seen(flag_key),
                 spending=Spending(
                     {str(current_caller().actor)}, previewed=previewed_revision(*here, change)
                 ),
@@ -155,7 +155,6 @@ def _wait(
     environment_key: str,
     flag_key: str,
     change: changes.Change,
-    form: dict[str, str],
 ) -> ResponseReturnValue:
     """Keep a change for others to approve, or for its time, and show it among those that wait."""
     with transaction() as session:
@@ -167,7 +166,7 @@ def _wait(
             by=writing(session),
             now=now(),
             previewed=previewed_revision(project_key, environment_key, change),
-            expected_flag_versions=_seen(form, flag_key),
+            expected_flag_versions=_seen(flag_key),
         )
     return back_to(
         url_for(
@@ -179,10 +178,10 @@ def _wait(
     )
 
 
-def _seen(form: dict[str, str], flag_key: str) -> dict[str, int] | None:
+def _seen(flag_key: str) -> dict[str, int] | None:
     """Give the version of the flag whose preview the caller agreed to."""
-    version = form.get("version", "")
-    return {flag_key: int(version)} if re.fullmatch(r"[0-9]{1,9}", version) else None
+    version = seen_version()
+    return None if version is None else {flag_key: version}
 
 
 def _page(

@@ -6,6 +6,7 @@ there is room; all others are small and grey, and what they saw is the band behi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from markupsafe import Markup
@@ -116,17 +117,16 @@ def _grid(up: Scale, across: Scale, width: int, height: int, *, percent: bool) -
 
 
 def _marked(marks: Sequence[Mark], up: Scale, width: int, reach: float) -> list[str]:
-    parts, taken = [], [up(0.0)]
-    for mark in marks:
-        at = up(bounded(mark.value, -reach, reach, 0.0))
-        parts.append(line(_LEFT, at, width - _RIGHT, at, "fs-goal"))
-        # Above its line, or below where another label stands already.
-        y = at - 5
-        while any(abs(y - other) < _APART for other in taken[1:]):
-            y += _APART
-        taken.append(y)
-        parts.append(text(_LEFT + 4, max(y, 10.0), mark.label, "start"))
-    return parts
+    places = sorted((up(bounded(mark.value, -reach, reach, 0.0)), mark.label) for mark in marks)
+    lines = [line(_LEFT, at, width - _RIGHT, at, "fs-goal") for at, _label in places]
+    words, lowest, above = [], -math.inf, -math.inf
+    for at, label in places:
+        # Above its line; below, where the line above it would strike the label through.
+        y = at - 5 if at - 5 - _APART >= max(lowest, above) else at + _APART
+        y = max(y, lowest + _APART)
+        words.append(text(_LEFT + 4, y, label, "start"))
+        lowest, above = y, at
+    return [*lines, *words]
 
 
 def _said(point: Point, *, percent: bool) -> str:

@@ -9,9 +9,9 @@ from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
 from flags import services
-from flags.allowances import allowances
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth import service
+from web.auth.allowed import key_allowances
 from web.auth.guard import current_caller, needs
 from web.auth.roles import Role
 from web.console.base import (
@@ -167,8 +167,7 @@ def _page(
         budgets = service.token_budgets(session, tokens)
         environments = services.list_environments(session, project_key)
         names = {e.id: e.key for e in environments}
-        limited = [f"token:{number}" for number in budgets]
-        left = allowances(session, limited, environments, now()) if limited else {}
+        left = key_allowances(session, budgets, environments)
     return show(
         "keys.html",
         status=status_of(problem),
@@ -178,7 +177,7 @@ def _page(
         names=names,
         limits={number: budget_words(said) for number, said in budgets.items()},
         budgets={number: form_of_budget(said) for number, said in budgets.items()},
-        left={number: left_words(left.get(f"token:{number}", {})) for number in budgets},
+        left={number: left_words(left[number]) for number in budgets},
         edited=edited,
         created=created,
         base=our_address(),

@@ -10,10 +10,19 @@ from flask.typing import ResponseReturnValue
 from flags.errors import FlagstoneError
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
-from web.console.base import LARGEST_NUMBER, back_to, blueprint, place, show, status_of
+from web.console.base import (
+    LARGEST_NUMBER,
+    back_to,
+    before_number,
+    blueprint,
+    place,
+    show,
+    status_of,
+)
 from web.transactions import our_address, reading, transaction
 from web.webhooks import kill_hooks
 
+PAGE = 50
 _ALL = "/projects/<project_key>/environments/<environment_key>/kill-hooks"
 
 
@@ -64,13 +73,18 @@ def _page(
     form: dict[str, str] | None = None,
     problem: FlagstoneError | None = None,
 ) -> ResponseReturnValue:
+    before = before_number()
     with reading() as session:
         place(session, project_key, environment_key)
-        found = kill_hooks.list_hooks(session, project_key, environment_key)
+        found = kill_hooks.list_hooks(
+            session, project_key, environment_key, before_id=before, limit=PAGE + 1
+        )
     return show(
         "kill_hooks.html",
         status=status_of(problem),
-        hooks=found,
+        hooks=found[:PAGE],
+        before=before,
+        more=found[PAGE - 1].id if len(found) > PAGE else None,
         secret=secret,
         base=our_address(),
         form=form or {},

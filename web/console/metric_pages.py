@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from flask import request, url_for
@@ -18,7 +17,7 @@ from flags.errors import FlagstoneError, InvalidInputError, NotFoundError
 from flags.revisions import lock_project
 from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
-from web.console.base import back_to, blueprint, place, show, status_of
+from web.console.base import back_to, blueprint, place, seen_version, show, status_of
 from web.console.metric_form import (
     BY_NAME,
     DESCRIPTION,
@@ -88,7 +87,7 @@ def archive_metric(
             project_key,
             metric_key,
             archived=verb == "archive",
-            expected_version=_version(),
+            expected_version=seen_version(),
             **who_and_when(),
         )
     return back_to(_address(project_key, environment_key, metric_key))
@@ -113,7 +112,7 @@ def _write(project_key: str, environment_key: str, metric_key: str | None) -> Re
                 project_key,
                 key,
                 document,
-                expected_version=None if metric_key is None else _version(),
+                expected_version=None if metric_key is None else seen_version(),
                 **who_and_when(),
             )
             written = row.key
@@ -140,11 +139,6 @@ def _kind(name: str) -> Kind:
         message = f"there is no kind of metric {name[:40]!r}"
         raise NotFoundError(message, field="kind", hint=f"one of {', '.join(BY_NAME)}")
     return BY_NAME[name]
-
-
-def _version() -> int | None:
-    text = request.form.get("version", "")
-    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def _address(project_key: str, environment_key: str, metric_key: str) -> str:

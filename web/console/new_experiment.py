@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from flask import request
 from flask.typing import ResponseReturnValue
@@ -16,15 +17,14 @@ from experiments.planning import feasibility as forecasts
 from experiments.planning.forecast_words import sentence_of
 from experiments.policies import services as policies
 from flags.errors import FlagstoneError, InvalidInputError
-from flags.services import list_flags
-from web.auth.guard import current_caller, needs, require_in, who_and_when
+from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
-from web.console.base import back_to, blueprint, place, show, status_of
-from web.console.experiments import ITEM, MOST_OFFERED, PLACE, address_of, draft
+from web.console.base import blueprint, place, show, status_of
+from web.console.drafts import drafted, drafted_from_text, offered
+from web.console.experiments import ITEM, PLACE
 from web.console.forms import field_of
 from web.console.plan_form import DEFAULTS, FIELDS, feasibility, plan_of_form, price
-from web.event_store import seen_events
-from web.transactions import now, reading, transaction
+from web.transactions import reading
 
 TEMPLATE = """key = "checkout-one-page"
 flag = "checkout"                  # a flag that is on
@@ -77,18 +77,14 @@ def create_experiment(project_key: str, environment_key: str) -> ResponseReturnV
     """Draft an experiment from the steps, or from the plan's text."""
     form = request.form.to_dict()
     if "steps" not in form:
-        return draft(project_key, environment_key, _create, "experiments/new.html")
+        return drafted_from_text(project_key, environment_key, _create, "experiments/new.html")
     if form.get("check"):
         return _form_page(project_key, environment_key, form)
     try:
-        with transaction() as session:
-            plan = plan_of_form(form, environment_key)
-            made = services.create_experiment(session, project_key, plan, **who_and_when())
-            require_in(session, [made.environment_id])
-            address = address_of(project_key, environment_key, made.key)
+        plan = plan_of_form(form, environment_key)
+        return drafted(project_key, lambda session: _create(session, project_key, plan))
     except FlagstoneError as error:
         return _form_page(project_key, environment_key, form, error)
-    return back_to(address)
 
 
 @blueprint.post(f"{PLACE}/new-experiment/check")
@@ -123,9 +119,9 @@ def show_plan(project_key: str, environment_key: str, experiment_key: str) -> Re
     )
 
 
-def _create(session: Session, project_key: str, text: str) -> Experiment:
+def _create(session: Session, project_key: str, plan: str | dict[str, Any]) -> Experiment:
     try:
-        return services.create_experiment(session, project_key, text, **who_and_when())
+        return services.create_experiment(session, project_key, plan, **who_and_when())
     except RecursionError:
         message = "the plan is nested too deeply"
         raise InvalidInputError(message, field="plan") from None
@@ -141,7 +137,6 @@ def _form_page(
         environment = place(session, project_key, environment_key)
         stored = policies.list_policies(session, project_key)
         usable = policies.published_versions(session, stored)
-        flags = [each.key for each in list_flags(session, project_key, limit=MOST_OFFERED)]
     wrong = None if problem is None else field_of(problem.field)
     return show(
         "experiments/new.html",
@@ -149,12 +144,11 @@ def _form_page(
         form=form,
         problem=problem,
         wrong=FIELDS.get(wrong or "", wrong),
-        flags=flags,
-        events=list(seen_events([environment.id or 0], now=now()) or {})[:MOST_OFFERED],
         policies=[DEFAULTS["policy"], *(row.name for row in stored if row.id in usable)],
         example=_template(environment_key),
         feasible=feasibility(form),
         worth=price(form),
+        **offered(project_key, environment),
     )
 
 

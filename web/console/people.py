@@ -9,15 +9,16 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from flags import services
-from flags.allowances import Allowance, allowances
+from flags.allowances import Allowance
 from flags.errors import FlagstoneError
 from flags.models import Environment
 from web.auth import service
+from web.auth.allowed import member_allowances
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import back_to, blueprint, place, show, status_of
 from web.console.budgets import budget_words, read_budget
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 _PEOPLE = "/projects/<project_key>/environments/<environment_key>/people"
 _UNSAID = "unsaid"
@@ -78,14 +79,11 @@ def _page(
         project = services.get_project(session, project_key)
         environments = services.list_environments(session, project_key)
         members = service.list_members(session, project)
-        limited = [f"user:{each.user.email}" for each in members if each.budgets]
-        left = allowances(session, limited, environments, now()) if limited else {}
+        left = member_allowances(session, members, environments)
     return show(
         "people.html",
         status=status_of(problem),
-        rows=[
-            _row(each, environments, left.get(f"user:{each.user.email}", {})) for each in members
-        ],
+        rows=[_row(each, environments, left.get(each.user.email, {})) for each in members],
         environments=environments,
         words=WORDS,
         form=form or {},

@@ -30,6 +30,7 @@ from web.console.base import (
     back_to,
     blueprint,
     place,
+    seen_version,
     show,
     status_of,
     unchanged,
@@ -128,7 +129,9 @@ def change_policy(
     change = _VERBS[verb]
     try:
         with transaction() as session:
-            change(session, project_key, policy_name, expected_version=_version(), **who_and_when())
+            change(
+                session, project_key, policy_name, expected_version=seen_version(), **who_and_when()
+            )
     except FlagstoneError as error:
         return _page(project_key, environment_key, policy_name, problem=error)
     return back_to(_address(project_key, environment_key, policy_name))
@@ -191,7 +194,7 @@ def _write(project_key: str, environment_key: str, name: str | None) -> Response
             message = "the policy has no name"
             raise InvalidInputError(message, field="name", hint='name = "ours-14d"')
         with transaction() as session:
-            expected = _version()
+            expected = seen_version()
             if name is None and _exists(session, project_key, named):
                 raise InvalidInputError(
                     f"there is a policy {named!r} already",
@@ -235,12 +238,6 @@ def _editor(
         version=version,
         problem=problem,
     )
-
-
-def _version() -> int | None:
-    """Read which version whoever sent a form has seen."""
-    text = request.form.get("version", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def _address(project_key: str, environment_key: str, policy_name: str) -> str:

@@ -14,15 +14,14 @@ from sqlmodel import Session
 from experiments.models import Experiment
 from experiments.people import releases
 from flags.errors import FlagstoneError
-from flags.services import list_flags
-from web.auth.guard import current_caller, needs, require_in, who_and_when
+from web.auth.guard import current_caller, needs, who_and_when
 from web.auth.roles import Role
 from web.console.base import back_to, blueprint, place, show, status_of
-from web.console.experiments import ITEM, MOST_OFFERED, PLACE, address_of, draft, show_page
+from web.console.drafts import drafted, drafted_from_text, offered
+from web.console.experiments import ITEM, PLACE, address_of, show_page
 from web.console.forms import percentage
 from web.console.plan_form import number_of
-from web.event_store import seen_events
-from web.transactions import now, reading, transaction
+from web.transactions import reading, transaction
 
 TEMPLATE = """flag = "checkout"                  # a flag that is on
 variant = "new"                    # what everybody is to get; control is the flag's default
@@ -70,16 +69,14 @@ def create_release(project_key: str, environment_key: str) -> ResponseReturnValu
     """Draft a release from the form, or from its text."""
     form = request.form.to_dict()
     if "steps_form" not in form:
-        return draft(project_key, environment_key, _create, "experiments/new_release.html")
+        return drafted_from_text(
+            project_key, environment_key, _create, "experiments/new_release.html"
+        )
     try:
-        with transaction() as session:
-            plan = release_of_form(form, environment_key)
-            made = releases.create(session, project_key, plan, **who_and_when())
-            require_in(session, [made.environment_id])
-            address = address_of(project_key, environment_key, made.key)
+        plan = release_of_form(form, environment_key)
+        return drafted(project_key, lambda session: _create(session, project_key, plan))
     except FlagstoneError as error:
         return _form_page(project_key, environment_key, form, error)
-    return back_to(address)
 
 
 def release_of_form(form: Mapping[str, str], environment_key: str) -> dict[str, Any]:
@@ -119,16 +116,14 @@ def _form_page(
 ) -> ResponseReturnValue:
     with reading() as session:
         environment = place(session, project_key, environment_key)
-        flags = [each.key for each in list_flags(session, project_key, limit=MOST_OFFERED)]
     return show(
         "experiments/new_release.html",
         status=status_of(problem),
         form=form,
         problem=problem,
         wrong=_wrong(problem, form),
-        flags=flags,
-        events=list(seen_events([environment.id or 0], now=now()) or {})[:MOST_OFFERED],
         example=_template(environment_key),
+        **offered(project_key, environment),
     )
 
 
@@ -143,8 +138,8 @@ def _template(environment_key: str) -> str:
     return text if environment_key == "production" else f'environment = "{environment_key}"\n{text}'
 
 
-def _create(session: Session, project_key: str, text: str) -> Experiment:
-    return releases.create(session, project_key, text, **who_and_when())
+def _create(session: Session, project_key: str, plan: str | dict[str, Any]) -> Experiment:
+    return releases.create(session, project_key, plan, **who_and_when())
 
 
 @blueprint.post(f"{ITEM}/release/<any(start, approve):verb>")

@@ -17,6 +17,7 @@ from web.console.base import (
     before_number,
     blueprint,
     place,
+    seen_version,
     show,
     status_of,
 )
@@ -69,8 +70,8 @@ def move_request(project_key: str, environment_key: str, request_id: int) -> Res
 
 def _move(session: Session, project_key: str, request_id: int, form: dict[str, str]) -> None:
     here = (session, project_key, request_id)
-    version = form.get("version", "")
-    if not version.isdecimal() or len(version) > 9:
+    version = seen_version()
+    if version is None:
         message = "the form does not say what it rests upon"
         raise InvalidInputError(message, field="version", hint="load the page again")
     if form.get("do") == "link":
@@ -78,7 +79,7 @@ def _move(session: Session, project_key: str, request_id: int, form: dict[str, s
             *here,
             flag_key=form.get("flag", ""),
             relation=form.get("relation", ""),
-            version=int(version),
+            version=version,
             **who_and_when(),
         )
     else:
@@ -86,7 +87,7 @@ def _move(session: Session, project_key: str, request_id: int, form: dict[str, s
             *here,
             state=form.get("state", ""),
             note=form.get("note", ""),
-            version=int(version),
+            version=version,
             **who_and_when(),
         )
 

@@ -5,7 +5,6 @@ The names of the form's fields are the paths of the document, so that a fault fi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ from experiments.sources import services as sources
 from flags.errors import FlagstoneError, InvalidInputError
 from web.auth.guard import needs, who_and_when
 from web.auth.roles import Role
-from web.console.base import back_to, blueprint, place, show, status_of
+from web.console.base import back_to, blueprint, place, seen_version, show, status_of
 from web.transactions import reading, transaction
 
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
@@ -86,7 +85,7 @@ def delete_source(project_key: str, environment_key: str, source_key: str) -> Re
     try:
         with transaction() as session:
             sources.delete_source(
-                session, project_key, source_key, expected_version=_version(), **who_and_when()
+                session, project_key, source_key, expected_version=seen_version(), **who_and_when()
             )
     except FlagstoneError as error:
         return _list(project_key, environment_key, problem=error)
@@ -149,17 +148,12 @@ def _write(project_key: str, environment_key: str, source_key: str | None) -> Re
                 project_key,
                 key,
                 document_of(form),
-                expected_version=None if source_key is None else _version(),
+                expected_version=None if source_key is None else seen_version(),
                 **who_and_when(),
             )
     except FlagstoneError as error:
         return _page(project_key, environment_key, form, source_key, problem=error)
     return _to_list(project_key, environment_key)
-
-
-def _version() -> int | None:
-    text = request.form.get("version", "")
-    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def _to_list(project_key: str, environment_key: str) -> ResponseReturnValue:

@@ -15,6 +15,7 @@ from web.transactions import now, reading
 from web.webhooks.failing import failing
 
 MOST_COMING = 8
+PAGE = 50
 
 
 @blueprint.get("/projects/<project_key>/environments/<environment_key>/today")
@@ -34,9 +35,15 @@ def show_today(project_key: str, environment_key: str) -> ResponseReturnValue:
     for each in tasks:
         if each.per_day:
             totals[each.currency] = totals.get(each.currency, 0) + each.per_day
+    shown = mine if only_mine else tasks
+    # Pages are counted, not anchored: what was done moves all that follows up.
+    first = min(max(request.args.get("from", 0, type=int), 0), max(len(shown) - 1, 0))
     return show(
         "today.html",
-        tasks=mine if only_mine else tasks,
+        tasks=shown[first : first + PAGE],
+        first=first,
+        more=first + PAGE if len(shown) > first + PAGE else None,
+        shown=len(shown),
         counts={"all": len(tasks), "mine": len(mine)},
         only_mine=only_mine,
         totals=totals,

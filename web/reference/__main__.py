@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from web.reference.commands import commands_page
+from web.reference.filters import filters_page
 from web.reference.instructions import instructions_page
 from web.reference.plans import plans_page
 from web.reference.problems import problems_page
@@ -18,6 +19,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": commands_page,
     "errors.md": problems_page,
+    "filters.md": filters_page,
     "instructions.md": instructions_page,
     "plans.md": plans_page,
     "rest.md": rest_page,

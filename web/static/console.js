@@ -138,10 +138,4 @@
     else if (status === 0) lost("The service does not answer. What you see may be old; nothing you typed is lost.");
     else lost("The service answered with an error (" + status + "). What you see may be old: load the page again.");
   });
-  // On a phone the menu is one line that scrolls: where one is stands in it.
-  document.addEventListener("DOMContentLoaded", function () {
-    var here = document.querySelector(".fs-nav [aria-current]");
-    var row = here && here.closest(".fs-nav");
-    if (row && row.scrollWidth > row.clientWidth) row.scrollLeft = here.offsetLeft - row.clientWidth / 3;
-  });
 }());

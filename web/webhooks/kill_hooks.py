@@ -88,11 +88,20 @@ def create_hook(
     return plain, hook
 
 
-def list_hooks(session: Session, project_key: str, environment_key: str) -> list[KillHook]:
+def list_hooks(
+    session: Session,
+    project_key: str,
+    environment_key: str,
+    *,
+    before_id: int | None = None,
+    limit: int | None = None,
+) -> list[KillHook]:
     """Give an environment's kill hooks, newest first, revoked ones included."""
     environment = get_environment(session, project_key, environment_key)
     query = select(KillHook).where(KillHook.environment_id == environment.id)
-    return list(session.exec(query.order_by(col(KillHook.id).desc())))
+    if before_id is not None:
+        query = query.where(col(KillHook.id) < before_id)
+    return list(session.exec(query.order_by(col(KillHook.id).desc()).limit(limit)))
 
 
 def revoke_hook(

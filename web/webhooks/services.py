@@ -91,11 +91,7 @@ def update_webhook(
     One that is enabled again begins anew; what it missed can be replayed.
     """
     webhook = get_webhook(session, project_key, webhook_id)
-    if expected_version is not None and expected_version != webhook.version:
-        raise VersionConflictError(
-            f"webhook {webhook_id} is at version {webhook.version}, not {expected_version}",
-            hint="read it again, and decide anew",
-        )
+    _expect(webhook, expected_version)
     before = _told(webhook)
     enabled = given.get("enabled")
     if enabled is not None and enabled != webhook.enabled:
@@ -108,11 +104,26 @@ def update_webhook(
     return webhook
 
 
+def _expect(webhook: Webhook, version: int | None) -> None:
+    if version is not None and version != webhook.version:
+        raise VersionConflictError(
+            f"webhook {webhook.id} is at version {webhook.version}, not {version}",
+            hint="read it again, and decide anew",
+        )
+
+
 def delete_webhook(
-    session: Session, project_key: str, webhook_id: int, *, actor: Actor, now: dt.datetime
+    session: Session,
+    project_key: str,
+    webhook_id: int,
+    *,
+    actor: Actor,
+    now: dt.datetime,
+    expected_version: int | None = None,
 ) -> None:
     """Take a webhook away, with its log."""
     webhook = get_webhook(session, project_key, webhook_id)
+    _expect(webhook, expected_version)
     of_it = select(Delivery.id).where(Delivery.webhook_id == webhook.id)
     session.exec(delete(Attempt).where(col(Attempt.delivery_id).in_(of_it)))
     session.exec(delete(Delivery).where(col(Delivery.webhook_id) == webhook.id))

@@ -328,6 +328,7 @@ TABLE: list[tuple[str, str, Any, int, str | None]] = [
     ("POST", "/members", {**MEMBER, "email": "nobody"}, 400, "email"),
     ("POST", "/members", {**MEMBER, "password": "short"}, 400, "password"),
     ("POST", "/members", {**MEMBER, "role": "king"}, 400, "role"),
+    ("GET", "/members/4711", None, 404, None),
     ("PATCH", "/members/4711", {"role": "viewer"}, 404, None),
     ("POST", "/session", {"email": "a"}, 400, "password"),
     ("POST", "/setup", {"code": "a", "email": "a@b"}, 400, "password"),

@@ -115,3 +115,96 @@ def test_what_keeps_no_earlier_states_is_shown_beside_what_was_sent(shop: Any, a
     # To take it away is guarded in the same way.
     gone = admin.call("DELETE", layer, headers={"If-Match": '"1"'})
     assert gone.status_code == 412
+
+
+HERE = f"{P}/environments/staging"
+BEA = "bea@example.org"
+LAYER = f"{HERE}/layers/till"
+# What somebody reads and what another does meanwhile; what the first would do then to the same
+# address, if not another; and which fields both would write.
+GUARDED: list[tuple[str, tuple[str, Any], tuple[str, Any], list[str]]] = [
+    (HERE, ("PATCH", {"approvals_needed": 2}),
+     ("PATCH", {"approvals_needed": 1, "production": False}), ["approvals_needed"]),
+    (f"{HERE}/holdout", ("PUT", {"share": 0.05}), ("PUT", {"share": 0.08}), ["share"]),
+    (f"{HERE}/holdout", ("PUT", {"share": 0.09}), ("DELETE", None), []),
+    (LAYER, ("PUT", {"description": "two"}), ("PUT", {"description": "three"}), ["description"]),
+    (LAYER, ("PUT", {"description": "four"}), ("DELETE", None), []),
+    (f"{HERE}/context-sample", ("PUT", {"on": False}), ("PUT", {"on": True}), ["on"]),
+    ("/members/1", ("PATCH", {"role": "editor"}), ("PATCH", {"role": "viewer"}), ["role"]),
+    (f"{P}/members/{BEA}", ("PUT", {"role": "approver"}), ("DELETE", None), []),
+    (f"{P}/webhooks/1", ("PATCH", {"name": "mail"}), ("DELETE", None), []),
+]  # fmt: skip
+
+
+def test_nobody_writes_over_what_moved_since_they_read_it(shop: Any, admin: Any) -> None:
+    person = {"email": BEA, "password": "a long enough password", "role": "viewer"}
+    assert admin.ok("POST", "/members", person)["id"] == 1
+    admin.ok("PUT", f"{P}/members/{BEA}", {"role": "editor"})
+    hook = {"name": "chat", "url": "https://example.org/a"}
+    assert admin.ok("POST", f"{P}/webhooks", hook)["id"] == 1
+    admin.ok("PUT", LAYER, {"description": "one"})
+    for path, (how, meanwhile), (method, body), both in GUARDED:
+        read = admin.get(path).headers["ETag"]
+        assert admin.get(path, headers={"If-None-Match": read}).status_code == 304, path
+        admin.ok(how, path, meanwhile)
+        moved = admin.get(path, headers={"If-None-Match": read})
+        assert moved.status_code == 200, path
+        before, shown = shop.written(), moved.get_json()
+        options = {} if body is None else {"json": body}
+        refused = admin.call(method, path, headers={"If-Match": read}, **options)
+        assert refused.status_code == 412, (method, path)
+        assert refused.get_json()["code"] == "version_conflict"
+        assert (shop.written(), admin.ok("GET", path)) == (before, shown)
+        found = refused.get_json()["conflict"]
+        # Of what would be taken away all is told, but for what moves by itself.
+        assert found["theirs"]["after"].items() <= shown.items()
+        assert set(both) <= found["theirs"]["after"].keys() != set()
+        assert found["yours"] == {"before": {}, "after": body or {}}
+        assert (found["both"], found["base"]) == (both, None)
+        held = {"headers": {"If-Match": moved.headers["ETag"]}, **options}
+        assert admin.call(method, path, **held).status_code < 300, (method, path)
+
+
+def test_a_role_in_one_place_is_guarded_by_what_was_read_of_the_person(
+    shop: Any, admin: Any
+) -> None:
+    person = {"email": BEA, "password": "a long enough password", "role": "viewer"}
+    admin.ok("POST", "/members", person)
+    path, here = f"{P}/members/{BEA}", f"{HERE}/members/{BEA}"
+    read = admin.get(path).headers["ETag"]
+    now = admin.call("PUT", here, json={"role": "editor"}).headers["ETag"]
+    assert admin.call("DELETE", here, headers={"If-Match": read}).status_code == 412
+    assert admin.call("DELETE", here, headers={"If-Match": now}).status_code == 204
+
+
+def test_a_new_revision_is_no_reason_to_refuse_settings(shop: Any, admin: Any) -> None:
+    read = admin.get(HERE).headers["ETag"]
+    admin.ok("POST", f"{P}/flags", {"key": "checkout"})
+    admin.ok("POST", f"{P}/flags/checkout/environments/staging/on", {})
+    assert admin.get(HERE, headers={"If-None-Match": read}).status_code == 200
+    done = admin.call("PATCH", HERE, json={"after_hours": 3}, headers={"If-Match": read})
+    assert done.status_code == 200
+    # The same ETag guards the revision, where flags are changed.
+    late = {"If-Match": done.headers["ETag"]}
+    off = f"{P}/flags/checkout/environments/staging/off"
+    assert admin.call("POST", off, json={}, headers={"If-Match": read}).status_code == 412
+    assert admin.call("POST", off, json={}, headers=late).status_code == 200
+    # A revision alone says nothing of the settings.
+    refused = admin.call("PATCH", HERE, json={"after_hours": 4}, headers={"If-Match": '"2"'})
+    assert (refused.status_code, refused.get_json()["field"]) == (400, "If-Match")
+
+
+def test_what_was_used_of_a_budget_is_seen_and_refuses_no_edit(shop: Any, admin: Any) -> None:
+    key = admin.ok("POST", f"{P}/tokens", {
+        "kind": "usr", "name": "ci", "role": "editor", "budget": {"share_per_day": 1},
+    })  # fmt: skip
+    path = f"{P}/tokens/{key['id']}"
+    read = admin.get(path).headers["ETag"]
+    admin.ok("POST", f"{P}/flags", {"key": "checkout"})
+    ci = type(admin)(admin.client, key["token"])
+    ci.ok("POST", f"{P}/flags/checkout/environments/staging/on", {})
+    now = admin.get(path, headers={"If-None-Match": read})
+    assert now.status_code == 200
+    assert now.get_json()["allowances"]["staging"]["left_today"] == 0
+    renamed = admin.call("PATCH", path, json={"name": "build"}, headers={"If-Match": read})
+    assert renamed.status_code == 200

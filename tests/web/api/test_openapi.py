@@ -69,6 +69,17 @@ def test_every_list_is_read_page_by_page(app: Flask) -> None:
     assert set(whole) == followed
 
 
+def test_whatever_is_written_over_or_taken_away_is_guarded(said: dict[str, Any]) -> None:
+    unguarded = {
+        f"{method} {path}"
+        for path, operations in said["paths"].items()
+        for method, operation in operations.items()
+        if method in {"put", "patch", "delete"}
+        and not any(each["name"] == "If-Match" for each in operation.get("parameters", []))
+    }
+    assert unguarded == {"delete /api/v1/session"}
+
+
 def test_every_instruction_of_the_grammar_is_described(said: dict[str, Any]) -> None:
     items = said["components"]["schemas"]["Change"]["properties"]["instructions"]["items"]
     words = {

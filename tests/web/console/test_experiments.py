@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -380,6 +381,25 @@ def test_pictures_stand_any_numbers(plan: Any) -> None:
                     assert "nan" not in svg
                     assert "inf" not in svg
                     assert "<b>" not in svg
+
+
+@pytest.mark.parametrize("values", [(0.0004, 0.004), (0.004, 0.0004, 0.006), (0.0, 0.03)])
+def test_no_line_of_a_chart_strikes_through_the_label_of_another(
+    plan: Any, values: tuple[float, ...]
+) -> None:
+    start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    (series,) = series_of(parse_plan(plan()), [look(n, start, estimate=0.01) for n in (1, 2, 3)])
+    marks = tuple(Mark(value, f"at {value}") for value in values)
+    for drawn in (chart_of, small_chart_of):
+        svg = str(drawn(replace(series, marks=marks)))
+        for picture in svg.split("</svg>")[:-1]:
+            lines = sorted(float(y) for y in re.findall(r'y1="([0-9.]+)"[^>]*fs-goal', picture))
+            found = re.findall(r' y="([0-9.]+)" text-anchor="start">at ([0-9.]+)<', picture)
+            labels = sorted((float(y), -float(value)) for y, value in found)
+            # The highest value is the topmost line, and its label the topmost too.
+            assert [-value for _, value in labels] == sorted(values, reverse=True)
+            assert all(low + 12 < high for (low, _), (high, _) in pairwise(labels))
+            assert not [y for y, _ in labels for at in lines if y - 9 < at < y + 1]
 
 
 def test_people_step_in_with_forms_that_keep_what_was_said(running: Any) -> None:

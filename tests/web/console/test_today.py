@@ -5,10 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from sqlmodel import select
+
 from experiments.models import Experiment
 from experiments.people.agenda import agenda
 from experiments.people.flag_work import Person
 from flags import services
+from flags.models import ChangeRequest
+from web.console.today import PAGE
 
 HERE = "/projects/shop/environments/production"
 COSTS = {"run_per_month": 3043.75}
@@ -94,3 +98,24 @@ def test_what_happens_by_itself_is_said_with_its_time(running: Any) -> None:
     console = running(looks=0, next_look_at=later)
     words = " ".join(console.person("editor").page(f"{HERE}/today").words.split())
     assert "in 5 hone-page: a look" in words
+
+
+def test_what_waits_is_shown_in_pages_with_the_way_back(small_console: Any, read_page: Any) -> None:
+    editor = small_console.person("editor")
+    shown = editor.press(f"{HERE}/flags/checkout", "Turn on")
+    form = read_page(shown.get_data(as_text=True)).form("Apply")
+    editor.send("", form, {"comment": "soon", "mode": "request"})
+    with small_console.database.write() as session:
+        (first,) = session.exec(select(ChangeRequest)).all()
+        copied = first.model_dump(exclude={"id"})
+        session.add_all([ChangeRequest(**copied) for _ in range(PAGE)])
+    page = editor.page(f"{HERE}/today")
+    assert f"{PAGE + 1} things need a human" in page.words
+    assert (page.words.count("Look:"), f"1 to {PAGE} of {PAGE + 1}" in page.words) == (PAGE, True)
+    assert f"?from={PAGE}" in page.links
+    last = editor.page(f"{HERE}/today?from={PAGE}")
+    assert (last.words.count("Look:"), "51 to 51 of 51" in last.words) == (1, True)
+    assert "?" in last.links
+    # Whatever an address says leads to something that waits.
+    for odd in ("from=900", "from=-3", "from=x"):
+        assert "Look:" in editor.page(f"{HERE}/today?{odd}").words

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from sqlmodel import select
+
 from flags import changes
 from flags.actor import Actor
+from web.console.kill_hooks import PAGE
+from web.webhooks.models import KillHook
 
 HERE = "/projects/shop/environments/production/webhooks"
 GIVEN = {"name": "release bot", "url": "https://hooks.example.com/services/T0/PATH"}
@@ -110,3 +114,23 @@ def test_news_are_new_until_they_are_read_and_never_ones_own(small_console: Any)
     assert "killed checkout in production" in page.words
     assert viewer.follow(viewer.press(here, "Mark all as read")).words.count("New ·") == 0
     assert "1 new" in admin.page(here).words
+
+
+def test_kill_hooks_are_shown_in_pages_the_newest_first(small_console: Any) -> None:
+    admin = small_console.person("admin")
+    place = HERE.replace("webhooks", "kill-hooks")
+    given = {"name": "alerts 0", "scope": "flags", "names": "checkout"}
+    assert admin.press(place, "Make kill hook", given).status_code == 200
+    with small_console.database.write() as session:
+        (first,) = session.exec(select(KillHook)).all()
+        copied = first.model_dump(exclude={"id", "name", "secret_hash"})
+        session.add_all(
+            KillHook(**copied, name=f"alerts {n}", secret_hash=f"{n:064x}")
+            for n in range(1, PAGE + 1)
+        )
+    page = admin.page(place)
+    assert page.words.count("Revoke alerts") == PAGE
+    assert "alerts 0" not in page.words
+    (older,) = [link for link in page.links if link.startswith("?before=")]
+    assert admin.page(f"{place}{older}").words.count("Revoke alerts") == 1
+    assert "No older ones" in admin.page(f"{place}?before=1").words

@@ -12,6 +12,7 @@ from tests.web.pages.acts import ACTS
 from tests.web.pages.addresses import HERE
 from tests.web.pages.conftest import Site
 from tests.web.pages.shop import CUSTOMER, LONG
+from web.console.navigation import ENTRIES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -62,3 +63,27 @@ def test_a_lost_service_is_named_until_it_answers_again(page: Page, site: Site) 
     page.get_by_role("searchbox").press_sequentially("s")
     page.locator("#lost:empty").wait_for(state="attached")
     assert page.locator("[aria-busy]").count() == 0
+
+
+def test_the_menu_of_a_phone_holds_every_page_without_scripts(browser: Browser, site: Site) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844})
+    context.add_cookies([{**site.shop.cookie(CUSTOMER), "url": site.url}])  # type: ignore[list-item]
+    page = context.new_page()
+    for width in (390, 320):
+        page.set_viewport_size({"width": width, "height": 640})
+        page.goto(f"{site.url}{HERE}/keys")
+        menu = page.get_by_role("navigation", name="Main")
+        # Where one is stands in it, however deep.
+        folded = menu.locator("summary:visible")
+        assert folded.inner_text().startswith("Keys")
+        assert menu.evaluate("each => each.scrollWidth - each.clientWidth") <= 0
+        folded.click()
+        links = menu.get_by_role("link").all()
+        said = [each.inner_text().partition(" 1")[0].strip() for each in links]
+        assert sorted(said) == sorted(each.words for each in ENTRIES)
+        for each in links:
+            box = each.bounding_box() or {}
+            assert min(box["x"], width - box["x"] - box["width"], box["height"] - 24) >= 0
+        links[-1].click()
+        assert page.url.endswith("/webhooks")
+    context.close()

@@ -9,6 +9,15 @@ from __future__ import annotations
 
 from web.api.shapes.audit import AUDIT_ENTRY, REVISION, WHOLE_REVISION
 from web.api.shapes.basics import OBJECT, OBJECTS, TEXT, WHOLE, YES_OR_NO, list_of, maybe, shape
+from web.api.shapes.catalogue import (
+    LISTED_METRIC,
+    METRIC,
+    METRIC_USE,
+    METRIC_WITH_HISTORY,
+    POLICY,
+    POLICY_WITH_HISTORY,
+    SOURCE,
+)
 from web.api.shapes.changes import (
     CHANGED,
     COMPARISON,
@@ -44,15 +53,6 @@ from web.api.shapes.hooks import (
     NEW_WEBHOOK,
     NOTIFICATION,
     WEBHOOK,
-)
-from web.api.shapes.library import (
-    LISTED_METRIC,
-    METRIC,
-    METRIC_USE,
-    METRIC_WITH_HISTORY,
-    POLICY,
-    POLICY_WITH_HISTORY,
-    SOURCE,
 )
 from web.api.shapes.people import CALLER, MEMBER, NEW_TOKEN, PERSON, SET_UP, SIGNED_IN, TOKEN
 from web.api.shapes.projects import ENVIRONMENT, PROJECT
