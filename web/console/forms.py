@@ -65,6 +65,12 @@ def field_of(path: str | None) -> str | None:
     return _FIELDS.get(words[-1], words[-1]) if words else None
 
 
+def field_in(form: Form, path: str | None) -> str | None:
+    """Name the field of a form: ``steps[0].hold`` may be one, ``steps[1].share`` of the steps."""
+    names = re.findall(r"[a-z_]+", path or "")
+    return next((name for name in reversed(names) if name in form), None)
+
+
 def flag_draft(form: Form) -> dict[str, Any]:
     """Turn the form for a new flag into a draft."""
     kind = form.get("type", "boolean")

@@ -37,6 +37,8 @@ from web.console.base import (
     version_of,
     wants_fragment,
 )
+from web.console.forms import field_in
+from web.console.policy_form import RARE, document_of, form_of
 from web.transactions import reading, transaction
 
 _PLACE = "/projects/<project_key>/environments/<environment_key>"
@@ -85,13 +87,13 @@ def new_policy(project_key: str, environment_key: str) -> ResponseReturnValue:
     """Ask for a policy."""
     with reading() as session:
         place(session, project_key, environment_key)
-    return _editor(TEMPLATE)
+    return _editor(TEMPLATE, form_of({}))
 
 
 @blueprint.post(f"{_PLACE}/new-policy")
 @needs(Role.EDITOR, of="project")
 def create_policy(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """Write a new policy from its text."""
+    """Write a new policy from the form, or from its text."""
     return _write(project_key, environment_key, None)
 
 
@@ -102,14 +104,15 @@ def edit_policy(project_key: str, environment_key: str, policy_name: str) -> Res
     with reading() as session:
         place(session, project_key, environment_key)
         row = policies.get_policy(session, project_key, policy_name)
-        text = as_toml({"name": row.name, "description": row.description, **row.document})
-        return _editor(text, name=row.name, version=row.version)
+        text = _text(row)
+        form = {**form_of(row.document), "description": row.description}
+        return _editor(text, form, name=row.name, version=row.version)
 
 
 @blueprint.post(f"{_ITEM}/edit")
 @needs(Role.EDITOR, of="project")
 def write_policy(project_key: str, environment_key: str, policy_name: str) -> ResponseReturnValue:
-    """Write the next version of a policy from its text."""
+    """Write the next version of a policy from the form, or from its text."""
     return _write(project_key, environment_key, policy_name)
 
 
@@ -186,9 +189,10 @@ def _policy(session: Session, project_key: str, policy_name: str) -> dict[str, A
 
 
 def _write(project_key: str, environment_key: str, name: str | None) -> ResponseReturnValue:
-    text = request.form.get("text", "").replace("\r\n", "\n")
+    form = None if "text" in request.form else request.form.to_dict()
+    text = request.form.get("text", TEMPLATE).replace("\r\n", "\n")
     try:
-        document = _read(text)
+        document = _read(text) if form is None else document_of(form)
         named = name or document.get("name")
         if not isinstance(named, str):
             message = "the policy has no name"
@@ -207,7 +211,10 @@ def _write(project_key: str, environment_key: str, name: str | None) -> Response
     except FlagstoneError as error:
         with reading() as session:
             place(session, project_key, environment_key)
-        return _editor(text, name=name, version=request.form.get("version"), problem=error)
+            if form is not None and name is not None:
+                text = _text(policies.get_policy(session, project_key, name))
+        version = request.form.get("version")
+        return _editor(text, form, name=name, version=version, problem=error)
     return back_to(_address(project_key, environment_key, named))
 
 
@@ -218,6 +225,10 @@ def _read(text: str) -> dict[str, Any]:
         raise InvalidInputError(f"this is not TOML: {error}", field="text") from None
 
 
+def _text(row: PolicyRow) -> str:
+    return as_toml({"name": row.name, "description": row.description, **row.document})
+
+
 def _exists(session: Session, project_key: str, name: str) -> bool:
     every = policies.list_policies(session, project_key, archived=None)
     return name in {row.name for row in every}
@@ -225,6 +236,7 @@ def _exists(session: Session, project_key: str, name: str) -> bool:
 
 def _editor(
     text: str,
+    form: dict[str, str] | None,
     *,
     name: str | None = None,
     version: int | str | None = None,
@@ -234,6 +246,9 @@ def _editor(
         "policies/edit.html",
         status=status_of(problem),
         text=text,
+        form=form,
+        wrong=None if form is None or problem is None else field_in(form, problem.field),
+        rare=RARE,
         name=name,
         version=version,
         problem=problem,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ from web.auth.roles import Role
 from web.console.base import back_to, blueprint, place, show, status_of
 from web.console.drafts import drafted, drafted_from_text, offered
 from web.console.experiments import ITEM, PLACE, address_of, show_page
-from web.console.forms import percentage
+from web.console.forms import field_in, percentage
 from web.console.plan_form import number_of
 from web.transactions import reading, transaction
 
@@ -121,16 +120,10 @@ def _form_page(
         status=status_of(problem),
         form=form,
         problem=problem,
-        wrong=_wrong(problem, form),
+        wrong=None if problem is None else field_in(form, problem.field),
         example=_template(environment_key),
         **offered(project_key, environment),
     )
-
-
-def _wrong(problem: FlagstoneError | None, form: Mapping[str, str]) -> str | None:
-    """Name the field of the form: ``steps[0].hold`` has one, ``steps[1].share`` is of the steps."""
-    names = re.findall(r"[a-z_]+", (problem.field if problem is not None else None) or "")
-    return next((name for name in reversed(names) if name in form), None)
 
 
 def _template(environment_key: str) -> str:
