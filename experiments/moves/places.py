@@ -80,6 +80,7 @@ class Opened:
         actor: Actor,
         now: dt.datetime,
         body: Mapping[str, Any] | None = None,
+        asked_by: str | None = None,
     ) -> Experiment:
         """Carry a move out: row, flag, record and audit together."""
         enact(
@@ -93,6 +94,7 @@ class Opened:
             actor=actor,
             now=now,
             body=body,
+            asked_by=asked_by,
         )
         return self.experiment
 

@@ -7,17 +7,22 @@ tell. What goes against a verdict needs a second person, who signs in and approv
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from sqlmodel import col, select
+
 from experiments.contract import words
 from experiments.machine import lifecycle
-from experiments.models import Experiment
+from experiments.models import DecisionRecord, Experiment
 from experiments.moves import sharing
-from experiments.moves.enact import current_flag
+from experiments.moves.enact import current_flag, override_spending
 from experiments.moves.places import Opened, Place, required, same_person, verb
 from flags.actor import Actor
+from flags.budgets import spend
 from flags.errors import InvalidInputError, NotAllowedError, StateError
+from flags.shares import Side
 
 REASONS: Mapping[str, str] = {
     "legal": "the law or an authority demands it",
@@ -59,6 +64,8 @@ def override(
         With the field that is not in order.
     StateError
         If the arm cannot be shipped from where the experiment stands.
+    OverBudgetError
+        If it is more than who asks may move: in the end everybody gets it.
     """
     asked = _asked(arm, reason, text, predicted_effect, review_at, actor, now)
     opened = place.open()
@@ -73,6 +80,10 @@ def override(
         f"{actor.name} asks to ship {arm} against {standing} ({REASONS[reason]}): {text} "
         "A second person has to approve."
     )
+    # What could never pass is refused at once; it is paid when it is approved.
+    same = Side({}, {})
+    spending = override_spending(opened.experiment, {str(actor)})
+    spend(opened.session, spending, [opened.environment], lambda _: (same, same), now, dry=True)
     opened.experiment.request = asked
     return opened.act(
         lifecycle.Move(position),
@@ -94,6 +105,8 @@ def approve(place: Place, *, actor: Actor, now: dt.datetime) -> Experiment:
         If nothing waits for one; a request lapses when the experiment moves.
     NotAllowedError
         If the same person asks and approves, or it is not a person.
+    OverBudgetError
+        If it is more than who asked, or who approves, may move.
     """
     opened = place.open()
     asked = _pending(opened)
@@ -108,7 +121,8 @@ def approve(place: Place, *, actor: Actor, now: dt.datetime) -> Experiment:
         )
     move = lifecycle.override_ship(opened.position, asked["arm"])
     _check_flag(opened)
-    return _ship(opened, move, asked | {"second": actor.name}, actor, now)
+    asker = _asker(opened)
+    return _ship(opened, move, asked | {"second": actor.name}, actor, now, asked_by=asker)
 
 
 @verb
@@ -180,6 +194,19 @@ def _pending(opened: Opened) -> dict[str, Any]:
     return asked
 
 
+def _asker(opened: Opened) -> str:
+    """Give who asked for what waits, as the audit names them: the records say who did what."""
+    rows = opened.session.exec(
+        select(DecisionRecord)
+        .where(
+            DecisionRecord.experiment_id == opened.experiment.id, DecisionRecord.kind == "action"
+        )
+        .order_by(col(DecisionRecord.number).desc())
+    )
+    documents = (json.loads(row.document) for row in rows)
+    return next(str(each["actor"]) for each in documents if each["body"].get("do") == "request")
+
+
 def _check_flag(opened: Opened) -> None:
     flag = current_flag(opened.session, opened.environment, opened.plan.flag)
     if flag is None:
@@ -200,7 +227,13 @@ def _in_words(verdict: str | None) -> str:
 
 
 def _ship(
-    opened: Opened, move: lifecycle.Move, asked: dict[str, Any], actor: Actor, now: dt.datetime
+    opened: Opened,
+    move: lifecycle.Move,
+    asked: dict[str, Any],
+    actor: Actor,
+    now: dt.datetime,
+    *,
+    asked_by: str | None = None,
 ) -> Experiment:
     experiment = opened.experiment
     before = experiment.verdict
@@ -218,4 +251,4 @@ def _ship(
         "override": experiment.override,
         "predicted_effect": asked["predicted"]["relative"],
     }
-    return opened.act(move, "action", sentence, actor=actor, now=now, body=body)
+    return opened.act(move, "action", sentence, actor=actor, now=now, body=body, asked_by=asked_by)

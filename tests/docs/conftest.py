@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.web.conftest import Service
+from tests.web.conftest import Service, kept_port
 
 EMAIL, PASSWORD = "ada@shop.example", "correct horse battery"
 RELEASE = {
@@ -34,13 +33,6 @@ AFTER_A_WHILE: list[tuple[str, dict[str, Any]]] = [
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def free_port() -> str:
-    """Find a port that nobody has at this moment."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return str(found.getsockname()[1])
-
-
 @dataclass(frozen=True)
 class Place:
     """Where pages are played: the service, its keys, its data folder, an administrator's client."""
@@ -49,13 +41,19 @@ class Place:
     keys: dict[str, str]
     data: Path
     admin: httpx.Client
+    second_port: int
 
     @property
     def names(self) -> dict[str, str]:
         """Give what pages write, and what it is here."""
         written = {f"{prefix}…": secret for prefix, secret in self.keys.items()}
         places = {"/var/lib/flagstone": str(self.data)}
-        return {**written, **places, "8400": self.url.rpartition(":")[2], "8401": free_port()}
+        return {
+            **written,
+            **places,
+            "8400": self.url.rpartition(":")[2],
+            "8401": str(self.second_port),
+        }
 
     @property
     def environment(self) -> dict[str, str]:
@@ -74,7 +72,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     service = Service("", folder).start()
     code = re.search(r"setup\?code=(\S+)", service.log.read_text())
     assert code is not None
-    with httpx.Client(base_url=f"{service.url}/api/v1", timeout=30) as admin:
+    with httpx.Client(base_url=f"{service.url}/api/v1", timeout=60) as admin:
         first = {"code": code[1], "email": EMAIL, "password": PASSWORD, "project": "shop"}
         assert admin.post("/setup", json=first).status_code == 201
         signed_in = admin.post("/session", json={"email": EMAIL, "password": PASSWORD})
@@ -90,7 +88,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         for path, body in AFTER_A_WHILE:
             answer = admin.post(f"/projects/shop/{path}", json=body)
             assert answer.status_code in {200, 201}, answer.text
-        yield Place(service.url, keys, folder / "data", admin)
+        with kept_port() as second:
+            yield Place(service.url, keys, folder / "data", admin, second)
     service.terminate()
 
 

@@ -160,7 +160,7 @@ class Terminal:
         self._process.stdin.write(b"kill $(jobs -p) 2>/dev/null; wait; exit\n")
         self._process.stdin.close()
         try:
-            self._process.wait(timeout=20)
+            self._process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

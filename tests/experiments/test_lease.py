@@ -152,7 +152,7 @@ def test_three_processes_that_race_through_the_same_story_take_each_look_once(wo
     for _worker, go in workers:
         go.set()
     for worker, _go in workers:
-        worker.join(60)
+        worker.join(150)
         assert worker.exitcode == 0
     looks = world.looks
     assert [look.number for look in looks] == list(range(1, len(looks) + 1))
@@ -184,13 +184,13 @@ def test_after_a_sigkill_another_worker_goes_on_where_the_first_one_stopped(
         second_go.set()
         wait_until(lambda: len(world.looks) >= 4)
         os.kill(first.pid, signal.SIGKILL)
-        first.join(10)
+        first.join(60)
         seen = len(world.looks)
         wait_until(lambda: len(world.looks) >= seen + 2)
     finally:
         for worker in (first, second):
             worker.kill()
-            worker.join(10)
+            worker.join(60)
     numbers = [look.number for look in world.looks]
     assert numbers == list(range(1, len(numbers) + 1))
     assert verify(world.export()).identical

@@ -113,6 +113,6 @@ def test_a_process_that_is_killed_while_it_writes_leaves_whole_revisions(counter
         assert check_whole(counter) >= seen[-1]
     before = check_whole(counter)
     last = start(counter, "survivor", 2)
-    output, errors = last.communicate("go\n", timeout=60)
+    output, errors = last.communicate("go\n", timeout=120)
     assert [int(line) for line in output.split()] == [before + 1, before + 2], errors
     assert check_whole(counter) == before + 2

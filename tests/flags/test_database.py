@@ -102,7 +102,7 @@ def test_a_new_sqlite_file_that_another_process_is_writing_is_waited_for(tmp_pat
     thread.join(0.3)
     assert outcome == []
     other.execute("COMMIT")
-    thread.join(30)
+    thread.join(60)
     other.close()
     assert outcome == ["opened"]
 

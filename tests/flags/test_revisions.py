@@ -230,12 +230,12 @@ def test_postgresql_announces_a_revision_when_it_is_committed(
         with psycopg.connect(postgresql_url, autocommit=True) as connection:
             connection.execute("LISTEN flagstone")
             listening.set()
-            for notice in connection.notifies(timeout=20, stop_after=1):
+            for notice in connection.notifies(timeout=60, stop_after=1):
                 heard.append(notice.payload)
 
     thread = threading.Thread(target=listen)
     thread.start()
-    assert listening.wait(20)
+    assert listening.wait(60)
     now = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
     with database.write() as session:
         create_project(
@@ -246,6 +246,6 @@ def test_postgresql_announces_a_revision_when_it_is_committed(
             now=now,
         )
         number = get_environment(session, "shop", "production").id
-    thread.join(20)
+    thread.join(60)
     database.dispose()
     assert heard == [f"{number}:1"]

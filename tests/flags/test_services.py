@@ -143,7 +143,7 @@ def test_of_two_who_make_the_same_project_one_is_told_that_it_exists(shop: Any) 
     outcomes: list[str] = []
 
     def make() -> None:
-        together.wait(30)
+        together.wait(60)
         try:
             with shop.database.write() as session:
                 services.create_project(session, key=key, actor=shop.actor, now=shop.now)
@@ -156,5 +156,5 @@ def test_of_two_who_make_the_same_project_one_is_told_that_it_exists(shop: Any) 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(100)
     assert sorted(outcomes) == ["exists", "exists", "exists", "made"]

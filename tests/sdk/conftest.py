@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +19,11 @@ from flagstone import Client, Timing
 
 DEADLINE_SECONDS = 30.0
 KEY = "fs_srv_0123456789abcdef"
+# It fails and tries again quickly; what it waits for may take long on a busy machine.
 QUICK = Timing(
-    connect_seconds=2.0,
-    answer_seconds=3.0,
-    silence_seconds=5.0,
+    connect_seconds=10.0,
+    answer_seconds=30.0,
+    silence_seconds=30.0,
     backoff_seconds=0.02,
     backoff_limit_seconds=0.1,
     refused_seconds=0.1,
@@ -97,6 +99,7 @@ class Service:
         self.poison: str | None = None  # units of this name are refused
         self.port = 0
         self._server: ThreadingHTTPServer | None = None
+        self._kept: socket.socket | None = None
         self._alive = 0  # generation: streams of an older one end
 
     # -- life
@@ -108,6 +111,7 @@ class Service:
 
         Bound.service = service
         ThreadingHTTPServer.allow_reuse_address = True
+        self._keep_port()
         server = ThreadingHTTPServer(("127.0.0.1", self.port), Bound)
         server.daemon_threads = True
         server.block_on_close = False
@@ -115,6 +119,19 @@ class Service:
         self.port = server.server_address[1]
         self._server = server
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def _keep_port(self) -> None:
+        """Take a port that nobody else gets while the service is down."""
+        if self._kept is None and sys.platform == "linux":
+            self._kept = socket.socket()
+            self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._kept.bind(("127.0.0.1", self.port))
+            self.port = self._kept.getsockname()[1]
+
+    def leave_port(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     def stop(self) -> None:
         server, self._server = self._server, None
@@ -253,12 +270,12 @@ class _ServiceHandler(BaseHTTPRequestHandler):
 
     def stream(self) -> None:
         service = self.service
+        generation, told = service._alive, None
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         service.note("GET /sdk/v1/stream", 200)
-        generation, told = service._alive, None
         with service.changed:
             service.open_streams += 1
         try:
@@ -358,6 +375,7 @@ def service() -> Iterator[Service]:
     running.start()
     yield running
     running.stop()
+    running.leave_port()
 
 
 @pytest.fixture
@@ -366,7 +384,8 @@ def connect(service: Service) -> Iterator[Callable[..., Client]]:
     clients: list[Client] = []
 
     def make(**options: Any) -> Client:
-        options = {"poll_seconds": 0.1, "flush_seconds": 0.02, "timing": QUICK, **options}
+        quick = {"poll_seconds": 0.1, "flush_seconds": 0.02, "timing": QUICK}
+        options = {"start_wait_seconds": DEADLINE_SECONDS, **quick, **options}
         url, key = options.pop("url", service.url), options.pop("key", KEY)
         client = Client(url, key, **options)
         clients.append(client)

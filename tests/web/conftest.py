@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-START_SECONDS = 40.0
+START_SECONDS = 90.0
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -54,6 +56,15 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, every: fl
         if time.monotonic() > deadline:
             pytest.fail(f"did not come true within {seconds} s")
         time.sleep(every)
+
+
+@contextlib.contextmanager
+def kept_port() -> Iterator[int]:
+    """Keep a port of this machine, so that nobody else gets it; a server may listen there."""
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        yield kept.getsockname()[1]
 
 
 @dataclass
@@ -215,7 +226,7 @@ class Service:
         assert self.process is not None
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
         return time.monotonic() - started
 
     def kill(self) -> None:
@@ -227,7 +238,7 @@ class Service:
     def client(self, secret: str | None = None) -> httpx.Client:
         """Make an HTTP client, with a key."""
         headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
 
 @pytest.fixture

@@ -284,7 +284,7 @@ def test_postgresql_tells_the_data_plane_when_a_key_changes(postgresql_url: str)
             )
         with database.write() as session:
             service.revoke_token(session, session.get_one(Token, token.id), revoked_by="a", now=NOW)
-        told = list(listener.notifies(timeout=10, stop_after=2))
+        told = list(listener.notifies(timeout=60, stop_after=2))
     database.dispose()
     assert [notice.payload for notice in told] == ["tokens", "tokens"]
 

@@ -316,7 +316,7 @@ def test_two_workers_at_once_apply_it_once(shop: Shop) -> None:
     for each in both:
         each.start()
     for each in both:
-        each.join(30)
+        each.join(100)
     assert shop.standing(number)[0] == "applied"
     assert shop.revision() == before + 1
 
@@ -372,7 +372,7 @@ def test_a_worker_killed_before_its_commit_loses_nothing(shop: Shop) -> None:
     before = shop.revision()
     arguments = [shop.database.url, str(held.fence), later(30).isoformat()]
     done = subprocess.run(
-        [sys.executable, "-c", _DIES, *arguments], env=os.environ, timeout=60, check=False
+        [sys.executable, "-c", _DIES, *arguments], env=os.environ, timeout=120, check=False
     )
     assert done.returncode == -signal.SIGKILL
     assert (shop.standing(number)[0], shop.revision()) == ("approved", before)

@@ -72,7 +72,7 @@ class Stream:
             pass
         self.ended.set()
 
-    def wait_for(self, text: bytes, seconds: float = 10) -> None:
+    def wait_for(self, text: bytes, seconds: float = 30) -> None:
         with self._news:
             assert self._news.wait_for(lambda: text in self.received, seconds), self.received
 
@@ -143,7 +143,7 @@ def test_a_change_reaches_sdks_by_stream_and_by_flag_set(
         assert client.get("/readyz").json() == {"status": "ready", "reasons": []}
 
         control.revoke(key)
-        wait_until(lambda: client.get("/sdk/v1/flagset").status_code == 401, seconds=3)
+        wait_until(lambda: client.get("/sdk/v1/flagset").status_code == 401, seconds=15)
         for stream in streams:
             stream.wait_for(b"\r\n0\r\n\r\n")
             stream.close()
@@ -152,7 +152,7 @@ def test_a_change_reaches_sdks_by_stream_and_by_flag_set(
 
         # Everything else comes from the management application, over the bridge.
         assert "content-security-policy" in client.get("/api/v1/projects").headers
-    assert service.terminate() < 5
+    assert service.terminate() < 15
     assert service.process.returncode == 0
 
 
@@ -171,9 +171,9 @@ def test_open_streams_do_not_hold_up_the_end(
     streams = [Stream(service.url, key) for _ in range(40)]
     for stream in streams:
         stream.wait_for(b"event: flagset\n")
-    assert service.terminate() < 5
+    assert service.terminate() < 15
     for stream in streams:
-        assert stream.ended.wait(2)
+        assert stream.ended.wait(15)
         assert stream.received.endswith(b"0\r\n\r\n")
         stream.close()
 
@@ -210,11 +210,11 @@ def test_a_crashed_process_is_started_again_and_none_outlives_the_supervisor(
         except httpx.TransportError:
             return False
 
-    wait_until(answers, seconds=20)
+    wait_until(answers, seconds=60)
     processes = supervisor.children(recursive=True)
     service.kill()
     # A process that is just starting looks for its supervisor when its imports are done.
-    _, alive = psutil.wait_procs(processes, timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=60)
     assert alive == []
 
 
@@ -290,7 +290,7 @@ def test_acknowledged_events_survive_kill_at_any_moment(
 
     def send(sender: int) -> None:
         batch: list[dict[str, Any]] = []
-        with httpx.Client(base_url=processes.url, headers={"X-API-Key": key}) as client:
+        with httpx.Client(base_url=processes.url, headers={"X-API-Key": key}, timeout=30) as client:
             while not stop.is_set():
                 if not batch:
                     batch = [event(sender) for _ in range(5)]
@@ -314,12 +314,12 @@ def test_acknowledged_events_survive_kill_at_any_moment(
             sender.start()
         for _ in range(10):
             count = len(acknowledged)
-            wait_until(lambda count=count: len(acknowledged) > count + 50, seconds=20)
+            wait_until(lambda count=count: len(acknowledged) > count + 50, seconds=60)
             stop.wait(draw.random() * 0.02)
             processes.kill_oldest()
             processes.start()
         count = len(acknowledged)
-        wait_until(lambda: len(acknowledged) > count + 50, seconds=20)
+        wait_until(lambda: len(acknowledged) > count + 50, seconds=60)
     finally:
         stop.set()
         for sender in senders:

@@ -41,7 +41,7 @@ def test_the_worker_drains_events_and_holds_the_lease_until_it_ends(
         wait_until(lambda: store.inbox.waiting() == 0, seconds=30)
     finally:
         stop.set()
-        running.join(20)
+        running.join(100)
     assert not running.is_alive()
     given_back = lease()
     assert given_back is not None
@@ -71,7 +71,7 @@ def test_events_are_drained_while_looks_fail(
         wait_until(lambda: store.inbox.waiting() == 0, seconds=30)
     finally:
         stop.set()
-        running.join(20)
+        running.join(100)
     assert not running.is_alive()
     store.close()
 
@@ -107,7 +107,7 @@ def test_old_events_go_from_postgresql_when_nobody_needs_them(
         wait_until(lambda: names() == {"0 days ago", "1 days ago"}, seconds=30)
     finally:
         stop.set()
-        running.join(20)
+        running.join(100)
     assert not running.is_alive()
     store.close()
     control.dispose()

@@ -245,7 +245,7 @@ def appending(place: Path | str, first: int, last: int, step: int = 1) -> subpro
 def test_processes_that_append_the_same_events_at_once_count_each_once(place: Path | str) -> None:
     """They start together in an empty place, so they also meet while its tables are made."""
     children = [appending(place, 0, 40), appending(place, 39, -1, -1), appending(place, 10, 50)]
-    told = [child.communicate(timeout=60)[0] for child in children]
+    told = [child.communicate(timeout=150)[0] for child in children]
     lines = [line.split() for text in told for line in text.splitlines()]
     assert [child.returncode for child in children] == [0, 0, 0]
     store = open_store(place)

@@ -86,18 +86,18 @@ def test_garbage_changes_nothing_and_is_survived(
 
         return script
 
-    service.document = tools.flag_set(2, tools.flag("f", "never to be seen"))
     for path in hits:
         service.answer(path, spoil(path))
+    service.document = tools.flag_set(2, tools.flag("f", "never to be seen"))
     service.drop_streams()
     client.track("purchase", "u1", 1)
     tools.eventually(lambda: min(hits.values()) >= 2, name)
     assert client.get_string("f", {}, "mine") == "one"
     service.behave()
     service.publish(3, tools.flag("f", "three"))
-    assert client.wait_for_revision(3, 10)
+    assert client.wait_for_revision(3, 30)
     assert client.get_string("f", {}, "mine") == "three"
-    assert client.flush(10)
+    assert client.flush(30)
     assert len(service.stored) == 1
     tools.eventually(lambda: client.status().streaming and client.status().connected)
     assert "unexpected error" not in caplog.text

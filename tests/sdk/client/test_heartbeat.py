@@ -75,19 +75,26 @@ def test_a_heartbeat_arrives_as_the_wire_says(
 def test_the_machine_is_named_only_if_that_is_wanted(
     service: Any, connect: Connect, tools: Any
 ) -> None:
-    connect()
-    tools.eventually(lambda: len(service.told) == 1)
-    connect(host_name=True)
-    tools.eventually(lambda: len(service.told) == 2)
-    assert ["host" in told for told in service.told] == [False, True]
-    assert service.told[1]["host"]
+    def hosts() -> dict[str, str | None]:
+        return {told["instance"]: told.get("host") for told in list(service.told)}
+
+    silent = connect().status().instance
+    named = connect(host_name=True).status().instance
+    tools.eventually(lambda: hosts().keys() == {silent, named})
+    assert hosts()[silent] is None
+    assert hosts()[named]
 
 
 def test_a_new_revision_is_told_at_once(service: Any, connect: Connect, tools: Any) -> None:
     client = connect(timing=replace(tools.QUICK, heartbeat_seconds=HOURS))
-    tools.eventually(lambda: [told["revision"] for told in service.told] == [1])
+
+    def told() -> list[int]:
+        # On a busy machine it may say that it lives before it has any flags.
+        return [each["revision"] for each in list(service.told) if each["revision"] is not None]
+
+    tools.eventually(lambda: told() == [1])
     service.publish(2)
-    tools.eventually(lambda: [told["revision"] for told in service.told] == [1, 2])
+    tools.eventually(lambda: told() == [1, 2])
     # The service has heard it before the client has its answer.
     tools.eventually(lambda: client.status().told_revision == 2)
 
@@ -105,22 +112,35 @@ def test_defaults_are_told_again_only_when_there_are_more_of_them_or_rarely(
 
 def test_a_client_that_ends_says_goodbye(service: Any, connect: Connect, tools: Any) -> None:
     client = connect()
-    tools.eventually(lambda: len(service.told) == 1)
-    client.close()
-    assert [told.get("ending") for told in service.told] == [None, True]
-    assert service.told[0]["instance"] == service.told[1]["instance"]
+    tools.eventually(lambda: service.told)
+    client.close(30)
+    *before, last = [told.get("ending") for told in service.told]
+    assert last is True
+    assert set(before) == {None}
+    assert len({told["instance"] for told in service.told}) == 1
 
 
-def test_who_was_never_heard_of_does_not_say_goodbye(service: Any, connect: Connect) -> None:
-    client = connect(timing=Timing(heartbeat_seconds=HOURS))
-    client.close()
-    assert service.told == []
+def test_who_was_never_heard_of_does_not_say_goodbye(
+    service: Any, connect: Connect, tools: Any, often: Timing
+) -> None:
+    said: list[dict[str, Any]] = []
+    refuse = tools.status(503)
+
+    def hear_nothing(handler: Any) -> bool:
+        said.append(json.loads(handler.body))
+        return bool(refuse(handler))
+
+    service.answer(INSTANCES, hear_nothing)
+    client = connect(timing=often)
+    tools.eventually(lambda: said)
+    client.close(30)
+    assert [each for each in said if "ending" in each] == []
 
 
 def test_no_heartbeat_is_sent_if_none_is_wanted(service: Any, connect: Connect, tools: Any) -> None:
     client = connect(timing=replace(tools.QUICK, heartbeat_seconds=0.0))
     service.publish(2)
-    assert client.wait_for_revision(2, 10)
+    assert client.wait_for_revision(2, 30)
     client.track("n", "u")
     client.close()
     assert len(service.stored) == 1
@@ -128,12 +148,12 @@ def test_no_heartbeat_is_sent_if_none_is_wanted(service: Any, connect: Connect, 
 
 
 def test_heartbeats_start_no_thread(service: Any, connect: Connect, tools: Any) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     connect()
     tools.eventually(lambda: service.told)
-    ours = [each.name for each in threading.enumerate() if each.name.startswith("flagstone-")]
-    assert sorted(ours) == ["flagstone-events", "flagstone-flags", "flagstone-stream"]
-    assert before <= threading.active_count()
+    started = {each.name for each in set(threading.enumerate()) - before}
+    ours = {name for name in started if name.startswith("flagstone-")}
+    assert ours == {"flagstone-events", "flagstone-flags", "flagstone-stream"}
 
 
 # -- failures -----------------------------------------------------------------------------------
@@ -147,9 +167,9 @@ def test_a_refused_heartbeat_changes_nothing_else(
     client = connect(timing=often)
     tools.eventually(lambda: service.count(f"POST {INSTANCES}", code) >= 1)
     service.publish(2, tools.flag("f", "new"))
-    assert client.wait_for_revision(2, 10)
+    assert client.wait_for_revision(2, 30)
     client.track("n", "u")
-    assert client.flush(10)
+    assert client.flush(30)
     status = client.status()
     assert (status.last_error, status.connected, status.told_revision) == (None, True, None)
     service.behave()
@@ -182,13 +202,13 @@ def test_a_heartbeat_that_hangs_does_not_hold_up_flags(
     service: Any, connect: Connect, tools: Any, often: Timing
 ) -> None:
     release = threading.Event()
-    service.answer(INSTANCES, lambda handler: release.wait(10))
+    service.answer(INSTANCES, lambda handler: release.wait(60))
     client = connect(timing=often)
     service.publish(2, tools.flag("f", "new"))
-    assert client.wait_for_revision(2, 5)
+    assert client.wait_for_revision(2, 20), "before the heartbeat is given up"
     began = time.monotonic()
     client.close(0.3)
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 20
     release.set()
 
 

@@ -18,10 +18,12 @@ START = """
 import multiprocessing, os, sys, threading, time, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of every fork with threads
 from flagstone import Client, Timing
-TIMING = Timing(backoff_seconds=0.02, backoff_limit_seconds=0.1, exit_seconds=1.5)
+TIMING = {"backoff_seconds": 0.02, "backoff_limit_seconds": 0.1}
 
-def connect(**options):
-    options = {"flush_seconds": 10_000.0, "poll_seconds": 10_000.0, "timing": TIMING, **options}
+def connect(exit_seconds=20.0, **options):
+    rarely = {"flush_seconds": 10_000.0, "poll_seconds": 10_000.0}
+    timing = Timing(exit_seconds=exit_seconds, **TIMING)
+    options = {"start_wait_seconds": 30.0, "timing": timing, **rarely, **options}
     return Client(sys.argv[1], sys.argv[2], **options)
 
 def say(*words):
@@ -45,7 +47,8 @@ class Program:
             stdin=subprocess.PIPE,
             text=True,
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -53,7 +56,8 @@ class Program:
             self.lines.append(line.strip())
 
     def end(self) -> list[str]:
-        code = self.process.wait(20)
+        code = self.process.wait(60)
+        self._reader.join(30)
         assert code == 0, "\n".join(self.lines)
         return self.lines
 
@@ -94,13 +98,13 @@ def test_a_forked_child_sees_changes_and_sends_only_its_own_events(
             client.track("purchase", "child")
             client.get_string("f", {"targetingKey": "both"}, "")
             client.get_string("f", {"targetingKey": "only child"}, "")
-            say("child flushed", client.flush(10))
-            say("child saw", client.wait_for_revision(2, 10), client.get_string("f", {}, ""))
+            say("child flushed", client.flush(30))
+            say("child saw", client.wait_for_revision(2, 30), client.get_string("f", {}, ""))
             client.close()
             os._exit(0)
         os.waitpid(child, 0)
         say("parent queued", client.status().queued)
-        say("parent saw", client.wait_for_revision(3, 10), client.status().streaming)
+        say("parent saw", client.wait_for_revision(3, 30), client.status().streaming)
         client.close()
     """)
     tools.eventually(lambda: "child flushed True" in program.lines, program.lines)
@@ -136,7 +140,7 @@ def test_a_fork_while_every_lock_is_held_does_not_hang_the_child(
                     client._defaults._lock:
                 with workers.sender.queue._lock, workers.sender._ids._lock:
                     held.set()
-                    release.wait(20)
+                    release.wait(60)
 
         threading.Thread(target=hold, daemon=True).start()
         held.wait()
@@ -144,7 +148,7 @@ def test_a_fork_while_every_lock_is_held_does_not_hang_the_child(
         if child == 0:
             client.get_boolean("f", {"targetingKey": "u"}, False)
             client.track("n", "u")
-            say("flushed", client.flush(10), client.wait_for_revision(1, 5))
+            say("flushed", client.flush(30), client.wait_for_revision(1, 30))
             client.on_change(print)
             client.close()
             os._exit(0)
@@ -168,9 +172,9 @@ def test_a_preloaded_client_serves_every_worker_and_their_children(
         client = connect()
 
         def work(name):
-            client.wait_for_revision(2, 10)
+            client.wait_for_revision(2, 30)
             client.track("saw", name, client.get_integer("f", {}, 0))
-            client.flush(10)
+            client.flush(30)
 
         children = []
         for n in range(4):
@@ -225,7 +229,7 @@ def test_the_inherited_sockets_are_closed_in_the_child(service: Any, tools: Any,
 
         client = connect()
         client.track("n", "u")
-        client.flush(10)
+        client.flush(30)
         say("up", client.status().streaming)
         sys.stdin.readline()
         inherited = sockets()
@@ -298,7 +302,7 @@ def test_an_error_of_the_program_sends_what_is_queued_too(service: Any, run: Run
         client.track("n", "u")
         sys.exit(3)
     """)
-    assert program.process.wait(20) == 3
+    assert program.process.wait(60) == 3
     assert len(service.stored) == 1
 
 
@@ -306,9 +310,9 @@ def test_without_the_service_a_process_still_ends_soon(service: Any, run: Run) -
     service.stop()
     began = time.monotonic()
     program = run("""
-        client = connect(start_wait_seconds=0.0)
+        client = connect(exit_seconds=1.5, start_wait_seconds=0.0)
         client.track("n", "u")
     """)
     lines = program.end()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert any("closed with 1 events not sent" in line for line in lines)

@@ -24,6 +24,8 @@ from flagstone.updater import Updater
 
 Connect = Callable[..., Client]
 HOURS = 10_000.0
+# Below every wait that would be wrong here, and far above what a busy machine adds to a right one.
+SOON = 20.0
 
 
 # -- start --------------------------------------------------------------------------------------
@@ -43,7 +45,7 @@ def test_a_start_without_the_service_ends_in_bounded_time(service: Any, connect:
     service.stop()
     began = time.monotonic()
     client = connect(start_wait_seconds=0.2)
-    assert 0.15 < time.monotonic() - began < 2.5
+    assert 0.15 < time.monotonic() - began < SOON
     assert client.get_string("f", {}, "mine") == "mine"
     assert not client.status().connected
     assert client.status().last_error
@@ -53,14 +55,14 @@ def test_a_start_does_not_wait_for_a_service_that_never_answers(
     service: Any, connect: Connect, tools: Any
 ) -> None:
     release = threading.Event()
-    service.answer("/sdk/v1/flagset", lambda handler: release.wait(10))
+    service.answer("/sdk/v1/flagset", lambda handler: release.wait(60))
     began = time.monotonic()
     client = connect(start_wait_seconds=0.1)
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < SOON
     assert client.get_integer("f", {}, 1) == 1
     began = time.monotonic()
     client.close(0.5)
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < SOON
     release.set()
 
 
@@ -73,10 +75,13 @@ def test_a_start_from_the_snapshot_is_at_once_and_without_the_service(
     first.close()
     service.stop()
     took = []
-    for _ in range(3):  # the best of three: this machine may be busy with other things
-        began = time.perf_counter()
+    for _ in range(3):
+        # What this thread does takes no time worth naming; how long it waits for others is not
+        # ours to say on a busy machine, but it is far from the time that it may wait.
+        began, worked = time.monotonic(), time.thread_time()
         client = connect(snapshot_path=str(path), start_wait_seconds=60)
-        took.append(time.perf_counter() - began)
+        took.append(time.thread_time() - worked)
+        assert time.monotonic() - began < SOON
     assert client.get_string("flag-7", {"targetingKey": "u"}, "old") == "new"
     assert client.status().source == "snapshot"
     assert client.get_details("flag-7", {}, "old").reason is Reason.STALE
@@ -89,7 +94,7 @@ def test_the_snapshots_etag_saves_the_first_download(
     connect(snapshot_path=tmp_path / "s").close()
     client = connect(snapshot_path=tmp_path / "s")
     assert service.count("GET /sdk/v1/flagset", 200) == 1
-    assert client._store.wait_settled(5)
+    assert client._store.wait_settled(30)
     assert client.status().connected
     assert service.count("GET /sdk/v1/flagset", 200) == 1
     assert service.count("GET /sdk/v1/flagset", 304) >= 1
@@ -134,7 +139,7 @@ def test_a_snapshot_that_cannot_be_written_is_warned_of_and_harmless(
     client = connect(snapshot_path=tmp_path / "file" / "snapshot")
     for version in (2, 3):
         service.publish(version)
-        assert client.wait_for_revision(version, 10)
+        assert client.wait_for_revision(version, 30)
     tools.eventually(lambda: "cannot be" in caplog.text)
     assert sum("cannot be written" in r.getMessage() for r in caplog.records) <= 1
 
@@ -146,7 +151,7 @@ def test_a_change_arrives_over_the_stream(service: Any, connect: Connect, tools:
     client = connect(poll_seconds=HOURS)
     tools.eventually(lambda: client.status().streaming)
     service.publish(2, tools.flag("f", "new"))
-    assert client.wait_for_revision(2, 10)
+    assert client.wait_for_revision(2, 30)
     assert client.get_string("f", {}, "old") == "new"
 
 
@@ -156,7 +161,7 @@ def test_without_a_stream_changes_arrive_by_polling(
     service.streams = False
     client = connect(poll_seconds=0.05)
     service.publish(2, tools.flag("f", "new"))
-    assert client.wait_for_revision(2, 10)
+    assert client.wait_for_revision(2, 30)
     assert not client.status().streaming
     assert client.status().connected
 
@@ -193,7 +198,7 @@ def test_a_restarted_service_is_found_again(service: Any, connect: Connect, tool
     assert client.get_details("f", {}, "mine").reason is Reason.STALE
     service.document = tools.flag_set(2, tools.flag("f", "two"))
     service.start()
-    assert client.wait_for_revision(2, 10)
+    assert client.wait_for_revision(2, 30)
     tools.eventually(lambda: client.status().connected and client.status().streaming)
     assert client.get_details("f", {}, "mine").reason is Reason.STATIC
     assert client.get_string("f", {}, "mine") == "two"
@@ -206,7 +211,7 @@ def test_a_stream_that_ends_is_opened_again(service: Any, connect: Connect, tool
         service.drop_streams()
         tools.eventually(lambda n=version: service.count("GET /sdk/v1/stream", 200) >= n)
         service.publish(version)
-        assert client.wait_for_revision(version, 10)
+        assert client.wait_for_revision(version, 30)
 
 
 def test_a_stream_that_is_lost_for_good_gives_way_to_polling(
@@ -218,7 +223,7 @@ def test_a_stream_that_is_lost_for_good_gives_way_to_polling(
     service.drop_streams()
     tools.eventually(lambda: not client.status().streaming)
     service.publish(2)
-    assert client.wait_for_revision(2, 10)
+    assert client.wait_for_revision(2, 30)
 
 
 def test_a_silent_stream_is_given_up(service: Any, connect: Connect, tools: Any) -> None:
@@ -232,17 +237,17 @@ def test_a_silent_stream_is_given_up(service: Any, connect: Connect, tools: Any)
 
     service.answer("/sdk/v1/stream", hang, tools.decline)
     client = connect(poll_seconds=HOURS, timing=replace(tools.QUICK, silence_seconds=0.2))
-    assert silent.wait(10)
+    assert silent.wait(30)
     tools.eventually(lambda: service.count("GET /sdk/v1/stream", 200) >= 1)
     service.publish(2)
-    assert client.wait_for_revision(2, 10)
+    assert client.wait_for_revision(2, 30)
 
 
 def test_heartbeats_keep_a_quiet_stream_alive(service: Any, connect: Connect, tools: Any) -> None:
     service.heartbeat_seconds = 0.02
-    client = connect(poll_seconds=HOURS, timing=replace(tools.QUICK, silence_seconds=0.5))
+    client = connect(poll_seconds=HOURS, timing=replace(tools.QUICK, silence_seconds=1.5))
     tools.eventually(lambda: client.status().streaming)
-    tools.eventually(lambda: service.heartbeats >= 50, "twice the silence that would end it")
+    tools.eventually(lambda: service.heartbeats >= 90, "longer than the silence that would end it")
     assert client.status().streaming
     assert service.count("GET /sdk/v1/stream") == 1
 
@@ -257,7 +262,7 @@ def test_an_answer_older_than_the_stream_said_is_asked_for_again(
     behind = tools.status(200, {"ETag": old[1]}, old[0])
     service.answer("/sdk/v1/flagset", behind, behind, tools.decline)
     service.publish(2)
-    assert client.wait_for_revision(2, 10)
+    assert client.wait_for_revision(2, 30)
 
 
 def test_a_message_of_nonsense_only_makes_the_client_look(
@@ -268,7 +273,7 @@ def test_a_message_of_nonsense_only_makes_the_client_look(
     service.answer("/sdk/v1/stream", tools.raw(head + messages), tools.decline)
     client = connect(poll_seconds=HOURS)
     service.publish(2)
-    assert client.wait_for_revision(2, 10)
+    assert client.wait_for_revision(2, 30)
 
 
 @pytest.mark.parametrize("etag", ['"ü"', '"\x7f"', "", "W/"])
@@ -279,7 +284,7 @@ def test_a_strange_etag_does_not_spoil_the_next_request(
     service.answer("/sdk/v1/flagset", tools.status(200, {"ETag": etag}, document), tools.decline)
     client = connect()
     service.publish(2)
-    assert client.wait_for_revision(2, 10)
+    assert client.wait_for_revision(2, 30)
 
 
 def test_lost_and_found_contact_are_logged_once_each(
@@ -326,14 +331,15 @@ def test_a_refused_key_is_reported_and_the_last_values_stay(
     assert str(code) in str(client.status().last_error)
     service.behave()
     service.publish(2, tools.flag("f", "two"))
-    assert client.wait_for_revision(2, 10)
-    assert not client.status().refused
+    assert client.wait_for_revision(2, 30)
+    # A revision is served a moment before the contact is noted.
+    tools.eventually(lambda: not client.status().refused)
 
 
 def test_a_refused_key_ends_the_wait_at_the_start(service: Any, connect: Connect) -> None:
     began = time.monotonic()
-    client = connect(key="fs_srv_wrong", start_wait_seconds=30)
-    assert time.monotonic() - began < 5
+    client = connect(key="fs_srv_wrong", start_wait_seconds=60)
+    assert time.monotonic() - began < SOON
     assert client.status().refused
     assert client.get_boolean("f", {}, True) is True
 
@@ -344,7 +350,7 @@ def test_a_key_that_is_known_a_moment_later_is_in_time_for_the_start(
     service.publish(1, tools.flag("f", "one"))
     service.answer("/sdk/v1/flagset", tools.status(401), tools.decline)
     service.answer("/sdk/v1/stream", tools.status(401), tools.decline)
-    client = connect(start_wait_seconds=10)
+    client = connect()
     assert client.get_string("f", {}, "mine") == "one"
     tools.eventually(lambda: client.status().streaming)
 
@@ -369,12 +375,21 @@ def test_retry_after_is_honoured_though_the_stream_tells_of_changes(
 ) -> None:
     client = connect(poll_seconds=0.05)
     tools.eventually(lambda: client.status().streaming)
-    service.answer("/sdk/v1/flagset", tools.status(code, {"Retry-After": "1"}), tools.decline)
+    asked: list[float] = []
+    later = tools.status(code, {"Retry-After": "1"})
+
+    def refuse(handler: Any) -> bool:
+        asked.append(time.monotonic())
+        return bool(later(handler))
+
+    def give(handler: Any) -> bool:
+        asked.append(time.monotonic())
+        return False
+
+    service.answer("/sdk/v1/flagset", refuse, give)
     service.publish(2)
-    tools.eventually(lambda: service.count("GET /sdk/v1/flagset", code) == 1)
-    asked = time.monotonic()
-    assert client.wait_for_revision(2, 10)
-    assert time.monotonic() - asked > 0.8
+    assert client.wait_for_revision(2, 30)
+    assert asked[1] - asked[0] > 0.8
     assert service.count("GET /sdk/v1/flagset", code) == 1
 
 
@@ -434,7 +449,7 @@ def test_waiting_for_a_revision_that_does_not_come_ends_in_time(connect: Connect
     client = connect()
     began = time.monotonic()
     assert client.wait_for_revision(99, 0.1) is False
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < SOON
     assert client.wait_for_revision(1, 0) is True
 
 
@@ -443,11 +458,12 @@ def test_a_closed_client_serves_its_last_values_and_leaves_no_thread(
 ) -> None:
     service.publish(1, tools.flag("f", "one"))
     service.heartbeat_seconds = 60.0
-    with connect() as client:
+    with connect(timing=replace(tools.QUICK, silence_seconds=60.0)) as client:
         tools.eventually(lambda: client.status().streaming)
         workers = client._workers
         began = time.monotonic()
-    assert time.monotonic() - began < 2, "the silent stream is not waited for"
+        client.close(60)
+    assert time.monotonic() - began < SOON, "the silent stream is not waited for"
     client.close()
     assert client.status().closed
     assert not client.status().connected

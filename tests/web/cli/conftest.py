@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import os
@@ -88,7 +89,7 @@ class Cli:
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=150,
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
@@ -115,7 +116,7 @@ class Cli:
                 break
             said += part
         os.close(ours)
-        error = process.communicate(timeout=60)[1]
+        error = process.communicate(timeout=150)[1]
         text = re.sub(r"\x1b\[[0-9;]*m", "", said.decode().replace("\r\n", "\n"))
         return Answer(process.returncode, text, error.decode())
 
@@ -142,6 +143,23 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     database.dispose()
     yield Cli(service.url, token, database_url=url)
     service.terminate()
+
+
+@pytest.fixture
+def own(cli: Cli) -> Cli:
+    """The command with a project that no other test uses: what is counted there is its own."""
+    own = dataclasses.replace(cli, project=f"p-{uuid.uuid4().hex[:8]}")
+    database = Database(cli.database_url)
+    with database.write() as session:
+        services.create_project(
+            session,
+            key=own.project,
+            name="Shop",
+            actor=Actor("system", "test"),
+            now=dt.datetime.now(dt.UTC),
+        )
+    database.dispose()
+    return own
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def cli_post(cli: Any, path: str, body: dict[str, Any]) -> str:
 def clients(cli: Any, key: str) -> Iterator[list[Client]]:
     timing = Timing(heartbeat_seconds=0.3)
     made = [
-        Client(cli.url, key, start_wait_seconds=10.0, timing=timing, host_name=True)
+        Client(cli.url, key, start_wait_seconds=60.0, timing=timing, host_name=True)
         for _ in range(2)
     ]
     yield made
@@ -53,7 +53,7 @@ def test_clients_are_listed_with_what_they_serve_and_what_they_would(
     clients[0].get_boolean(new_key, {}, False)
     clients[1].get_boolean(new_key, {}, True)
     clients[1].get_string("no-such-flag", {}, "x")
-    cli.ok("instances", "--wait", "10")
+    cli.ok("instances", "--wait", "60")
     revision = max(client.status().revision or 0 for client in clients)
     first, _ = heard_of(cli, clients)
     assert (first["state"], first["revision"], first["source"]) == ("current", revision, "stream")
@@ -81,21 +81,25 @@ def test_who_does_not_follow_is_named_and_the_exit_code_says_so(
     cli: Any, clients: list[Client], wait_until: Any, new_key: str
 ) -> None:
     wait_until(lambda: len(heard_of(cli, clients)) == 2)
-    cli.ok("instances", "--wait", "10")
+    cli.ok("instances", "--wait", "60")
     hold = threading.Event()
     # Fetches are held up, as by a network that lost one machine; heartbeats go on.
-    clients[0].on_change(lambda change: hold.wait(20))
+    clients[0].on_change(lambda change: hold.wait(120))
     store = clients[0]._own_store
     apply = store.apply
-    store.apply = lambda *given: hold.wait(20) and apply(*given)  # type: ignore[method-assign]
-    cli.ok("flags", "create", new_key)
-    answer = cli.pipe("instances", "--wait", "4")
-    assert answer.code == 5
-    assert "1 not on revision" in answer.error
-    (stale,) = [each for each in cli.ok("instances", "--stale") if each["state"] == "behind"]
-    assert stale["id"] == clients[0].status().instance
-    hold.set()
-    assert cli.pipe("instances", "--wait", "10").code == 0
+    store.apply = lambda *given: hold.wait(120) and apply(*given)  # type: ignore[method-assign]
+    before = clients[1].status().told_revision
+    try:
+        cli.ok("flags", "create", new_key)
+        wait_until(lambda: clients[1].status().told_revision != before)
+        answer = cli.pipe("instances", "--wait", "4")
+        assert answer.code == 5
+        assert "1 not on revision" in answer.error
+        (stale,) = [each for each in cli.ok("instances", "--stale") if each["state"] == "behind"]
+        assert stale["id"] == clients[0].status().instance
+    finally:
+        hold.set()
+    assert cli.pipe("instances", "--wait", "60").code == 0
 
 
 def test_nobody_is_there_at_first(cli: Any) -> None:

@@ -114,9 +114,9 @@ def test_a_service_and_its_worker_end_tidily_by_signal(
                 stderr=file,
             )
         try:
-            wait_until(lambda said=said: said in log.read_text(), seconds=40, every=0.05)
+            wait_until(lambda said=said: said in log.read_text(), seconds=90, every=0.05)
             process.send_signal(number)
-            assert process.wait(20) == 0, log.read_text()
+            assert process.wait(60) == 0, log.read_text()
         finally:
             process.kill()
             process.wait()
@@ -141,7 +141,7 @@ def test_an_interrupted_command_says_so_without_a_traceback(alone: Any, tmp_path
     # Opening the writing end waits until the command has opened the reading end.
     with fifo.open("w"):
         process.send_signal(signal.SIGINT)
-        error = process.communicate(timeout=30)[1]
+        error = process.communicate(timeout=60)[1]
     assert process.returncode == 1
     assert "Aborted!" in error
     assert "Traceback" not in error

@@ -24,7 +24,7 @@ import socket, sys
 socket.gethostname = lambda: sys.argv[3]
 from flagstone import Client, Timing
 timing = Timing(heartbeat_seconds=0.5)
-client = Client(sys.argv[1], sys.argv[2], start_wait_seconds=20, timing=timing, host_name=True)
+client = Client(sys.argv[1], sys.argv[2], start_wait_seconds=60, timing=timing, host_name=True)
 print(client.status().instance, flush=True)
 sys.stdin.read()
 client.close(1.0)
@@ -55,7 +55,7 @@ class Fleet:
         if wait is not None:
             headers["Prefer"] = f"respond-async, wait={wait}"
         path = f"{self.cli.url}/api/v1/projects/{self.cli.project}/{path}"
-        return httpx.post(path, headers=headers, timeout=40, **options)
+        return httpx.post(path, headers=headers, timeout=90, **options)
 
     def switch(self, verb: str, *, wait: int | None = None, **options: Any) -> httpx.Response:
         path = f"flags/checkout/environments/production/{verb}"
@@ -68,7 +68,9 @@ def fleet(cli: Any) -> Iterator[Fleet]:
     cli = dataclasses.replace(cli, project=f"p-{uuid.uuid4().hex[:8]}")
     fleet = Fleet(cli, [])
     key = {"Authorization": f"Bearer {cli.token}"}
-    made = httpx.post(f"{cli.url}/api/v1/projects", json={"key": cli.project}, headers=key)
+    made = httpx.post(
+        f"{cli.url}/api/v1/projects", json={"key": cli.project}, headers=key, timeout=60
+    )
     assert made.status_code == 201, made.text
     cli.ok("flags", "create", "checkout")
     body = {"kind": "srv", "name": "web", "environment": "production"}
@@ -90,7 +92,7 @@ def fleet(cli: Any) -> Iterator[Fleet]:
 
 
 def _wait_for_instances(cli: Any, wanted: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(cli.ok("instances")) < wanted:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -103,15 +105,15 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def test_a_change_is_answered_when_every_instance_serves_it(fleet: Fleet) -> None:
-    answer = fleet.switch("on", wait=15)
+    answer = fleet.switch("on", wait=30)
     assert answer.status_code == 200
-    assert answer.headers["Preference-Applied"] == "wait=15"
+    assert answer.headers["Preference-Applied"] == "wait=30"
     assert "Flagstone-Made" not in answer.headers
     receipt = answer.json()["receipt"]
     assert receipt["converged"]
     assert receipt["revision"] == answer.json()["revision"]
     assert receipt["instances"] == {"applied": 3, "behind": 0, "without_flags": 0, "silent": 0}
-    assert receipt["seconds"] < 15
+    assert receipt["seconds"] < 30
     # Without the wish there is none, and no header of ours goes out.
     plain = fleet.switch("off")
     assert "receipt" not in plain.json()
@@ -119,15 +121,21 @@ def test_a_change_is_answered_when_every_instance_serves_it(fleet: Fleet) -> Non
 
 
 def test_a_stopped_process_is_named_and_a_retry_finds_it_when_it_goes_on(
-    fleet: Fleet,
+    fleet: Fleet, wait_until: Any
 ) -> None:
     cli, stopped = fleet.cli, fleet.sdks[1]
-    before = fleet.switch("on", wait=15).json()["revision"]
+    before = fleet.switch("on", wait=30).json()["revision"]
     stopped.signal(signal.SIGSTOP)
     try:
         again = {"headers": {"Idempotency-Key": "kill-1"}}
-        killed = fleet.switch("kill", wait=1, **again)
-        assert killed.status_code == 202
+
+        def killed_but_there() -> httpx.Response | None:
+            # Asked again, the same change is told of anew: the others may need their time.
+            answer = fleet.switch("kill", wait=1, **again)
+            assert answer.status_code == 202
+            return answer if answer.json()["receipt"]["instances"]["behind"] == 1 else None
+
+        killed = wait_until(killed_but_there, seconds=60)
         receipt = killed.json()["receipt"]
         assert not receipt["converged"]
         assert receipt["instances"] == {"applied": 2, "behind": 1, "without_flags": 0, "silent": 0}
@@ -142,7 +150,7 @@ def test_a_stopped_process_is_named_and_a_retry_finds_it_when_it_goes_on(
         assert "1 of 3 SDK instances do not serve revision" in shown.error
     finally:
         stopped.signal(signal.SIGCONT)
-    retried = fleet.switch("kill", wait=15, **again)
+    retried = fleet.switch("kill", wait=30, **again)
     assert retried.status_code == 200
     assert retried.headers["Idempotency-Replayed"] == "true"
     assert retried.json()["receipt"]["instances"]["applied"] == 3
@@ -170,7 +178,7 @@ def test_whoever_waits_is_woken_when_the_last_one_follows(fleet: Fleet) -> None:
     finally:
         stopped.signal(signal.SIGCONT)
     for each in [waiting, *crowd]:
-        each.join(30)
+        each.join(100)
     assert [each.status_code for each in answers] == [200] * 21
     assert all(each.json()["receipt"]["seconds"] < 25 for each in answers)
 
@@ -178,21 +186,21 @@ def test_whoever_waits_is_woken_when_the_last_one_follows(fleet: Fleet) -> None:
 def test_commands_wait_and_say_how_many_serve_it(fleet: Fleet) -> None:
     assert len(fleet.sdks) == 3
     cli = fleet.cli
-    on = cli.ok("flags", "on", "checkout", "--wait", "15")
+    on = cli.ok("flags", "on", "checkout", "--wait", "30")
     assert on["receipt"]["converged"]
     entry = cli.ok("flags", "history", "checkout")[0]["id"]
-    assert cli.ok("flags", "undo", str(entry), "--wait", "15")["receipt"]["converged"]
-    asked = cli.ok("flags", "on", "checkout", "--request", "--wait", "15")
+    assert cli.ok("flags", "undo", str(entry), "--wait", "30")["receipt"]["converged"]
+    asked = cli.ok("flags", "on", "checkout", "--request", "--wait", "30")
     assert "receipt" not in asked
     assert json.dumps(asked)
-    shown = cli.terminal("flags", "set", "checkout", "--rollout", "on=10%", "--wait", "15")
+    shown = cli.terminal("flags", "set", "checkout", "--rollout", "on=10%", "--wait", "30")
     assert shown.code == 0, shown.error
     assert "is served by 3 of 3 instances after" in shown.out
 
 
 def test_what_alters_several_environments_waits_for_each(fleet: Fleet, tmp_path: Any) -> None:
     cli, folder = fleet.cli, str(tmp_path)
-    created = cli.ok("flags", "create", "banner", "--wait", "15")
+    created = cli.ok("flags", "create", "banner", "--wait", "30")
     assert {each["environment"] for each in created["receipts"]} == {"production", "staging"}
     cli.ok("export", "-o", folder)
     path = tmp_path / "flags" / "banner.json"
@@ -214,9 +222,9 @@ def test_what_alters_several_environments_waits_for_each(fleet: Fleet, tmp_path:
     theirs = {"state": "ENABLED", "variants": {"a": True, "b": False}, "defaultVariant": "a"}
     source.write_text(json.dumps({"flags": {"theirs": theirs}}))
     into = ("import", "flagd", str(source), "--into", f"{cli.project}/production", "--yes")
-    assert cli.ok(*into, "--wait", "15")["receipt"]["converged"]
-    held = cli.ok("holdout", "set", "0.01", "--wait", "15")
+    assert cli.ok(*into, "--wait", "30")["receipt"]["converged"]
+    held = cli.ok("holdout", "set", "0.01", "--wait", "30")
     assert held["receipt"]["converged"]
-    ended = cli.ok("holdout", "end", "--wait", "15")
+    ended = cli.ok("holdout", "end", "--wait", "30")
     assert (ended["on"], ended["receipt"]["converged"]) == (False, True)
     assert ended["receipt"]["revision"] >= held["receipt"]["revision"]

@@ -106,7 +106,7 @@ async def hold(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)
@@ -159,7 +159,7 @@ def test_an_answer_is_held_until_the_last_one_is_heard_of(database: Database, he
         # Another process hears of it, and writes it: this one is told by the database.
         thread = threading.Thread(target=hear, args=(database, told(here, 2, 3)))
         thread.start()
-        found = await asyncio.wait_for(held, 10)
+        found = await asyncio.wait_for(held, 25)
         thread.join()
         return found
 
@@ -168,7 +168,7 @@ def test_an_answer_is_held_until_the_last_one_is_heard_of(database: Database, he
     assert headers == {b"etag": b'"3"', b"preference-applied": b"wait=30"}
     assert body["receipt"]["instances"]["applied"] == 2
     assert body["receipt"]["environment"] == "production"
-    assert body["receipt"]["seconds"] < 10
+    assert body["receipt"]["seconds"] < 25
 
 
 def test_when_time_is_up_the_stragglers_are_named(database: Database, here: int) -> None:
@@ -262,7 +262,7 @@ def test_a_change_of_several_environments_waits_for_each_and_tells_of_each(
         await until(lambda: receipts.waiting == 1)
         thread = threading.Thread(target=hear, args=(database, told(other, 9, 1)))
         thread.start()
-        found = await asyncio.wait_for(held, 10)
+        found = await asyncio.wait_for(held, 25)
         thread.join()
         assert (receipts.waiting, receipts._rooms) == (0, {})
         return early, found

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page
 def page(browser: Browser) -> Iterator[Page]:
     """A fresh profile; the test fails if a script or the content security policy complained."""
     context = browser.new_context(viewport={"width": 1280, "height": 720})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     opened = context.new_page()
     complaints: list[str] = []
     opened.on("pageerror", lambda error: complaints.append(str(error)))

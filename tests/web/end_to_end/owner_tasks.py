@@ -49,6 +49,9 @@ class Count:
     pages: int
 
 
+_DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
 class Person:
     """Somebody at a browser, who does nothing that is not counted."""
 
@@ -76,6 +79,10 @@ class Person:
     def type(self, label: str, text: str) -> None:
         """Fill in a field; one that does not have the focus already costs a click."""
         field = self._field(label)
+        field.wait_for()
+        # Where the focus is, is seen once the page is there and drawn.
+        self._page.wait_for_load_state()
+        self._page.evaluate(_DRAWN)
         if not field.evaluate("each => each === document.activeElement"):
             field.click()
             self.clicks += 1
@@ -227,7 +234,7 @@ def open_shop_window(browser: Browser, folder: Path) -> Iterator[tuple[Site, Pag
     """Open the shop of these tasks, and a browser in which its owner is signed in."""
     with open_site(folder, _flags) as site:
         context = browser.new_context(viewport={"width": 1280, "height": 720})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         yield site, context.new_page()
         context.close()
 

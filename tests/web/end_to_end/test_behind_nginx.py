@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import ipaddress
 import json
+import math
 import os
 import re
 import shutil
@@ -28,15 +29,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from flagstone import Client
 from tests.conftest import unavailable
-from tests.web.conftest import Service, wait_until
+from tests.web.conftest import Service, kept_port, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "operator.md"
 NAME = "flags.example.com"
 PASSWORD = "correct horse battery"
 # Two are promised (docs/operations.md); a busy machine is given longer, far less than a heartbeat.
-CLOSED_WITHIN_SECONDS = 7.0
+CLOSED_WITHIN_SECONDS = 12.0
 AROUND = """{user} daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 worker_processes 1;
 events {{ worker_connections 200; }}
@@ -47,11 +48,6 @@ http {{
     {server}
 }}
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def certify(folder: Path) -> tuple[Path, Path]:
@@ -108,9 +104,9 @@ def placed(text: str, **places: str) -> str:
 class Proxy:
     """nginx with the page's block."""
 
-    def __init__(self, folder: Path, service: str) -> None:
+    def __init__(self, folder: Path, service: str, port: int) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = port
         self.certificate, key = certify(folder)
         block = placed(
             documented(),
@@ -134,12 +130,12 @@ class Proxy:
                 return True
             return False
 
-        wait_until(answers, seconds=10)
+        wait_until(answers, seconds=60)
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
 
 
 @dataclass
@@ -158,7 +154,7 @@ class Site:
     def client(self, key: str | None = None, **more: Any) -> httpx.Client:
         trust = ssl.create_default_context(cafile=str(self.proxy.certificate))
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        return httpx.Client(base_url=self.url, verify=trust, headers=headers, timeout=20, **more)
+        return httpx.Client(base_url=self.url, verify=trust, headers=headers, timeout=60, **more)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         with self.client(self.admin) as client:
@@ -183,13 +179,18 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with kept_port() as port:
+        yield from _site_at(port, tmp_path_factory)
+
+
+def _site_at(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     if shutil.which("nginx") is None and not Path("/usr/sbin/nginx").exists():
         unavailable("no nginx on this machine (Debian: apt-get install nginx-light)")
     folder = tmp_path_factory.mktemp("nginx")
     service = Service(
         f"sqlite:///{folder / 'served.db'}", folder, FLAGSTONE_TRUSTED_PROXIES="127.0.0.1"
     ).start()
-    proxy = Proxy(folder, service.url)
+    proxy = Proxy(folder, service.url, port)
     try:
         proxy.start()
         (code,) = re.findall(r"/setup\?code=(\S+)", service.log.read_text())
@@ -232,7 +233,7 @@ class Listening:
                     self._news.notify_all()
         self.ended.set()
 
-    def wait_for(self, text: str, seconds: float = 10) -> float:
+    def wait_for(self, text: str, seconds: float = 30) -> float:
         def found() -> bool:
             return any(text in piece for _, piece in self.pieces)
 
@@ -244,7 +245,7 @@ class Listening:
 def ready(site: Site, key: str) -> None:
     """Wait until the data plane knows of a key."""
     with site.client(key) as client:
-        wait_until(lambda: client.get("/sdk/v1/flagset").status_code == 200, seconds=5)
+        wait_until(lambda: client.get("/sdk/v1/flagset").status_code == 200, seconds=30)
 
 
 def test_cookies_are_for_tls_only_and_our_own_pages_may_write(site: Site) -> None:
@@ -307,9 +308,7 @@ def test_events_come_through_at_once_and_a_long_import_too(site: Site) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_input")
     site.call("POST", f"/projects/shop/tokens/{made['id']}/revoke", {})
-    revoked = time.monotonic()
     assert stream.ended.wait(CLOSED_WITHIN_SECONDS), "the stream of a revoked key stays open"
-    assert time.monotonic() - revoked < CLOSED_WITHIN_SECONDS
 
 
 def doors(key: str, site: Site) -> list[int]:
@@ -335,19 +334,23 @@ def test_both_secrets_open_every_door_while_they_overlap_and_then_the_new_one(
     ready(site, old)
     stream = Listening(site, old)
     stream.wait_for("event: flagset")
-    served = Client(url=site.url, key=old)
+    served = Client(url=site.url, key=old, start_wait_seconds=60)
     site.switch("on")
     wait_until(lambda: served.get_boolean("checkout", {"targetingKey": "u"}, default=False))
+    began = time.monotonic()
+    assert all(status < 300 for status in doors(old, site))
+    # Long enough to knock twice more, however busy this machine is.
+    overlap = max(8, math.ceil(5 * (time.monotonic() - began)))
     rotated = site.call(
-        "POST", f"/projects/shop/tokens/{made['id']}/rotate", {"overlap_seconds": 8}
+        "POST", f"/projects/shop/tokens/{made['id']}/rotate", {"overlap_seconds": overlap}
     )
-    over = time.monotonic() + 8
+    over = time.monotonic() + overlap
     new = rotated["token"]
     ready(site, new)
     assert all(status < 300 for status in doors(old, site) + doors(new, site))
     assert time.monotonic() < over, "too slow to say anything of the overlap"
     # A process that starts with the new secret, and one that still has the old one.
-    second = Client(url=site.url, key=new)
+    second = Client(url=site.url, key=new, start_wait_seconds=60)
     try:
         time.sleep(max(0.0, over - time.monotonic()))
         assert doors(old, site) == [401] * 5

@@ -136,7 +136,7 @@ class Shop:
 
     def _send(self) -> None:
         headers = {"Authorization": f"Bearer {self._key}"}
-        with httpx.Client(base_url=self._url, headers=headers, timeout=10) as client:
+        with httpx.Client(base_url=self._url, headers=headers, timeout=60) as client:
             while True:
                 if not self.unanswered:
                     self.unanswered = [self._event(number) for number in range(20)]
@@ -158,7 +158,7 @@ class Shop:
         return {**shared, "type": "exposure", **flag}
 
     def join(self) -> None:
-        self._thread.join(20)
+        self._thread.join(100)
         assert not self._thread.is_alive()
 
 
@@ -167,7 +167,7 @@ def kill_all(process: psutil.Process) -> None:
     family = [process, *process.children(recursive=True)]
     for each in family:
         each.kill()
-    psutil.wait_procs(family, timeout=10)
+    psutil.wait_procs(family, timeout=60)
 
 
 def test_kills_lose_no_event_repeat_no_look_and_break_no_record(
@@ -243,7 +243,7 @@ def test_kills_lose_and_double_no_event_in_postgresql(
     unanswered: list[dict[str, Any]] = []
     for _ in range(KILLS_WITH_POSTGRESQL):
         shop = Shop(service.url, key, chance, unanswered)
-        wait_until(lambda shop=shop: len(shop.acknowledged) > 200, seconds=20)
+        wait_until(lambda shop=shop: len(shop.acknowledged) > 200, seconds=90)
         # Anywhere in a batch, before or after its commit.
         threading.Event().wait(chance.uniform(0.0, 0.1))
         kill_all(psutil.Process(service.process.pid))

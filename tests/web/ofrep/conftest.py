@@ -7,7 +7,6 @@ import json
 import os
 import queue
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ import pytest
 
 from flags.database import Database
 from tests.conftest import unavailable
-from tests.web.conftest import Control, Service, wait_until
+from tests.web.conftest import Control, Service, kept_port, wait_until
 from tests.web.ofrep.cases import FLAGS
 
 PROJECT = Path(__file__).parent / "node"
@@ -71,11 +70,13 @@ class World:
 
 def make_world(folder: Path, **variables: str) -> Iterator[World]:
     """Start a service in a folder of its own, with the environment of ``cases``."""
+    # A restart must find the same address again.
+    with kept_port() as port:
+        yield from _world_at(str(port), folder, variables)
+
+
+def _world_at(port: str, folder: Path, variables: dict[str, str]) -> Iterator[World]:
     address = f"sqlite:///{folder / 'flagstone.db'}"
-    with socket.socket() as probe:
-        # A restart must find the same address again.
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
     service = Service(address, folder, **{"FLAGSTONE_PORT": port, **variables}).start()
     database = Database(address)
     try:
@@ -198,7 +199,7 @@ class NodeProgram:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
-        return json.loads(self._lines.get(timeout=20))
+        return json.loads(self._lines.get(timeout=90))
 
     def close(self) -> None:
         """End the program."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.web.conftest import kept_port
 from web.edge import event_streams
 
 BULK = "/ofrep/v1/evaluate/flags"
@@ -23,9 +23,11 @@ def test_a_server_s_access_log_does_not_learn_the_token(
     tmp_path: Path, world: Any, wait_until: Callable[..., Any]
 ) -> None:
     """``uvicorn --factory web.asgi:create_app`` writes the address of every request."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with kept_port() as port:
+        _check_the_log(tmp_path, world, wait_until, port)
+
+
+def _check_the_log(tmp_path: Path, world: Any, wait_until: Callable[..., Any], port: int) -> None:
     log = tmp_path / "uvicorn.log"
     environment = {
         **os.environ,
@@ -50,17 +52,17 @@ def test_a_server_s_access_log_does_not_learn_the_token(
             except httpx.TransportError:
                 return None
 
-        reply = wait_until(answer, seconds=30)
+        reply = wait_until(answer, seconds=90)
         # Given out by one process, good for another.
         with world.service.client(world.client_key) as http:
             address = http.post(BULK).json()["eventStreams"][0]["url"]
         for url in (reply.json()["eventStreams"][0]["url"], address.replace(world.url, base)):
-            with httpx.stream("GET", url, timeout=20) as stream:
+            with httpx.stream("GET", url, timeout=60) as stream:
                 assert stream.status_code == 200
                 assert next(stream.iter_lines()) == "retry: 2000"
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     written = log.read_text()
     token = re.search(r"token=([^&]+)", address).group(1)  # type: ignore[union-attr]
     assert "?seen=in-the-log" in written

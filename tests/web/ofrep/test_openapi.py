@@ -122,7 +122,7 @@ def test_304_says_nothing_but_the_etag(service: Any) -> None:
 def test_an_event_is_one_of_the_document(document: Any, world: Any) -> None:
     with world.service.client(world.client_key) as http:
         address = http.post(BULK).json()["eventStreams"][0]["url"]
-    with httpx.stream("GET", address, timeout=20) as stream:
+    with httpx.stream("GET", address, timeout=60) as stream:
         lines = stream.iter_lines()
         event: dict[str, Any] = {}
         world.publish(text={**flag("string", {"v": "new"}), "key": "text"})

@@ -24,7 +24,9 @@ _AXE = """rules => axe.run(document, {...rules, resultTypes: ["violations"]}).th
   found => found.violations.flatMap(fault => fault.nodes.map(node => {
     const why = [...node.any, ...node.all, ...node.none].map(each => each.message).join(" ");
     return `${fault.id}: ${node.html.slice(0, 140)} – ${why.slice(0, 160)}`; })))"""
+# A page that is not seen refreshes nothing: what is looked at here must not be swapped meanwhile.
 _LISTEN = """
+Object.defineProperty(document, "hidden", {value: true});
 window.broken = [];
 document.addEventListener("securitypolicyviolation", event => window.broken.push(
   `the security policy refused ${event.violatedDirective} ${event.blockedURI}`));
@@ -138,7 +140,7 @@ def open_window(browser: Browser, url: str, cookie: dict[str, str] | None) -> It
     for context in contexts:
         if cookie is not None:
             context.add_cookies([{**cookie, "url": url}])  # type: ignore[list-item]
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
     contexts[0].add_init_script(_LISTEN)
     window = Window(url, contexts[0].new_page(), contexts[1].new_page())
     _listen(contexts[0], window)

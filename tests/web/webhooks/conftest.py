@@ -109,7 +109,7 @@ class Post:
     def send(self, rounds: int = 1) -> None:
         for _ in range(rounds):
             self.courier.round(self.held())
-            self.courier.wait(20)
+            self.courier.wait(100)
 
     def later(self, **parts: float) -> None:
         self.clock.advance(**parts)

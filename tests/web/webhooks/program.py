@@ -24,7 +24,7 @@ def main() -> None:
     def send_and_hang(url: str, body: bytes, headers: dict[str, str]) -> Sent:
         sent = send(url, body, headers, allowed=LOOPBACK)
         print("taken", sent.status, flush=True)
-        time.sleep(60)
+        time.sleep(170)
         return sent
 
     worker = courier.Courier(database, sender=send_and_hang)
@@ -32,7 +32,7 @@ def main() -> None:
     held = acquire(database, "first", now=now, name=courier.LEASE)
     assert held is not None
     worker.round(held)
-    worker.wait(60)
+    worker.wait(170)
 
 
 main()

@@ -232,25 +232,23 @@ def test_a_receiver_that_is_gone_is_asked_no_more(post: Any, receiver: Any) -> N
     assert not post.read(number).enabled
 
 
-def test_a_slow_receiver_holds_up_nobody_else(post: Any, receiver: Any) -> None:
+def test_a_slow_receiver_holds_up_nobody_else(post: Any, receiver: Any, wait_until: Any) -> None:
     let_go = threading.Event()
-    receiver.before = lambda: (let_go.wait(20), None)[1]
+    receiver.before = lambda: (let_go.wait(100), None)[1]
     post.webhook(receiver.url)
     post.change(ON)
     held = post.held()
     assert post.courier.round(held) == 1
-    while not receiver.requests:
-        pass
+    wait_until(lambda: receiver.requests)
     other = type(receiver)()
     _, number = post.webhook(other.url)
     post.change(KILL)
     # The slow one has a second message waiting, and gets it only after the first.
     assert post.courier.round(held) == 1
-    while not other.requests:
-        pass
+    wait_until(lambda: other.requests)
     assert len(receiver.requests) == 1
     let_go.set()
-    post.courier.wait(20)
+    post.courier.wait(100)
     assert post.log(number)[0].delivery.state == "delivered"
     other.server.shutdown()
     other.server.server_close()

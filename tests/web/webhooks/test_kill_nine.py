@@ -24,7 +24,7 @@ def test_a_message_that_nobody_noted_is_sent_again_under_its_id(post: Any, recei
     assert worker.stdout is not None
     assert worker.stdout.readline() == "taken 200\n"
     worker.send_signal(signal.SIGKILL)
-    worker.wait(10)
+    worker.wait(60)
     worker.stdout.close()
     assert [each.delivery.state for each in post.log(number)] == ["waiting"]
 
@@ -34,7 +34,7 @@ def test_a_message_that_nobody_noted_is_sent_again_under_its_id(post: Any, recei
     )
     assert held is not None
     post.courier.round(held)
-    post.courier.wait(20)
+    post.courier.wait(100)
     ids = [headers["webhook-id"] for headers, _, _ in receiver.requests]
     assert len(ids) == 2
     assert len(set(ids)) == 1
