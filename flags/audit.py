@@ -21,13 +21,16 @@ from flags import notices
 from flags.actor import Actor
 from flags.chains import FLAG_SET, HASHED, START, BrokenEntry, check_entries, entry_hash
 from flags.errors import InvalidInputError, NotFoundError, NotInvertibleError
+from flags.linking import Deed, append_together, common_of, instant, linked
 from flags.models import AuditEntry, Environment, Project, Revision
 from flags.workspace import Done
 
 __all__ = [
     "START",
     "BrokenEntry",
+    "Deed",
     "append",
+    "append_together",
     "entries",
     "entry_document",
     "entry_hash",
@@ -82,32 +85,9 @@ def append(
             .where(col(Project.id) == project_id)
             .with_for_update(key_share=True)
         )
-    chain = str(project_id) if environment_id is None else f"{project_id}.{environment_id}"
-    session.flush()
-    last = session.execute(
-        sa.select(col(AuditEntry.number), col(AuditEntry.hash))
-        .where(col(AuditEntry.chain) == chain)
-        .order_by(col(AuditEntry.number).desc())
-        .limit(1)
-    ).first()
-    entry = AuditEntry(
-        project_id=project_id,
-        environment_id=environment_id,
-        chain=chain,
-        number=1 if last is None else last.number + 1,
-        at=now.astimezone(dt.UTC),
-        actor=str(actor),
-        action=action,
-        resource=resource,
-        comment=comment,
-        before=before,
-        after=after,
-        revision=revision.number if isinstance(revision, Revision) else revision,
-        flag_set_hash=_published(session, environment_id, revision),
-        previous_hash=START if last is None else last.hash,
-        hash="",
-    )
-    entry.hash = entry_hash(entry_document(entry))
+    common = common_of(session, project_id, environment_id, actor, comment, revision, now)
+    (row,) = linked(session, common, [Deed(action, resource, before, after)])
+    entry = AuditEntry(**row)
     session.add(entry)
     kind = resource.partition(":")[0]
     if tells and kind not in _WITH_OWN_NOTICE:
@@ -130,20 +110,6 @@ def _environment_keys(session: Session, environment_id: int | None) -> list[str]
     if environment_id is None:
         return []
     return [session.exec(select(Environment.key).where(Environment.id == environment_id)).one()]
-
-
-def _published(
-    session: Session, environment_id: int | None, revision: Revision | int | None
-) -> str | None:
-    """Give the hash of what a revision published: an entry's own hash then covers it too."""
-    if isinstance(revision, Revision):
-        return revision.etag
-    if environment_id is None or revision is None:
-        return None
-    query = select(Revision.etag).where(
-        Revision.environment_id == environment_id, Revision.number == revision
-    )
-    return session.exec(query).first()
 
 
 def entries(
@@ -225,8 +191,7 @@ def written_together(session: Session, entry: AuditEntry) -> list[AuditEntry]:
 def entry_document(entry: AuditEntry) -> dict[str, Any]:
     """Give an entry as JSON, complete: what ``audit verify`` reads offline."""
     document = {name: getattr(entry, name) for name in HASHED}
-    at: dt.datetime = document["at"]
-    document["at"] = at.astimezone(dt.UTC).isoformat(timespec="microseconds")
+    document["at"] = instant(document["at"])
     published = {} if entry.flag_set_hash is None else {FLAG_SET: entry.flag_set_hash}
     return {**document, **published, "hash": entry.hash}
 

@@ -6,10 +6,9 @@ that rests upon something refused is refused too.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flags.canonical import canonical_bytes, digest, same
@@ -41,6 +40,17 @@ from flagstone.engine.model import Fault
 
 _NESTING = 64
 _STATE = tuple(empty_state(off=None, default=None))
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a flag set holds, each part of it read on its own; ``flags`` are documents."""
+
+    flags: dict[str, dict[str, Any]] = field(default_factory=dict)
+    conditions: dict[str, Any] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    refused_segments: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -89,17 +99,31 @@ def plan_import(
     environment: Environment,
     flags: dict[str, FlagCopy],
     segments: dict[str, SegmentCopy],
-    document: Mapping[str, Any],
+    reading: Reading,
 ) -> ImportPlan:
     """Say what of a flag set can come into an environment with these flags and segments.
 
     Raises
     ------
     InvalidInputError
-        If the document is no flag set.
+        If there would be too many segments.
     """
-    plan = ImportPlan(environment, flags, segments)
-    _read(plan, document)
+    plan = ImportPlan(
+        environment,
+        flags,
+        segments,
+        conditions=reading.conditions,
+        names=reading.names,
+        refused=reading.refused,
+        refused_segments=reading.refused_segments,
+    )
+    for key, given in reading.flags.items():
+        try:
+            plan.imported[key] = _imported(key, given, flags.get(key))
+        except FlagstoneError as error:
+            plan.refused[key] = _reason(error)
+    if len(plan.conditions.keys() | segments) > MAX_SEGMENTS:
+        raise InvalidInputError(f"there would be more than {MAX_SEGMENTS:,} segments")
     _settle(plan)
     return plan
 
@@ -107,7 +131,14 @@ def plan_import(
 # Reading: each flag and each segment on its own, so that one that is refused stays alone.
 
 
-def _read(plan: ImportPlan, document: Mapping[str, Any]) -> None:
+def read_flag_set(document: Mapping[str, Any]) -> Reading:
+    """Read what is to come, without a look at what is there: before anything is locked.
+
+    Raises
+    ------
+    InvalidInputError
+        If the document is no flag set.
+    """
     if "flags" not in document:
         raise InvalidInputError("a flag set has flags", field="flags", hint='{"flags": {…}}')
     try:
@@ -115,6 +146,7 @@ def _read(plan: ImportPlan, document: Mapping[str, Any]) -> None:
         parse_flag_set({**document, "flags": {}, "segments": {}}, strict=True)
     except FlagSetError as error:
         raise as_input_error(error) from None
+    found = Reading()
     keys = {key: _segment_key(key) for key in flag_set.segments}
     for old, segment in flag_set.segments.items():
         key = keys[old]
@@ -124,10 +156,10 @@ def _read(plan: ImportPlan, document: Mapping[str, Any]) -> None:
             check_plain({old: document["segments"][old]}, "")
             parse_condition(document["segments"][old])
             condition = _with_keys(condition_document(segment), keys)
-            plan.conditions[key] = check_condition(condition, "")
-            plan.names[key] = "" if key == old else old[:MAX_NAME_LENGTH]
+            found.conditions[key] = check_condition(condition, "")
+            found.names[key] = "" if key == old else old[:MAX_NAME_LENGTH]
         except (FlagstoneError, FlagSetError) as error:
-            plan.refused_segments[key] = _reason(error)
+            found.refused_segments[key] = _reason(error)
     for key, flag in flag_set.flags.items():
         try:
             if flag.fault is not None:
@@ -137,11 +169,11 @@ def _read(plan: ImportPlan, document: Mapping[str, Any]) -> None:
             given = flag_document(flag)
             for rule in given["rules"]:
                 _with_keys(rule["when"], keys)
-            plan.imported[key] = _imported(key, given, plan.flags.get(key))
+            _check_limits(given)
+            found.flags[key] = given
         except (FlagstoneError, FlagSetError) as error:
-            plan.refused[key] = _reason(error)
-    if len(plan.conditions.keys() | plan.segments) > MAX_SEGMENTS:
-        raise InvalidInputError(f"there would be more than {MAX_SEGMENTS:,} segments")
+            found.refused[key] = _reason(error)
+    return found
 
 
 def _segment_key(name: str) -> str:
@@ -167,7 +199,6 @@ def _reason(error: FlagstoneError | FlagSetError) -> str:
 
 def _imported(key: str, document: dict[str, Any], there: FlagCopy | None) -> FlagCopy:
     """Give the flag as it will be in this environment, or refuse it."""
-    _check_limits(document)
     state = {name: document[name] for name in _STATE}
     if there is not None:
         if there.archived:
@@ -176,10 +207,9 @@ def _imported(key: str, document: dict[str, Any], there: FlagCopy | None) -> Fla
             raise StateError(f"exists already, and its type is {there.type}")
         if not same(_plain_variants(there.variants), _plain_variants(document["variants"])):
             raise StateError(f"exists already, with other variants: {', '.join(there.variants)}")
-        flag = copy.deepcopy(there)
-        if not same(flag.state, state):
-            flag.state, flag.version = state, there.version + 1
-        return flag
+        # Copied at the top only: nobody writes into what is below.
+        changed = not same(there.state, state)
+        return replace(there, state=state, version=there.version + 1) if changed else there
     metadata = dict(document["metadata"])
     owner = metadata.pop("owner", "")
     draft = parse_draft(

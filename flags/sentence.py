@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from flags.words import describe_condition, join, percent, unit_word
+from flags.words import describe_condition, join, moment, percent, unit_word
 
 _MAX_NAMED_UNITS = 3
 _MAX_RULES = 6
@@ -120,6 +121,6 @@ def _covered(split: Mapping[str, Any]) -> float:
 
 def _moment(text: str) -> str:
     """Give an instant without the parts that say nothing."""
-    date, _, time = text.removesuffix("Z").partition("T")
-    time = time.removesuffix(":00") if time.count(":") > 1 else time
-    return date if time in {"", "00:00"} else f"{date} {time} UTC"
+    at = dt.datetime.fromisoformat(text).replace(microsecond=0)
+    words = moment(at if at.tzinfo else at.replace(tzinfo=dt.UTC))
+    return words.removesuffix(", 00:00 UTC")

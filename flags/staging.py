@@ -29,6 +29,7 @@ from flags.models import AuditEntry, Environment
 from flags.movements import Movement
 from flags.moving import before_of
 from flags.revisions import load_flag_set
+from flags.words import to_the_minute
 from flagstone.engine import Verdict, classify
 
 _HARMLESS = frozenset({Verdict.NO_OP, Verdict.ONLY_NARROWS})
@@ -168,7 +169,7 @@ def _judged(
     so_far = int((now - since) / _HOUR)
     allowed = since + wanted
     sentence = f"{key} has been on like this in {first} for {so_far} of {hours} hours"
-    hint = f"wait until {allowed:%Y-%m-%d %H:%M} UTC; an administrator may override"
+    hint = f"wait until {to_the_minute(allowed)}; an administrator may override"
     return Blocked(here, first, key, sentence, hint, allowed)
 
 

@@ -14,7 +14,7 @@ from flags.diff import differences
 from flags.instructions import Change
 from flags.models import ChangeRequest, Environment
 from flags.sentence import describe
-from flags.words import join
+from flags.words import join, to_the_minute
 
 _SHOWN = 20
 _NAMED = 3
@@ -120,7 +120,7 @@ def tell_of_step(
     if action in _ENDINGS and timed:
         kind = "schedule.applied" if action == "apply_change" else "schedule.failed"
     environment = session.get_one(Environment, request.environment_id)
-    when = f", for {request.at:%Y-%m-%d %H:%M} UTC" if request.at is not None else ""
+    when = f", for {to_the_minute(request.at)}" if request.at is not None else ""
     given = f" ({len(request.approvals)} of {needed})" if action == "approve_change" else ""
     why = f" Because: {comment}." if action in _ENDINGS and comment else ""
     notices.write(

@@ -1,7 +1,8 @@
-"""Conditions and numbers in plain words."""
+"""Conditions, numbers and instants in plain words."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -165,3 +166,15 @@ _LEAVES: dict[str, Callable[[dict[str, Any], bool], str]] = {
     "attr": _attribute,
     "op": _attribute,
 }
+
+
+def moment(instant: dt.datetime) -> str:
+    """Write an instant: ``3 March 2026, 14:05 UTC``, with seconds where there are any."""
+    at = instant.astimezone(dt.UTC)
+    clock = f"{at:%H:%M:%S}".removesuffix(":00")
+    return f"{at.day} {at:%B %Y}, {clock} UTC"
+
+
+def to_the_minute(instant: dt.datetime) -> str:
+    """Write an instant of which nobody needs the seconds."""
+    return moment(instant.replace(second=0, microsecond=0))

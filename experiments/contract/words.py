@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from experiments.contract.document import format_duration
 from experiments.contract.metric import Metric
 from experiments.contract.plan import Plan
 from experiments.machine.lifecycle import Outcome
+from flags.words import moment as moment
 
 MINUS = "−"
 MOST_LOG_E = math.log(1e6)
@@ -69,12 +69,6 @@ def interval(metric: Metric, low: float | None, high: float | None) -> str:
 def level(metric: Metric, value: float) -> str:
     """Write a mean in the metric's unit: per cent for shares."""
     return percent(value) if metric.is_share else plain(float(f"{value:.6g}"))
-
-
-def moment(instant: dt.datetime) -> str:
-    """Write an instant: ``3 March 2026, 14:05 UTC``, with seconds where there are any."""
-    clock = f"{instant:%H:%M:%S}".removesuffix(":00")
-    return f"{instant.day} {instant:%B %Y}, {clock} UTC"
 
 
 def days(plan: Plan, seconds: float) -> str:

@@ -31,7 +31,7 @@ from flags.budgets import Spending, end_promises
 from flags.changes import apply_change, parse_change
 from flags.errors import FlagstoneError
 from flags.models import Environment, FlagEnvironment, FlagRow, Project
-from flags.workspace import FlagCopy
+from flags.views import copy_of
 
 Document = dict[str, Any]
 
@@ -73,19 +73,7 @@ def current_flag(session: Session, environment: Environment, flag_key: str) -> D
     if found is None or found[0].archived:
         return None
     flag, here = found
-    return FlagCopy(
-        key=flag.key,
-        type=flag.type,
-        name=flag.name,
-        description=flag.description,
-        owner=flag.owner,
-        client=flag.client,
-        archived=flag.archived,
-        metadata=flag.flag_metadata,
-        variants=flag.variants,
-        state=here.state,
-        version=here.flag_version,
-    ).document()
+    return copy_of(flag, here.state, here.flag_version).document()
 
 
 def enact(

@@ -269,3 +269,46 @@ def test_an_entry_from_before_flag_sets_were_hashed_holds(shop: Any) -> None:
 )
 def test_only_the_fields_that_differ_are_kept(before: Any, after: Any, old: Any, new: Any) -> None:
     assert differences(before, after) == (old, new)
+
+
+def test_entries_that_are_written_together_are_those_written_one_by_one(shop: Any) -> None:
+    """Byte for byte, whatever their number is beside the size of a batch."""
+    deeds = [
+        audit.Deed("create_flag", f"flag:f{i}", None, {"variants": {"on": i / 7}, "x": [None, "ü"]})
+        for i in range(5)
+    ]
+    deeds.append(audit.Deed("import_segment", "segment:eu", {"condition": True}, None))
+    written = []
+    for together in (True, False):
+        with shop.database.write() as session:
+            here = get_environment(session, shop.project, "staging")
+            revision = session.exec(
+                select(Revision).where(Revision.environment_id == here.id)
+            ).first()
+            common: dict[str, Any] = {
+                "project_id": here.project_id,
+                "environment_id": here.id,
+                "actor": shop.actor,
+                "comment": "all at once",
+                "revision": revision,
+                "now": shop.now + dt.timedelta(microseconds=7),
+            }
+            if together:
+                audit.append_together(session, [*deeds, deeds[0]], **common)
+            for each in () if together else [*deeds, deeds[0]]:
+                audit.append(
+                    session,
+                    action=each.action,
+                    resource=each.resource,
+                    before=each.before,
+                    after=each.after,
+                    **common,
+                )
+            session.flush()
+            session.expire_all()
+            found = audit.entries(session, here.project_id, limit=None)
+            assert audit.verify_chain(found) is None
+            written.append([line_of(audit.entry_document(entry)) for entry in found])
+            session.rollback()
+    assert written[0] == written[1]
+    assert len(written[0]) >= len(deeds) + 1

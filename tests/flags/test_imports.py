@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -309,3 +310,28 @@ def test_any_mutated_flag_set_previews_or_is_refused(shop: Any, data: st.DataObj
     except InvalidInputError:
         return
     assert set(outcome.after) <= {"exp", "checkout"}
+
+
+def test_ten_times_as_many_flags_ask_the_database_hardly_more_often(shop: Any) -> None:
+    """The locks of a project are held meanwhile: rows are written in batches, not one by one."""
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        asked.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    counts = []
+    try:
+        for start, number in ((0, 20), (1000, 200)):
+            keys = [f"f{start + i}" for i in range(number)]
+            for enabled in (True, False):
+                asked.clear()
+                flags = [split_flag(key) | {"enabled": enabled} for key in keys]
+                done = bring(shop, document(*flags, beta=BETA))
+                assert len(done.created if enabled else done.updated) == number
+                counts.append(len(asked))
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    made, moved, made_many, moved_many = counts
+    assert made_many <= made + 5, counts
+    assert moved_many <= moved + 5, counts

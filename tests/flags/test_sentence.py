@@ -104,8 +104,8 @@ SENTENCES = [
     (
         flag(rules=[rule(True, "new", start="2026-12-01T09:00:00Z", end="2027-01-01T00:00:00Z")]),
         (
-            "In production, everyone gets new from 2026-12-01 09:00 UTC until 2027-01-01; "
-            "everyone else gets control."
+            "In production, everyone gets new from 1 December 2026, 09:00 UTC "
+            "until 1 January 2027; everyone else gets control."
         ),
     ),
     (
@@ -124,7 +124,7 @@ SENTENCES = [
             ]
         ),
         (
-            "In production, 5 named users (by org) get new until 2026-12-31; "
+            "In production, 5 named users (by org) get new until 31 December 2026; "
             "everyone else gets control."
         ),
     ),

@@ -180,7 +180,7 @@ def moment(at: dt.datetime, now: dt.datetime) -> str:
     """Write when something will be, as people say it."""
     at = at.astimezone(dt.UTC)
     days = (at.date() - now.astimezone(dt.UTC).date()).days
-    day = {0: "today", 1: "tomorrow"}.get(days, f"on {at:%Y-%m-%d}")
+    day = {0: "today", 1: "tomorrow"}.get(days, f"on {at.day} {at:%B %Y},")
     return f"{day} {at:%H:%M} UTC"
 
 

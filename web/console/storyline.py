@@ -7,6 +7,7 @@ import datetime as dt
 from markupsafe import Markup
 
 from experiments.people.story import LANES, LOOK, Story
+from flags.words import to_the_minute
 from web.console.svg import Scale, bounded, dot, for_both_screens, line, number, svg, text
 
 _LANE, _PANEL, _LEFT, _RIGHT, _BELOW = 34, 84, 12, 14, 24
@@ -47,7 +48,7 @@ def _drawn(story: Story, width: int, now: dt.datetime) -> Markup:
             ]
         for event in reversed(story.events):
             if event.lane == lane:
-                said = f"{event.at:%Y-%m-%d %H:%M} UTC: {event.words}"
+                said = f"{to_the_minute(event.at)}: {event.words}"
                 x = across(event.at.timestamp())
                 parts.append(dot(x, y, 5, _MARKS.get(lane, "fs-estimate"), said))
     top = float(_LANE * len(lanes) + 8)
@@ -69,7 +70,7 @@ def said_of(story: Story, begin: dt.datetime, end: dt.datetime) -> str:
         for lane, words in LANES.items()
         if (count := sum(event.lane == lane for event in story.events))
     ]
-    said = f"From {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC. {', '.join(counted)}."
+    said = f"From {to_the_minute(begin)} to {to_the_minute(end)}. {', '.join(counted)}."
     if story.exposures:
         total = sum(count for _, count in story.exposures)
         said += f" {total:,} exposures in the last 48 hours."

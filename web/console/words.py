@@ -8,25 +8,27 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from flags.models import Prediction
 from flags.predictions import prediction_sentence
 from flags.services import FlagInEnvironment
+from flags.words import moment, to_the_minute
 from web.console.base import blueprint
 from web.transactions import now
 
 _DAY_SECONDS = 86400
 _THOUSANDS = re.compile(r"\b\d{1,3}(?:,\d{3})+\.\d\d(?= [A-Z]{3}\b)")
+_MOMENT = re.compile(r"\b\d{1,2} [A-Z][a-z]+ \d{4}, \d\d:\d\d(?::\d\d)? UTC\b")
 _OUR_WORDS = ("everyone ", "the flag ", "users ", "if ")
 
 
 @blueprint.app_template_filter("ago")
-def ago(moment: dt.datetime | None) -> Markup:
+def ago(when: dt.datetime | None) -> Markup:
     """Write a time as people say it, with the exact one a hover away."""
-    if moment is None:
+    if when is None:
         return Markup("–")
-    exact = moment.astimezone(dt.UTC)
+    exact = when.astimezone(dt.UTC)
     seconds = (now() - exact).total_seconds()
     if -1 < seconds < 1:
         words = "just now"
@@ -35,7 +37,7 @@ def ago(moment: dt.datetime | None) -> Markup:
     else:
         words = f"{_span(seconds)} ago"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        exact.isoformat(timespec="seconds"), f"{exact:%Y-%m-%d %H:%M:%S} UTC", words
+        exact.isoformat(timespec="seconds"), moment(exact.replace(microsecond=0)), words
     )
 
 
@@ -49,9 +51,31 @@ def _span(seconds: float) -> str:
 
 
 @blueprint.app_template_filter("instant")
-def instant(text: str) -> str:
-    """Write an instant of a flag's rule without what says nothing."""
-    return f"{dt.datetime.fromisoformat(text).astimezone(dt.UTC):%Y-%m-%d %H:%M UTC}"
+def instant(given: dt.datetime | str) -> Markup:
+    """Write an instant as people say it: when it matters which one it is, and not how long ago."""
+    at = dt.datetime.fromisoformat(given) if isinstance(given, str) else given
+    exact = at.astimezone(dt.UTC).replace(microsecond=0)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        exact.isoformat(), moment(exact), to_the_minute(exact)
+    )
+
+
+@blueprint.app_template_filter("timed")
+def timed(sentence: str) -> Markup:
+    """Let machines read the instants that stand in a sentence."""
+    escaped = str(escape(sentence))
+    return Markup(_MOMENT.sub(_as_time, escaped))  # noqa: S704  escaped before
+
+
+def _as_time(found: re.Match[str]) -> str:
+    day, clock = found[0].removesuffix(" UTC").split(", ")
+    form = "%d %B %Y %H:%M:%S" if clock.count(":") > 1 else "%d %B %Y %H:%M"
+    try:
+        at = dt.datetime.strptime(f"{day} {clock}", form).replace(tzinfo=dt.UTC)
+    except ValueError:
+        # What somebody typed may only look like an instant.
+        return found[0]
+    return f'<time datetime="{at.isoformat()}">{found[0]}</time>'
 
 
 @blueprint.app_template_filter("who")

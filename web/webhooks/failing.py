@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from sqlmodel import Session, col, func, select
 
 from experiments.people.task import Task
+from flags.words import to_the_minute
 from web.webhooks.models import Delivery
 from web.webhooks.services import GIVEN_UP, list_webhooks
 
@@ -37,10 +38,12 @@ def failing(session: Session, project_key: str, *, now: dt.datetime) -> Iterator
         if not each.enabled and not each.disabled_because:
             # Somebody turned it off, and knows.
             continue
-        since = f" Every attempt has failed since {each.failing_since:%Y-%m-%d %H:%M} UTC."
+        since = ""
+        if each.failing_since is not None and late:
+            since = f" Every attempt has failed since {to_the_minute(each.failing_since)}."
         yield Task(
             what=f"{each.name}: {_lost(lost, disabled=not each.enabled)}",
-            why=f"{each.disabled_because}{since if late else ''}".strip(),
+            why=f"{each.disabled_because}{since}".strip(),
             who="an administrator",
             mine=True,
             verb="Look",

@@ -62,7 +62,7 @@ def test_a_change_is_given_its_time_and_taken_back(small_console: Console) -> No
     page = previewed(ada.press(FLAG, "Turn on"))
     given = {"comment": "monday", "mode": "schedule", "at": "2026-12-07T09:00"}
     assert ada.send(FLAG, page.form("Schedule"), given).status_code == 303
-    assert "Scheduled for 2026-12-07 09:00" in ada.page(FLAG).words.replace("\n", " ")
+    assert "Scheduled for 7 December 2026, 09:00" in ada.page(FLAG).words.replace("\n", " ")
     late = ada.send(FLAG, page.form("Schedule"), {**given, "at": "2026-11-07T09:00"})
     assert late.status_code == 400
     missing = ada.send(FLAG, page.form("Schedule"), {**given, "at": ""})
@@ -80,7 +80,7 @@ def test_a_change_is_edited_and_its_approval_is_void(small_console: Console) -> 
     given = {"comment": "on monday", "at": "2026-12-07T09:00"}
     assert "Change 1 is open" in ada.follow(ada.send(CHANGES, seen, given)).words
     shown = ada.page(CHANGES).words.replace("\n", " ")
-    assert "2026-12-07 09:00" in shown
+    assert "7 December 2026, 09:00" in shown
     assert "on monday" in shown
     assert "nobody yet" in shown
     late = ada.send(CHANGES, seen, {"comment": "", "at": ""})

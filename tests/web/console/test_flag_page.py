@@ -72,7 +72,7 @@ def test_moments_are_said_as_people_say_them() -> None:
     assert [moment(now + dt.timedelta(hours=each), now) for each in hours] == [
         "today 23:45 UTC",
         "tomorrow 00:30 UTC",
-        "on 2027-01-02 23:30 UTC",
+        "on 2 January 2027, 23:30 UTC",
     ]
 
 

@@ -78,7 +78,7 @@ def test_an_instant_leads_to_who_got_what_then(small_console: Any) -> None:
     form = editor.page(response.location).form("Show")
     assert (form.fields["flag"], form.fields["at"]) == ("checkout", "2026-12-01T09:30Z")
     said = editor.send(response.location, form, {"who": "u1", "at": "2026-12-01T09:00:00Z"})
-    assert "2026-12-01 09:00:00 UTC" in said.get_data(as_text=True)
+    assert 'at <time datetime="2026-12-01T09:00:00+00:00"' in said.get_data(as_text=True)
 
 
 def test_an_event_leads_back_over_a_preview(small_console: Any) -> None:

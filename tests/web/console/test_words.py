@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from experiments.contract.parsing import parse_plan
 from experiments.telling.card_parts import Evidence
 from web.console.fared import how_each_fared
-from web.console.words import address, middle, who, whole
+from web.console.words import address, instant, middle, timed, who, whole
 
 
 def test_an_address_breaks_before_its_at_and_what_it_holds_is_never_markup() -> None:
@@ -23,6 +24,35 @@ def test_long_names_that_begin_alike_are_told_apart() -> None:
     assert [len(middle(name)) for name in names] == [70, 70]
     assert middle(names[0]) != middle(names[1])
     assert middle("x" * 70) == "x" * 70
+
+
+def test_an_instant_is_said_in_words_with_its_seconds_a_hover_away() -> None:
+    shown = (
+        '<time datetime="2026-12-01T09:00:07+00:00" title="1 December 2026, 09:00:07 UTC">'
+        "1 December 2026, 09:00 UTC</time>"
+    )
+    zone = dt.timezone(dt.timedelta(hours=2))
+    assert instant("2026-12-01T09:00:07.5Z") == shown
+    assert instant(dt.datetime(2026, 12, 1, 11, 0, 7, tzinfo=zone)) == shown
+
+
+@pytest.mark.parametrize(
+    ("sentence", "wanted"),
+    [
+        (
+            "<b> until 2 March 2026, 09:01 UTC, or 3 March 2026, 09:01:30 UTC",
+            (
+                '&lt;b&gt; until <time datetime="2026-03-02T09:01:00+00:00">2 March 2026, 09:01 '
+                'UTC</time>, or <time datetime="2026-03-03T09:01:30+00:00">3 March 2026, '
+                "09:01:30 UTC</time>"
+            ),
+        ),
+        ("on 31 February 2026, 09:01 UTC", "on 31 February 2026, 09:01 UTC"),
+        ("on 3 Mar 2026, 29:01 UTC", "on 3 Mar 2026, 29:01 UTC"),
+    ],
+)
+def test_instants_in_a_sentence_can_be_read_by_machines(sentence: str, wanted: str) -> None:
+    assert timed(sentence) == wanted
 
 
 @pytest.mark.parametrize(
