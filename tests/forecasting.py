@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import duckdb
 import ibis
 
+from experiments.contract.plan import Plan
+from experiments.measuring.today import Today
 from experiments.moves.lease import acquire, release
+from experiments.planning import renewal
 from experiments.planning.renewal import forecast_due
 from experiments.policies.trying import try_due
 from flags.database import Database
@@ -55,6 +60,43 @@ class NoEvents:
             )
             backend = ibis.duckdb.from_connection(connection)
             yield backend.table("exposures"), backend.table("tracks")
+
+
+def _read_once(read: Callable[..., Today]) -> Callable[..., Today]:
+    """Ask a store without events only once per plan: five queries, each written and run."""
+    kept: dict[str, Today] = {}
+
+    @functools.wraps(read)
+    def once(store: Any, environment_id: int, plan: Plan, now: float) -> Today:
+        if not isinstance(store, NoEvents):
+            return read(store, environment_id, plan, now)
+        key = repr(plan)
+        if key not in kept:
+            kept[key] = read(store, environment_id, plan, now)
+        return kept[key]
+
+    return once
+
+
+def _forecast_once(forecast: Callable[..., Any]) -> Callable[..., Any]:
+    """Simulate equal plans in equal traffic once: the seed is fixed, so the forecast is the same.
+
+    Hundreds of tests start the same few experiments and ask nothing of their forecast.
+    """
+    kept: dict[tuple[str, str, int], Any] = {}
+
+    @functools.wraps(forecast)
+    def once(plan: Plan, today: Today, *, runs: int) -> Any:
+        key = (repr(plan), repr(today), runs)
+        if key not in kept:
+            kept[key] = forecast(plan, today, runs=runs)
+        return copy.deepcopy(kept[key])
+
+    return once
+
+
+renewal.read_today = _read_once(renewal.read_today)
+renewal.forecast = _forecast_once(renewal.forecast)
 
 
 def try_now(database: Database, now: dt.datetime, *, runs: int = FEW_RUNS) -> int:
