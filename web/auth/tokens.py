@@ -50,7 +50,7 @@ def last_used_key(session: Session, environment_id: int) -> tuple[str, dt.dateti
     found = session.exec(
         select(Token.name, Token.last_used_at)
         .where(Token.environment_id == environment_id, col(Token.last_used_at).is_not(None))
-        .order_by(col(Token.last_used_at).desc())
+        .order_by(col(Token.last_used_at).desc(), col(Token.id).desc())
         .limit(1)
     ).first()
     return None if found is None or found[1] is None else (found[0], found[1])
