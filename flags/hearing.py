@@ -26,7 +26,7 @@ def last_heard(session: Session, environment_id: int) -> Heard | None:
     instance = session.exec(
         select(SdkInstance)
         .where(SdkInstance.environment_id == environment_id)
-        .order_by(col(SdkInstance.seen_at).desc())
+        .order_by(col(SdkInstance.seen_at).desc(), col(SdkInstance.id))
         .limit(1)
     ).first()
     seen_at = session.exec(

@@ -198,7 +198,7 @@ def _groups(session: Session, environment_id: int, now: dt.datetime) -> tuple[li
             col(SdkInstance.defaults_hash).is_not(None),
         )
         .group_by(col(SdkInstance.defaults_hash))
-        .order_by(func.count().desc())
+        .order_by(func.count().desc(), col(SdkInstance.defaults_hash))
         .limit(MAX_GROUPS)
     ).all()
     return [Group(row[0], orjson.loads(row[1])) for row in said], sum(row[2] for row in said)

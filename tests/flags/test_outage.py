@@ -6,12 +6,15 @@ import json
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlmodel import col
 
 from flags.context_samples import Sample, hash_of
 from flags.context_samples import record as keep_contexts
 from flags.database import Database
 from flags.heartbeats import SILENT_AFTER, record
-from flags.outage import MAX_EVALUATIONS, Group, outage_of, preview_outage
+from flags.models import SdkInstance
+from flags.outage import MAX_EVALUATIONS, Group, _groups, outage_of, preview_outage
 from flagstone.engine import CompiledFlagSet, compile_flag_set, parse_flag_set
 from tests.flags.conftest import NOW, Shop
 from tests.flags.test_instances import told
@@ -174,3 +177,24 @@ def test_only_living_clients_are_asked(shop: Shop) -> None:
     document = found.document()
     assert document["flags"][0]["served"][0]["value"] is True
     assert document["revision"] == found.revision > 0
+
+
+def test_groups_as_large_as_each_other_come_in_one_order_on_every_database(shop: Shop) -> None:
+    """Else it would be chance which of them are looked at where there are very many."""
+    numbers = [3, 1, 4, 15, 9, 2, 6, 5, 35, 8]
+    here = shop.id()
+    with shop.database.write() as session:
+        said = [
+            told(number, environment_id=here, defaults={"f": [default("integer", number)]})
+            for number in numbers
+        ]
+        record(session, said)
+    with shop.database.read() as session:
+        found, _ = _groups(session, here, NOW)
+        hashes = session.execute(
+            sa.select(col(SdkInstance.defaults_hash), col(SdkInstance.defaults)).where(
+                col(SdkInstance.environment_id) == here
+            )
+        ).all()
+    wanted = [json.loads(text) for _, text in sorted(hashes)]
+    assert [group.defaults for group in found] == wanted

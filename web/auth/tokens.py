@@ -20,8 +20,8 @@ from sqlmodel import Session, col, select
 
 from flags.actor import Actor
 from flags.audit import append
-from flags.budgets import Budget, budgets_by_place, check_role, set_budget
 from flags.errors import InvalidInputError, NotFoundError, StateError
+from flags.granted import Budget, budgets_by_place, check_role, set_budget
 from flags.revisions import lock_environments
 from web.auth.models import Token
 from web.auth.roles import Role
@@ -50,7 +50,7 @@ def last_used_key(session: Session, environment_id: int) -> tuple[str, dt.dateti
     found = session.exec(
         select(Token.name, Token.last_used_at)
         .where(Token.environment_id == environment_id, col(Token.last_used_at).is_not(None))
-        .order_by(col(Token.last_used_at).desc())
+        .order_by(col(Token.last_used_at).desc(), col(Token.id).desc())
         .limit(1)
     ).first()
     return None if found is None or found[1] is None else (found[0], found[1])

@@ -175,7 +175,7 @@ class Courier:
             .join(Notice, col(Notice.id) == col(Delivery.notice_id))
             .join(Project, col(Project.id) == col(Webhook.project_id))
             .where(col(Delivery.id).in_(first))
-            .order_by(col(Delivery.next_at))
+            .order_by(col(Delivery.next_at), col(Delivery.id))
             .limit(room)
         )
         with self._database.read() as session:

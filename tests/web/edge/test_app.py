@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from flags.activity import read as read_activity
-from web.edge.app import BULK, Edge
+from web.auth.ofrep_callers import ofrep_callers
+from web.edge.app import Edge
+from web.edge.ofrep_routes import BULK
 from web.settings import Settings
 
 TODAY = dt.datetime.now(dt.UTC)
@@ -130,7 +132,7 @@ def test_a_commit_is_served_within_moments(
         assert (again.status, again.body) == (304, b"")
         assert again.headers["etag"] == first.headers["etag"]
         await asyncio.to_thread(control.publish, production, {"checkout": boolean_flag(on=False)})
-        await eventually(lambda: edge.state.snapshots[production].version == 2)
+        await eventually(lambda: edge.process.state.snapshots[production].version == 2)
         after = await call(
             edge, "GET", "/sdk/v1/flagset", key=key, if_none_match=first.headers["etag"]
         )
@@ -150,10 +152,10 @@ def test_with_more_processes_a_304_is_given_only_after_a_look_at_the_database(
     async def scenario(edge: Edge) -> None:
         first = await call(edge, "GET", "/sdk/v1/flagset", key=key)
         # This process hears of nothing any more.
-        await asyncio.to_thread(edge._watcher._stop.set)  # type: ignore[union-attr]
-        await asyncio.to_thread(edge._watcher._thread.join)  # type: ignore[union-attr]
+        await asyncio.to_thread(edge.process._watcher._stop.set)  # type: ignore[union-attr]
+        await asyncio.to_thread(edge.process._watcher._thread.join)  # type: ignore[union-attr]
         control.publish(production, {"checkout": boolean_flag(on=False)})
-        assert edge.state.snapshots[production].version == 1
+        assert edge.process.state.snapshots[production].version == 1
         after = await call(
             edge, "GET", "/sdk/v1/flagset", key=key, if_none_match=first.headers["etag"]
         )
@@ -237,9 +239,9 @@ def test_a_key_stops_working_when_it_is_revoked_and_when_it_expires(
     async def scenario(edge: Edge) -> None:
         assert (await call(edge, "GET", "/sdk/v1/flagset", key=revoked)).status == 200
         assert (await call(edge, "GET", "/sdk/v1/flagset", key=expiring)).status == 200
-        before = edge.state
+        before = edge.process.state
         await asyncio.to_thread(control.revoke, revoked)
-        await eventually(lambda: edge.state is not before)
+        await eventually(lambda: edge.process.state is not before)
         assert (await call(edge, "GET", "/sdk/v1/flagset", key=revoked)).status == 401
         clock[0] += 3601
         assert (await call(edge, "GET", "/sdk/v1/flagset", key=expiring)).status == 401
@@ -466,6 +468,36 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_answered(
     run(scenario)
 
 
+def test_a_key_that_asks_over_ofrep_is_known_and_one_of_an_sdk_is_no_such_caller(
+    run: Callable[..., None], control: Any, boolean_flag: Callable[..., Any]
+) -> None:
+    here = control.environment()
+    control.publish(here, {"checkout": boolean_flag()})
+    sdk, page, both = control.key(here), control.key(here, "cli"), control.key(here)
+
+    async def scenario(edge: Edge) -> None:
+        for key in (sdk, both):
+            assert (await call(edge, "GET", "/sdk/v1/flagset", key=key)).status == 200
+        assert (await call(edge, "GET", "/sdk/v1/flagset", key=page)).status == 403
+        await asyncio.to_thread(edge.process.key_uses.write)
+        with control.database.read() as session:
+            assert ofrep_callers(session, here, now=dt.datetime.now(dt.UTC)) == []
+        for key in (page, both, page):
+            assert (await call(edge, "POST", BULK, key=key)).status == 200
+        await asyncio.to_thread(edge.process.key_uses.write)
+
+    run(scenario)
+    now = dt.datetime.now(dt.UTC)
+    with control.database.read() as session:
+        found = ofrep_callers(session, here, now=now)
+        assert sorted(each.kind for each in found) == ["cli", "srv"]
+        assert [each.seen_at for each in found] == sorted(
+            (each.seen_at for each in found), reverse=True
+        )
+        assert ofrep_callers(session, here, now=now + dt.timedelta(days=1)) == []
+        assert ofrep_callers(session, here + 1, now=now) == []
+
+
 def test_flags_that_are_asked_for_over_http_are_noted_and_no_others(
     run: Callable[..., None], control: Any, boolean_flag: Callable[..., Any]
 ) -> None:
@@ -474,15 +506,15 @@ def test_flags_that_are_asked_for_over_http_are_noted_and_no_others(
     key = control.key(here)
 
     async def scenario(edge: Edge) -> None:
-        waiting = edge.evaluations._waiting
+        waiting = edge.process.evaluations._waiting
         answer = await call(edge, "POST", f"{BULK}/checkout", key=key)
         assert answer.status == 200
         assert (await call(edge, "POST", f"{BULK}/nothing", key=key)).status == 404
         assert (await call(edge, "POST", f"{BULK}/checkout")).status == 401
-        noted = {**waiting, **edge.evaluations._waiting}
+        noted = {**waiting, **edge.process.evaluations._waiting}
         assert set(noted) <= {(here, "checkout")}
         assert (await call(edge, "POST", BULK, key=key)).status == 200
-        await asyncio.to_thread(edge.evaluations.write)
+        await asyncio.to_thread(edge.process.evaluations.write)
 
     run(scenario)
     now = dt.datetime.now(dt.UTC)

@@ -399,9 +399,9 @@ class Scene:
         return str(entry["endpoint"]["requestUri"])
 
     async def publish(self, flags: dict[str, Any]) -> None:
-        before = self.edge.state
+        before = self.edge.process.state
         await asyncio.to_thread(self.control.publish, self.environment, flags)
-        await eventually(lambda: self.edge.state is not before)
+        await eventually(lambda: self.edge.process.state is not before)
 
 
 @pytest.fixture
@@ -438,10 +438,10 @@ def test_a_listener_hears_of_what_concerns_it_and_can_be_read_by_any_page(
 ) -> None:
     async def scenario(s: Scene) -> None:
         client, server = s.control.key(s.environment, "cli"), s.control.key(s.environment)
-        await eventually(lambda: hash_secret(server) in s.edge.state.keys)
+        await eventually(lambda: hash_secret(server) in s.edge.process.state.keys)
         page = Listener(s.edge, await s.address(client), origin="https://shop.example")
         backend = Listener(s.edge, await s.address(server))
-        await eventually(lambda: s.edge.changes.waiting(s.environment) == 2)
+        await eventually(lambda: s.edge.process.changes.waiting(s.environment) == 2)
         assert page.status == 200
         assert page.headers["content-type"] == "text/event-stream"
         assert page.headers["access-control-allow-origin"] == "*"
@@ -465,7 +465,7 @@ def test_a_listener_hears_of_what_concerns_it_and_can_be_read_by_any_page(
 def test_a_configured_address_is_given_out(scene: Callable[..., None]) -> None:
     async def scenario(s: Scene) -> None:
         key = s.control.key(s.environment, "cli")
-        await eventually(lambda: hash_secret(key) in s.edge.state.keys)
+        await eventually(lambda: hash_secret(key) in s.edge.process.state.keys)
         reply = await s.ask(key, host="inner:8400")
         (stream,) = json.loads(reply.received)["eventStreams"]
         assert stream["url"].startswith(f"https://flags.example/inside{es.PATH}?token=")
@@ -476,7 +476,7 @@ def test_a_configured_address_is_given_out(scene: Callable[..., None]) -> None:
 def test_a_client_that_missed_a_change_is_told_at_once(scene: Callable[..., None]) -> None:
     async def scenario(s: Scene) -> None:
         key = s.control.key(s.environment, "cli")
-        await eventually(lambda: hash_secret(key) in s.edge.state.keys)
+        await eventually(lambda: hash_secret(key) in s.edge.process.state.keys)
         address = await s.address(key)
         await s.publish({"f": flag("f", value="y")})
         # Between the answer and the opening of the stream …
@@ -486,7 +486,7 @@ def test_a_client_that_missed_a_change_is_told_at_once(scene: Callable[..., None
         # … and while the connection was lost; the event's id counts, not the address.
         known = first.events[0]["id"]
         again = Listener(s.edge, address, last_event_id=known)
-        await eventually(lambda: s.edge.changes.waiting(s.environment) == 1)
+        await eventually(lambda: s.edge.process.changes.waiting(s.environment) == 1)
         assert again.events == []
         await again.leave()
         await s.publish({"f": flag("f", value="z")})
@@ -500,10 +500,10 @@ def test_a_client_that_missed_a_change_is_told_at_once(scene: Callable[..., None
 def test_a_stream_ends_with_its_key_and_does_not_open_again(scene: Callable[..., None]) -> None:
     async def scenario(s: Scene) -> None:
         key = s.control.key(s.environment, "cli")
-        await eventually(lambda: hash_secret(key) in s.edge.state.keys)
+        await eventually(lambda: hash_secret(key) in s.edge.process.state.keys)
         address = await s.address(key)
         page = Listener(s.edge, address)
-        await eventually(lambda: s.edge.changes.waiting(s.environment) == 1)
+        await eventually(lambda: s.edge.process.changes.waiting(s.environment) == 1)
         await asyncio.to_thread(s.control.revoke, key)
         await eventually(lambda: page.ended)
         await asyncio.wait_for(page.task, 20)
@@ -521,7 +521,7 @@ def test_an_address_that_is_too_old_or_forged_is_refused_so_that_a_page_can_read
 
     async def scenario(s: Scene) -> None:
         key = s.control.key(s.environment, "cli")
-        await eventually(lambda: hash_secret(key) in s.edge.state.keys)
+        await eventually(lambda: hash_secret(key) in s.edge.process.state.keys)
         address = await s.address(key)
         clock[0] = es.good_until(es.period(NOW))
         for target in (address, es.PATH, es.PATH + "?token=", es.PATH + "?token=a.1.b"):
@@ -544,7 +544,7 @@ def test_a_schedule_that_begins_is_told_with_the_next_heartbeat(scene: Callable[
         start = "2027-01-15T09:00:00Z"
         await s.publish({"f": flag("f", rules=[rule(True, start=start)])})
         key = s.control.key(s.environment, "cli")
-        await eventually(lambda: hash_secret(key) in s.edge.state.keys)
+        await eventually(lambda: hash_secret(key) in s.edge.process.state.keys)
         page = Listener(s.edge, await s.address(key))
         await eventually(lambda: b": keep-alive" in page.received)
         assert page.events == []
@@ -560,10 +560,10 @@ def test_a_process_that_has_not_heard_of_the_announced_change_looks_before_it_an
 ) -> None:
     async def scenario(s: Scene) -> None:
         key = s.control.key(s.environment, "cli")
-        await eventually(lambda: hash_secret(key) in s.edge.state.keys)
+        await eventually(lambda: hash_secret(key) in s.edge.process.state.keys)
         # This process hears of nothing any more.
-        await asyncio.to_thread(s.edge._watcher._stop.set)
-        await asyncio.to_thread(s.edge._watcher._thread.join)
+        await asyncio.to_thread(s.edge.process._watcher._stop.set)
+        await asyncio.to_thread(s.edge.process._watcher._thread.join)
         await asyncio.to_thread(s.control.publish, s.environment, {"f": flag("f", value="y")})
 
         async def value(query: str) -> Any:
@@ -595,7 +595,7 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_again(scene: Callable[..
 
     async def scenario(s: Scene) -> None:
         noisy, quiet = s.control.key(s.environment, "cli"), s.control.key(s.environment, "cli")
-        await eventually(lambda: hash_secret(quiet) in s.edge.state.keys)
+        await eventually(lambda: hash_secret(quiet) in s.edge.process.state.keys)
         for _ in range(2):
             assert (await s.ask(noisy)).status == 200
         for path in ("", "/f"):
@@ -617,12 +617,12 @@ def test_an_error_of_ours_is_a_500_that_a_page_can_read(
 ) -> None:
     async def scenario(s: Scene) -> None:
         key = s.control.key(s.environment, "cli")
-        await eventually(lambda: hash_secret(key) in s.edge.state.keys)
+        await eventually(lambda: hash_secret(key) in s.edge.process.state.keys)
 
         def broken() -> float:
             raise RuntimeError("boom")
 
-        s.edge._limit.wait_seconds = lambda *_: broken()
+        s.edge._ofrep._limit.wait_seconds = lambda *_: broken()
         with caplog.at_level(logging.CRITICAL, "flagstone.edge"):
             for path in ("", "/f"):
                 reply = await s.ask(key, f"/ofrep/v1/evaluate/flags{path}")
@@ -639,7 +639,7 @@ def test_an_error_of_ours_is_a_500_that_a_page_can_read(
 def test_every_refusal_of_ofrep_has_its_members(scene: Callable[..., None]) -> None:
     async def scenario(s: Scene) -> None:
         key = s.control.key(s.environment, "cli")
-        await eventually(lambda: hash_secret(key) in s.edge.state.keys)
+        await eventually(lambda: hash_secret(key) in s.edge.process.state.keys)
         big = {"content_length": str(1 << 21)}
         for path, named in (("", False), ("/team/ü", True)):
             target = f"/ofrep/v1/evaluate/flags{path}"

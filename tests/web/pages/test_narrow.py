@@ -44,6 +44,18 @@ def test_at_320_px_nothing_is_lost_and_every_target_is_24_px(
     assert page.evaluate(_SMALL) == []
 
 
+@pytest.mark.parametrize("path", ["compare?with=staging", "timeline/red-banner", "audit"])
+def test_a_wide_value_that_is_opened_makes_no_line_beside_it_wider(
+    page: Page, site: Site, path: str
+) -> None:
+    page.goto(f"{site.url}{HERE}/{path}")
+    page.evaluate("document.querySelectorAll('main details').forEach(each => each.open = true)")
+    assert page.locator("main .fs-changes").count() > 0
+    wider = """() => [...document.querySelectorAll(".fs-stack")].filter(each =>
+        each.getBoundingClientRect().width > each.parentElement.clientWidth + 1).length"""
+    assert page.evaluate(wider) == 0
+
+
 @pytest.mark.parametrize(
     ("path", "sheets"),
     [("express-lane/plan", 1), ("one-page/plan", 1), ("free-delivery/report", 2)],
