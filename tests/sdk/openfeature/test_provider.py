@@ -466,7 +466,7 @@ def test_lost_contact_is_stale_and_its_return_is_ready(
     service.start()
     tools.eventually(lambda: client.get_provider_status().value == "READY")
     assert client.get_string_details("f", "x").reason == Reason.STATIC
-    # In no order: threads of a pool run the handlers. READY may be told again, soon after the start.
+    # In no order: threads of a pool run the handlers. Soon after the start READY may come again.
     told = {"READY", "STALE", "CONFIGURATION_CHANGED"}
     tools.eventually(lambda: set(heard.names()) == told and heard.names().count("READY") > 1)
     assert next(details for name, details in heard.events if name == "STALE").message
