@@ -175,6 +175,7 @@ def test_short_lists_and_the_database_say_the_same_of_every_filter(database: Dat
         @settings(max_examples=60, deadline=None)
         @given(filters())
         @example("changed:<2026-11-20")
+        @example('key:"check*"')
         @example("-changed:>1d")
         def check(text: str) -> None:
             asked = parse_filter(text, FIELDS, now=NOW)

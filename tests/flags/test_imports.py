@@ -10,10 +10,14 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlmodel import select
 
 from flags.audit import entries, verify_chain
 from flags.errors import InvalidInputError, NotFoundError, VersionConflictError
 from flags.imports import ImportOutcome, import_flag_set
+from flags.models import FlagEnvironment, FlagRow
+from flags.sentence import state_word
+from flags.services import get_project
 from flagstone.engine import evaluate, parse_flag_set
 
 BUCKET = {"hash": "eppo", "salt": "split-x", "of": 10_000}
@@ -310,6 +314,21 @@ def test_any_mutated_flag_set_previews_or_is_refused(shop: Any, data: st.DataObj
     except InvalidInputError:
         return
     assert set(outcome.after) <= {"exp", "checkout"}
+
+
+def test_what_was_imported_is_found_by_how_it_stands(shop: Any) -> None:
+    for enabled, word in ((True, "on"), (False, "off")):
+        bring(shop, document(flag("a", enabled=enabled), flag(f"new-{word}", enabled=enabled)))
+        with shop.database.read() as session:
+            project_id = get_project(session, shop.project).id
+            query = select(FlagRow.key, FlagEnvironment).where(
+                FlagRow.id == FlagEnvironment.flag_id, FlagRow.project_id == project_id
+            )
+            rows = session.exec(query).all()
+        assert len(rows) >= 6
+        for key, row in rows:
+            assert row.state_word == state_word(row.state), key
+        assert [row.state_word for key, row in rows if key == "a"].count(word) >= 1
 
 
 def test_ten_times_as_many_flags_ask_the_database_hardly_more_often(shop: Any) -> None:

@@ -9,9 +9,11 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field
 
 from flags import instances, outage
+from flags.services import get_environment
 from web.api.blueprint import blueprint
 from web.api.render import PageQuery, document, page
 from web.api.shapes import INSTANCES, OUTAGE
+from web.auth import service
 from web.auth.guard import needs
 from web.auth.roles import Role
 from web.body import Query, read_query
@@ -31,7 +33,11 @@ class InstanceQuery(PageQuery):
 @takes(query=InstanceQuery)
 @gives(INSTANCES)
 def list_instances(project_key: str, environment_key: str) -> ResponseReturnValue:
-    """List SDK clients with the revision that each applied; the first page has the fallbacks."""
+    """List SDK clients with the revision that each applied; on the first page what all rely on.
+
+    That is ``fallbacks``, and ``ofrep``: the keys that asked over OFREP in a day. Those callers
+    have no name, and hold no flag set that could be behind.
+    """
     query = read_query(InstanceQuery)
     after = query.after()
     with reading() as session:
@@ -45,12 +51,16 @@ def list_instances(project_key: str, environment_key: str) -> ResponseReturnValu
             before_id=after,
             limit=query.limit,
         )
-        fallbacks = None
+        fallbacks = callers = None
         if after is None:
             fallbacks = instances.fallbacks(session, project_key, environment_key, now=now())
+            environment = get_environment(session, project_key, environment_key)
+            callers = service.ofrep_callers(session, environment.id or 0, now=now())
     last = found.items[-1].id if found.more else None
     body = page([asdict(item) for item in found.items], last)
     body |= {"revision": found.revision, "counts": found.counts}
+    if callers is not None:
+        body["ofrep"] = [asdict(caller) for caller in callers]
     if fallbacks is not None:
         body["fallbacks"] = [asdict(fallback) for fallback in fallbacks]
     return document(body)

@@ -86,6 +86,8 @@ class Token(SQLModel, table=True):
     rotated_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     # When it was last seen, to the minute.
     last_used_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    # The same, of evaluations over OFREP alone: those callers send no heartbeat.
+    ofrep_used_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     created_by: str = ""
     created_at: dt.datetime = Field(sa_type=UtcDateTime)
     expires_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -9,6 +9,7 @@ from web.auth.login import (
     start_session,
 )
 from web.auth.members import Member, get_member, list_members, remove_role, set_role
+from web.auth.ofrep_callers import OfrepCaller, ofrep_callers
 from web.auth.people import create_user, find_user, get_user, list_users, update_user
 from web.auth.roles import Role, parse_role
 from web.auth.setup import FirstRun, complete_setup, ensure_setup_code, is_set_up
@@ -36,6 +37,7 @@ __all__ = [
     "Caller",
     "FirstRun",
     "Member",
+    "OfrepCaller",
     "Role",
     "TokenKind",
     "authenticate",
@@ -59,6 +61,7 @@ __all__ = [
     "list_tokens",
     "list_users",
     "lock_token",
+    "ofrep_callers",
     "parse_role",
     "person_behind",
     "remove_role",

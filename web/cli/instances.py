@@ -21,6 +21,7 @@ _NAMED = 5
 @click.command()
 @click.option("--stale", is_flag=True, help="only those that are not on the newest revision")
 @click.option("--defaults", is_flag=True, help="what callers would get without the service")
+@click.option("--ofrep", is_flag=True, help="which keys asked over OFREP in a day")
 @click.option("--if-gone", is_flag=True, help="who would notice if the service were gone now")
 @click.option(
     "--wait",
@@ -37,6 +38,7 @@ def instances(
     *,
     stale: bool,
     defaults: bool,
+    ofrep: bool,
     if_gone: bool,
 ) -> None:
     """List the SDK clients of an environment, and the revision that each serves."""
@@ -48,6 +50,9 @@ def instances(
         return
     if defaults:
         _show_defaults(invocation, invocation.remote.get(path, limit=1)["fallbacks"])
+        return
+    if ofrep:
+        _show_ofrep(invocation, invocation.remote.get(path, limit=1)["ofrep"])
         return
     found = invocation.remote.items(path, stale="true" if stale else None)
     rows = found if invocation.output.as_json else [_row(each) for each in found]
@@ -96,6 +101,15 @@ def _show_defaults(invocation: Invocation, fallbacks: list[dict[str, Any]]) -> N
         rows,
         [("flag", "flag"), ("flag_type", "type"), ("defaults", "without us"), ("note", "note")],
         empty="No SDK has told its defaults yet.",
+    )
+
+
+def _show_ofrep(invocation: Invocation, callers: list[dict[str, Any]]) -> None:
+    shown = [{**each, "seen_at": moment(each["seen_at"])} for each in callers]
+    invocation.output.table(
+        callers if invocation.output.as_json else shown,
+        [("key", "key"), ("kind", "kind"), ("seen_at", "last asked")],
+        empty="Nobody has asked over OFREP in a day.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import request, url_for
@@ -22,6 +22,7 @@ from web.transactions import reading, transaction
 
 _PEOPLE = "/projects/<project_key>/environments/<environment_key>/people"
 _UNSAID = "unsaid"
+PAGE = 50
 # What people read for a role, from least to most.
 WORDS = {
     Role.NONE: "nothing",
@@ -74,21 +75,37 @@ def _page(
     form: dict[str, str] | None = None,
     problem: FlagstoneError | None = None,
 ) -> ResponseReturnValue:
+    words, after = (request.args.get(name, "").strip()[:254] for name in ("words", "after"))
     with reading() as session:
         place(session, project_key, environment_key)
         project = services.get_project(session, project_key)
         environments = services.list_environments(session, project_key)
-        members = service.list_members(session, project)
-        left = member_allowances(session, members, environments)
+        members = _sought(service.list_members(session, project), words)
+        found = [each for each in members if each.user.email > after]
+        left = member_allowances(session, found[:PAGE], environments)
     return show(
         "people.html",
         status=status_of(problem),
-        rows=[_row(each, environments, left.get(each.user.email, {})) for each in members],
+        rows=[_row(each, environments, left.get(each.user.email, {})) for each in found[:PAGE]],
+        sought=words,
+        after=after,
+        more=found[PAGE - 1].user.email if len(found) > PAGE else None,
+        many=bool(words) or len(members) > PAGE,
         environments=environments,
         words=WORDS,
         form=form or {},
         problem=problem,
     )
+
+
+def _sought(members: Sequence[service.Member], words: str) -> list[service.Member]:
+    """Give those whose address or name has these words, by address."""
+    # Databases order addresses in their own ways; pages need one order.
+    everybody = sorted(members, key=lambda each: each.user.email)
+    wanted = words.casefold()
+    return [
+        each for each in everybody if wanted in f"{each.user.email}\n{each.user.name}".casefold()
+    ]
 
 
 def _row(

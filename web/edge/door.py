@@ -32,7 +32,8 @@ def authenticate(
         return problem(
             401, "key_invalid", "The key is unknown, revoked or expired.", headers=_CHALLENGE
         )
-    process.key_uses.note(key_hash)
+    # What is not for SDKs alone is OFREP.
+    process.key_uses.note(key_hash, over_ofrep=not server_only)
     if server_only and key.kind != "srv":
         return problem(
             403,

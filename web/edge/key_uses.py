@@ -1,4 +1,4 @@
-"""When keys were last used: noted in memory, written at most once a minute.
+"""When keys were last used, and when over OFREP: noted in memory, written once a minute at most.
 
 A request pays a look into a dictionary. What a crash loses is at most a minute of one date.
 """
@@ -26,12 +26,13 @@ class KeyUses(Writer):
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(clock)
-        self._waiting: dict[str, float] = {}
+        self._waiting: dict[tuple[str, bool], float] = {}
 
-    def note(self, secret_hash: str) -> None:
+    def note(self, secret_hash: str, *, over_ofrep: bool = False) -> None:
         """Remember that a key was used now; never raises."""
-        if secret_hash not in self._waiting:
-            self._waiting[secret_hash] = self._clock()
+        use = (secret_hash, over_ofrep)
+        if use not in self._waiting:
+            self._waiting[use] = self._clock()
             self._came.set()
 
     def _write(self, database: Database, now: dt.datetime, *, forgets: bool) -> None:  # noqa: ARG002
@@ -45,20 +46,20 @@ class KeyUses(Writer):
         try:
             with database.write() as session:
                 # In one order, so that two processes do not wait for each other in a circle.
-                for secret_hash, at in sorted(taken.items()):
+                for (secret_hash, over_ofrep), at in sorted(taken.items()):
                     moment = dt.datetime.fromtimestamp(at, dt.UTC)
-                    used = col(Token.last_used_at)
-                    session.execute(
-                        sa.update(Token)
-                        .where(
-                            sa.or_(
-                                col(Token.secret_hash) == secret_hash,
-                                col(Token.old_secret_hash) == secret_hash,
-                            ),
-                            sa.or_(used.is_(None), used < moment),
+                    for used in (Token.last_used_at, *([Token.ofrep_used_at] * over_ofrep)):
+                        session.execute(
+                            sa.update(Token)
+                            .where(
+                                sa.or_(
+                                    col(Token.secret_hash) == secret_hash,
+                                    col(Token.old_secret_hash) == secret_hash,
+                                ),
+                                sa.or_(col(used).is_(None), col(used) < moment),
+                            )
+                            .values({col(used): moment})
                         )
-                        .values(last_used_at=moment)
-                    )
         except Exception:
             self._waiting = {**taken, **self._waiting}
             raise

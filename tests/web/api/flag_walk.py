@@ -98,7 +98,7 @@ def people_and_keys(service: Any) -> None:
     keys = [e["key"] for e in admin.ok("GET", f"{P}/environments")["items"]]
     assert keys == ["production", "staging", "dev"]
     clients = admin.ok("GET", f"{P}/environments/dev/instances?stale=true")
-    assert (clients["items"], clients["fallbacks"]) == ([], [])
+    assert (clients["items"], clients["fallbacks"], clients["ofrep"]) == ([], [], [])
     events = admin.ok("GET", f"{P}/environments/dev/events?hours=720")
     assert admin.ok("GET", f"{P}/environments/dev/events/latest?type=event")["items"] == []
     assert (events["recent"], events["quality"]) == ([], [])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from flags.database import Database
 from flagstone import Client, Timing
+from web.auth.models import Token
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +109,18 @@ def test_nobody_is_there_at_first(cli: Any) -> None:
     assert cli.ok("instances", "-e", "staging") == []
     assert "No SDK has been heard of" in cli.terminal("instances", "-e", "staging").out
     assert "No SDK has told" in cli.terminal("instances", "-e", "staging", "--defaults").out
+
+
+def test_keys_that_ask_over_ofrep_are_named(cli: Any) -> None:
+    assert "over OFREP" in cli.terminal("instances", "--ofrep", "-e", "staging").out
+    made = cli.ok("tokens", "create", "web page", "--kind", "cli", "-e", "staging")
+    database = Database(cli.database_url)
+    with database.write() as session:
+        # The service would write it within a minute of a call.
+        token = session.get_one(Token, made["id"])
+        token.ofrep_used_at = dt.datetime.now(dt.UTC)
+        session.add(token)
+    database.dispose()
+    (found,) = cli.ok("instances", "--ofrep", "-e", "staging")
+    assert (found["key"], found["kind"]) == (f"web page#{made['id']}", "cli")
+    assert "web page" in cli.terminal("instances", "--ofrep", "-e", "staging").out

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from flags import change_requests, changes
 from flags.actor import Actor
 from flags.models import ChangeRequest
 from flags.request_rows import Writing
 from tests.web.console.conftest import HERE, Console
+from web.auth.models import User
+from web.console.people import PAGE
 
 PEOPLE = f"{HERE}/people"
 
@@ -38,6 +42,29 @@ def test_a_mistake_is_told_beside_the_form_and_keeps_what_was_typed(
     assert wrong.status_code == 404
     assert "there is nobody with the address" in html
     assert 'value="x@example.org"' in html
+
+
+def test_many_people_are_shown_in_pages_and_found_by_a_part_of_their_address(
+    small_console: Console,
+) -> None:
+    admin = small_console.person("admin")
+    assert "Find somebody" not in admin.page(PEOPLE).html
+    now = small_console.clock()
+    with small_console.database.write() as session:
+        session.add_all(
+            User(email=f"p{n:03}@shop.example", role="viewer", password_hash="-", created_at=now)
+            for n in range(PAGE + 5)
+        )
+    first = admin.page(PEOPLE)
+    (following,) = [link for link in first.links if link.startswith("?after=")]
+    second = admin.page(f"{PEOPLE}{following}")
+    shown = [set(re.findall(r"[a-z0-9]+@[a-z.]+", page.words)) for page in (first, second)]
+    assert len(shown[0] & {f"p{n:03}@shop.example" for n in range(PAGE + 5)}) >= PAGE - 3
+    assert "p054@shop.example" in shown[1]
+    assert not {each for each in shown[0] & shown[1] if each.startswith("p")}
+    found = admin.page(f"{PEOPLE}?words=P05")
+    assert sorted(re.findall(r"p\d+@", found.words)) == [f"p05{n}@" for n in range(5)]
+    assert "Nobody is found" in admin.page(f"{PEOPLE}?words=nobody").words
 
 
 def test_the_page_is_for_the_projects_administrators(small_console: Console) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from flags.activity import read as read_activity
+from web.auth.ofrep_callers import ofrep_callers
 from web.edge.app import Edge
 from web.edge.ofrep_routes import BULK
 from web.settings import Settings
@@ -465,6 +466,36 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_answered(
         assert sent == []
 
     run(scenario)
+
+
+def test_a_key_that_asks_over_ofrep_is_known_and_one_of_an_sdk_is_no_such_caller(
+    run: Callable[..., None], control: Any, boolean_flag: Callable[..., Any]
+) -> None:
+    here = control.environment()
+    control.publish(here, {"checkout": boolean_flag()})
+    sdk, page, both = control.key(here), control.key(here, "cli"), control.key(here)
+
+    async def scenario(edge: Edge) -> None:
+        for key in (sdk, both):
+            assert (await call(edge, "GET", "/sdk/v1/flagset", key=key)).status == 200
+        assert (await call(edge, "GET", "/sdk/v1/flagset", key=page)).status == 403
+        await asyncio.to_thread(edge.process.key_uses.write)
+        with control.database.read() as session:
+            assert ofrep_callers(session, here, now=dt.datetime.now(dt.UTC)) == []
+        for key in (page, both, page):
+            assert (await call(edge, "POST", BULK, key=key)).status == 200
+        await asyncio.to_thread(edge.process.key_uses.write)
+
+    run(scenario)
+    now = dt.datetime.now(dt.UTC)
+    with control.database.read() as session:
+        found = ofrep_callers(session, here, now=now)
+        assert sorted(each.kind for each in found) == ["cli", "srv"]
+        assert [each.seen_at for each in found] == sorted(
+            (each.seen_at for each in found), reverse=True
+        )
+        assert ofrep_callers(session, here, now=now + dt.timedelta(days=1)) == []
+        assert ofrep_callers(session, here + 1, now=now) == []
 
 
 def test_flags_that_are_asked_for_over_http_are_noted_and_no_others(

@@ -18,6 +18,7 @@ from web.api.shapes.basics import (
     shape,
     with_optional,
 )
+from web.auth.ofrep_callers import OfrepCaller
 
 EVALUATION = with_optional(
     shape("Evaluation", revision=WHOLE, published_at=INSTANT, at=INSTANT),
@@ -51,6 +52,7 @@ EVALUATED_EVERYWHERE = shape(
 INSTANCES = with_optional(
     list_of(of_dataclass(InstanceView), revision=WHOLE, counts=by_key(WHOLE)),
     fallbacks={"type": "array", "items": of_dataclass(Fallback)},
+    ofrep={"type": "array", "items": of_dataclass(OfrepCaller)},
 )
 CONTEXT_SAMPLE = shape(
     "ContextSample",
