@@ -9,20 +9,9 @@ from typing import Any
 
 from sqlmodel import Session, col, func, select
 
-from flags.budgets import (
-    WHOLE,
-    Budget,
-    Move,
-    Sides,
-    Spending,
-    budget_of,
-    check_move,
-    counts_today,
-    most_specific,
-    percent,
-    principal_of,
-)
+from flags.budgets import Move, Sides, Spending, check_move, counts_today
 from flags.errors import OverBudgetError
+from flags.granted import WHOLE, Budget, budget_of, most_specific, percent, principal_of
 from flags.models import BudgetRow, BudgetUse, Environment
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from experiments.people import overrides, services
 from flags.actor import Actor
-from flags.budgets import Budget, set_budget, used_today
+from flags.budgets import used_today
 from flags.errors import OverBudgetError
+from flags.granted import Budget, set_budget
 from flags.services import get_environment
 from tests.experiments.conftest import PLACE
 from tests.experiments.test_interventions import WORSE, asked

@@ -19,11 +19,12 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from flags import change_requests, schedules
 from flags.actor import Actor
 from flags.audit import entries
-from flags.budgets import Budget, Spending, principal_of, set_budget, used_today
+from flags.budgets import Spending, used_today
 from flags.changes import apply_change, parse_change
 from flags.database import Database
 from flags.errors import FlagstoneError, OverBudgetError
 from flags.files import read_tree
+from flags.granted import Budget, principal_of, set_budget
 from flags.imports import import_flag_set
 from flags.instructions import PROTECTIVE
 from flags.request_rows import Writing

@@ -9,7 +9,7 @@ from flask import Response
 from flask.typing import ResponseReturnValue
 from sqlmodel import Session
 
-from flags.budgets import Budget
+from flags.granted import Budget
 from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint

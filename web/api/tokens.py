@@ -12,7 +12,7 @@ from pydantic import Field
 from sqlmodel import Session
 
 from flags.allowances import Allowance
-from flags.budgets import Budget
+from flags.granted import Budget
 from flags.models import Environment, Project
 from flags.services import get_environment, get_project, list_environments
 from web.api.blueprint import blueprint

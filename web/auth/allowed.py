@@ -8,7 +8,7 @@ from typing import TypeVar
 from sqlmodel import Session
 
 from flags.allowances import Allowance, allowances
-from flags.budgets import principal_of
+from flags.granted import principal_of
 from flags.models import Environment
 from web.auth.guard import current_caller
 from web.auth.members import Member

@@ -11,14 +11,8 @@ from sqlmodel import Session, col, select
 
 from flags.actor import Actor
 from flags.audit import append
-from flags.budgets import (
-    Budget,
-    budgets_by_place,
-    check_role,
-    clear_budget,
-    set_budget,
-)
 from flags.errors import InvalidInputError, NotFoundError, StateError
+from flags.granted import Budget, budgets_by_place, check_role, clear_budget, set_budget
 from flags.models import Environment, Project
 from flags.revisions import lock_environments
 from web.auth.models import Membership, User

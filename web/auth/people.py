@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from sqlmodel import Session, col, delete, or_, select
 
 from flags.actor import SYSTEM, Actor
-from flags.budgets import clear_all_budgets
 from flags.errors import AlreadyExistsError, InvalidInputError, NotFoundError, StateError
+from flags.granted import clear_all_budgets
 from web.auth.models import LoginSession, Membership, User
 from web.auth.passwords import check_password, hash_password
 from web.auth.roles import Role

@@ -20,8 +20,8 @@ from sqlmodel import Session, col, select
 
 from flags.actor import Actor
 from flags.audit import append
-from flags.budgets import Budget, budgets_by_place, check_role, set_budget
 from flags.errors import InvalidInputError, NotFoundError, StateError
+from flags.granted import Budget, budgets_by_place, check_role, set_budget
 from flags.revisions import lock_environments
 from web.auth.models import Token
 from web.auth.roles import Role

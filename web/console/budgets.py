@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flags.allowances import Allowance
-from flags.budgets import Budget
 from flags.errors import InvalidInputError
+from flags.granted import Budget
 
 _SHARES = {"share_per_change": "a change", "share_per_day": "a day"}
 _FLAGS = {

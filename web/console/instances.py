@@ -13,12 +13,14 @@ from flags.instances import STATES, list_instances
 from flags.outage import FlagOutage, Outage, preview_outage
 from flags.receipts import receipt_of
 from web.auth.guard import needs
+from web.auth.ofrep_callers import ofrep_callers
 from web.auth.roles import Role
 from web.console.base import blueprint, place, show, unchanged, version_of, wants_fragment
 from web.transactions import now, our_address, reading
 
 PAGE = 100
 MAX_FLAGS = 50
+MAX_CALLERS = 5
 _MAX_VALUE = 40
 _TONES = {"current": "good", "behind": "attention", "without_flags": "bad", "silent": "neutral"}
 _WORDS = {"without_flags": "callers’ defaults"}
@@ -43,7 +45,8 @@ def show_instances(project_key: str, environment_key: str) -> ResponseReturnValu
             limit=PAGE,
         )
         # A part that is drawn anew takes the keyboard's place away: only where there is news.
-        version = version_of(found.revision, *found.counts.values())
+        callers = ofrep_callers(session, environment.id or 0, now=now())
+        version = version_of(found.revision, *found.counts.values(), len(callers))
         if unchanged(version):
             return "", 204
         receipt = receipt_of(session, environment.id or 0, found.revision, now=now())
@@ -54,6 +57,8 @@ def show_instances(project_key: str, environment_key: str) -> ResponseReturnValu
         "found": found,
         "heard": sum(found.counts.values()),
         "receipt": receipt,
+        "callers": callers[:MAX_CALLERS],
+        "more_callers": max(0, len(callers) - MAX_CALLERS),
         "version": version,
         "fragment": wants_fragment(),
         "state": state,

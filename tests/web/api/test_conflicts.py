@@ -208,3 +208,19 @@ def test_what_was_used_of_a_budget_is_seen_and_refuses_no_edit(shop: Any, admin:
     assert now.get_json()["allowances"]["staging"]["left_today"] == 0
     renamed = admin.call("PATCH", path, json={"name": "build"}, headers={"If-Match": read})
     assert renamed.status_code == 200
+
+
+def test_the_etag_of_an_answer_is_good_for_the_next_write(shop: Any, admin: Any) -> None:
+    """What is answered to who writes is what a GET would say of it, to the microsecond."""
+    made = admin.post(f"{P}/environments", {"key": "dev"})
+    person = {"email": BEA, "password": "a long enough password", "role": "viewer"}
+    admin.ok("POST", "/members", person)
+    for path, etag, bodies in (
+        (f"{P}/environments/dev", made.headers["ETag"], [{"after_hours": 2}, {"after_hours": 3}]),
+        ("/members/1", admin.get("/members/1").headers["ETag"], [{"role": "editor"}] * 2),
+    ):
+        for body in bodies:
+            assert admin.get(path).headers["ETag"] == etag, path
+            done = admin.call("PATCH", path, json=body, headers={"If-Match": etag})
+            assert done.status_code == 200, path
+            etag = done.headers["ETag"]

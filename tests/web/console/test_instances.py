@@ -12,6 +12,7 @@ from flags import services
 from flags.heartbeats import Heartbeat, record
 from flags.models import Prediction
 from tests.web.console.conftest import Console, Page
+from web.auth import service as auth
 
 HERE = "/projects/shop/environments/production"
 
@@ -120,6 +121,34 @@ def test_the_page_lists_who_is_on_which_revision_and_listens(small_console: Cons
     assert viewer.get(again, headers={"HX-Request": "true"}).status_code == 204
     hear(small_console, {"number": 9})
     assert "all: 4" in fragment(viewer, again).words
+
+
+def test_who_asks_over_ofrep_is_named_by_key_though_no_sdk_has_called(
+    small_console: Console,
+) -> None:
+    viewer = small_console.person("viewer")
+    assert "OFREP" not in viewer.page(f"{HERE}/instances").words
+    with small_console.database.write() as session:
+        environment = services.get_environment(session, "shop", "production")
+        for number in range(7):
+            _plain, token = auth.create_token(
+                session,
+                auth.TokenKind.CLIENT,
+                name=f"<b>page {number}",
+                project_id=environment.project_id,
+                environment_id=environment.id,
+                created_by="test",
+                now=small_console.clock(),
+            )
+            token.ofrep_used_at = small_console.clock() - dt.timedelta(minutes=number)
+    page = viewer.page(f"{HERE}/instances")
+    assert "No SDK has called yet" in page.words
+    said = fragment(viewer, f"{HERE}/instances").words
+    for words in (said, page.words):
+        assert "Keys that asked in the last day: <b>page 0#" in words
+        assert "<b>page 4#" in words
+        assert "<b>page 5#" not in words
+        assert "and 2 more." in words
 
 
 def test_a_thousand_instances_come_page_by_page(small_console: Console) -> None:
