@@ -40,6 +40,11 @@ evidence = st.lists(log_es, min_size=1, max_size=7)
 Local = Callable[[list[int]], float]
 
 
+def at_most(small: np.ndarray, large: np.ndarray) -> bool:
+    """Compare but for rounding, of which the smallest numbers that there are have most."""
+    return bool(np.all(small <= large * (1 + 1e-12) + 1e-300))
+
+
 def closed_test(m: int, local: Local) -> list[float]:
     """The largest local p-value over all sets that contain each hypothesis."""
     sets = [list(c) for size in range(1, m + 1) for c in combinations(range(m), size)]
@@ -104,18 +109,17 @@ def test_a_smaller_p_value_never_raises_any_adjusted_one(p: list[float], method,
     i = data.draw(st.integers(0, len(p) - 1))
     smaller = list(p)
     smaller[i] = p[i] * data.draw(st.floats(0, 1))
-    assert np.all(method(smaller) <= method(p) * (1 + 1e-12))
+    assert at_most(method(smaller), method(p))
 
 
 @LAW
 @given(families)
 def test_stronger_methods_adjust_less_and_none_below_the_p_value(p: list[float]) -> None:
-    slack = 1 + 1e-12
     chain = [method(p) for method in (bonferroni, holm, hochberg, hommel, benjamini_hochberg)]
     for weak, strong in pairwise(chain):
-        assert np.all(strong <= weak * slack)
-    assert np.all(np.array(p) <= chain[-1] * slack)
-    assert np.all(chain[-1] <= benjamini_yekutieli(p) * slack)
+        assert at_most(strong, weak)
+    assert at_most(np.array(p), chain[-1])
+    assert at_most(chain[-1], benjamini_yekutieli(p))
     assert np.all(chain[0] <= 1)
 
 

@@ -16,9 +16,9 @@ def test_a_small_run_measures_every_goal_on_a_service_of_its_own() -> None:
     figures = report["figures"]
     assert figures["bulk"]["cpu_us"] > 0
     assert figures["bulk"]["bytes"] > 1_000
-    assert 0 < figures["streams"]["first_ms"] <= figures["streams"]["worst_ms"] < 10_000
-    assert 0 < figures["sdks"]["median_ms"] <= figures["sdks"]["worst_ms"] < 10_000
-    assert 0 < figures["stop"] < 10
+    assert 0 < figures["streams"]["first_ms"] <= figures["streams"]["worst_ms"] < 30_000
+    assert 0 < figures["sdks"]["median_ms"] <= figures["sdks"]["worst_ms"] < 30_000
+    assert 0 < figures["stop"] < 30
     names = [goal["name"] for goal in report["goals"]]
     assert len(names) == len(set(names)) == 6
     assert any("one web process" in line for line in said)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.web.conftest import wait_until
 
 PLAN = """
 key = "{key}"
@@ -51,6 +52,11 @@ def write_plan(folder: Path, key: str) -> str:
     return str(path)
 
 
+def until_forecast(cli: Any, key: str) -> None:
+    """Wait for what a worker makes, longer than the command does on a busy machine."""
+    wait_until(lambda: cli.ok("experiments", "forecast", key)["status"] == "ready", seconds=120)
+
+
 @pytest.fixture
 def drafted(cli: Any, new_key: str, tmp_path: Path) -> str:
     """A drafted experiment on a flag that is on."""
@@ -61,17 +67,16 @@ def drafted(cli: Any, new_key: str, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def stopped(
-    cli: Any, tmp_path_factory: pytest.TempPathFactory, wait_until: Callable[..., Any]
-) -> str:
+def stopped(cli: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A key of an experiment that was looked at and then stopped."""
     key = "stopped"
     cli.ok("flags", "create", key)
     cli.ok("flags", "on", key)
     cli.ok("experiments", "create", write_plan(tmp_path_factory.mktemp("plan"), key))
     cli.ok("experiments", "seal", key)
+    until_forecast(cli, key)
     cli.ok("experiments", "start", key)
-    wait_until(lambda: cli.ok("experiments", "status", key)["looks"] >= 2, seconds=40, every=0.3)
+    wait_until(lambda: cli.ok("experiments", "status", key)["looks"] >= 2, seconds=120, every=0.3)
     assert cli.ok("experiments", "stop", key, "-m", "a test")["state"] == "ROLLED_BACK"
     return key
 
@@ -93,6 +98,8 @@ def test_an_experiment_goes_its_way_in_words(cli: Any, new_key: str, tmp_path: P
         answer = cli.terminal("experiments", *arguments, columns=140)
         assert answer.code == 0, answer.everything
         assert words in answer.out
+        if arguments[0] == "seal":
+            until_forecast(cli, new_key)
     heading = cli.terminal("experiments", "list", columns=140).out.splitlines()[0]
     assert heading.split() == [
         *("experiment", "flag", "environment", "state", "verdict", "looks", "next", "look")
@@ -101,6 +108,7 @@ def test_an_experiment_goes_its_way_in_words(cli: Any, new_key: str, tmp_path: P
 
 def test_a_pipe_gets_the_service_s_documents(cli: Any, drafted: str) -> None:
     assert cli.ok("experiments", "seal", drafted)["state"] == "SEALED"
+    until_forecast(cli, drafted)
     started = cli.ok("experiments", "start", drafted, "-e", "production")
     assert started["state"] in {"RAMPING", "RUNNING"}
     found = cli.ok("experiments", "list", "--flag", drafted, "-e", "production")
@@ -110,13 +118,21 @@ def test_a_pipe_gets_the_service_s_documents(cli: Any, drafted: str) -> None:
     mine = ("experiments", "list", "--filter", drafted)
     assert [len(cli.ok(*mine, each)) for each in ("--running", "--waiting")] == [1, 0]
     assert len(cli.ok("experiments", "list", "--limit", "1")) == 1
-    card = cli.pipe("experiments", "card", drafted)
+
+    def told() -> str:
+        document: dict[str, str] = cli.ok("--json", "experiments", "card", drafted)
+        # A day of this experiment lasts a second.
+        return re.sub(r"It is day \d+", "", document["card"].strip())
+
+    def of_one_moment() -> tuple[str, Any] | None:
+        # It is looked at every second: what was the same before and after was the same meanwhile.
+        before, card = told(), cli.pipe("experiments", "card", drafted)
+        return (before, card) if told() == before else None
+
+    text, card = wait_until(of_one_moment)
     assert card.code == 0
     assert "NEXT" in card.out, "a card is text, in a pipe too"
-    again = cli.ok("--json", "experiments", "card", drafted)["card"]
-    # A day of this experiment may have passed between the two.
-    texts = [re.sub(r"It is day \d+", "", text.strip()) for text in (again, card.out)]
-    assert texts[0] == texts[1]
+    assert re.sub(r"It is day \d+", "", card.out.strip()) == text
 
 
 def test_steps_out_of_order_are_conflicts(cli: Any, drafted: str) -> None:
@@ -137,6 +153,7 @@ def test_anybody_looks_between_looks_and_is_told_that_it_decides_nothing(
     never = cli.terminal("experiments", "look", stopped)
     assert "Nobody has asked between looks." in never.out
     cli.ok("experiments", "seal", drafted)
+    until_forecast(cli, drafted)
     cli.ok("experiments", "start", drafted)
     said = cli.terminal("experiments", "look", drafted, "--now")
     assert said.code == 0, said.everything
@@ -285,6 +302,7 @@ def test_an_unknown_experiment_is_named(cli: Any) -> None:
 
 def test_the_list_says_which_review_is_due(cli: Any, drafted: str) -> None:
     cli.ok("experiments", "seal", drafted)
+    until_forecast(cli, drafted)
     cli.ok("experiments", "start", drafted)
     said = ("--arm", "on", "--reason", "legal", "-m", "a law", "--effect", "0.1")
     cli.ok("experiments", "override", drafted, *said, "--review", "2199-06-01T09:00:00Z")
