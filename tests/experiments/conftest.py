@@ -92,6 +92,7 @@ class World:
     store: EmbeddedStore
     rng: random.Random = field(default_factory=lambda: random.Random(7))
     sent: int = 0
+    _environment_id: int | None = None
 
     def at(self, seconds: float) -> dt.datetime:
         return START + dt.timedelta(seconds=seconds)
@@ -156,10 +157,12 @@ class World:
             return services.get_card(session, experiment, now=self.at(seconds))
 
     def environment_id(self) -> int:
-        with self.database.read() as session:
-            found = flag_services.get_environment(session, *PLACE).id
-            assert found is not None
-            return found
+        # Some ask for every event that they make.
+        if self._environment_id is None:
+            with self.database.read() as session:
+                self._environment_id = flag_services.get_environment(session, *PLACE).id
+        assert self._environment_id is not None
+        return self._environment_id
 
     def flag_set(self) -> dict[str, Any]:
         with self.database.read() as session:

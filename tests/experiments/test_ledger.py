@@ -511,6 +511,12 @@ def random_life(plan: Plan, rng: random.Random) -> Story:
     months, proven_at = 0.0, None
     for _move in range(60):
         months += rng.expovariate(2)
+        moves = list(possible_moves(story.position, rng))
+        try:
+            after = rng.choice(moves)().position
+        except Exception:  # noqa: BLE001  a move that is refused here is no move
+            continue
+        # Five of six are refused: what is known is dealt to the others only.
         look = rng.random() < 0.8
         story.know(
             months,
@@ -520,11 +526,6 @@ def random_life(plan: Plan, rng: random.Random) -> Story:
             predicted=rng.choice([None, 0.1]),
             proven_at=proven_at,
         )
-        moves = list(possible_moves(story.position, rng))
-        try:
-            after = rng.choice(moves)().position
-        except Exception:  # noqa: BLE001  a move that is refused here is no move
-            continue
         story.go(after)
         if after.waits_for_customer and proven_at is None:
             proven_at = story.facts.now
