@@ -215,7 +215,7 @@ def test_deals_to_three_arms_end_as_a_replay_of_them(tmp_path: Path) -> None:
     changed = {"treatments": ["new", "other"], "weights": {"old": 2, "new": 1, "other": 1}}
     metrics = [BUY | {"mde": 0.12}, CALM]
     recorded = recorded_of(history(tmp_path, arms=ARMS), LONG, metrics=metrics, **changed)
-    ends = assert_as_replayed(recorded, 60)
+    ends = assert_as_replayed(recorded, 25)
     assert len({verdict for verdict, _look in ends}) >= 3
     found = calibrate_recorded(recorded, times=300)
     # One by one only where a bound is near.
