@@ -44,7 +44,10 @@ def test_the_service_and_the_sdk_answer_alike(
     control.publish(environment, {})
     answers = {"given": 0, "left to the caller": 0}
 
-    with service.client(key) as http, Client(url=service.url, key=key) as client:
+    with (
+        service.client(key) as http,
+        Client(url=service.url, key=key, start_wait_seconds=60) as client,
+    ):
 
         @given(flag_sets(), st.lists(PEOPLE, min_size=1, max_size=3))
         @settings(max_examples=60, deadline=None, derandomize=True)
@@ -52,7 +55,7 @@ def test_the_service_and_the_sdk_answer_alike(
             number = control.publish(
                 environment, json.dumps({**flag_set, "version": next_version(control)}).encode()
             )
-            assert client.wait_for_revision(number, 10)
+            assert client.wait_for_revision(number, 60)
             for flag_key, flag in flag_set["flags"].items():
                 for context in people:
                     path = f"/ofrep/v1/evaluate/flags/{flag_key}"

@@ -266,7 +266,7 @@ def spark(java: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     # The JVM waits for the end of our standard input, which pytest keeps open.
     session.sparkContext._gateway.shutdown()
     process.stdin.close()
-    process.wait(timeout=30)
+    process.wait(timeout=120)
 
 
 def fill_spark(session: Any, folder: Path, rows: Rows) -> None:

@@ -42,7 +42,7 @@ def test_who_is_evaluated_is_counted_in_previews_and_forgotten_when_switched_off
     assert "evaluations fill it" in " ".join(cli.terminal("contexts", "show", *here).out.split())
     key = a_server_key(cli, "staging")
     url = f"{cli.url}/ofrep/v1/evaluate/flags/{new_key}"
-    with httpx.Client(headers={"Authorization": f"Bearer {key}"}) as client:
+    with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
 
         def ask() -> bool:
             answer = client.post(url, json={"context": {"targetingKey": "ada", "plan": "max"}})

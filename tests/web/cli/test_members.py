@@ -35,7 +35,7 @@ def test_a_key_is_made_listed_rotated_and_shut(cli: Any) -> None:
 def test_a_role_is_set_shown_and_taken_back(cli: Any) -> None:
     body = {"email": "mia@example.org", "password": "a long enough password", "role": "viewer"}
     key = {"Authorization": f"Bearer {cli.token}"}
-    made = httpx.post(f"{cli.url}/api/v1/members", json=body, headers=key)
+    made = httpx.post(f"{cli.url}/api/v1/members", json=body, headers=key, timeout=60)
     assert made.status_code == 201
     told = cli.terminal("members", "set", "mia@example.org", "approver", "-e", "staging").out
     assert "mia@example.org is approver in staging." in told
