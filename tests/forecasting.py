@@ -63,14 +63,15 @@ class NoEvents:
 
 
 def _read_once(read: Callable[..., Today]) -> Callable[..., Today]:
-    """Ask a store without events only once per plan: five queries, each written and run."""
+    """Ask a store without events once about the same metrics: five queries, written and run."""
     kept: dict[str, Today] = {}
 
     @functools.wraps(read)
     def once(store: Any, environment_id: int, plan: Plan, now: float) -> Today:
         if not isinstance(store, NoEvents):
             return read(store, environment_id, plan, now)
-        key = repr(plan)
+        # All that can be found there is which of their events were never seen.
+        key = repr(plan.metrics)
         if key not in kept:
             kept[key] = read(store, environment_id, plan, now)
         return kept[key]
