@@ -29,9 +29,9 @@ def test_owner_and_expiry_are_said_and_mended(small_console: Console) -> None:
     form = next(f for f in editor.page(FLAG).forms if f.fields.get("do") == "update_flag")
     shown = editor.follow(editor.send(FLAG, form, said))
     words = " ".join(shown.words.split())
-    assert "Owner: growth. Permanent. Expires 2031-02-03" in words
+    assert "Owner: growth. Permanent. Expires 3 February 2031, 00:00 UTC" in words
     wrong = editor.send(FLAG, form, {**said, "expires": "soon"})
     assert wrong.status_code == 400
     form = editor.page(f"{HERE}/new-flag").form("Create flag")
     made = editor.send(f"{HERE}/new-flag", form, {"key": "brief", "expires": "2031-02-03"})
-    assert "Expires 2031-02-03" in editor.follow(made).words
+    assert "Expires 3 February 2031" in editor.follow(made).words
