@@ -33,6 +33,8 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 START = """
 import os, resource, signal, sys, threading, time
+# A program whose files may not grow would leave others half a module.
+sys.dont_write_bytecode = True
 from flagstone import Client, Timing
 TIMING = Timing(backoff_seconds=0.02, backoff_limit_seconds=0.1, exit_seconds=5.0)
 

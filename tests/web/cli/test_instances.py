@@ -105,22 +105,22 @@ def test_who_does_not_follow_is_named_and_the_exit_code_says_so(
     assert cli.pipe("instances", "--wait", "60").code == 0
 
 
-def test_nobody_is_there_at_first(cli: Any) -> None:
-    assert cli.ok("instances", "-e", "staging") == []
-    assert "No SDK has been heard of" in cli.terminal("instances", "-e", "staging").out
-    assert "No SDK has told" in cli.terminal("instances", "-e", "staging", "--defaults").out
+def test_nobody_is_there_at_first(own: Any) -> None:
+    assert own.ok("instances", "-e", "staging") == []
+    assert "No SDK has been heard of" in own.terminal("instances", "-e", "staging").out
+    assert "No SDK has told" in own.terminal("instances", "-e", "staging", "--defaults").out
 
 
-def test_keys_that_ask_over_ofrep_are_named(cli: Any) -> None:
-    assert "over OFREP" in cli.terminal("instances", "--ofrep", "-e", "staging").out
-    made = cli.ok("tokens", "create", "web page", "--kind", "cli", "-e", "staging")
-    database = Database(cli.database_url)
+def test_keys_that_ask_over_ofrep_are_named(own: Any) -> None:
+    assert "over OFREP" in own.terminal("instances", "--ofrep", "-e", "staging").out
+    made = own.ok("tokens", "create", "web page", "--kind", "cli", "-e", "staging")
+    database = Database(own.database_url)
     with database.write() as session:
         # The service would write it within a minute of a call.
         token = session.get_one(Token, made["id"])
         token.ofrep_used_at = dt.datetime.now(dt.UTC)
         session.add(token)
     database.dispose()
-    (found,) = cli.ok("instances", "--ofrep", "-e", "staging")
+    (found,) = own.ok("instances", "--ofrep", "-e", "staging")
     assert (found["key"], found["kind"]) == (f"web page#{made['id']}", "cli")
-    assert "web page" in cli.terminal("instances", "--ofrep", "-e", "staging").out
+    assert "web page" in own.terminal("instances", "--ofrep", "-e", "staging").out
